@@ -1,0 +1,49 @@
+"""`mrcnn-cv backends`: what this machine and this OpenCV can run a net on."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+import click
+
+from mrcnn_cv.cli.options import GroupedCommand, option
+from mrcnn_cv.cli.say import plain
+
+
+@click.command(cls=GroupedCommand, short_help="Show what works here: CUDA, OpenCL, CPU.")
+@option("Output", "--json", "as_json", is_flag=True, help="As JSON.", show_default=False)
+def backends(as_json: bool) -> None:
+    """Show every backend: whether this OpenCV has it, whether a tiny net really ran on it, and the remedy where not."""
+    from mrcnn_cv import backend
+    from mrcnn_cv.opencv import cv2
+
+    probes = [backend.probe(name) for name in backend.BACKENDS]
+    chosen = backend.choose("auto").backend.name
+    if as_json:
+        records = [
+            {
+                "name": found.backend.name,
+                "in_build": found.in_build,
+                "works": found.problem is None,
+                "device": found.device or None,
+                "problem": found.problem,
+                "remedy": found.backend.remedy if found.problem else None,
+            }
+            for found in probes
+        ]
+        click.echo(json.dumps({"opencv": cv2.__version__, "auto": chosen, "backends": records}, indent=2))
+        return
+    click.echo(f"OpenCV {cv2.__version__}; --backend auto takes {chosen}\n")
+    click.echo(f"{'backend':<12}  {'in build':<8}  {'works':<5}  device")
+    for found in probes:
+        row = (found.backend.name, _yes(found.in_build), _yes(found.problem is None), plain(found.device) or "-")
+        click.echo(f"{row[0]:<12}  {row[1]:<8}  {row[2]:<5}  {row[3]}")
+    for found in probes:
+        if found.problem is not None:
+            click.echo(f"\n{found.backend.name}: {plain(found.problem)}.")
+            click.echo(textwrap.fill(f"Remedy: {found.backend.remedy}.", 100, subsequent_indent="  "))
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,44 @@
+"""Frame: one picture on its way from a source through the model to the sinks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture.
+
+    image    (H, W, 3) uint8, BGR
+    name     how the user called it (for a file: the path as it was given)
+    index    position in its source, from 0; counts pictures that could not be read
+    time     seconds from the start of the video or stream; None for a picture file
+    path     the file it came from; None where there is none
+    read_ms  milliseconds spent on reading and decoding
+    """
+
+    image: NDArray[np.uint8]
+    name: str
+    index: int
+    time: float | None = None
+    path: Path | None = None
+    read_ms: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Unreadable:
+    """A picture that its source had to give up; the ones after it still come.
+
+    A source yields it in place of a Frame rather than raising, because an iterator that has raised has ended.
+    """
+
+    name: str
+    index: int
+    error: InputError
+    path: Path | None = None

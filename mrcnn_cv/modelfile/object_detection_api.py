@@ -1,0 +1,95 @@
+"""The family of TensorFlow's Object Detection API: a frozen Faster or Mask R-CNN becomes a ModelSpec."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.graphdef import Graph
+from mrcnn_cv.modelfile.object_detection_numbers import NumberReader
+from mrcnn_cv.modelfile.object_detection_parts import NMS_OPS, Parts, find_parts
+from mrcnn_cv.modelfile.pipeline_config import PipelineConfig, disagreements
+from mrcnn_cv.modelfile.spec import MaskSpec, ModelSpec
+from mrcnn_cv.modelfile.stagegraph import cut_stage
+
+Value = TypeVar("Value")
+
+
+def is_region_cnn(graph: Graph) -> bool:
+    """Whether the graph crops regions and suppresses overlapping boxes, as Faster and Mask R-CNN do."""
+    ops = {node.op for node in graph.nodes.values()}
+    return "CropAndResize" in ops and bool(ops & NMS_OPS)
+
+
+def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
+    """The ModelSpec of a graph.
+
+    `config` fills in what the graph does not hold; where the two disagree, the graph wins and a warning says so.
+    Raises ModelFileError (without the file's name) for another kind of graph, or a number that neither of them holds.
+    """
+    parts = find_parts(graph)
+    read = NumberReader(graph, parts)
+    config = config or PipelineConfig()
+    class_count = read.channels(parts.class_logits) - 1
+    encodings = read.channels(parts.box_encodings)
+    if class_count < 1 or encodings not in (4, 4 * class_count):
+        raise ModelFileError(
+            f"predicts {class_count + 1} scores and {encodings} box numbers per region, which do not fit"
+        )
+    mask = _mask(read, parts, class_count, config)
+    conversion, factor = read.score_conversion()
+    resize, own_anchors = read.resize(), read.anchors()
+    first_stage = frozenset(graph.upstream([parts.proposal_nms.name]))
+    crop_size = read.crop_size(parts.crop)
+    spec = ModelSpec(
+        family="Object Detection API",
+        architecture="Mask R-CNN" if mask else "Faster R-CNN",
+        class_count=class_count,
+        resize=_either(resize, config.resize, "its image resizer (min_dimension, max_dimension)"),
+        pixels=parts.pixels,
+        anchors=_either(own_anchors, config.anchors, "its anchors (scales, aspect ratios, strides)"),
+        proposal_coder=read.box_coder(parts.proposal_nms),
+        proposal_nms=_either(read.nms((parts.proposal_nms,)), config.proposal_nms, "the limits of its proposals"),
+        crop_size=crop_size,
+        box_coder=read.box_coder(parts.detection_nms[0], first_stage),
+        class_agnostic_boxes=encodings == 4 and class_count > 1,
+        score_conversion=conversion,
+        logit_factor=factor,
+        detection_nms=_either(read.nms(parts.detection_nms), config.detection_nms, "the limits of its detections"),
+        mask=mask,
+        trunk=cut_stage(graph, {parts.image: "image"}, [parts.features, parts.rpn_encodings, parts.rpn_logits]),
+        box_head=cut_stage(
+            graph,
+            {parts.features: "features"},
+            [parts.box_encodings, parts.class_logits],
+            ("features", parts.crops, crop_size),
+        ),
+        mask_head=None
+        if mask is None or parts.mask_logits is None
+        else cut_stage(
+            graph,
+            {parts.features: "features"},
+            [parts.mask_logits],
+            ("features", parts.mask_crops, mask.crop_size),
+        ),
+        warnings=(),
+    )
+    return disagreements(spec, config)
+
+
+def _mask(read: NumberReader, parts: Parts, class_count: int, config: PipelineConfig) -> MaskSpec | None:
+    if parts.mask_crop is None or parts.mask_logits is None:
+        return None
+    channels = read.channels(parts.mask_logits)
+    if channels not in (1, class_count):
+        raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
+    size = _either(read.mask_size(), config.mask_size, "the size of its masks")
+    return MaskSpec(size, read.crop_size(parts.mask_crop), class_agnostic=channels == 1 and class_count > 1)
+
+
+def _either(from_graph: Value | None, from_config: Value | None, what: str) -> Value:
+    if from_graph is not None:
+        return from_graph
+    if from_config is not None:
+        return from_config
+    raise ModelFileError(f"does not hold {what}: put the pipeline.config that the model was trained with beside it")

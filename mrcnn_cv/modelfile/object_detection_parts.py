@@ -1,0 +1,198 @@
+"""Find the landmarks of a Faster or Mask R-CNN in a graph of the Object Detection API.
+
+Parts are found by what they do, not by what an exporter called them: regions are cropped by CropAndResize, proposals
+are what the first crop takes, the heads are what the scores and boxes of the suppressions are computed from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.evaluate import Evaluator, NotConstant
+from mrcnn_cv.modelfile.graphdef import Graph, node_name
+from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+from mrcnn_cv.modelfile.spec import PixelStep
+from mrcnn_cv.modelfile.stagegraph import ADD, NET_OPS, PASS_THROUGH
+
+NMS_OPS = frozenset(f"NonMaxSuppression{version}" for version in ("", "V2", "V3", "V4", "V5"))
+PREDICTORS = frozenset({"Conv2D", "MatMul"})
+_PIXEL_OPS = {"Mul": "mul", "Add": "add", "AddV2": "add", "Sub": "sub", "RealDiv": "div"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The landmarks of a graph, tensors by name; what belongs to masks is None or empty for a Faster R-CNN."""
+
+    resized: str
+    """Batch of resized images, before the pixel preprocessing."""
+    pixels: tuple[PixelStep, ...]
+    image: str
+    """What the trunk's first layer takes."""
+    features: str
+    rpn_encodings: str
+    rpn_logits: str
+    proposal_nms: pb.NodeDef
+    crop: pb.NodeDef
+    crops: tuple[str, ...]
+    """The crops under all names under which the head takes them (a Reshape restores their shape)."""
+    box_encodings: str
+    class_logits: str
+    detection_nms: tuple[pb.NodeDef, ...]
+    """One per class."""
+    mask_crop: pb.NodeDef | None = None
+    mask_crops: tuple[str, ...] = ()
+    mask_logits: str | None = None
+
+
+def is_predictor(node: pb.NodeDef) -> bool:
+    """Whether a node is a layer with weights, where a search through the sums between the nets ends."""
+    return node.op in PREDICTORS
+
+
+def find_parts(graph: Graph) -> Parts:
+    """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
+    crop, mask_crop = _crop_nodes(graph)
+    crop_sources = graph.upstream([graph.inputs(crop)[1]])
+    all_nms = [node for node in graph.nodes.values() if node.op in NMS_OPS]
+    proposal_nms = [node for node in all_nms if node.name in crop_sources]
+    detection_nms = [node for node in all_nms if node.name not in crop_sources]
+    if len(proposal_nms) != 1 or not detection_nms:
+        raise ModelFileError(
+            f"has {len(proposal_nms)} suppressions before its first crop and {len(detection_nms)} after it,"
+            " where a Faster or Mask R-CNN has one before and one per class after"
+        )
+    features = _through(graph, graph.inputs(crop)[0])
+    resized, pixels, image = _image_input(graph, features)
+    crops = _aliases(graph, crop)
+    rpn_encodings, rpn_logits = _predictors(graph, proposal_nms[0], lambda node: True, "region proposal")
+    in_head = graph.downstream(crop, lambda node: node.op in NMS_OPS)
+    box_encodings, class_logits = _predictors(graph, detection_nms[0], lambda node: node.name in in_head, "box")
+    return Parts(
+        resized=resized,
+        pixels=pixels,
+        image=image,
+        features=features,
+        rpn_encodings=rpn_encodings,
+        rpn_logits=rpn_logits,
+        proposal_nms=proposal_nms[0],
+        crop=crop,
+        crops=crops,
+        box_encodings=box_encodings,
+        class_logits=class_logits,
+        detection_nms=tuple(detection_nms),
+        mask_crop=mask_crop,
+        mask_crops=_aliases(graph, mask_crop) if mask_crop is not None else (),
+        mask_logits=_last_layer(graph, mask_crop) if mask_crop is not None else None,
+    )
+
+
+def _crop_nodes(graph: Graph) -> tuple[pb.NodeDef, pb.NodeDef | None]:
+    """The crop of the proposals and that of the detections (None without mask branch)."""
+    crops = [node for node in graph.nodes.values() if node.op == "CropAndResize"]
+    if len(crops) == 1:
+        return crops[0], None
+    if len(crops) == 2:
+        first, second = crops
+        if first.name in graph.upstream([graph.inputs(second)[1]]):
+            return first, second
+        if second.name in graph.upstream([graph.inputs(first)[1]]):
+            return second, first
+    raise ModelFileError(
+        f"crops regions in {len(crops)} places, where a Faster R-CNN has one and a Mask R-CNN two in a row"
+    )
+
+
+def _through(graph: Graph, tensor: str) -> str:
+    """The tensor behind a chain of identities."""
+    node = graph.node(tensor)
+    while node.op in PASS_THROUGH:
+        node = graph.node(graph.inputs(node)[0])
+    return node.name
+
+
+def _aliases(graph: Graph, crop: pb.NodeDef) -> tuple[str, ...]:
+    """A crop's result under all its names: Reshapes and identities that follow only restore its shape."""
+    names = [crop.name]
+    for name in names:
+        names += [node.name for node in graph.consumers(name) if node.op in PASS_THROUGH | {"Reshape"}]
+    return tuple(names)
+
+
+def _image_input(graph: Graph, features: str) -> tuple[str, tuple[PixelStep, ...], str]:
+    """(batch of resized images, pixel steps, what the trunk takes): where the net's layers end, going up."""
+    values = Evaluator(graph)
+    outside = [
+        node
+        for node in graph.upstream([features], lambda node: node.op not in NET_OPS).values()
+        if node.op not in NET_OPS and node.op != "Const" and not _is_padding_sum(node, values)
+    ]
+    if len(outside) != 1:
+        found = ", ".join(sorted({node.op for node in outside})) or "nothing"
+        raise ModelFileError(f"has a trunk that does not begin at one image: it begins at {found}")
+    node, steps = outside[0], []
+    while True:
+        following = graph.consumers(node.name)
+        step = _pixel_step(graph, following[0], values) if len(following) == 1 else None
+        if step is not None:
+            steps.append(step)
+        elif len(following) != 1 or following[0].op not in PASS_THROUGH:
+            return outside[0].name, tuple(steps), node.name
+        node = following[0]
+
+
+def _is_padding_sum(node: pb.NodeDef, values: Evaluator) -> bool:
+    """Whether a node only belongs to the sums by which TensorFlow pads a dilated convolution or reshapes."""
+    return node.op in ("Shape", "Pack", "StridedSlice", "FloorMod", "Slice", "Size", "Rank", "Range", "Fill", "Cast")
+
+
+def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> PixelStep | None:
+    """A node that combines the image with constants per channel."""
+    if node.op not in _PIXEL_OPS:
+        return None
+    for index in (1, 0):
+        try:
+            operand = values.value(graph.inputs(node)[index])
+        except NotConstant:
+            continue
+        commutes = node.op not in ("Sub", "RealDiv")
+        if operand.size not in (1, 3) or not (index == 1 or commutes):
+            raise ModelFileError(
+                f"prepares pixels in a way that is not supported, at the node '{node.name}' ({node.op})"
+            )
+        return PixelStep(_PIXEL_OPS[node.op], tuple(float(value) for value in operand.ravel()))  # type: ignore[arg-type]
+    return None
+
+
+def _predictors(graph: Graph, nms: pb.NodeDef, belongs: object, what: str) -> tuple[str, str]:
+    """(box encodings, class logits): the outputs of the layers from which boxes and scores of a suppression come."""
+    found = []
+    for index, name in enumerate(("box", "score")):
+        stops = graph.upstream([graph.inputs(nms)[index]], is_predictor)
+        layers = [node for node in stops.values() if is_predictor(node) and belongs(node)]  # type: ignore[operator]
+        if len(layers) != 1:
+            raise ModelFileError(
+                f"has {len(layers)} layers that predict the {name}s of its {what} stage, where there is one"
+            )
+        found.append(with_bias(graph, layers[0]))
+    return found[0], found[1]
+
+
+def with_bias(graph: Graph, layer: pb.NodeDef) -> str:
+    """The result of a layer with weights after its bias, if it has one."""
+    following = graph.consumers(layer.name)
+    return following[0].name if len(following) == 1 and following[0].op in ADD else layer.name
+
+
+def _last_layer(graph: Graph, crop: pb.NodeDef) -> str:
+    """The result of the last layer with weights after a crop: the mask logits."""
+    layers = [node for node in graph.downstream(crop).values() if is_predictor(node)]
+    last = [node for node in layers if not any(is_predictor(other) for other in _after(graph, node))]
+    if len(last) != 1:
+        raise ModelFileError(f"has {len(last)} layers that could predict its masks, where there is one")
+    return with_bias(graph, last[0])
+
+
+def _after(graph: Graph, node: pb.NodeDef) -> Sequence[pb.NodeDef]:
+    return [other for name, other in graph.downstream(node).items() if name != node_name(node.name)]

@@ -1,0 +1,135 @@
+"""From a path to a ModelSpec: find the file, say what it is, hand it to its family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile import object_detection_api
+from mrcnn_cv.modelfile.graphdef import Graph, read_graph
+from mrcnn_cv.modelfile.object_detection_parts import NMS_OPS
+from mrcnn_cv.modelfile.pipeline_config import PipelineConfig, read_pipeline_config
+from mrcnn_cv.modelfile.spec import ModelSpec
+
+GRAPH_NAME = "frozen_inference_graph.pb"
+CONFIG_NAME = "pipeline.config"
+
+SUPPORTED = (
+    "mrcnn-cv runs frozen Mask R-CNN and Faster R-CNN graphs of the TensorFlow Object Detection API"
+    " (frozen_inference_graph.pb)"
+)
+
+_FREEZE = (
+    "export it with the Object Detection API's export_inference_graph.py, which writes a frozen_inference_graph.pb"
+)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model as found on disk: the file, its graph in our terms, and what was odd about it."""
+
+    path: Path
+    spec: ModelSpec
+
+
+def open_model(path: Path, config: Path | None = None) -> ModelFile:
+    """Open a `.pb` file, or the folder that holds it.
+
+    config: a pipeline.config; one in the same folder is taken by itself.
+    Raises ModelFileError, one sentence that names the file and says what it is and what to do.
+    """
+    found = _find(path)
+    _refuse_other_kinds(found)
+    graph = read_graph(found)
+    warnings: list[str] = []
+    pipeline = _config(found, config, warnings)
+    if not object_detection_api.is_region_cnn(graph):
+        raise ModelFileError(f"{found} {_what_else(graph)}: {SUPPORTED}")
+    try:
+        spec = object_detection_api.read_model(graph, pipeline)
+    except ModelFileError as error:
+        raise ModelFileError(f"{found} {error}") from error
+    return ModelFile(found, replace(spec, warnings=(*warnings, *spec.warnings)))
+
+
+def _find(path: Path) -> Path:
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        if not path.exists():
+            raise ModelFileError(f"there is no model file {path}: check --model")
+        if not path.is_file():
+            raise ModelFileError(f"{path} is not a regular file, so it is not a model")
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be opened: {error.strerror or error}") from error
+    return path
+
+
+def _in_folder(folder: Path) -> Path:
+    if (folder / GRAPH_NAME).is_file():
+        return folder / GRAPH_NAME
+    graphs = sorted(file for file in folder.glob("*.pb") if file.name != "saved_model.pb")
+    if len(graphs) == 1:
+        return graphs[0]
+    if graphs:
+        names = ", ".join(file.name for file in graphs[:5])
+        raise ModelFileError(f"the folder {folder} holds several models ({names}): name one of them")
+    if (folder / "saved_model.pb").exists() or (folder / "saved_model").is_dir():
+        raise ModelFileError(f"the folder {folder} holds a SavedModel, not a frozen graph: {_FREEZE}")
+    raise ModelFileError(f"the folder {folder} holds no {GRAPH_NAME}: name the model file itself")
+
+
+def _config(found: Path, given: Path | None, warnings: list[str]) -> PipelineConfig | None:
+    """The config that was given, or the one beside the model; only a given one must be good."""
+    if given is not None:
+        return read_pipeline_config(given)
+    beside = found.parent / CONFIG_NAME
+    if not beside.is_file():
+        return None
+    try:
+        return read_pipeline_config(beside)
+    except ModelFileError as error:
+        warnings.append(f"{error}; the graph alone is used")
+        return None
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Say plainly what a file is when its first bytes or its name tell."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    suffix = path.suffix.lower()
+    if not head:
+        raise ModelFileError(f"{path} is empty: copy or download it again")
+    if head.startswith(b"\x89HDF\r\n") or suffix in (".h5", ".hdf5", ".keras"):
+        raise ModelFileError(f"{path} is a Keras file, not a frozen TensorFlow graph: freeze the model to a .pb first")
+    if path.name == "saved_model.pb":
+        raise ModelFileError(f"{path} is a SavedModel, not a frozen graph: {_FREEZE}")
+    if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ", b"BZh")):
+        raise ModelFileError(f"{path} is a compressed archive: unpack it and name the .pb inside")
+    if head.startswith(b"version https://git-lfs"):
+        raise ModelFileError(f"{path} is a Git LFS pointer, not the model itself: run 'git lfs pull'")
+    if suffix == ".onnx":
+        raise ModelFileError(f"{path} is an ONNX model, which this version does not run: {SUPPORTED}")
+    if _is_text(head):
+        kind = "a text graph (.pbtxt)" if b"node" in head else "a text file"
+        raise ModelFileError(f"{path} is {kind}; mrcnn-cv needs no .pbtxt, only the binary {GRAPH_NAME}: name that one")
+
+
+def _is_text(head: bytes) -> bool:
+    return all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head[:256])
+
+
+def _what_else(graph: Graph) -> str:
+    """A graph that is no Faster or Mask R-CNN, in plain words."""
+    ops = {node.op for node in graph.nodes.values()}
+    if ops & {"VariableV2", "VarHandleOp", "ReadVariableOp", "Variable"}:
+        return "is a graph with variables, so it is not frozen"
+    if ops & NMS_OPS:
+        return "is a detector without region crops, such as SSD, EfficientDet or YOLO"
+    if "Softmax" in ops and ops & {"Conv2D", "MatMul"}:
+        return "is a classification or segmentation network: it finds no boxes"
+    return "is not a detector"

@@ -1,0 +1,146 @@
+"""Read an Object Detection API pipeline.config: it fills in what a graph lacks, and cross-checks what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.protos import pipeline_pb2 as pb
+from mrcnn_cv.modelfile.spec import AnchorSpec, ModelSpec, NmsSpec, ResizeSpec, anchor_sizes
+
+MAX_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """What a config says, in the terms of ModelSpec; None where it says nothing."""
+
+    path: Path | None = None
+    class_count: int | None = None
+    feature_extractor: str | None = None
+    resize: ResizeSpec | None = None
+    anchors: AnchorSpec | None = None
+    proposal_nms: NmsSpec | None = None
+    crop_size: tuple[int, int] | None = None
+    detection_nms: NmsSpec | None = None
+    mask_size: tuple[int, int] | None = None
+    predicts_masks: bool = False
+
+
+def read_pipeline_config(path: Path) -> PipelineConfig:
+    """Read a config; raises ModelFileError (one sentence with the path) for one of another kind of model."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelFileError(f"{path} is too large for a pipeline.config ({path.stat().st_size} bytes)")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFileError(f"{path} cannot be read as a pipeline.config: {error}") from error
+    message = pb.Pipeline()
+    try:
+        text_format.Parse(text, message, allow_unknown_field=True)
+    except text_format.ParseError as error:
+        raise ModelFileError(f"{path} is not a valid pipeline.config ({error}): correct it, or move it away") from error
+    if not message.model.HasField("faster_rcnn"):
+        raise ModelFileError(f"{path} does not describe a Faster or Mask R-CNN (it has no model.faster_rcnn)")
+    return _from_message(path, message.model.faster_rcnn)
+
+
+def _from_message(path: Path, model: pb.FasterRcnn) -> PipelineConfig:
+    predictor = model.second_stage_box_predictor.mask_rcnn_box_predictor
+    crop = model.initial_crop_size
+    return PipelineConfig(
+        path=path,
+        class_count=model.num_classes or None,
+        feature_extractor=model.feature_extractor.type or None,
+        resize=_resize(model.image_resizer),
+        anchors=_anchors(model.first_stage_anchor_generator),
+        proposal_nms=NmsSpec(
+            score_threshold=model.first_stage_nms_score_threshold,
+            iou_threshold=model.first_stage_nms_iou_threshold,
+            max_per_class=model.first_stage_max_proposals,
+            max_total=model.first_stage_max_proposals,
+            clip_first=False,
+        ),
+        crop_size=(crop, crop) if crop else None,
+        detection_nms=_detection_nms(model.second_stage_post_processing),
+        mask_size=(predictor.mask_height, predictor.mask_width) if predictor.predict_instance_masks else None,
+        predicts_masks=predictor.predict_instance_masks,
+    )
+
+
+def _resize(resizer: pb.ImageResizer) -> ResizeSpec | None:
+    if resizer.HasField("keep_aspect_ratio_resizer"):
+        keep = resizer.keep_aspect_ratio_resizer
+        return ResizeSpec("keep_aspect", keep.min_dimension, keep.max_dimension, pad_to_max=keep.pad_to_max_dimension)
+    if resizer.HasField("fixed_shape_resizer"):
+        fixed = resizer.fixed_shape_resizer
+        return ResizeSpec("fixed", height=fixed.height, width=fixed.width)
+    return None
+
+
+def _anchors(generator: pb.AnchorGenerator) -> AnchorSpec | None:
+    if not generator.HasField("grid_anchor_generator"):
+        return None
+    grid = generator.grid_anchor_generator
+    # The defaults of the API's grid_anchor_generator.proto.
+    scales = tuple(grid.scales) or (0.25, 0.5, 1.0, 2.0)
+    ratios = tuple(grid.aspect_ratios) or (0.5, 1.0, 2.0)
+    return AnchorSpec(
+        sizes=anchor_sizes(scales, ratios, (grid.height, grid.width)),
+        stride=(grid.height_stride, grid.width_stride),
+        offset=(grid.height_offset, grid.width_offset),
+        clip_to_image=True,
+    )
+
+
+def _detection_nms(post_processing: pb.PostProcessing) -> NmsSpec | None:
+    if not post_processing.HasField("batch_non_max_suppression"):
+        return None
+    nms = post_processing.batch_non_max_suppression
+    return NmsSpec(
+        nms.score_threshold, nms.iou_threshold, nms.max_detections_per_class, nms.max_total_detections, False
+    )
+
+
+def disagreements(spec: ModelSpec, config: PipelineConfig) -> ModelSpec:
+    """`spec` with one warning for every number on which the config and the graph disagree (the graph wins)."""
+    pairs: list[tuple[str, object, object]] = [
+        ("the number of classes", spec.class_count, config.class_count),
+        ("the image resizer", _resize_numbers(spec.resize), _resize_numbers(config.resize)),
+        ("the anchors", _anchor_numbers(spec.anchors), _anchor_numbers(config.anchors)),
+        ("the suppression of proposals", _nms_numbers(spec.proposal_nms), _nms_numbers(config.proposal_nms)),
+        ("the suppression of detections", _nms_numbers(spec.detection_nms), _nms_numbers(config.detection_nms)),
+        ("the crop size", spec.crop_size, config.crop_size),
+        ("the mask size", spec.mask.size if spec.mask else None, config.mask_size),
+    ]
+    warnings = [
+        f"{config.path} disagrees with the graph about {what}: the graph's {graph} is used, not the config's {other}"
+        for what, graph, other in pairs
+        if other is not None and other != graph
+    ]
+    return replace(spec, warnings=(*spec.warnings, *warnings))
+
+
+def _resize_numbers(resize: ResizeSpec | None) -> tuple[object, ...] | None:
+    if resize is None:
+        return None
+    return (
+        resize.kind,
+        *(size for size in (resize.min_dimension, resize.max_dimension, resize.height, resize.width) if size),
+    )
+
+
+def _anchor_numbers(anchors: AnchorSpec | None) -> tuple[object, ...] | None:
+    if anchors is None:
+        return None
+    sizes = tuple((round(height, 2), round(width, 2)) for height, width in anchors.sizes)
+    return (sizes, tuple(map(float, anchors.stride)), tuple(map(float, anchors.offset)))
+
+
+def _nms_numbers(nms: NmsSpec | None) -> tuple[object, ...] | None:
+    if nms is None:
+        return None
+    return (round(nms.score_threshold, 5), round(nms.iou_threshold, 5), nms.max_per_class, nms.max_total)

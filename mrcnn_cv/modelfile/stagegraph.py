@@ -1,0 +1,290 @@
+"""Cut one net out of a graph and write it as plain layers, from a short list of ops that every engine reads.
+
+The user's nodes are never handed on as they are: each is read, checked and written anew (`_LAYERS` is the whole op set;
+another output format is another `Writer`). Batch norm, biases and constant factors fold into the convolution before
+them, in double precision; control inputs, identities and assertions go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.evaluate import Evaluator, NotConstant
+from mrcnn_cv.modelfile.graphdef import Graph, node_name
+from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+from mrcnn_cv.modelfile.spec import StageGraph
+from mrcnn_cv.modelfile.stagewriter import Writer
+
+PASS_THROUGH = frozenset({"Identity", "StopGradient", "CheckNumerics", "PlaceholderWithDefault", "Enter"})
+BATCH_NORM = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
+ADD = frozenset({"Add", "AddV2", "BiasAdd"})
+AFFINE = BATCH_NORM | ADD | {"Sub", "Mul", "RealDiv"}
+WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
+
+Vector = NDArray[np.float64]
+
+
+class StageCutter:
+    """Writes the part of `graph` between `starts` (tensor → name of the net's input) and the tensors asked for."""
+
+    def __init__(self, graph: Graph, starts: dict[str, str], writer: Writer) -> None:
+        self._graph = graph
+        self._values = Evaluator(graph)
+        self._writer = writer
+        self._written: dict[str, str] = {node_name(tensor): name for tensor, name in starts.items()}
+
+    def cut(self, tensors: Sequence[str]) -> tuple[str, ...]:
+        """Write everything that `tensors` need; returns their names in the net."""
+        stack = [node_name(tensor) for tensor in reversed(tensors)]
+        open_nodes: set[str] = set()
+        while stack:
+            name = stack[-1]
+            if name in self._written:
+                stack.pop()
+                continue
+            sources = self._sources(self._graph.nodes[name])
+            missing = [source for source in sources if source not in self._written]
+            if missing:
+                if name in open_nodes:
+                    raise ModelFileError(f"the node '{name}' depends on itself")
+                open_nodes.add(name)
+                stack.extend(missing)
+                continue
+            self._written[name] = self._write(self._graph.nodes[name])
+        return tuple(self._written[node_name(tensor)] for tensor in tensors)
+
+    def _sources(self, node: pb.NodeDef) -> list[str]:
+        """Names of the nodes whose feature maps the layer of `node` takes."""
+        if node.op in AFFINE:
+            base = self._affine(node)[0]
+            if base is not node:
+                node = base
+                if not self._folds(base):
+                    return [base.name]
+            elif node.op in ADD:
+                return [node_name(tensor) for tensor in self._graph.inputs(node)]
+        if node.op in PASS_THROUGH | WEIGHTED or node.op in _LAYERS:
+            inputs = [node_name(tensor) for tensor in self._graph.inputs(node)]
+            if node.op == "ConcatV2":
+                return inputs[:-1]
+            if node.op == "BatchToSpaceND":
+                return [node_name(self._graph.inputs(self._atrous(node)[1])[0])]
+            return inputs[:1]
+        raise ModelFileError(
+            f"the node '{node.name}' is a {node.op}, which is not a layer of a Faster or Mask R-CNN that mrcnn-cv knows"
+        )
+
+    def _write(self, node: pb.NodeDef) -> str:
+        if node.op in PASS_THROUGH:
+            return self._input(node, 0)
+        if node.op in AFFINE:
+            base, factor, shift = self._affine(node)
+            if base is node:
+                names = [self._written[node_name(tensor)] for tensor in self._graph.inputs(node)]
+                return self._writer.add(node.name, names)
+            if not self._folds(base):
+                return self._writer.affine(node.name, self._written[base.name], factor, shift)
+            return self._weighted(base, factor, shift)
+        if node.op in WEIGHTED:
+            return self._weighted(node, np.ones(1), np.zeros(1))
+        if node.op == "BatchToSpaceND":
+            return self._weighted(node, np.ones(1), np.zeros(1))
+        return _LAYERS[node.op](self, node)
+
+    def _input(self, node: pb.NodeDef, index: int) -> str:
+        return self._written[node_name(self._graph.inputs(node)[index])]
+
+    def _constant(self, node: pb.NodeDef, index: int) -> NDArray[np.generic]:
+        tensor = self._graph.inputs(node)[index]
+        try:
+            return self._values.value(tensor)
+        except NotConstant as error:
+            raise ModelFileError(f"the node '{node.name}' ({node.op}) needs a constant, but {error}") from error
+
+    def _affine(self, node: pb.NodeDef) -> tuple[pb.NodeDef, Vector, Vector]:
+        """Follow factors and shifts per channel upwards: (where they begin, factor, shift). Itself if it is none."""
+        factor, shift = np.ones(1), np.zeros(1)
+        start = node
+        while node.op in AFFINE and node.name not in self._written:
+            step = self._affine_step(node)
+            if step is None or (node is not start and len(self._graph.consumers(node.name)) > 1):
+                break
+            tensor, own_factor, own_shift = step
+            factor, shift = factor * own_factor, factor * own_shift + shift
+            node = self._graph.node(tensor)
+            while node.op in PASS_THROUGH and node.name not in self._written:
+                node = self._graph.node(self._graph.inputs(node)[0])
+        return node, factor, shift
+
+    def _affine_step(self, node: pb.NodeDef) -> tuple[str, Vector, Vector] | None:
+        """(input, factor, shift) of one node that scales or shifts channels by constants, else None."""
+        inputs = self._graph.inputs(node)
+        if node.op in BATCH_NORM:
+            if node.attr["is_training"].b:
+                raise ModelFileError(
+                    f"the batch norm '{node.name}' is in training mode: export the model for inference"
+                )
+            gamma, beta, mean, variance = (self._constant(node, i).astype(np.float64) for i in range(1, 5))
+            own = gamma / np.sqrt(variance + node.attr["epsilon"].f)
+            return inputs[0], own, beta - mean * own
+        for index in (1, 0):
+            try:
+                value = np.atleast_1d(self._values.value(inputs[index]).astype(np.float64))
+            except NotConstant:
+                continue
+            if value.size != value.shape[-1]:
+                raise ModelFileError(f"the node '{node.name}' ({node.op}) differs by position, not only by channel")
+            value = value.ravel()
+            if index == 0 and node.op in ("Sub", "RealDiv"):
+                raise ModelFileError(
+                    f"the node '{node.name}' ({node.op}) has its constant first, which is not supported"
+                )
+            if node.op in ("Mul", "RealDiv"):
+                with np.errstate(divide="ignore"):
+                    return inputs[1 - index], 1 / value if node.op == "RealDiv" else value, np.zeros(1)
+            return inputs[1 - index], np.ones(1), -value if node.op == "Sub" else value
+        if node.op in ADD:
+            return None
+        raise ModelFileError(f"the node '{node.name}' ({node.op}) combines two feature maps, which is not supported")
+
+    def _folds(self, base: pb.NodeDef) -> bool:
+        """Whether what follows `base` can go into its weights: nobody else may need it unscaled."""
+        return (
+            base.name not in self._written
+            and (base.op in WEIGHTED or base.op == "BatchToSpaceND")
+            and len(self._graph.consumers(base.name)) == 1
+        )
+
+    def _weighted(self, node: pb.NodeDef, factor: Vector, shift: Vector) -> str:
+        """A convolution or matrix product whose result is scaled and shifted per channel."""
+        name, dilation, output = node.name, 1, node
+        if node.op == "BatchToSpaceND":
+            node, space, dilation = self._atrous(node)
+            source = self._input(space, 0)
+        else:
+            source = self._input(node, 0)
+        weights = self._constant(node, 1).astype(np.float64)
+        if not np.isfinite(weights).all() or not np.isfinite(factor).all() or not np.isfinite(shift).all():
+            raise ModelFileError(f"the weights of '{name}' are not all finite numbers: the training has diverged")
+        if node.op == "MatMul":
+            if node.attr["transpose_a"].b:
+                raise ModelFileError(f"the node '{name}' transposes its input, which is not supported")
+            weights = weights.T if node.attr["transpose_b"].b else weights
+        channels = weights.shape[-1] * (weights.shape[-2] if node.op == "DepthwiseConv2dNative" else 1)
+        for vector in (factor, shift):
+            if vector.size not in (1, channels):
+                raise ModelFileError(
+                    f"the node '{output.name}' has {channels} channels but {vector.size} factors follow it"
+                )
+        scale = np.broadcast_to(factor, channels)
+        weights *= scale.reshape(weights.shape[-2:]) if node.op == "DepthwiseConv2dNative" else scale
+        bias = np.broadcast_to(shift, channels).astype(np.float32)
+        return self._writer.weighted(node, source, weights.astype(np.float32), bias, dilation)
+
+    def _atrous(self, node: pb.NodeDef) -> tuple[pb.NodeDef, pb.NodeDef, int]:
+        """A dilated convolution as TensorFlow 1 spells it: BatchToSpaceND(Conv2D(SpaceToBatchND(x))).
+
+        Returns (convolution, SpaceToBatchND, dilation). Its paddings are computed from the image's size so that the
+        result is that of a convolution with SAME padding; the constant part of them tells that it is.
+        """
+        convolution = self._graph.node(self._graph.inputs(node)[0])
+        space = self._graph.node(self._graph.inputs(convolution)[0])
+        if convolution.op != "Conv2D" or space.op != "SpaceToBatchND":
+            raise ModelFileError(f"the node '{node.name}' (BatchToSpaceND) is not part of a dilated convolution")
+        block = self._constant(node, 1).ravel()
+        kernel = self._constant(convolution, 1).shape[0]
+        if len(block) != 2 or block[0] != block[1] or kernel % 2 == 0:
+            raise ModelFileError(f"the dilated convolution '{convolution.name}' is not square, which is not supported")
+        dilation, half = int(block[0]), int(block[0]) * (kernel // 2)
+        constants = [
+            self._values.value(other.name)
+            for other in self._graph.upstream([self._graph.inputs(space)[2]]).values()
+            if other.op == "Const"
+        ]
+        if not any(value.shape == (2, 2) and (value >= half).all() for value in constants) and not self._pads(
+            space, half
+        ):
+            raise ModelFileError(f"the dilated convolution '{convolution.name}' does not pad to the SAME size")
+        return convolution, space, dilation
+
+    def _pads(self, space: pb.NodeDef, half: int) -> bool:
+        try:
+            return bool((self._values.value(self._graph.inputs(space)[2]) >= half).all())
+        except NotConstant:
+            return False
+
+    def _concat(self, node: pb.NodeDef) -> str:
+        count = len(self._graph.inputs(node)) - 1
+        if int(self._constant(node, count)) not in (3, -1):
+            raise ModelFileError(f"the node '{node.name}' joins along an axis that is not the channels")
+        return self._writer.concat(node.name, [self._input(node, i) for i in range(count)])
+
+    def _activation(self, node: pb.NodeDef) -> str:
+        return self._writer.activation(node, self._input(node, 0))
+
+    def _pool(self, node: pb.NodeDef) -> str:
+        return self._writer.pool(node, self._input(node, 0))
+
+    def _pad(self, node: pb.NodeDef) -> str:
+        return self._writer.pad(node.name, self._input(node, 0), self._constant(node, 1))
+
+    def _mean(self, node: pb.NodeDef) -> str:
+        axes = sorted(int(axis) % 4 for axis in self._constant(node, 1).ravel())
+        if axes != [1, 2]:
+            raise ModelFileError(f"the node '{node.name}' averages over axes {axes}, not over height and width")
+        return self._writer.mean(node.name, self._input(node, 0))
+
+    def _flatten(self, node: pb.NodeDef) -> str:
+        if node.op == "Reshape" and len(self._constant(node, 1)) != 2:
+            raise ModelFileError(f"the node '{node.name}' (Reshape) is not a flattening, so it is not supported here")
+        return self._writer.flatten(node.name, self._input(node, 0))
+
+    def _resize(self, node: pb.NodeDef) -> str:
+        return self._writer.resize(node, self._input(node, 0), self._constant(node, 1))
+
+
+_LAYERS: dict[str, Callable[[StageCutter, pb.NodeDef], str]] = {
+    "Relu": StageCutter._activation,
+    "Relu6": StageCutter._activation,
+    "MaxPool": StageCutter._pool,
+    "AvgPool": StageCutter._pool,
+    "ConcatV2": StageCutter._concat,
+    "Pad": StageCutter._pad,
+    "Mean": StageCutter._mean,
+    "Reshape": StageCutter._flatten,
+    "Squeeze": StageCutter._flatten,
+    "ResizeBilinear": StageCutter._resize,
+    "BatchToSpaceND": lambda cutter, node: cutter._write(node),
+}
+
+NET_OPS = PASS_THROUGH | AFFINE | WEIGHTED | frozenset(_LAYERS) | {"SpaceToBatchND"}
+
+
+def cut_stage(
+    graph: Graph,
+    starts: dict[str, str],
+    tensors: Sequence[str],
+    regions: tuple[str, Sequence[str], tuple[int, int]] | None = None,
+) -> StageGraph:
+    """The net from `starts` to `tensors`.
+
+    starts: tensor of the graph → name of the net's input. regions: (input of `starts` that is cropped, tensors of the
+    graph that are its crops, (height, width) of a crop); the net then begins with CropAndResize and takes "regions".
+    """
+    writer = Writer()
+    inputs = list(dict.fromkeys(starts.values()))
+    for name in inputs:
+        writer.placeholder(name)
+    known = dict(starts)
+    if regions is not None:
+        source, crops, crop_size = regions
+        writer.placeholder("regions")
+        inputs.append("regions")
+        crop = writer.crop("crop", source, "regions", crop_size)
+        known |= {node_name(tensor): crop for tensor in crops}
+    outputs = StageCutter(graph, known, writer).cut(tensors)
+    return StageGraph(writer.serialize(), tuple(inputs), outputs)

@@ -1,0 +1,186 @@
+"""Write plain layers as the GraphDef that cv2.dnn imports. Every layer that a stage may use is a method here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+
+BIAS_SUFFIX = "/with_bias"
+"""A BiasAdd is named after its convolution, because cv2.dnn's importer keeps only the convolution's name."""
+
+
+class Writer:
+    """A GraphDef in the making. Each method adds one layer and returns the name of its result.
+
+    Weights are float32 in TensorFlow's order (height, width, in, out); feature maps are NHWC for TensorFlow and NCHW in
+    cv2.dnn, whose importer turns them.
+    """
+
+    def __init__(self) -> None:
+        self._graph = pb.GraphDef()
+        self._names: set[str] = set()
+
+    def serialize(self) -> bytes:
+        """The GraphDef's bytes."""
+        return self._graph.SerializeToString()
+
+    def placeholder(self, name: str) -> str:
+        return self._node(name, "Placeholder", [])
+
+    def crop(self, name: str, source: str, regions: str, size: tuple[int, int]) -> str:
+        """TensorFlow's CropAndResize, in the three-input form that cv2.dnn takes."""
+        height, width = size
+        if not (0 < height <= 512 and 0 < width <= 512):
+            raise ModelFileError(f"the crop size {height}x{width} is out of range")
+        return self._node(
+            name, "CropAndResize", [source, regions, self._const(f"{name}/size", np.array(size, np.int32))]
+        )
+
+    def weighted(
+        self, node: pb.NodeDef, source: str, weights: NDArray[np.float32], bias: NDArray[np.float32], dilation: int
+    ) -> str:
+        """Conv2D, DepthwiseConv2dNative or MatMul, with a bias where it is not zero."""
+        block = np.array([dilation, dilation], np.int32)
+        if dilation > 1:
+            # cv2.dnn takes a dilation from SpaceToBatchND only, and ignores the attribute of a Conv2D.
+            half = dilation * (weights.shape[0] // 2)
+            paddings = np.full((2, 2), half, np.int32)
+            source = self._node(
+                f"{node.name}/space", "SpaceToBatchND", [source, *self._pair(node.name, "space", block, paddings)]
+            )
+        layer = self._node(node.name, node.op, [source, self._const(f"{node.name}/weights", weights)])
+        if node.op != "MatMul":
+            self._window(node, self._graph.node[-1], dilation)
+        if dilation > 1:
+            crops = np.zeros((2, 2), np.int32)
+            layer = self._node(
+                f"{node.name}/batch", "BatchToSpaceND", [layer, *self._pair(node.name, "batch", block, crops)]
+            )
+        if bias.any():
+            return self._node(f"{node.name}{BIAS_SUFFIX}", "BiasAdd", [layer, self._const(f"{node.name}/biases", bias)])
+        return layer
+
+    def _window(self, node: pb.NodeDef, added: pb.NodeDef, dilation: int) -> None:
+        """Strides and padding of a convolution."""
+        _check_layout(node)
+        _check_window(node, "strides")
+        _copy_attributes(node, added, ("strides", "padding"))
+        dilations = set(node.attr["dilations"].list.i) - {1} if "dilations" in node.attr else set()
+        if dilations:
+            raise ModelFileError(
+                f"the dilations of '{node.name}' are not written as SpaceToBatchND, which is not supported"
+            )
+        if dilation > 1:
+            added.attr["padding"].s = b"VALID"
+
+    def _pair(self, name: str, part: str, block: NDArray[np.int32], amounts: NDArray[np.int32]) -> list[str]:
+        return [self._const(f"{name}/{part}/block", block), self._const(f"{name}/{part}/amounts", amounts)]
+
+    def affine(self, name: str, source: str, factor: NDArray[np.float64], shift: NDArray[np.float64]) -> str:
+        """Scale and shift per channel where there is no convolution to fold them into: a batch norm of its own."""
+        channels = max(factor.size, shift.size)
+        scale = np.broadcast_to(factor, channels).astype(np.float32)
+        offset = np.broadcast_to(shift, channels).astype(np.float32)
+        parts = [scale, offset, np.zeros(channels, np.float32), np.ones(channels, np.float32)]
+        inputs = [self._const(f"{name}/{index}", part) for index, part in enumerate(parts)]
+        layer = self._node(name, "FusedBatchNorm", [source, *inputs])
+        self._graph.node[-1].attr["epsilon"].f = 0.0
+        self._graph.node[-1].attr["is_training"].b = False
+        return layer
+
+    def add(self, name: str, sources: Sequence[str]) -> str:
+        return self._node(name, "Add", sources)
+
+    def activation(self, node: pb.NodeDef, source: str) -> str:
+        return self._node(node.name, node.op, [source])
+
+    def pool(self, node: pb.NodeDef, source: str) -> str:
+        _check_layout(node)
+        for attribute in ("ksize", "strides"):
+            _check_window(node, attribute)
+        layer = self._node(node.name, node.op, [source])
+        _copy_attributes(node, self._graph.node[-1], ("ksize", "strides", "padding"))
+        return layer
+
+    def concat(self, name: str, sources: Sequence[str]) -> str:
+        return self._node(name, "ConcatV2", [*sources, self._const(f"{name}/axis", np.array(3, np.int32))])
+
+    def pad(self, name: str, source: str, paddings: NDArray[np.generic]) -> str:
+        amounts = paddings.astype(np.int32)
+        if amounts.shape != (4, 2) or amounts.min() < 0 or amounts.max() > 64:
+            raise ModelFileError(f"the paddings of '{name}' are out of range")
+        return self._node(name, "Pad", [source, self._const(f"{name}/paddings", amounts)])
+
+    def mean(self, name: str, source: str) -> str:
+        """The average over height and width, which stay as axes of length 1."""
+        layer = self._node(name, "Mean", [source, self._const(f"{name}/axes", np.array([1, 2], np.int32))])
+        self._graph.node[-1].attr["keep_dims"].b = True
+        return layer
+
+    def flatten(self, name: str, source: str) -> str:
+        return self._node(name, "Flatten", [source])
+
+    def resize(self, node: pb.NodeDef, source: str, size: NDArray[np.generic]) -> str:
+        height, width = (int(value) for value in size.ravel())
+        if not (0 < height <= 1024 and 0 < width <= 1024):
+            raise ModelFileError(f"the node '{node.name}' resizes to {height}x{width}, which is out of range")
+        layer = self._node(
+            node.name, node.op, [source, self._const(f"{node.name}/size", np.array([height, width], np.int32))]
+        )
+        for attribute in ("align_corners", "half_pixel_centers"):
+            self._graph.node[-1].attr[attribute].b = node.attr[attribute].b
+        return layer
+
+    def _node(self, name: str, op: str, inputs: Sequence[str]) -> str:
+        name = self._unique(name)
+        node = self._graph.node.add(name=name, op=op, input=inputs)
+        node.attr["T"].type = pb.DT_FLOAT
+        return name
+
+    def _unique(self, name: str) -> str:
+        """The name itself, or with a mark where a layer of the user's graph is called like one of ours."""
+        while name in self._names:
+            name += "_"
+        self._names.add(name)
+        return name
+
+    def _const(self, name: str, value: NDArray[np.float32] | NDArray[np.int32]) -> str:
+        name = self._unique(name)
+        node = self._graph.node.add(name=name, op="Const")
+        data_type = pb.DT_FLOAT if value.dtype == np.float32 else pb.DT_INT32
+        node.attr["dtype"].type = data_type
+        tensor = node.attr["value"].tensor
+        tensor.dtype = data_type
+        for size in value.shape:
+            tensor.tensor_shape.dim.add(size=size)
+        if value.shape == () and value.dtype == np.int32:
+            # cv2.dnn reads the axis of a ConcatV2 from here without looking whether it is there.
+            tensor.int_val.append(int(value))
+        else:
+            tensor.tensor_content = np.ascontiguousarray(value).tobytes()
+        return name
+
+
+def _copy_attributes(source: pb.NodeDef, target: pb.NodeDef, names: Sequence[str]) -> None:
+    for name in names:
+        target.attr[name].CopyFrom(source.attr[name])
+
+
+def _check_layout(node: pb.NodeDef) -> None:
+    if node.attr["data_format"].s not in (b"", b"NHWC"):
+        raise ModelFileError(
+            f"the node '{node.name}' is in {node.attr['data_format'].s!r} order: export the model for the CPU (NHWC)"
+        )
+    if node.attr["padding"].s not in (b"SAME", b"VALID"):
+        raise ModelFileError(f"the padding of '{node.name}' is neither SAME nor VALID")
+
+
+def _check_window(node: pb.NodeDef, attribute: str) -> None:
+    values = list(node.attr[attribute].list.i)
+    if len(values) != 4 or values[0] != 1 or values[3] != 1 or not all(1 <= value <= 64 for value in values):
+        raise ModelFileError(f"the {attribute} {values} of '{node.name}' are out of range")

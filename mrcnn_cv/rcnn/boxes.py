@@ -1,0 +1,53 @@
+"""Sums on boxes (N, 4) float32, y1 x1 y2 x2 as TensorFlow orders them, in TensorFlow's float32 arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.modelfile.spec import BoxCoder
+
+Boxes = NDArray[np.float32]
+
+_TWO = np.float32(2)
+
+
+def decode(encodings: NDArray[np.float32], anchors: Boxes, coder: BoxCoder) -> Boxes:
+    """Boxes from encodings (N, 4) ty tx th tw relative to `anchors`: Faster R-CNN, section 3.1.2.
+
+    Source: box_coders/faster_rcnn_box_coder.py. An encoding that overflows gives an infinite box, as in TensorFlow.
+    """
+    ty, tx, th, tw = (encodings / np.array(coder.scales, dtype=np.float32)).T
+    y1, x1, y2, x2 = anchors.T
+    heights, widths = y2 - y1, x2 - x1
+    with np.errstate(over="ignore", invalid="ignore"):
+        half_heights = np.exp(th) * heights / _TWO
+        half_widths = np.exp(tw) * widths / _TWO
+        y_centres = ty * heights + (y1 + heights / _TWO)
+        x_centres = tx * widths + (x1 + widths / _TWO)
+        return np.stack(
+            [y_centres - half_heights, x_centres - half_widths, y_centres + half_heights, x_centres + half_widths],
+            axis=1,
+        )
+
+
+def clip(boxes: Boxes, size: tuple[float, float]) -> Boxes:
+    """Boxes cut to the window from (0, 0) to `size` (height, width); what is not a number becomes 0."""
+    limits = np.array([size[0], size[1], size[0], size[1]], dtype=np.float32)
+    # fmax and fmin drop NaN, so that no region ever leaves the feature map.
+    inside: Boxes = np.fmax(np.fmin(boxes, limits), np.float32(0))
+    return inside
+
+
+def areas(boxes: Boxes) -> NDArray[np.float32]:
+    """(N,) float32: height times width; zero or less for boxes without inside."""
+    result: NDArray[np.float32] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return result
+
+
+def to_regions(boxes: Boxes) -> NDArray[np.float32]:
+    """The (1, 1, N, 7) float32 rows that a head takes, from boxes as fractions (kept inside, whatever rounding did)."""
+    inside = np.clip(boxes, np.float32(0), np.float32(1))
+    regions = np.zeros((1, 1, len(boxes), 7), dtype=np.float32)
+    regions[0, 0, :, 3:] = inside[:, [1, 0, 3, 2]]
+    return regions

@@ -1,0 +1,102 @@
+"""From the box head's numbers per region to detections per class."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.modelfile.spec import ModelSpec, NmsSpec
+from mrcnn_cv.rcnn.boxes import Boxes, areas, clip, decode
+from mrcnn_cv.rcnn.nms import suppress
+
+Float = NDArray[np.float32]
+
+
+class Detections(NamedTuple):
+    """boxes (N, 4) float32, y1 x1 y2 x2 as fractions of the image; scores (N,) descending; classes (N,) from 0."""
+
+    boxes: Boxes
+    scores: Float
+    classes: NDArray[np.intp]
+
+
+def class_scores(logits: Float, spec: ModelSpec) -> Float:
+    """(N, C) float32: scores of the classes from logits (N, C + 1), the background's dropped."""
+    logits = logits * np.float32(spec.logit_factor)
+    if spec.score_conversion == "softmax":
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        logits = shifted / shifted.sum(axis=1, keepdims=True)
+    elif spec.score_conversion == "sigmoid":
+        logits = sigmoid(logits)
+    return logits[:, 1:]
+
+
+def sigmoid(values: Float) -> Float:
+    """1 / (1 + exp(-x)) in float32, without overflow."""
+    with np.errstate(over="ignore"):
+        result: Float = np.float32(1) / (np.float32(1) + np.exp(-values))
+    return result
+
+
+def limits(
+    nms: NmsSpec, score_threshold: float | None, nms_threshold: float | None, max_instances: int | None
+) -> NmsSpec:
+    """The model's own limits with those of the user in their place."""
+    if score_threshold is not None:
+        nms = replace(nms, score_threshold=score_threshold)
+    if nms_threshold is not None:
+        nms = replace(nms, iou_threshold=nms_threshold)
+    if max_instances is not None:
+        nms = replace(nms, max_total=max_instances, max_per_class=max(nms.max_per_class, max_instances))
+    return nms
+
+
+def find_detections(
+    encodings: Float,
+    logits: Float,
+    proposals: Boxes,
+    spec: ModelSpec,
+    nms: NmsSpec,
+    image_size: tuple[int, int],
+    padded_size: tuple[int, int],
+    wanted: NDArray[np.bool_] | None = None,
+) -> Detections:
+    """Detections from the head's encodings (N, 4 C or 4) and logits (N, C + 1) for N proposals.
+
+    Sizes are (height, width) in pixels of the trunk's input: of the image in it, and of all of it. wanted: (C,) bool,
+    the classes to look at. Source: core/post_processing.py (multiclass_non_max_suppression): boxes are suppressed per
+    class, sorted over all classes (of equal scores the lower class first), clipped, and those left without area go.
+    """
+    scores = class_scores(logits, spec)
+    size = np.array([*padded_size, *padded_size], dtype=np.float32)
+    anchors = proposals * size
+    boxes_of = encodings.reshape(len(proposals), -1, 4)
+    found: list[tuple[Boxes, Float, int]] = []
+    candidates = (scores > np.float32(nms.score_threshold)).any(axis=0)
+    for index in np.flatnonzero(candidates if wanted is None else candidates & wanted):
+        own = np.flatnonzero(scores[:, index] > np.float32(nms.score_threshold))
+        boxes = decode(boxes_of[own, index % boxes_of.shape[1]], anchors[own], spec.box_coder)
+        own_scores = scores[own, index]
+        if nms.clip_first:
+            boxes = clip(boxes, image_size)
+            solid = areas(boxes) > 0
+            boxes, own_scores = boxes[solid], own_scores[solid]
+        kept = suppress(boxes, own_scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
+        found.append((boxes[kept], own_scores[kept], int(index)))
+    return _merge(found, nms.max_total, image_size)
+
+
+def _merge(found: list[tuple[Boxes, Float, int]], max_total: int, image_size: tuple[int, int]) -> Detections:
+    """All classes together: sorted, clipped, normalised, cut to the limit."""
+    boxes = np.concatenate([boxes for boxes, _, _ in found] or [np.zeros((0, 4), dtype=np.float32)])
+    scores = np.concatenate([scores for _, scores, _ in found] or [np.zeros(0, dtype=np.float32)])
+    classes = np.concatenate([np.full(len(own), index, np.intp) for _, own, index in found] or [np.zeros(0, np.intp)])
+    order = np.argsort(-scores, kind="stable")
+    boxes = clip(boxes[order], image_size)
+    solid = np.flatnonzero(areas(boxes) > 0)[:max_total]
+    chosen = order[solid]
+    y, x = (np.float32(1) / np.float32(side) for side in image_size)
+    return Detections(boxes[solid] * np.array([y, x, y, x], dtype=np.float32), scores[chosen], classes[chosen])

@@ -1,0 +1,238 @@
+"""MaskRCNN: load a model, run the five steps on an image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv import backend as backends
+from mrcnn_cv.errors import InputError, UsageError
+from mrcnn_cv.instances import BackendUse, Instances
+from mrcnn_cv.modelfile.labels import labels_for
+from mrcnn_cv.modelfile.open import open_model
+from mrcnn_cv.modelfile.spec import ModelSpec
+from mrcnn_cv.rcnn.boxes import to_regions
+from mrcnn_cv.rcnn.detections import Detections, find_detections, limits
+from mrcnn_cv.rcnn.masks import select_masks
+from mrcnn_cv.rcnn.proposals import find_proposals
+from mrcnn_cv.rcnn.resize import prepare
+
+
+@dataclass(frozen=True)
+class Nets:
+    """The three nets of a model, ready to run; `mask_head` is None for a Faster R-CNN."""
+
+    trunk: backends.Net
+    box_head: backends.Net
+    mask_head: backends.Net | None
+
+    def devices(self) -> set[str]:
+        """Backends that any layer ran on so far."""
+        return set().union(*(net.devices() for net in (self.trunk, self.box_head, self.mask_head) if net is not None))
+
+
+class MaskRCNN:
+    """A Mask R-CNN (or a Faster R-CNN: boxes without masks) that is ready to run. `load` makes one.
+
+    spec: the model's numbers. path: its file. labels: label id → name. warnings: what was odd, one sentence each.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, path: Path, nets: Nets, requested: str, chosen: backends.Probe, labels: dict[int, str]
+    ) -> None:
+        # The nets hold the weights now; the graphs they were read from would only take up memory.
+        self.spec = replace(
+            spec,
+            trunk=replace(spec.trunk, graph_def=b""),
+            box_head=replace(spec.box_head, graph_def=b""),
+            mask_head=spec.mask_head and replace(spec.mask_head, graph_def=b""),
+        )
+        self.path = path
+        self.labels = labels
+        self.warnings = spec.warnings
+        self._nets = nets
+        self._requested = requested
+        self._chosen = chosen
+        self._backend: BackendUse | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        backend: str = "auto",
+        labels: str | Path | None = None,
+        pipeline_config: str | Path | None = None,
+        threads: int | None = None,
+    ) -> MaskRCNN:
+        """Load a frozen graph: the `.pb` or the folder that holds it.
+
+        backend: a name of `--backend`; anything but "auto" runs there or raises BackendError. labels: a label map
+        (.pbtxt, .names, .txt, .json); None: the one beside the model, or COCO's for 90 classes. pipeline_config: None:
+        the one beside the model, if any. threads: for the whole process (OpenCV knows no other way); None: OpenCV's own
+        choice. Raises ModelFileError, LabelFileError, BackendError.
+        """
+        if threads is not None:
+            backends.set_threads(threads)
+        chosen = backends.choose(backend)
+        file = open_model(Path(path), None if pipeline_config is None else Path(pipeline_config))
+        names, notes = labels_for(file.spec.class_count, None if labels is None else Path(labels), file.path.parent)
+        spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
+        nets = Nets(
+            trunk=backends.CvNet(spec.trunk, chosen.backend),
+            box_head=backends.CvNet(spec.box_head, chosen.backend),
+            mask_head=None if spec.mask_head is None else backends.CvNet(spec.mask_head, chosen.backend),
+        )
+        return cls(spec, file.path, nets, backend, chosen, names)
+
+    def predict(
+        self,
+        image_bgr: NDArray[np.uint8],
+        score_threshold: float | None = 0.5,
+        mask_threshold: float = 0.5,
+        nms_threshold: float | None = None,
+        max_instances: int | None = None,
+        classes: Sequence[int | str] | None = None,
+    ) -> Instances:
+        """Find the instances in an image (H, W, 3) uint8 BGR.
+
+        score_threshold: a detection's score must be above it. nms_threshold: of two boxes of a class with a larger IoU
+        the better one stays. max_instances: the best so many. None: the model's own value. classes: label ids or names
+        to look for; None: all. Raises UsageError for values that cannot be meant, InputError for an image that the
+        model cannot take.
+        """
+        _check_image(image_bgr)
+        _check_fraction("score_threshold", score_threshold)
+        _check_fraction("mask_threshold", mask_threshold)
+        _check_fraction("nms_threshold", nms_threshold)
+        if max_instances is not None and max_instances < 1:
+            raise UsageError(f"max_instances must be at least 1, not {max_instances}")
+        nms = limits(self.spec.detection_nms, score_threshold, nms_threshold, max_instances)
+        wanted = None if classes is None else self._wanted(classes)
+
+        clock = _Clock()
+        with clock("resize"):
+            network_input = prepare(image_bgr, self.spec.resize, self.spec.pixels)
+        height, width = network_input.pixels.shape[2:]
+        padded_size = (height, width)
+        with clock("trunk"):
+            features, rpn_encodings, rpn_logits = self._nets.trunk.run({"image": network_input.pixels})
+        with clock("proposals"):
+            proposals = find_proposals(rpn_encodings, rpn_logits, self.spec, network_input.size, padded_size)
+        with clock("box_head"):
+            encodings, logits = self._box_head(features, to_regions(proposals))
+        with clock("detections"):
+            detections = find_detections(
+                encodings, logits, proposals, self.spec, nms, network_input.size, padded_size, wanted
+            )
+        with clock("mask_head"):
+            masks = self._masks(features, detections)
+        return self._instances(detections, masks, image_bgr.shape[:2], mask_threshold, clock.milliseconds)
+
+    def label(self, class_id: int) -> str:
+        """The name of a class; its id as text where the label map has none."""
+        return self.labels.get(class_id, str(class_id))
+
+    @property
+    def backend(self) -> BackendUse:
+        """What was asked for and what the nets really ran on, known once an image has been predicted."""
+        if self._backend is None:
+            self._backend = backends.report(self._requested, self._chosen, self._nets.devices())
+        return self._backend
+
+    def _box_head(self, features: NDArray[np.float32], regions: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        if regions.shape[2] == 0:
+            boxes = 1 if self.spec.class_agnostic_boxes else self.spec.class_count
+            return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.spec.class_count + 1), np.float32)]
+        return self._nets.box_head.run({"features": features, "regions": regions})
+
+    def _masks(self, features: NDArray[np.float32], detections: Detections) -> NDArray[np.float32] | None:
+        if self.spec.mask is None or self._nets.mask_head is None:
+            return None
+        if len(detections.scores) == 0:
+            return np.zeros((0, *self.spec.mask.size), dtype=np.float32)
+        (logits,) = self._nets.mask_head.run({"features": features, "regions": to_regions(detections.boxes)})
+        return select_masks(logits, detections.classes)
+
+    def _instances(
+        self,
+        detections: Detections,
+        masks: NDArray[np.float32] | None,
+        size: tuple[int, ...],
+        mask_threshold: float,
+        timings_ms: dict[str, float],
+    ) -> Instances:
+        height, width = size
+        boxes = detections.boxes[:, [1, 0, 3, 2]] * np.array([width, height, width, height], dtype=np.float32)
+        class_ids = (detections.classes + 1).astype(np.int32)
+        return Instances(
+            boxes=boxes,
+            scores=detections.scores,
+            class_ids=class_ids,
+            labels=[self.label(int(class_id)) for class_id in class_ids],
+            mask_probabilities=masks,
+            image_size=(height, width),
+            mask_threshold=mask_threshold,
+            model=self.path.name,
+            backend=self.backend,
+            timings_ms=timings_ms,
+        )
+
+    def class_ids(self, classes: Sequence[int | str]) -> list[int]:
+        """Label ids of names or ids; raises UsageError for one that the model does not know, with what is near."""
+        by_name = {
+            name.casefold(): class_id for class_id, name in self.labels.items() if class_id <= self.spec.class_count
+        }
+        found = []
+        for item in classes:
+            text = str(item).strip()
+            class_id = by_name.get(text.casefold())
+            if class_id is None and text.isdecimal() and 1 <= int(text) <= self.spec.class_count:
+                class_id = int(text)
+            if class_id is None:
+                raise UsageError(self._unknown_class(text, sorted(by_name)))
+            found.append(class_id)
+        return found
+
+    def _unknown_class(self, text: str, names: list[str]) -> str:
+        from difflib import get_close_matches
+
+        near = get_close_matches(text.casefold(), names, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {', '.join(names[:10]) or 'ids only'}"
+        return f"the model has no class '{text}' (ids go from 1 to {self.spec.class_count}); {hint}"
+
+    def _wanted(self, classes: Sequence[int | str]) -> NDArray[np.bool_]:
+        wanted = np.zeros(self.spec.class_count, dtype=np.bool_)
+        wanted[np.array(self.class_ids(classes), dtype=np.intp) - 1] = True
+        return wanted
+
+
+class _Clock:
+    """Milliseconds by step."""
+
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.milliseconds[step] = (time.perf_counter() - start) * 1000
+
+
+def _check_image(image: NDArray[np.uint8]) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        shape = getattr(image, "shape", type(image).__name__)
+        raise UsageError(f"predict() takes a BGR image of shape (height, width, 3) and type uint8, not {shape}")
+    if 0 in image.shape:
+        raise InputError(f"the image is empty ({image.shape[1]}x{image.shape[0]} pixels)")
+
+
+def _check_fraction(name: str, value: float | None) -> None:
+    if value is not None and not 0 <= value <= 1:
+        raise UsageError(f"{name} must lie between 0 and 1, not {value}")

@@ -1,0 +1,58 @@
+"""Non-maximum suppression with TensorFlow's semantics."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.rcnn.boxes import Boxes, areas
+
+CANDIDATES_AT_ONCE = 512
+"""Candidates compared at a time: few are needed until enough are kept, and the arrays stay in the cache."""
+
+
+def suppress(
+    boxes: Boxes, scores: NDArray[np.float32], iou_threshold: float, score_threshold: float, max_kept: int
+) -> NDArray[np.intp]:
+    """Indices of the boxes that are kept, best score first.
+
+    As TensorFlow's NonMaxSuppressionV5 without soft suppression (core/kernels/image/non_max_suppression_op.cc): scores
+    must be above the threshold, of equal scores the lower index wins, a box goes when its IoU with a kept one is above
+    the threshold, boxes without area overlap nothing. cv2.dnn.NMSBoxes differs in the last point.
+    """
+    candidates = np.flatnonzero(scores > np.float32(score_threshold))
+    candidates = candidates[np.argsort(-scores[candidates], kind="stable")]
+    kept = np.empty(0, dtype=np.intp)
+    for start in range(0, len(candidates), CANDIDATES_AT_ONCE):
+        if len(kept) >= max_kept:
+            break
+        batch = candidates[start : start + CANDIDATES_AT_ONCE]
+        alive = ~_overlaps(boxes[batch], boxes[kept], iou_threshold).any(axis=1)
+        batch = batch[alive]
+        chosen = _greedy(boxes[batch], iou_threshold, max_kept - len(kept))
+        kept = np.concatenate([kept, batch[chosen]])
+    return kept
+
+
+def _greedy(boxes: Boxes, iou_threshold: float, max_kept: int) -> NDArray[np.intp]:
+    """Positions of the boxes that stay when each one kept removes what overlaps it further down."""
+    chosen: list[int] = []
+    alive = np.arange(len(boxes))
+    while len(alive) and len(chosen) < max_kept:
+        best, rest = alive[0], alive[1:]
+        chosen.append(int(best))
+        alive = rest[~_overlaps(boxes[rest], boxes[best : best + 1], iou_threshold)[:, 0]]
+    return np.array(chosen, dtype=np.intp)
+
+
+def _overlaps(boxes: Boxes, others: Boxes, iou_threshold: float) -> NDArray[np.bool_]:
+    """(N, M) bool: whether the intersection over union is above the threshold; boxes without area overlap nothing."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        first, second = boxes[:, np.newaxis], others[np.newaxis]
+        height = np.minimum(first[..., 2], second[..., 2]) - np.maximum(first[..., 0], second[..., 0])
+        width = np.minimum(first[..., 3], second[..., 3]) - np.maximum(first[..., 1], second[..., 1])
+        shared = np.maximum(height, 0) * np.maximum(width, 0)
+        own, other = areas(boxes)[:, np.newaxis], areas(others)[np.newaxis]
+        iou = shared / (own + other - shared)
+        result: NDArray[np.bool_] = (iou > np.float32(iou_threshold)) & (own > 0) & (other > 0)
+    return result

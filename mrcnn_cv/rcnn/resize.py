@@ -1,0 +1,105 @@
+"""From an image to the trunk's input: TensorFlow's own resizing, then the model's pixel preprocessing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.modelfile.spec import PixelStep, ResizeSpec
+
+Float = NDArray[np.float32]
+
+ROWS_AT_ONCE = 32
+"""Rows of the result made at a time, so that the intermediate values stay in the processor's cache."""
+
+MAX_INPUT_PIXELS = 1 << 26
+"""Larger inputs than this (8192 x 8192) come from a wrong resizer, not from a photo."""
+
+
+class NetworkInput(NamedTuple):
+    """pixels (1, 3, H, W) float32 RGB, ready for the trunk; size: (height, width) of the image in it, unpadded."""
+
+    pixels: Float
+    size: tuple[int, int]
+
+
+def resized_size(spec: ResizeSpec, height: int, width: int) -> tuple[int, int]:
+    """The (height, width) to which an image is resized, before padding.
+
+    Source: TensorFlow's resize with preserve_aspect_ratio, as core/preprocessor.py (resize_to_range) calls it: float32
+    factors, rounded half to even.
+    """
+    if spec.kind == "fixed" and spec.height and spec.width:
+        return spec.height, spec.width
+    if spec.kind == "identity" or spec.min_dimension is None:
+        return height, width
+    shorter, longer = np.float32(min(height, width)), np.float32(max(height, width))
+    factor = np.float32(spec.min_dimension) / shorter
+    if spec.max_dimension is not None:
+        factor = min(factor, np.float32(spec.max_dimension) / longer)
+    new_height, new_width = (int(np.rint(factor * np.float32(side))) for side in (height, width))
+    return new_height, new_width
+
+
+def prepare(image_bgr: NDArray[np.uint8], spec: ResizeSpec, steps: tuple[PixelStep, ...]) -> NetworkInput:
+    """Resize and preprocess an image (H, W, 3) uint8 BGR.
+
+    Raises InputError for an image that is so long and thin that nothing is left of its shorter side.
+    """
+    size = resized_size(spec, *image_bgr.shape[:2])
+    if min(size) < 1 or size[0] * size[1] > MAX_INPUT_PIXELS:
+        raise InputError(
+            f"an image of {image_bgr.shape[1]}x{image_bgr.shape[0]} pixels would enter the model as"
+            f" {size[1]}x{size[0]}: crop it to a less extreme shape"
+        )
+    full = size
+    if spec.pad_to_max and spec.max_dimension is not None:
+        full = (spec.max_dimension, spec.max_dimension)
+    result = np.zeros((1, 3, *full), dtype=np.float32)
+    resize_bilinear(image_bgr, size, spec.half_pixel_centers, result[0, :, : size[0], : size[1]])
+    for step in steps:
+        operand = np.array(step.operand, dtype=np.float32).reshape(1, -1, 1, 1)
+        _IN_PLACE[step.op](result, operand, out=result)
+    return NetworkInput(result, size)
+
+
+_IN_PLACE = {"mul": np.multiply, "add": np.add, "sub": np.subtract, "div": np.divide}
+
+
+def resize_bilinear(image_bgr: NDArray[np.uint8], size: tuple[int, int], half_pixel_centers: bool, out: Float) -> None:
+    """TensorFlow's ResizeBilinear of (H, W, 3) uint8 BGR into `out` (3, height, width) float32 RGB, bit for bit.
+
+    align_corners is false; without `half_pixel_centers` (TensorFlow 1) pixel i of n samples at i * (size / n).
+    Source: core/kernels/image/resize_bilinear_op.cc: float32, along the rows first.
+    """
+    height, width = image_bgr.shape[:2]
+    planes = np.ascontiguousarray(image_bgr[:, :, ::-1].transpose(2, 0, 1))
+    if (height, width) == size:
+        out[:] = planes
+        return
+    top, bottom, y_weights = _samples(height, size[0], half_pixel_centers)
+    left, right, x_weights = _samples(width, size[1], half_pixel_centers)
+    for start in range(0, size[0], ROWS_AT_ONCE):
+        rows = slice(start, min(start + ROWS_AT_ONCE, size[0]))
+        first = int(top[start])
+        source = planes[:, first : int(bottom[rows.stop - 1]) + 1]
+        across = source.take(left, axis=2).astype(np.float32)
+        across += (source.take(right, axis=2) - across) * x_weights
+        upper = across[:, top[rows] - first]
+        out[:, rows] = upper + (across[:, bottom[rows] - first] - upper) * y_weights[rows, np.newaxis]
+
+
+def _samples(
+    length: int, new_length: int, half_pixel_centers: bool
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Float]:
+    """For every pixel of the result: the two source pixels around it and the weight of the second."""
+    scale = np.float32(length) / np.float32(new_length)
+    pixels = np.arange(new_length, dtype=np.float32)
+    positions = (pixels + np.float32(0.5)) * scale - np.float32(0.5) if half_pixel_centers else pixels * scale
+    floor = np.floor(positions)
+    lower = np.maximum(floor, 0).astype(np.intp)
+    upper = np.minimum(np.ceil(positions) if half_pixel_centers else floor + 1, length - 1).astype(np.intp)
+    return np.minimum(lower, length - 1), upper, (positions - floor).astype(np.float32)

@@ -1,0 +1,158 @@
+"""The output folder: where each file goes, and how it gets there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from mrcnn_cv.errors import OutputError
+from mrcnn_cv.frame import Frame
+from mrcnn_cv.sinks import names
+from mrcnn_cv.sinks.ownership import OutputRecord, digest
+
+
+class OutputFolder:
+    """One folder of outputs for one run.
+
+    directory  made at the first write, with its parents
+    overwrite  True replaces files that are not ours; outputs of an earlier run, unchanged since, always are replaced
+    protected  the inputs of the run in their order: never written to, and named in that order, so that a name does not
+               depend on which of them could be read
+    """
+
+    def __init__(self, directory: str | Path, *, overwrite: bool = False, protected: Iterable[str | Path] = ()) -> None:
+        self.directory = Path(directory)
+        self.overwrite = overwrite
+        self._record = OutputRecord(self.directory)
+        self._inputs: set[tuple[int, int]] = set()
+        self._bases: dict[str, str] = {}
+        self._claims: dict[str, str] = {}
+        self._claimed: dict[tuple[str, str], str] = {}
+        self._numbers: dict[str, int] = {}
+        for path in map(Path, protected):
+            if (identity := _identity(path)) is not None:
+                self._inputs.add(identity)
+            self._base(os.path.abspath(path), path.name)
+
+    def check(self) -> None:
+        """OutputError where it is plain before any work that the folder cannot be used; makes nothing."""
+        folder = self.directory
+        while not os.path.lexists(folder) and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise OutputError(f"{folder} is a file, not a folder: choose another output folder (-o)")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(f"no permission to write into the folder {folder}: choose another output folder (-o)")
+
+    def path_for(self, frame: Frame, suffix: str | None = None) -> Path:
+        """Where the output of `frame` goes: its input's own name, with `suffix` (".json") after it.
+
+        The same for every frame of one input; different for different inputs, also where they have the same file name
+        or names that differ by case alone (photo.jpg, photo-2.jpg); never an input (photo-masks.jpg).
+        """
+        if frame.path is not None:
+            key, name = os.path.abspath(frame.path), frame.path.name
+        else:
+            key, name = frame.name, names.file_name(frame.name)
+        base = self._base(key, name)
+        wanted = base + (suffix or "")
+        if self._is_input(wanted):
+            wanted = names.marked(base) + (suffix or "")
+        return self.directory / self._claim(key, wanted, inputs_too=False)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Put `data` at `path`, a path from `path_for`, whole or not at all.
+
+        OutputError where the file exists and is neither ours nor may be overwritten, and where it cannot be written.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            fingerprint = digest(data)
+            self.check_replaceable(path)
+            temporary = self.directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
+            try:
+                with open(temporary, "xb") as file:
+                    file.write(data)
+                self._record.add(path.name, len(data), fingerprint)
+                os.replace(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise OutputError(why_unwritable(error, path)) from error
+
+    def check_replaceable(self, path: Path) -> None:
+        """OutputError where a file at `path` (in this folder) must be left alone."""
+        if not os.path.lexists(path):
+            return
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder, so no file can be written there: choose another output folder (-o)")
+        if _identity(path) in self._inputs:
+            raise OutputError(f"{path} is an input of this run and is never overwritten: choose another name")
+        if not self.overwrite and not self._record.is_ours(path):
+            raise OutputError(
+                f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or give --overwrite to replace it"
+            )
+
+    def note(self, path: Path, size: int, fingerprint: str) -> None:
+        """Record a file in this folder that was written piece by piece, so that a later run may replace it."""
+        self._record.add(path.name, size, fingerprint)
+
+    def _base(self, key: str, name: str) -> str:
+        """The input's name, made different from those of all inputs before it."""
+        if key not in self._bases:
+            self._bases[key] = self._claim(key, name, inputs_too=True)
+        return self._bases[key]
+
+    def _claim(self, key: str, wanted: str, *, inputs_too: bool) -> str:
+        """`wanted`, or the first number of it that belongs to no other input; the same at every call."""
+        if (key, wanted) in self._claimed:
+            return self._claimed[key, wanted]
+        # Thousands of inputs may share a name (scene-1/image.jpg, ...): go on where the last of them ended.
+        number = 1 if self._owner(wanted, key) == key else self._numbers.get(names.same(wanted), 1)
+        name = names.numbered(wanted, number)
+        while self._owner(name, key) != key or (not inputs_too and self._is_input(name)):
+            number += 1
+            name = names.numbered(wanted, number)
+        self._claims[names.same(name)] = key
+        self._numbers[names.same(wanted)] = number
+        self._claimed[key, wanted] = name
+        return name
+
+    def _owner(self, name: str, key: str) -> str:
+        return self._claims.get(names.same(name), key)
+
+    def _is_input(self, name: str) -> bool:
+        identity = _identity(self.directory / name)
+        return identity is not None and identity in self._inputs
+
+
+def why_unwritable(error: OSError, path: Path) -> str:
+    """One sentence for an OSError from writing `path`."""
+    folder = path.parent
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return f"{path} cannot be written, the disk is full: free some space or choose another output folder (-o)"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{path} cannot be written, its name is too long for this file system: rename the input"
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return f"{folder} is a file or lies in one, so it cannot be a folder: choose another output folder (-o)"
+    if isinstance(error, PermissionError):
+        return (
+            f"{path} cannot be written, permission denied: choose another output folder (-o), or close the program that"
+            " has the file open"
+        )
+    if error.errno == errno.EROFS:
+        return f"{path} cannot be written, the file system is read-only: choose another output folder (-o)"
+    return f"{path} cannot be written: {error.strerror or error}"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another, through links and spellings; None where there is no file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,38 @@
+"""One JSON file per picture; docs/json.md describes the record."""
+
+from __future__ import annotations
+
+import json
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mrcnn_cv.frame import Frame
+    from mrcnn_cv.instances import Instances
+    from mrcnn_cv.sinks.folder import OutputFolder
+
+
+def to_json(found: Instances) -> bytes:
+    """The record of one picture on one line, UTF-8, without a line end."""
+    text = json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False)
+    # A file name that is not UTF-8 holds lone surrogates; as \udcXX they are valid JSON and come back as they were.
+    return text.encode("utf-8", "backslashreplace")
+
+
+class JsonRecords:
+    """Writes photo.jpg.json for photo.jpg."""
+
+    def __init__(self, folder: OutputFolder) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> JsonRecords:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def write(self, frame: Frame, found: Instances) -> None:
+        """Write one record; OutputError where it cannot be written."""
+        self.folder.write(self.folder.path_for(frame, ".json"), to_json(found) + b"\n")

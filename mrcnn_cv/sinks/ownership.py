@@ -1,0 +1,93 @@
+"""Which files in an output folder are ours: a small hidden record of what we wrote there.
+
+A file is ours when its bytes are bytes that we wrote under its name. The record is JSON lines, only ever appended to,
+so that several processes can share a folder; an entry is written before its file is put in place, so that a crash
+between the two leaves an entry too many and never a file that we would not know again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+RECORD_NAME = ".mrcnn-cv-outputs.jsonl"
+
+_Content = tuple[int, str]
+"""Size in bytes and fingerprint."""
+
+
+def digest(data: bytes) -> str:
+    """A short fingerprint of `data`."""
+    return new_digest(data).hexdigest()
+
+
+def new_digest(data: bytes = b"") -> hashlib.blake2b:
+    """A running fingerprint, for data that comes in pieces."""
+    return hashlib.blake2b(data, digest_size=16)
+
+
+class OutputRecord:
+    """The record of one folder. Nothing is read before the first question, nothing written before the first entry."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._contents: dict[str, set[_Content]] | None = None
+        self._torn = False
+
+    def is_ours(self, path: Path) -> bool:
+        """True where `path`, a file in this folder, holds bytes that we wrote under its name."""
+        try:
+            if path.is_symlink() or not path.is_file():
+                return False
+            known = self._read().get(path.name, set())
+            size = path.stat().st_size
+            if not any(length == size for length, _ in known):
+                return False
+            running = new_digest()
+            with path.open("rb") as file:
+                while piece := file.read(1 << 20):
+                    running.update(piece)
+        except OSError:
+            return False
+        return (size, running.hexdigest()) in known
+
+    def add(self, name: str, size: int, fingerprint: str) -> None:
+        """Note that the file `name` holds these bytes from now on. OSError where the record cannot be written."""
+        known = self._read().setdefault(name, set())
+        if (size, fingerprint) in known:
+            return
+        line = json.dumps({"name": name, "size": size, "digest": fingerprint}) + "\n"
+        if self._torn:
+            # The last writer died in the middle of a line; its rest must not swallow ours.
+            line, self._torn = "\n" + line, False
+        # One write to a file opened for appending does not mix with those of another process.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        handle = os.open(self.directory / RECORD_NAME, flags, 0o666)
+        try:
+            os.write(handle, line.encode("ascii"))
+        finally:
+            os.close(handle)
+        known.add((size, fingerprint))
+
+    def _read(self) -> dict[str, set[_Content]]:
+        if self._contents is None:
+            try:
+                data = (self.directory / RECORD_NAME).read_bytes()
+            except OSError:
+                data = b""
+            self._torn = bool(data) and not data.endswith(b"\n")
+            self._contents = {}
+            for line in data.splitlines():
+                if (entry := _parse(line)) is not None:
+                    self._contents.setdefault(entry[0], set()).add(entry[1])
+        return self._contents
+
+
+def _parse(line: bytes) -> tuple[str, _Content] | None:
+    try:
+        fields = json.loads(line)
+        return str(fields["name"]), (int(fields["size"]), str(fields["digest"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None

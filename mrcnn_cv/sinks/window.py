@@ -1,0 +1,97 @@
+"""--show: each overlay in a window, until a key is pressed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from mrcnn_cv.draw import draw
+from mrcnn_cv.errors import UsageError
+from mrcnn_cv.opencv import cv2
+from mrcnn_cv.sinks import SinkClosed
+
+if TYPE_CHECKING:
+    from mrcnn_cv.draw import Style
+    from mrcnn_cv.frame import Frame
+    from mrcnn_cv.instances import Instances
+
+TITLE = "mrcnn-cv (any key: next, q: stop)"
+LARGEST = (1600, 900)
+"""Width and height in screen pixels that a window is shrunk to."""
+
+_PROBE = "import cv2; cv2.namedWindow('mrcnn-cv'); cv2.destroyAllWindows()"
+_PROBE_SECONDS = 30
+_STOP_KEYS = {ord("q"), ord("Q"), 27}
+
+
+def check_display() -> None:
+    """UsageError where no window can be shown, with the remedy.
+
+    It has to come before any call that opens a window: without a display Qt does not raise, it aborts the process. So
+    the real attempt is made in a process of its own.
+    """
+    linux = sys.platform.startswith("linux")
+    if linux and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+        raise UsageError(
+            "--show needs a display and there is none (DISPLAY is not set): leave --show out and look at the files in"
+            " the output folder, or connect with ssh -X"
+        )
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UsageError(f"--show cannot open a window ({type(error).__name__}): leave --show out") from error
+    if probe.returncode == 0:
+        return
+    if b"not implemented" in probe.stderr:
+        raise UsageError(
+            "--show needs an OpenCV with windows and this one has none: pip uninstall opencv-python-headless, then"
+            " pip install --force-reinstall opencv-python, or leave --show out"
+        )
+    where = f" {os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')}" if linux else ""
+    raise UsageError(
+        f"--show cannot open a window on the display{where}: check that it can be reached (xauth, XWayland), or leave"
+        " --show out and look at the files in the output folder"
+    )
+
+
+class Window:
+    """Shows each overlay and waits: any key goes on, q, Esc or closing the window stops (SinkClosed).
+
+    Put it after the other sinks of a run, so that they have the picture on which the user stops.
+    """
+
+    def __init__(self, style: Style | None = None) -> None:
+        self.style = style
+
+    def __enter__(self) -> Window:
+        check_display()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        cv2.destroyAllWindows()
+
+    def write(self, frame: Frame, found: Instances) -> None:
+        """Show one overlay until the user presses a key."""
+        image = draw(frame.image, found, self.style)
+        height, width = image.shape[:2]
+        shrink = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
+        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        cv2.resizeWindow(TITLE, max(1, round(width * shrink)), max(1, round(height * shrink)))
+        cv2.imshow(TITLE, image)
+        # Short waits: with waitKey(0) closing the window by the mouse, or Ctrl-C, would never be noticed.
+        while (key := cv2.waitKey(50)) < 0:
+            if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
+                raise SinkClosed
+        if key & 0xFF in _STOP_KEYS:
+            raise SinkClosed

@@ -1,0 +1,89 @@
+"""Image files: read the bytes, then decode them."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.frame import Frame, Unreadable
+from mrcnn_cv.sources import content
+from mrcnn_cv.sources.decode import decode_image
+
+# Some builds of OpenCV decode formats that content.py does not know, but nobody wants a disk image in memory for that.
+_MOST_UNKNOWN_BYTES = 1 << 28
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """One picture file as (H, W, 3) uint8, BGR, upright by its EXIF orientation.
+
+    The bytes are read by Python and decoded from memory, so names outside ASCII work on every system. InputError, one
+    sentence with the file's name, for everything that cannot be read; see `decode_image` for what decoding does.
+    """
+    return decode_image(_read_bytes(Path(path), str(path)), str(path))
+
+
+class ImageFiles:
+    """A source of picture files, in the order given."""
+
+    def __init__(self, paths: Iterable[str | Path]) -> None:
+        self.names = [str(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Frame | Unreadable]:
+        for index, name in enumerate(self.names):
+            yield _load(name, index)
+
+
+def _load(name: str, index: int) -> Frame | Unreadable:
+    path = Path(name)
+    start = perf_counter()
+    try:
+        image = read_image(name)
+    except InputError as error:
+        return Unreadable(name, index, error, path)
+    return Frame(image, name, index, path=path, read_ms=(perf_counter() - start) * 1000)
+
+
+def _read_bytes(path: Path, name: str) -> bytes:
+    """All bytes of a file that may be a picture; InputError for anything else."""
+    try:
+        status = path.stat()
+        mode = status.st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{name} is a folder, not an image file: give the files in it, for example {name}/*.jpg")
+        # Opening a pipe or a device would wait for a writer that may never come.
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{name} is a device or a pipe, not an image file: save the picture to a file first")
+        with path.open("rb") as file:
+            head = file.read(content.HEAD_BYTES)
+            if head and (seems := content.not_an_image(head)):
+                raise InputError(f"{name} is not an image: it seems to be {seems}")
+            if status.st_size > _MOST_UNKNOWN_BYTES and content.image_kind(head) is None:
+                raise InputError(f"{name} is not an image in a format that OpenCV knows")
+            return head + file.read()
+    except (OSError, ValueError, MemoryError) as error:
+        raise InputError(_why_unreadable(error, path, name)) from error
+
+
+def _why_unreadable(error: Exception, path: Path, name: str) -> str:
+    if isinstance(error, MemoryError):
+        return f"{name} is too large for the memory of this machine: make the picture smaller"
+    if isinstance(error, PermissionError):
+        return f"{name} cannot be read, permission denied: check who may read the file (ls -l, chmod)"
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"{name} is a link to a file that does not exist: mend the link or name the file itself"
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return f"{name} does not exist: check the spelling and the folder"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{name[:80]}... does not exist: the name is longer than this file system allows"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"{name} cannot be read: {reason}"
