@@ -29,6 +29,7 @@ _PIPELINE = re.compile(r"^[ \t]*(model|train_config|train_input_reader|eval_conf
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -~]?"
 )
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x07\x08\x1b"))
 _DIRECTION = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 
@@ -75,14 +76,18 @@ def _read_text(path: Path) -> str:
 def _decode(data: bytes, path: Path) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise LabelFileError(f"{path} is UTF-16 text: save it as UTF-8")
-    if any(byte < 32 and byte not in b"\t\n\v\f\r\x1b" for byte in set(data)):
-        raise LabelFileError(f"{path} is a binary file, not a label file: give one of {_KINDS}")
+    # A stray control character is taken out of its name later; many of them make a binary file.
+    control = len(data) - len(data.translate(None, _CONTROL))
+    binary = f"{path} is a binary file, not a label file: give one of {_KINDS}"
+    if b"\0" in data or control * 10 > len(data):
+        raise LabelFileError(binary)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # To guess the encoding would put wrong letters into names without anyone noticing.
         line = data.count(b"\n", 0, error.start) + 1
-        raise LabelFileError(f"{path} is not UTF-8 text (line {line}): save it as UTF-8") from error
+        message = f"{path} is not UTF-8 text (line {line}): save it as UTF-8"
+        raise LabelFileError(binary if control else message) from error
     if not text.strip():
         raise LabelFileError(f"{path} is empty: a label file has at least one name")
     return text

@@ -38,16 +38,16 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
         )
     mask = _mask(read, parts, class_count, config)
     conversion, factor = read.score_conversion()
-    resize, own_anchors = read.resize(), read.anchors()
+    resize = _either(read.resize(), config.resize, "its image resizer (min_dimension, max_dimension)")
     first_stage = frozenset(graph.upstream([parts.proposal_nms.name]))
     crop_size = read.crop_size(parts.crop)
     spec = ModelSpec(
         family="Object Detection API",
         architecture="Mask R-CNN" if mask else "Faster R-CNN",
         class_count=class_count,
-        resize=_either(resize, config.resize, "its image resizer (min_dimension, max_dimension)"),
+        resize=resize,
         pixels=parts.pixels,
-        anchors=_either(own_anchors, config.anchors, "its anchors (scales, aspect ratios, strides)"),
+        anchors=_either(read.anchors(resize), config.anchors, "its anchors (scales, aspect ratios, strides)"),
         proposal_coder=read.box_coder(parts.proposal_nms),
         proposal_nms=_either(read.nms((parts.proposal_nms,)), config.proposal_nms, "the limits of its proposals"),
         crop_size=crop_size,

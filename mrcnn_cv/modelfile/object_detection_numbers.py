@@ -122,22 +122,24 @@ class NumberReader:
             return None
         return round(min(found)), round(max(found)) if max(found) > min(found) or len(found) > 1 else None
 
-    def anchors(self) -> AnchorSpec | None:
-        """The anchor grid, evaluated as the graph itself computes it, on a feature map of 3 x 3 cells."""
-        values = Evaluator(self._graph, feature_shape=(1, 3, 3, 1))
+    def anchors(self, resize: ResizeSpec | None) -> AnchorSpec | None:
+        """The anchor grid, evaluated as the graph itself computes it, on a small feature map.
+
+        An input of fixed size leaves traces of its feature map's size in the graph, which then must be that size.
+        """
         nodes = self._graph.upstream([self._graph.inputs(self._parts.proposal_nms)[0]], is_predictor)
+        per_cell = self.channels(self._parts.rpn_encodings) // 4
         for node in nodes.values():
             if node.op != "ConcatV2" or not self._is_corner_pair(node):
                 continue
-            try:
-                corners = values.value(node.name)
-                counts = values.value(self._graph.inputs(node)[0]).shape[0]
-            except NotConstant:
-                continue
-            per_cell = self.channels(self._parts.rpn_encodings) // 4
-            if corners.shape != (counts, 4) or counts % per_cell:
-                continue
-            return self._anchor_grid(corners.astype(np.float64), per_cell, self._clips_anchors(nodes, node))
+            for rows, columns in _feature_sizes(resize):
+                try:
+                    corners = Evaluator(self._graph, feature_shape=(1, rows, columns, 1)).value(node.name)
+                except (NotConstant, ModelFileError):
+                    continue
+                if corners.shape == (rows * columns * per_cell, 4):
+                    grid = corners.astype(np.float64).reshape(rows, columns, per_cell, 4)
+                    return _anchor_spec(grid, self._clips_anchors(nodes, node))
         return None
 
     def _is_corner_pair(self, node: pb.NodeDef) -> bool:
@@ -146,34 +148,6 @@ class NumberReader:
         if len(parts) != 2 or parts[0].op != "Sub" or parts[1].op not in ADD:
             return False
         return self._graph.inputs(parts[0])[0] in self._graph.inputs(parts[1])
-
-    def _anchor_grid(self, corners: Array, per_cell: int, clipped: bool) -> AnchorSpec:
-        cells = corners.shape[0] // per_cell
-        centres = (corners[:, :2] + corners[:, 2:]) / 2
-        # A grid of fixed shape keeps the shape it was exported with; rows are where y changes.
-        columns = int(np.count_nonzero(np.isclose(centres[::per_cell, 0], centres[0, 0])))
-        if columns < 2 or cells % columns or cells // columns < 2:
-            raise ModelFileError(
-                "has an anchor grid of less than two rows or columns, from which no stride can be read"
-            )
-        stride_y = (centres[columns * per_cell] - centres[0])[0]
-        stride_x = (centres[per_cell] - centres[0])[1]
-        sizes = corners[:per_cell, 2:] - corners[:per_cell, :2]
-        numbers = np.array([stride_y, stride_x, *centres[0], *sizes.ravel()])
-        if (
-            not np.isfinite(numbers).all()
-            or min(stride_y, stride_x) < 1
-            or sizes.min() <= 0
-            or np.abs(numbers).max() > 1e5
-        ):
-            raise ModelFileError("has an anchor grid with strides or sizes that are not usable")
-        # Strides and offsets are whole numbers in the API's config; the corners carry float32 noise.
-        return AnchorSpec(
-            sizes=tuple((float(np.float32(height)), float(np.float32(width))) for height, width in sizes),
-            stride=(round(float(stride_y), 3), round(float(stride_x), 3)),
-            offset=(round(float(centres[0, 0]), 3), round(float(centres[0, 1]), 3)),
-            clip_to_image=clipped,
-        )
 
     def _clips_anchors(self, nodes: dict[str, pb.NodeDef], anchors: pb.NodeDef) -> bool:
         """Whether the anchors are clipped before boxes are decoded from them (Exp marks the decoding)."""
@@ -268,20 +242,19 @@ class NumberReader:
 
     def score_conversion(self) -> tuple[Literal["softmax", "sigmoid", "identity"], float]:
         """How logits become scores, and the factor that they are multiplied with first."""
-        scores = self._graph.inputs(self._parts.detection_nms[0])[1]
-        nodes = self._graph.upstream([scores], is_predictor)
-        ops = {node.op for node in nodes.values()}
+        scores = self._graph.upstream([self._graph.inputs(self._parts.detection_nms[0])[1]], is_predictor)
+        # The first stage converts its scores too, and how many boxes it found reaches into the second.
+        path = [
+            node
+            for name, node in self._graph.downstream(self._graph.node(self._parts.class_logits)).items()
+            if name in scores
+        ]
+        ops = {node.op for node in path}
         factor = 1.0
-        for node in nodes.values():
-            if node.op in ("Mul", "RealDiv"):
-                operand = self.value(self._graph.inputs(node)[1])
-                source = self._graph.inputs(node)[0]
-                if (
-                    operand is not None
-                    and operand.size == 1
-                    and self._parts.class_logits in self._graph.upstream([source])
-                ):
-                    factor = float(operand) if node.op == "Mul" else 1 / float(operand)
+        for node in path:
+            operand = self.value(self._graph.inputs(node)[1]) if node.op in ("Mul", "RealDiv") else None
+            if operand is not None and operand.size == 1:
+                factor *= float(operand) if node.op == "Mul" else 1 / float(operand)
         if "Softmax" in ops:
             return "softmax", factor
         return ("sigmoid", factor) if "Sigmoid" in ops else ("identity", factor)
@@ -294,3 +267,34 @@ def _scope(nms: pb.NodeDef) -> str:
         if "NonMaxSuppression" in part:
             return "/".join(parts[: index + 1]) + "/"
     return "/".join(parts[:-1]) + "/" if len(parts) > 1 else nms.name
+
+
+def _feature_sizes(resize: ResizeSpec | None) -> list[tuple[int, int]]:
+    """(rows, columns) of feature maps on which an anchor grid may be evaluated: any, or that of the fixed input."""
+    sizes = [(3, 4)]
+    if resize is not None:
+        height = resize.height or (resize.max_dimension if resize.pad_to_max else None)
+        width = resize.width or (resize.max_dimension if resize.pad_to_max else None)
+        if height and width:
+            sizes += [(-(-height // stride), -(-width // stride)) for stride in (16, 8, 32, 4)]
+    return sizes
+
+
+def _anchor_spec(grid: Array, clipped: bool) -> AnchorSpec:
+    """The AnchorSpec behind corners (rows, columns, A, 4) float64."""
+    centres = (grid[..., :2] + grid[..., 2:]) / 2
+    if grid.shape[0] < 2 or grid.shape[1] < 2:
+        raise ModelFileError("has an anchor grid of less than two rows or columns, from which no stride can be read")
+    stride = (centres[1, 0, 0, 0] - centres[0, 0, 0, 0], centres[0, 1, 0, 1] - centres[0, 0, 0, 1])
+    offset = centres[0, 0, 0]
+    sizes = grid[0, 0, :, 2:] - grid[0, 0, :, :2]
+    numbers = np.array([*stride, *offset, *sizes.ravel()])
+    if not np.isfinite(numbers).all() or min(stride) < 1 or sizes.min() <= 0 or np.abs(numbers).max() > 1e5:
+        raise ModelFileError("has an anchor grid with strides or sizes that are not usable")
+    # Strides and offsets are whole numbers in the API's config; the corners carry float32 noise.
+    return AnchorSpec(
+        sizes=tuple((float(np.float32(height)), float(np.float32(width))) for height, width in sizes),
+        stride=(round(float(stride[0]), 3), round(float(stride[1]), 3)),
+        offset=(round(float(offset[0]), 3), round(float(offset[1]), 3)),
+        clip_to_image=clipped,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -39,19 +40,10 @@ def check_display() -> None:
             "--show needs a display and there is none (DISPLAY is not set): leave --show out and look at the files in"
             " the output folder, or connect with ssh -X"
         )
-    try:
-        probe = subprocess.run(
-            [sys.executable, "-c", _PROBE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PROBE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(f"--show cannot open a window ({type(error).__name__}): leave --show out") from error
-    if probe.returncode == 0:
+    returned, complaint = _probe(os.environ.get("DISPLAY"), os.environ.get("WAYLAND_DISPLAY"))
+    if returned == 0:
         return
-    if b"not implemented" in probe.stderr:
+    if b"not implemented" in complaint:
         raise UsageError(
             "--show needs an OpenCV with windows and this one has none: pip uninstall opencv-python-headless, then"
             " pip install --force-reinstall opencv-python, or leave --show out"
@@ -61,6 +53,22 @@ def check_display() -> None:
         f"--show cannot open a window on the display{where}: check that it can be reached (xauth, XWayland), or leave"
         " --show out and look at the files in the output folder"
     )
+
+
+@functools.cache
+def _probe(x11: str | None, wayland: str | None) -> tuple[int, bytes]:
+    """(exit code, stderr) of a process that opens a window on these displays; it takes half a second, so only once."""
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return 1, str(error).encode()
+    return probe.returncode, probe.stderr
 
 
 class Window:

@@ -34,7 +34,7 @@ def _star(rng: np.random.Generator) -> np.ndarray:
 def _cross(rng: np.random.Generator) -> np.ndarray:
     w = rng.uniform(0.27, 0.42)
     arm = np.array([[-w, w], [-w, 1], [w, 1]])
-    quarter = np.array([[0, 1], [-1, 0]])
+    quarter = np.array([[0, -1], [1, 0]])
     return np.concatenate([arm @ np.linalg.matrix_power(quarter, turns) for turns in range(4)])
 
 

@@ -210,6 +210,7 @@ def test_given_file_goes_before_the_one_beside(tmp_path: Path) -> None:
         ("a.txt", "\x1b\n\u200e\n", "has no names"),
         ("a.txt", b"\x00\x01\x02binary", "binary"),
         ("a.pbtxt", b"\x0a\x12\x0a\x05image", "binary"),
+        ("a.txt", b"a longer text, and a\x01\xff", "binary"),
         ("a.txt", "café".encode("latin-1"), "save it as UTF-8"),
         ("a.txt", "cat\ndog".encode("utf-16"), "save it as UTF-8"),
         ("a.pbtxt", pbtxt({1: "cat"}) + pbtxt({1: "dog"}), "gives the id 1 twice"),
@@ -289,6 +290,8 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_terminal_commands_are_taken_out_of_names(tmp_path: Path, name: str, plain: str) -> None:
     assert read_labels(file(tmp_path, "a.json", json.dumps([name]))) == {1: plain}
+    if "\ud800" not in name and "\n" not in name:
+        assert read_labels(file(tmp_path, "a.txt", f"first name of all\n{name}")) == {1: "first name of all", 2: plain}
 
 
 @given(st.text())

@@ -17,6 +17,12 @@ from mrcnn_cv.sinks import SinkClosed, window
 from mrcnn_cv.sinks.window import Window, check_display
 from tests.sinks.conftest import MakeFrame
 
+
+@pytest.fixture(autouse=True)
+def no_memory_of_displays() -> None:
+    window._probe.cache_clear()
+
+
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays are named on Linux alone")
 
 

@@ -1,0 +1,78 @@
+"""Graphs for all tests: the tiny ones that lie here, unpacked once, and the full-size ones when they are at hand."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mrcnn_cv import MaskRCNN
+from tests.parity import Golden, Image
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a folder per tiny model: frozen_inference_graph.pb and pipeline.config."""
+    root = tmp_path_factory.mktemp("graphs")
+    for packed in DATA.glob("*/frozen_inference_graph.pb.xz"):
+        folder = root / packed.parent.name
+        folder.mkdir()
+        (folder / packed.stem).write_bytes(lzma.decompress(packed.read_bytes()))
+        shutil.copy(packed.parent / "pipeline.config", folder)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_graph(graphs: Path) -> Path:
+    """The frozen graph of the tiny Mask R-CNN."""
+    return graphs / "tiny_mask_rcnn" / "frozen_inference_graph.pb"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_graph: Path) -> MaskRCNN:
+    """The tiny Mask R-CNN, loaded on the CPU."""
+    return MaskRCNN.load(tiny_graph, backend="cpu")
+
+
+@pytest.fixture(scope="session")
+def photo_path() -> Path:
+    """A photo of 240 x 160 pixels on which the tiny models find something."""
+    return DATA / "images" / "coffee.png"
+
+
+@pytest.fixture(scope="session")
+def photo(photo_path: Path) -> Image:
+    """That photo, BGR."""
+    return read_image(photo_path)
+
+
+def read_image(path: Path) -> Image:
+    """(H, W, 3) uint8 BGR."""
+    image = cv2.imread(str(path))
+    assert image is not None, path
+    return np.asarray(image, dtype=np.uint8)
+
+
+def tiny_cases() -> list[str]:
+    """`model/photo` for every answer of TensorFlow that lies here."""
+    return sorted(f"{path.parent.name}/{path.stem}" for path in DATA.glob("*/*.npz"))
+
+
+def golden_root() -> Path | None:
+    """The folder with the full-size graphs: MRCNN_CV_GOLDEN."""
+    folder = os.environ.get("MRCNN_CV_GOLDEN")
+    return Path(folder) if folder else None
+
+
+def load_golden(root: Path, case: str) -> Golden:
+    """TensorFlow's answer for `model/photo`."""
+    model, photo = case.split("/")
+    with np.load(root / model / f"{photo}.npz") as arrays:
+        return Golden(image=read_image(root / "images" / f"{photo}.png"), arrays=dict(arrays))

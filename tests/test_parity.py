@@ -1,0 +1,131 @@
+"""Every step, and all of them together, against TensorFlow's own answers on the same graph and picture."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrcnn_cv import MaskRCNN
+from mrcnn_cv.rcnn.boxes import to_regions
+from mrcnn_cv.rcnn.detections import find_detections
+from mrcnn_cv.rcnn.proposals import find_proposals
+from mrcnn_cv.rcnn.resize import prepare
+from tests.conftest import DATA, golden_root, load_golden, tiny_cases
+from tests.parity import EXCEPTIONS, Float, Golden, ends_at_border, outliers
+
+FULL_SIZE = ("mask_rcnn_inception_v2/astronaut", "mask_rcnn_inception_v2/chelsea", "mask_rcnn_inception_v2/coffee")
+CASES = [*tiny_cases(), *(pytest.param(case, marks=pytest.mark.golden) for case in FULL_SIZE)]
+
+Case = tuple[MaskRCNN, Golden]
+
+
+@cache
+def _load(graph: Path) -> MaskRCNN:
+    return MaskRCNN.load(graph, backend="cpu")
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, graphs: Path) -> Case:
+    """A model and TensorFlow's answer for one photo."""
+    name = request.param
+    if request.node.get_closest_marker("golden"):
+        root = golden_root()
+        assert root is not None, "set MRCNN_CV_GOLDEN to the folder with the full-size graphs"
+        return _load(root / name.split("/")[0]), load_golden(root, name)
+    return _load(graphs / name.split("/")[0]), load_golden(DATA, name)
+
+
+def sizes(case: Case) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(size of the image in the trunk's input, size of that input)."""
+    model, golden = case
+    network_input = prepare(golden.image, model.spec.resize, model.spec.pixels)
+    height, width = network_input.pixels.shape[2:]
+    return network_input.size, (height, width)
+
+
+def maps(golden: Golden) -> tuple[Float, Float]:
+    """TensorFlow's region proposal maps, as NCHW."""
+    return tuple(golden.arrays[name].transpose(0, 3, 1, 2) for name in ("rpn_box_encodings", "rpn_class_logits"))  # type: ignore[return-value]
+
+
+def test_detections(case: Case) -> None:
+    model, golden = case
+    found = model.predict(golden.image, score_threshold=None)
+    assert len(found) == len(golden.boxes) > 0
+    different = outliers(found, golden)
+    unexplained = [each for each in different if not ends_at_border(each, golden, model.spec)]
+    assert not unexplained
+    # In the tiny cases a single one is more than the share that a photo may have.
+    assert len(different) <= max(1, EXCEPTIONS * len(golden.boxes))
+
+
+def test_preprocessed_pixels_are_equal_bit_for_bit(case: Case) -> None:
+    model, golden = case
+    pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
+    assert pixels.transpose(0, 2, 3, 1).shape == tuple(golden.arrays["preprocessed_shape"])
+    every_16th = pixels.transpose(0, 2, 3, 1)[:, ::16, ::16]
+    np.testing.assert_array_equal(every_16th, golden.arrays["preprocessed_every_16th"])
+
+
+def test_region_proposal_maps(case: Case) -> None:
+    model, golden = case
+    pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
+    _, encodings, logits = model._nets.trunk.run({"image": pixels})
+    for ours, theirs in zip((encodings, logits), maps(golden), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_proposals_from_tensorflows_maps(case: Case) -> None:
+    model, golden = case
+    proposals = find_proposals(*maps(golden), model.spec, *sizes(case))
+    expected = golden.arrays["proposals"]
+    # TensorFlow fills up with empty boxes to the limit.
+    expected = expected[(expected[:, 2:] > expected[:, :2]).all(axis=1)]
+    np.testing.assert_allclose(proposals, expected, atol=2e-6)
+
+
+def test_box_head_on_tensorflows_proposals(case: Case) -> None:
+    model, golden = case
+    proposals = golden.arrays["proposals"]
+    inside = (proposals[:, 2:].max(axis=1) < 1 - 1e-6) & (proposals[:, 2:] > proposals[:, :2]).all(axis=1)
+    assert inside.any()
+    pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
+    features = model._nets.trunk.run({"image": pixels})[0]
+    encodings, logits = model._nets.box_head.run({"features": features, "regions": to_regions(proposals[inside])})
+    theirs = golden.arrays["refined_box_encodings"]
+    np.testing.assert_allclose(encodings.reshape(-1, *theirs.shape[1:]), theirs[inside], atol=5e-3)
+    np.testing.assert_allclose(logits, golden.arrays["class_logits"][inside], atol=2e-2)
+
+
+def test_detections_from_tensorflows_head(case: Case) -> None:
+    model, golden = case
+    arrays = golden.arrays
+    real = (arrays["proposals"][:, 2:] > arrays["proposals"][:, :2]).all(axis=1)
+    found = find_detections(
+        arrays["refined_box_encodings"][real],
+        arrays["class_logits"][real],
+        arrays["proposals"][real],
+        model.spec,
+        model.spec.detection_nms,
+        *sizes(case),
+    )
+    np.testing.assert_allclose(found.scores, arrays["detection_scores"], atol=1e-6)
+    np.testing.assert_allclose(found.boxes, arrays["detection_boxes"], atol=2e-6)
+    np.testing.assert_array_equal(found.classes + 1, arrays["detection_classes"])
+
+
+def test_the_model_is_really_asked(case: Case) -> None:
+    """The same checks on a mirrored picture fail, so they can."""
+    model, golden = case
+    mirrored = model.predict(np.ascontiguousarray(golden.image[:, ::-1]), score_threshold=None)
+    assert outliers(mirrored, golden)
+
+
+def test_full_size_graphs_are_run_where_they_are_at_hand() -> None:
+    """A misspelt folder must not look like a success."""
+    root = os.environ.get("MRCNN_CV_GOLDEN")
+    assert root is None or (Path(root) / "mask_rcnn_inception_v2").is_dir()
