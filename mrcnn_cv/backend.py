@@ -17,12 +17,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import BackendError, ModelFileError
+from mrcnn_cv.errors import BackendError, ModelFileError, UsageError
 from mrcnn_cv.instances import BackendUse
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.modelfile.stagewriter import BIAS_SUFFIX, Writer
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.modelfile.stagewriter import BIAS_SUFFIX, REGIONS, Writer
+from mrcnn_cv.opencv import cv2, quiet
 
 Float = NDArray[np.float32]
 
@@ -78,7 +78,10 @@ AUTOMATIC = ("cuda", "opencl", "cpu")
 _LAYER_MARK = re.compile(r"((?:OCV|CUDA|OpenVINO)/[A-Z0-9_]+)\\n")
 """How a dump ends a layer's text: backend, target, and a line feed in the spelling of Graphviz."""
 
-CHOICES = ("auto", *sorted(BACKENDS))
+KEEPS_OLD_PADDINGS = tuple(int(part) for part in cv2.__version__.split(".")[:2]) < (4, 13)
+"""Before 4.13 a net keeps the SAME paddings of its first input for inputs of other sizes, and is silently wrong."""
+
+CHOICES = ("auto", *BACKENDS)
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,10 @@ class CvNet:
     """A stage run by cv2.dnn."""
 
     def __init__(self, stage: StageGraph, backend: Backend) -> None:
-        self._net = _read(stage.graph_def)
-        self._net.setPreferableBackend(getattr(cv2.dnn, backend.engine))
-        self._net.setPreferableTarget(getattr(cv2.dnn, backend.target))
+        self._backend = backend
+        self._stage = stage if KEEPS_OLD_PADDINGS and REGIONS not in stage.inputs else None
+        self._sizes: list[tuple[int, ...]] = []
+        self._net = _read(stage.graph_def, backend)
         layers = set(self._net.getLayerNames())
         # The importer folds a bias into its convolution and keeps only the convolution's name.
         self._outputs = [name if name in layers else name.removesuffix(BIAS_SUFFIX) for name in stage.outputs]
@@ -107,6 +111,10 @@ class CvNet:
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """See `Net.run`; an error inside OpenCV is a BackendError."""
+        sizes = [value.shape for value in inputs.values()]
+        if self._stage is not None and self._sizes and sizes != self._sizes:
+            self._net = _read(self._stage.graph_def, self._backend)
+        self._sizes = sizes
         try:
             for name, value in inputs.items():
                 self._net.setInput(value, name)
@@ -121,14 +129,19 @@ class CvNet:
         return {backend.name for backend in BACKENDS.values() if backend.mark in marks}
 
 
-def _read(graph_def: bytes) -> cv2.dnn.Net:
+def _read(graph_def: bytes, backend: Backend) -> cv2.dnn.Net:
     # OpenCV 5's new engine ignores backends and targets; where there is a choice, ask for the classic one by name.
     engine: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
     try:
         net: cv2.dnn.Net = cv2.dnn.readNetFromTensorflow(np.frombuffer(graph_def, dtype=np.uint8), **engine)
-        return net
     except cv2.error as error:
         raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net: {_one_line(error)}") from error
+    try:
+        net.setPreferableBackend(getattr(cv2.dnn, backend.engine))
+        net.setPreferableTarget(getattr(cv2.dnn, backend.target))
+    except cv2.error as error:
+        raise BackendError(f"OpenCV {cv2.__version__} cannot set up {backend.name}: {_one_line(error)}") from error
+    return net
 
 
 def _one_line(error: cv2.error) -> str:
@@ -151,16 +164,34 @@ def probe(name: str) -> Probe:
     """Run a tiny net on a backend and look where it really ran."""
     backend = BACKENDS[name]
     if not is_in_build(backend):
-        return Probe(backend, False, "", f"this build of OpenCV ({cv2.__version__}) has no {name}, or no device for it")
+        return Probe(backend, False, "", _why_absent(backend))
     device = device_name(backend)
     try:
-        net = CvNet(_tiny_stage(), backend)
-        net.run({"image": np.ones((1, 3, 8, 8), dtype=np.float32)})
+        with quiet():
+            net = CvNet(_tiny_stage(), backend)
+            net.run({"image": np.ones((1, 3, 8, 8), dtype=np.float32)})
     except (BackendError, ModelFileError) as error:
         return Probe(backend, True, device, f"a test net failed on it: {error}")
     if backend.name not in net.devices():
-        return Probe(backend, True, device, "OpenCV ran a test net on the CPU instead, without an error")
+        return Probe(
+            backend, True, device, f"OpenCV ran a test net on {_names(net.devices())} instead, without an error"
+        )
     return Probe(backend, True, device, None)
+
+
+def _why_absent(backend: Backend) -> str:
+    """Why this process cannot even try a backend: the build, the driver, or the device."""
+    version = f"this build of OpenCV ({cv2.__version__})"
+    if backend.engine == "DNN_BACKEND_CUDA" and re.search(r"NVIDIA CUDA:\s+YES", cv2.getBuildInformation()):
+        return f"{version} has CUDA, but the driver offers no device for it"
+    if backend.target.startswith("DNN_TARGET_OPENCL"):
+        found = "finds no OpenCL driver" if not cv2.ocl.haveOpenCL() else "finds no OpenCL device that is a GPU"
+        return f"{version} {found}"
+    return f"{version} was made without {backend.name.removesuffix('-fp16').replace('cuda', 'CUDA')}"
+
+
+def _names(devices: set[str]) -> str:
+    return " and ".join(sorted(devices)) or "something else"
 
 
 def _tiny_stage() -> StageGraph:
@@ -176,12 +207,13 @@ def _tiny_stage() -> StageGraph:
 def choose(requested: str) -> Probe:
     """The backend for `--backend requested`; `auto` takes the best that really works.
 
-    Raises BackendError for an explicit choice that cannot run, with what this build offers and the remedy.
+    Raises BackendError for an explicit choice that cannot run, with what this build offers and the remedy; UsageError
+    for a name that is none.
     """
     if requested == "auto":
         return next(found for found in map(probe, AUTOMATIC) if found.problem is None or found.backend.name == "cpu")
     if requested not in BACKENDS:
-        raise BackendError(f"there is no backend '{requested}': choose one of {', '.join(CHOICES)}")
+        raise UsageError(f"there is no backend '{requested}': choose one of {', '.join(CHOICES)}")
     found = probe(requested)
     if found.problem is not None:
         raise BackendError(
@@ -204,8 +236,7 @@ def report(requested: str, chosen: Probe, ran_on: set[str]) -> BackendUse:
     if used.name not in ran_on:
         if requested != "auto":
             raise BackendError(
-                f"--backend {requested} was set up, but OpenCV ran every layer on"
-                f" {' and '.join(sorted(ran_on)) or 'something else'};"
+                f"--backend {requested} was set up, but OpenCV ran every layer on {_names(ran_on)} instead;"
                 f" {offers()}; {used.remedy}"
             )
         used = BACKENDS["cpu"]

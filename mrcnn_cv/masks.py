@@ -60,14 +60,14 @@ def _interpolation(
     start: float, end: float, length: int, samples: int, sampling: Sampling
 ) -> tuple[int, NDArray[np.float32]]:
     """First pixel and the (pixels, samples) float32 weights that take an axis of the mask to pixels of the image."""
-    pixels = np.arange(max(0, int(start) - 1), min(length, int(np.ceil(end)) + 2), dtype=np.float64)
     extent = end - start
-    if extent <= 0 or not np.isfinite(extent):
+    if not 0 < extent < np.inf:
         return 0, np.zeros((0, samples), dtype=np.float32)
+    pixels = np.arange(max(0, int(start) - 1), min(length, int(np.ceil(end)) + 2), dtype=np.float64)
     if sampling == "corners":
-        # The API measures pixels in steps of 1 / (n - 1) but boxes in units of n.
-        scale = length / (length - 1) if length > 1 else 1.0
-        positions = (pixels * scale - start) / extent * (samples - 1)
+        # The API measures pixels in steps of 1 / (n - 1) but boxes in units of n; a single pixel lies in the middle.
+        places = pixels * (length / (length - 1)) if length > 1 else pixels + 0.5
+        positions = (places - start) / extent * (samples - 1)
         inside = (positions >= 0) & (positions <= samples - 1)
     else:
         positions = (pixels + 0.5 - start) / extent * samples - 0.5
@@ -86,6 +86,8 @@ def _interpolation(
 def fill_box(box: NDArray[np.float32], image_size: tuple[int, int]) -> LocalMask:
     """All pixels whose centre lies in the box (for models without masks)."""
     height, width = image_size
+    if not np.isfinite(box).all():
+        return LocalMask(0, 0, np.zeros((0, 0), dtype=np.bool_))
     x1, y1, x2, y2 = (float(value) for value in box)
     left, right = max(0, round(x1)), min(width, round(x2))
     top, bottom = max(0, round(y1)), min(height, round(y2))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from mrcnn_cv.errors import BackendError
 
 try:
@@ -13,4 +18,34 @@ except ImportError as error:
         " pip uninstall opencv-python, then pip install opencv-python-headless"
     ) from error
 
-__all__ = ["cv2"]
+__all__ = ["cv2", "quiet"]
+
+_lock = threading.Lock()
+_users = 0
+_level_before = 0
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """OpenCV's log is off for as long as any thread is inside: where our own error says it better, and once."""
+    global _users, _level_before
+    with _lock:
+        if _users == 0:
+            _level_before = _set_log_level(0)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _set_log_level(_level_before)
+
+
+def _set_log_level(level: int) -> int:
+    """Set OpenCV's log level (0 is silent); returns the one before."""
+    # OpenCV 5.0 moved the functions; the type stubs know only one of the places.
+    home: Any = cv2 if hasattr(cv2, "setLogLevel") else getattr(cv2.utils, "logging")  # noqa: B009
+    before = int(home.getLogLevel())
+    home.setLogLevel(level)
+    return before

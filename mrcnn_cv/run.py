@@ -52,7 +52,8 @@ def run(
 ) -> Outcome:
     """Run `model` on every picture of `source` and hand the instances to every sink, in order.
 
-    Raises OutputError or BackendError, which end the run (what was written stays); a SinkClosed ends it quietly.
+    Raises OutputError or BackendError, which end the run (what was written stays); a SinkClosed ends it quietly, and
+    the picture at which it came counts as done where the sink still took it.
     """
     outcome = Outcome()
     with ExitStack() as stack:
@@ -94,7 +95,15 @@ def _one(
         return
     found.source = frame.name
     found.timings_ms = {"read": frame.read_ms, **found.timings_ms}
-    for sink in sinks:
-        sink.write(frame, found)
+    end: SinkClosed | None = None
+    try:
+        for sink in sinks:
+            sink.write(frame, found)
+    except SinkClosed as closed:
+        if not closed.delivered:
+            raise
+        end = closed
     outcome.done += 1
     listener.done(frame, found, frame.read_ms + (time.perf_counter() - start) * 1000)
+    if end is not None:
+        raise end

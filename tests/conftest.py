@@ -20,13 +20,24 @@ DATA = Path(__file__).parent / "data"
 @pytest.fixture(scope="session")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a folder per tiny model: frozen_inference_graph.pb and pipeline.config."""
-    root = tmp_path_factory.mktemp("graphs")
-    for packed in DATA.glob("*/frozen_inference_graph.pb.xz"):
-        folder = root / packed.parent.name
+    return _unpack(DATA, tmp_path_factory.mktemp("graphs"))
+
+
+@pytest.fixture(scope="session")
+def golden_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for the full-size models in the folder that MRCNN_CV_GOLDEN names."""
+    root = golden_root()
+    assert root is not None, "set MRCNN_CV_GOLDEN to the folder with the full-size graphs"
+    return _unpack(root, tmp_path_factory.mktemp("golden"))
+
+
+def _unpack(source: Path, target: Path) -> Path:
+    for packed in source.glob("*/frozen_inference_graph.pb.xz"):
+        folder = target / packed.parent.name
         folder.mkdir()
         (folder / packed.stem).write_bytes(lzma.decompress(packed.read_bytes()))
         shutil.copy(packed.parent / "pipeline.config", folder)
-    return root
+    return target
 
 
 @pytest.fixture(scope="session")

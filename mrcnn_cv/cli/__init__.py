@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 from typing import NoReturn
 
 import click
 
 from mrcnn_cv import __version__
-from mrcnn_cv.cli.options import DefaultCommandGroup
-from mrcnn_cv.cli.say import say
-from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, MrcnnCvError
+from mrcnn_cv.cli.commands import DefaultCommandGroup
+from mrcnn_cv.cli.say import explain, say
+from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, MrcnnCvError, OutputError
 
 EPILOG = """\b
 Examples:
@@ -21,9 +23,9 @@ Examples:
 
 \b
 Exit codes:
-  0  all done              4  backend not available
-  1  a bug of ours         5  at least one input failed, the others are done
-  2  wrong usage           6  output cannot be written
+  0  all done              4    backend not available
+  1  a bug of ours         5    at least one input failed, the others are done
+  2  wrong usage           6    output cannot be written
   3  model or label file   130  interrupted
 """
 
@@ -41,35 +43,75 @@ COMMANDS = {"predict": "mrcnn_cv.cli.predict:predict", "backends": "mrcnn_cv.cli
 def cli() -> None:
     """Run a frozen Mask R-CNN through OpenCV and paint its instance masks on images.
 
-    `mrcnn-cv SOURCE...` is short for `mrcnn-cv predict SOURCE...`; its options: `mrcnn-cv predict --help`.
+    SOURCE is an image file; several at once are fine. `mrcnn-cv SOURCE...` is short for `mrcnn-cv predict SOURCE...`.
+    Every option can be set in the environment as MRCNN_CV_<NAME>, for example MRCNN_CV_MODEL.
     """
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its documented code."""
+    _open_standard_streams()
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_run(arguments))
 
 
 def _run(arguments: list[str] | None) -> int:
     try:
         result = cli.main(args=arguments, prog_name="mrcnn-cv", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as done:
-        return done.exit_code
     except click.ClickException as error:
-        error.show()
+        say(f"mrcnn-cv: error: {explain(error)}")
         return error.exit_code
     except MrcnnCvError as error:
         say(f"mrcnn-cv: error: {error}")
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as stop:
         say("mrcnn-cv: interrupted; what was written so far is complete")
-        return INTERRUPTED_EXIT_CODE
+        return TERMINATED_EXIT_CODE if isinstance(stop.__cause__, _Terminated) else INTERRUPTED_EXIT_CODE
+    except SystemExit as end:
+        # Click ends so after a shell's question for completions, and where the reader of stdout has gone away
+        # (`mrcnn-cv --help | head -1`), which is no fault.
+        return int(end.code or 0) if "_MRCNN_CV_COMPLETE" in os.environ else 0
     except Exception as error:
-        if os.environ.get("MRCNN_CV_DEBUG"):
-            raise
-        say(
-            f"mrcnn-cv: internal error ({type(error).__name__}: {error}): this is a bug of ours; please report it with"
-            " the output of the same command under MRCNN_CV_DEBUG=1"
-        )
-        return 1
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
+        # Help and tables go to stdout without further ado; the library's own writers raise OutputError.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left in the buffer must not fail once more at exit)
+        say(f"mrcnn-cv: error: standard output cannot be written: {error.strerror}")
+        return OutputError.exit_code
+    if os.environ.get("MRCNN_CV_DEBUG"):
+        raise error
+    say(
+        f"mrcnn-cv: internal error ({type(error).__name__}: {error}): this is a bug of ours; please report it with"
+        " the output of the same command under MRCNN_CV_DEBUG=1"
+    )
+    return 1
+
+
+_FULL = {errno.ENOSPC, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
+"""Exit code after SIGTERM (`timeout`, `docker stop`), as shells report it."""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM ends a run as cleanly as Ctrl-C does: no half-written file, and the record of what is ours."""
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise _Terminated
+
+
+def _open_standard_streams() -> None:
+    """Fill the places of closed standard streams (`2>&-`): the next file opened would get a stream's number, and what
+    a C library prints would land in it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

@@ -7,12 +7,13 @@ import textwrap
 
 import click
 
-from mrcnn_cv.cli.options import GroupedCommand, option
+from mrcnn_cv.cli.commands import GroupedCommand
+from mrcnn_cv.cli.options import option
 from mrcnn_cv.cli.say import plain
 
 
 @click.command(cls=GroupedCommand, short_help="Show what works here: CUDA, OpenCL, CPU.")
-@option("Output", "--json", "as_json", is_flag=True, help="As JSON.", show_default=False)
+@option("Output", "--json", "as_json", is_flag=True, help="Print JSON instead of a table.", environment=False)
 def backends(as_json: bool) -> None:
     """Show every backend: whether this OpenCV has it, whether a tiny net really ran on it, and the remedy where not."""
     from mrcnn_cv import backend

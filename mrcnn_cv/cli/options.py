@@ -3,63 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, TypeVar
 
 import click
 
+from mrcnn_cv.cli.values import OneOf, PathText, Whole
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+BACKENDS = ("auto", "cpu", "opencl", "opencl-fp16", "cuda", "cuda-fp16", "openvino")
+"""The names that `mrcnn_cv.backend` knows, spelled out so that --help need not import OpenCV; a test compares them."""
+
+MOST_THREADS = 1024
 
 
 class GroupedOption(click.Option):
-    """An option with a heading in --help; `MRCNN_CV_<NAME>` sets it in the environment."""
+    """An option with a heading in --help; `MRCNN_CV_<NAME>` sets it in the environment.
 
-    def __init__(self, *args: Any, heading: str = "Other", **kwargs: Any) -> None:
-        kwargs.setdefault("show_default", True)
-        super().__init__(*args, **kwargs)
+    default_note  says in --help what happens without the option, where that is no value
+    environment   False: not to be set in the environment
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        heading: str = "Messages",
+        default_note: str | None = None,
+        environment: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, show_default=default_note is None and not kwargs.get("is_flag"), **kwargs)
         self.heading = heading
-        if self.envvar is None and not self.hidden:
-            name = max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
-            self.envvar = f"MRCNN_CV_{name}"
+        self.default_note = "off" if self.is_flag else default_note
+        if environment and not self.hidden:
+            self.envvar = "MRCNN_CV_" + max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
 
-
-class GroupedCommand(click.Command):
-    """A command whose --help lists options under their headings, in the order of their first appearance."""
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(context):
-            record = parameter.get_help_record(context)
-            if record is not None:
-                sections.setdefault(getattr(parameter, "heading", "Other"), []).append(record)
-        for heading, records in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
-class DefaultCommandGroup(click.Group):
-    """A group that takes `default_command` when the first argument names none; commands are imported when used."""
-
-    def __init__(self, *args: Any, default_command: str, lazy_commands: dict[str, str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._default = default_command
-        self._lazy = lazy_commands
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(self._lazy)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in self._lazy:
-            return None
-        module, _, attribute = self._lazy[name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        own = {option for parameter in self.get_params(context) for option in parameter.opts}
-        if args and args[0] not in self._lazy and args[0] not in own:
-            args = [self._default, *args]
-        return super().parse_args(context, args)
+    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(context)
+        if record is None or self.default_note is None:
+            return record
+        return record[0], f"{record[1]}  [default: {self.default_note}]"
 
 
 def option(heading: str, *names: str, **kwargs: Any) -> Callable[[Function], Function]:
@@ -67,49 +50,54 @@ def option(heading: str, *names: str, **kwargs: Any) -> Callable[[Function], Fun
     return click.option(*names, cls=GroupedOption, heading=heading, **kwargs)
 
 
+_MODEL = "Model"
+
+_MODEL_OPTIONS = (
+    option(
+        _MODEL,
+        "--model",
+        type=PathText(),
+        metavar="PATH",
+        help="Frozen graph (.pb), or the folder that holds it; needed.",
+        default_note="MRCNN_CV_MODEL of the environment",
+    ),
+    option(
+        _MODEL,
+        "--labels",
+        type=PathText(),
+        metavar="FILE",
+        help="Names of the classes: .pbtxt, .names, .txt or .json.",
+        default_note="the label file beside the model, COCO's names for 90 classes",
+    ),
+    option(
+        _MODEL,
+        "--pipeline-config",
+        type=PathText(),
+        metavar="FILE",
+        help="The model's pipeline.config, to cross-check it.",
+        default_note="the one beside the model",
+    ),
+    option(
+        _MODEL,
+        "--backend",
+        type=OneOf(BACKENDS),
+        default="auto",
+        metavar="NAME",
+        help=f"{', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; `mrcnn-cv backends` says which work here.",
+    ),
+    option(
+        _MODEL,
+        "--threads",
+        type=Whole(1, MOST_THREADS),
+        metavar="N",
+        help="Threads for OpenCV.",
+        default_note="all processors",
+    ),
+)
+
+
 def model_options(function: Function) -> Function:
     """Options of every command that loads a model."""
-    heading = "Model"
-    for decorate in reversed(
-        (
-            option(
-                heading,
-                "--model",
-                metavar="PATH",
-                help="Frozen graph (.pb), or the folder that holds it.",
-                show_envvar=True,
-            ),
-            option(
-                heading,
-                "--labels",
-                metavar="FILE",
-                help="Names of the classes: .pbtxt, .names, .txt or .json.  [default: the label map beside the model,"
-                " COCO's for 90 classes]",
-                show_default=False,
-            ),
-            option(
-                heading,
-                "--pipeline-config",
-                metavar="FILE",
-                help="The model's pipeline.config, to cross-check it.  [default: the one beside the model]",
-                show_default=False,
-            ),
-            option(
-                heading,
-                "--backend",
-                default="auto",
-                metavar="NAME",
-                help="auto, cpu, opencl, opencl-fp16, cuda, cuda-fp16 or openvino; `mrcnn-cv backends` says which"
-                " work here.",
-            ),
-            option(
-                heading,
-                "--threads",
-                type=click.IntRange(min=1),
-                help="Threads for OpenCV.  [default: all processors]",
-                show_default=False,
-            ),
-        )
-    ):
+    for decorate in reversed(_MODEL_OPTIONS):
         function = decorate(function)
     return function

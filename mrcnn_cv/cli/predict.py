@@ -3,187 +3,199 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mrcnn_cv.cli.options import GroupedCommand, model_options, option
-from mrcnn_cv.cli.say import say
-from mrcnn_cv.errors import InputError, UsageError
+from mrcnn_cv.cli.commands import GroupedCommand
+from mrcnn_cv.cli.options import model_options, option
+from mrcnn_cv.cli.values import Fraction, Names, OneOf, PathText, Whole
+from mrcnn_cv.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from mrcnn_cv.draw import Style
-    from mrcnn_cv.frame import Frame
-    from mrcnn_cv.instances import Instances
     from mrcnn_cv.rcnn.model import MaskRCNN
     from mrcnn_cv.run import Thresholds
     from mrcnn_cv.sinks import Sink
 
 FOUND, OUTPUT, LOOK, MESSAGES = "What counts as found", "Output", "Look of the overlay", "Messages"
 
-SAVE_NOTHING = "none"
+NOTHING = "none"
+
+# Spelled out, so that --help imports neither OpenCV nor numpy; a test compares them with sinks.FORMATS and draw.PARTS.
+FORMATS = ("overlay", "json")
+PARTS = ("labels", "boxes", "scores", "masks", "contours")
 
 
-class ScoreType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A fraction, or `model` for the model's own threshold."""
-
-    name = "fraction"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float | str:
-        if value == "model":
-            return "model"
-        return float(click.FloatRange(0, 1).convert(value, parameter, context))
-
-
-class Names(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Comma-separated words."""
-
-    name = "names"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> list[str]:
-        if isinstance(value, list):
-            return value
-        words = [word.strip() for word in str(value).split(",") if word.strip()]
-        if not words:
-            self.fail("names are missing", parameter, context)
-        return words
+def _flat(context: click.Context, parameter: click.Parameter, value: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """`--classes person --classes dog` is `--classes person,dog`."""
+    return tuple(dict.fromkeys(name for names in value for name in names))
 
 
 @click.command(cls=GroupedCommand, short_help="Find instances in images (the default command).")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", type=PathText())
 @model_options
 @option(
     FOUND,
     "--score",
-    type=ScoreType(),
+    type=Fraction("model"),
     default="0.5",
-    help="Keep instances with a score above this; `model`: the model's own.",
+    metavar="FRACTION",
+    help="Keep instances with a score above this, 0 to 1; `model`: the model's own threshold.",
 )
 @option(
     FOUND,
     "--mask-threshold",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    help="A pixel belongs to an instance above this probability.",
+    type=Fraction(),
+    default="0.5",
+    metavar="FRACTION",
+    help="A pixel belongs to an instance above this probability, 0 to 1.",
 )
 @option(
     FOUND,
     "--nms",
-    type=click.FloatRange(0, 1),
-    help="Of two boxes of a class with a larger overlap (IoU) keep one.  [default: the model's own]",
-    show_default=False,
+    type=Fraction(),
+    metavar="FRACTION",
+    help="Of two boxes of a class with a larger overlap (IoU, 0 to 1) keep one.",
+    default_note="the model's own",
 )
 @option(
     FOUND,
     "--max-instances",
-    type=click.IntRange(min=1),
-    help="Keep the best so many.  [default: the model's own]",
-    show_default=False,
+    type=Whole(1, 1_000_000),
+    metavar="N",
+    help="Keep at most this many, the best ones.",
+    default_note="the model's own",
 )
 @option(
     FOUND,
     "--classes",
     type=Names(),
+    multiple=True,
+    callback=_flat,
     metavar="NAMES",
-    help="Look for these only: names or ids, comma-separated.  [default: all]",
-    show_default=False,
+    help="Look for these only: names or ids, comma-separated.",
+    default_note="all",
 )
 @option(
     FOUND,
     "--exclude",
     type=Names(),
+    multiple=True,
+    callback=_flat,
     metavar="NAMES",
-    help="Leave these classes out.  [default: none]",
-    show_default=False,
+    help="Leave these classes out: names or ids, comma-separated.",
+    default_note="none",
 )
-@option(OUTPUT, "-o", "--output", default="mrcnn-out", metavar="DIR", help="Folder for the results.")
+@option(
+    OUTPUT,
+    "-o",
+    "--output",
+    type=PathText("dir"),
+    default="mrcnn-out",
+    metavar="DIR",
+    help="Folder for the results; made where it is missing.",
+)
 @option(
     OUTPUT,
     "--save",
-    type=Names(),
+    type=Names((*FORMATS, NOTHING), alone=NOTHING),
     default="overlay",
     metavar="FORMATS",
-    help="overlay, json, both comma-separated, or none.",
+    help="What goes into that folder for each image: overlay, json, both comma-separated, or none.",
 )
 @option(
     OUTPUT,
     "--json",
     "json_lines",
+    type=PathText(),
     metavar="FILE",
-    help="One JSON record per image and line; - is stdout.  [default: none]",
-    show_default=False,
+    help="Also write one JSON record per image, each on a line, to this file; - is stdout.",
+    default_note="none",
 )
-@option(
-    OUTPUT, "--overwrite", is_flag=True, help="Replace files that are not our own earlier outputs.", show_default=False
-)
-@option(
-    OUTPUT, "--show", is_flag=True, help="Show each overlay in a window; any key goes on, q ends.", show_default=False
-)
-@option(LOOK, "--opacity", type=click.FloatRange(0, 1), default=0.45, help="Opacity of the masks.")
+@option(OUTPUT, "--overwrite", is_flag=True, help="Replace files other than outputs of an earlier run.")
+@option(OUTPUT, "--show", is_flag=True, help="Show each overlay in a window; any key goes on, q ends.")
+@option(LOOK, "--opacity", type=Fraction(), default="0.45", metavar="FRACTION", help="Opacity of the masks, 0 to 1.")
 @option(
     LOOK,
     "--line-width",
-    type=click.IntRange(min=1, max=200),
-    help="Pixels.  [default: grows with the image]",
-    show_default=False,
+    type=Whole(1, 200),
+    metavar="PIXELS",
+    help="Width of contours and boxes.",
+    default_note="grows with the image",
 )
 @option(
     LOOK,
     "--hide",
-    type=Names(),
-    default=None,
+    type=Names(PARTS),
+    multiple=True,
+    callback=_flat,
     metavar="PARTS",
-    help="labels, boxes, scores, masks, contours.  [default: none]",
-    show_default=False,
+    help="Leave out labels, boxes, scores, masks or contours, comma-separated.",
+    default_note="none",
 )
 @option(
-    LOOK, "--color-by", type=click.Choice(["instance", "class"]), default="instance", help="What a colour stands for."
+    LOOK,
+    "--color-by",
+    type=OneOf(("instance", "class")),
+    default="instance",
+    metavar="WHAT",
+    help="A colour for each instance, or for each class.",
 )
-@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Errors only.", show_default=False)
-@option(MESSAGES, "-v", "--verbose", is_flag=True, help="Also where the time went.", show_default=False)
+@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Errors only.")
+@option(MESSAGES, "-v", "--verbose", is_flag=True, help="Also where the time went.")
 def predict(sources: tuple[str, ...], **options: Any) -> int:
     """Find instances in images and paint their masks.
 
     SOURCE is an image file; several at once are fine. Every option can be set in the environment as MRCNN_CV_<NAME>,
     for example MRCNN_CV_MODEL.
     """
-    if options["model"] is None:
-        raise click.UsageError("name a model: --model frozen_inference_graph.pb (or set MRCNN_CV_MODEL)")
+    _check(sources, options)
+    # These import OpenCV, so they wait until the command line is known to be sound.
+    from mrcnn_cv.cli.report import Report
     from mrcnn_cv.run import run
     from mrcnn_cv.sources.images import ImageFiles
 
     sinks = _sinks(sources, options)
+    report = Report(options["quiet"], options["verbose"], _places(options))
     model = _load(options)
-    outcome = run(model, ImageFiles(sources), sinks, _thresholds(model, options), _listener(options))
-    if outcome.failed:
-        say(f"mrcnn-cv: {outcome.failed} of {outcome.failed + outcome.done} inputs failed, {outcome.done} done")
-        return InputError.exit_code
-    return 0
+    report.loaded(model)
+    thresholds = _thresholds(model, options)
+    try:
+        outcome = run(model, ImageFiles(sources), sinks, thresholds, report)
+    finally:
+        report.end()
+    return InputError.exit_code if outcome.failed else 0
+
+
+def _check(sources: tuple[str, ...], options: dict[str, Any]) -> None:
+    if "predict" in sources and not Path("predict").exists():
+        raise click.UsageError("the word 'predict' comes first: mrcnn-cv predict SOURCE... [OPTIONS]")
+    if options["model"] is None:
+        raise click.UsageError("a model is missing: name one with --model frozen_inference_graph.pb or MRCNN_CV_MODEL")
+    if options["json_lines"] == "-" and sys.stdout is None:
+        raise OutputError("--json - cannot write, since standard output is closed: name a file (--json FILE)")
 
 
 def _load(options: dict[str, Any]) -> MaskRCNN:
     from mrcnn_cv.rcnn.model import MaskRCNN
 
-    model = MaskRCNN.load(
+    return MaskRCNN.load(
         options["model"], options["backend"], options["labels"], options["pipeline_config"], options["threads"]
     )
-    if not options["quiet"]:
-        for warning in model.warnings:
-            say(f"mrcnn-cv: warning: {warning}")
-        if model.spec.mask is None:
-            say(f"mrcnn-cv: note: {model.path} is a {model.spec.architecture} without a mask branch: boxes only")
-    return model
 
 
 def _thresholds(model: MaskRCNN, options: dict[str, Any]) -> Thresholds:
     from mrcnn_cv.run import Thresholds
 
-    wanted = None if options["classes"] is None else model.class_ids(options["classes"])
-    if options["exclude"] is not None:
+    wanted = model.class_ids(options["classes"]) if options["classes"] else None
+    if options["exclude"]:
         excluded = set(model.class_ids(options["exclude"]))
-        wanted = [each for each in wanted or range(1, model.spec.class_count + 1) if each not in excluded]
+        every = range(1, model.spec.class_count + 1)
+        wanted = [each for each in (every if wanted is None else wanted) if each not in excluded]
         if not wanted:
-            raise UsageError("--exclude leaves no class to look for")
+            raise UsageError("--exclude leaves no class to look for: leave at least one in")
     return Thresholds(
         score_threshold=None if options["score"] == "model" else options["score"],
         mask_threshold=options["mask_threshold"],
@@ -199,7 +211,7 @@ def _style(options: dict[str, Any]) -> Style:
     return Style(
         opacity=options["opacity"],
         line_width=options["line_width"],
-        hide=frozenset(options["hide"] or ()),
+        hide=frozenset(options["hide"]),
         color_by=options["color_by"],
     )
 
@@ -209,49 +221,35 @@ def _sinks(sources: tuple[str, ...], options: dict[str, Any]) -> list[Sink]:
     from mrcnn_cv.sinks import FORMATS
     from mrcnn_cv.sinks.folder import OutputFolder
     from mrcnn_cv.sinks.json_lines import JsonLines, JsonLinesFile
-    from mrcnn_cv.sinks.window import Window, check_display
 
     style = _style(options)
-    wanted = set(options["save"]) - {SAVE_NOTHING}
-    unknown = sorted(wanted - set(FORMATS))
-    if unknown:
-        raise UsageError(f"--save does not know '{unknown[0]}': choose from {', '.join(FORMATS)} and {SAVE_NOTHING}")
-    if options["show"]:
-        check_display()
-    folder = OutputFolder(options["output"], overwrite=options["overwrite"], protected=sources)
+    protected = (*sources, *_model_files(options))
     sinks: list[Sink] = []
-    if wanted:
+    if NOTHING not in options["save"]:
+        folder = OutputFolder(options["output"], overwrite=options["overwrite"], protected=protected)
         folder.check()
-        sinks += [make(folder, style) for name, make in FORMATS.items() if name in wanted]
+        sinks += [make(folder, style) for name, make in FORMATS.items() if name in options["save"]]
     if options["json_lines"] == "-":
         sinks.append(JsonLines(sys.stdout.buffer))
     elif options["json_lines"] is not None:
-        sinks.append(JsonLinesFile(options["json_lines"], overwrite=options["overwrite"], protected=sources))
+        lines = JsonLinesFile(options["json_lines"], overwrite=options["overwrite"], protected=protected)
+        lines.check()
+        sinks.append(lines)
     if options["show"]:
+        from mrcnn_cv.sinks.window import Window, check_display
+
+        check_display()
         sinks.append(Window(style))
     return sinks
 
 
-def _listener(options: dict[str, Any]) -> Any:
-    from mrcnn_cv.run import Listener
-
-    class Terminal(Listener):
-        def done(self, frame: Frame, found: Instances, milliseconds: float) -> None:
-            if not options["quiet"]:
-                say(summary(frame, found, milliseconds))
-            if options["verbose"]:
-                say("  " + ", ".join(f"{step} {value:.0f}" for step, value in found.timings_ms.items()) + " ms")
-
-        def failed(self, name: str, error: InputError) -> None:
-            say(f"mrcnn-cv: error: {error}")
-
-    return Terminal()
+def _model_files(options: dict[str, Any]) -> list[Path]:
+    """Files that the run reads besides the pictures: not even --overwrite may replace them."""
+    model = Path(options["model"])
+    given = [Path(options[name]) for name in ("labels", "pipeline_config") if options[name] is not None]
+    return [*(sorted(model.glob("*.pb")) if model.is_dir() else [model]), *given]
 
 
-def summary(frame: Frame, found: Instances, milliseconds: float) -> str:
-    """One line about one image: name, size, instances by class, time, and the backend that ran."""
-    height, width = found.image_size
-    parts = ", ".join(f"{count} {label}" for label, count in found.counts().items())
-    instances = f"{len(found)} instance{'' if len(found) == 1 else 's'}" + (f" ({parts})" if parts else "")
-    used = "" if found.backend is None else f"  {found.backend.used} ({found.backend.device})"
-    return f"{frame.name}  {width}x{height}  {instances}  {milliseconds:.0f} ms{used}"
+def _places(options: dict[str, Any]) -> list[str]:
+    folder = [] if NOTHING in options["save"] else [options["output"]]
+    return folder + ([] if options["json_lines"] in (None, "-") else [options["json_lines"]])

@@ -1,10 +1,11 @@
-"""Messages for people, on stderr."""
+"""Messages for people, on stderr, each on one line."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
 import click
+from click.core import ParameterSource
 
 
 def plain(text: str) -> str:
@@ -16,3 +17,37 @@ def say(message: str) -> None:
     """Print one line on stderr; a terminal that has gone away is no reason to fail."""
     with suppress(OSError):
         click.echo(plain(message), err=True)
+
+
+def explain(error: click.ClickException) -> str:
+    """What click has to say about the command line, as one sentence that names the option and where to look."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if isinstance(context, click.Context) else "mrcnn-cv"
+    return f"{_problem(error, context).rstrip('.')} (see {command} --help)"
+
+
+def _problem(error: click.ClickException, context: click.Context | None) -> str:
+    if isinstance(error, click.NoSuchOption):
+        near = f": did you mean {' or '.join(sorted(error.possibilities))}?" if error.possibilities else ""
+        dash = "" if error.option_name.startswith("--") else "; a file of this name comes after --"
+        return f"there is no option {error.option_name}{near or dash}"
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return f"{error.param.make_metavar(context) if context else error.param.name} is missing: name an image file"
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        return f"{_origin(error.param, context)} {_wrong_value(error.param, error.message)}"
+    if isinstance(error, click.BadOptionUsage):
+        return f"{error.option_name} needs a value" if "requires an argument" in error.message else error.message
+    message = error.format_message()
+    return message[:1].lower() + message[1:]
+
+
+def _origin(parameter: click.Parameter, context: click.Context | None) -> str:
+    """The option as the user gave it: on the command line or in the environment."""
+    longest = max(parameter.opts, key=len)
+    if context is None or context.get_parameter_source(parameter.name or "") is not ParameterSource.ENVIRONMENT:
+        return longest if isinstance(parameter, click.Option) else "a source"
+    return f"{parameter.envvar} in the environment ({longest})"
+
+
+def _wrong_value(parameter: click.Parameter, message: str) -> str:
+    return "must be 1 or 0" if getattr(parameter, "is_flag", False) else message

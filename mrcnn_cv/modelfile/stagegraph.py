@@ -17,7 +17,7 @@ from mrcnn_cv.modelfile.evaluate import Evaluator, NotConstant
 from mrcnn_cv.modelfile.graphdef import Graph, node_name
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.modelfile.stagewriter import Writer
+from mrcnn_cv.modelfile.stagewriter import REGIONS, Writer
 
 PASS_THROUGH = frozenset({"Identity", "StopGradient", "CheckNumerics", "PlaceholderWithDefault", "Enter"})
 BATCH_NORM = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
@@ -282,9 +282,9 @@ def cut_stage(
     known = dict(starts)
     if regions is not None:
         source, crops, crop_size = regions
-        writer.placeholder("regions")
-        inputs.append("regions")
-        crop = writer.crop("crop", source, "regions", crop_size)
+        writer.placeholder(REGIONS)
+        inputs.append(REGIONS)
+        crop = writer.crop("crop", source, REGIONS, crop_size)
         known |= {node_name(tensor): crop for tensor in crops}
     outputs = StageCutter(graph, known, writer).cut(tensors)
     return StageGraph(writer.serialize(), tuple(inputs), outputs)

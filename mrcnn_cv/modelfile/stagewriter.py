@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 
+REGIONS = "regions"
+"""The input of a stage that holds the regions to crop."""
+
 BIAS_SUFFIX = "/with_bias"
 """A BiasAdd is named after its convolution, because cv2.dnn's importer keeps only the convolution's name."""
 

@@ -34,8 +34,8 @@ def decode(encodings: NDArray[np.float32], anchors: Boxes, coder: BoxCoder) -> B
 def clip(boxes: Boxes, size: tuple[float, float]) -> Boxes:
     """Boxes cut to the window from (0, 0) to `size` (height, width); what is not a number becomes 0."""
     limits = np.array([size[0], size[1], size[0], size[1]], dtype=np.float32)
-    # fmax and fmin drop NaN, so that no region ever leaves the feature map.
-    inside: Boxes = np.fmax(np.fmin(boxes, limits), np.float32(0))
+    # fmax drops NaN, so that no region ever leaves the feature map.
+    inside: Boxes = np.fmin(np.fmax(boxes, np.float32(0)), limits)
     return inside
 
 
@@ -47,7 +47,7 @@ def areas(boxes: Boxes) -> NDArray[np.float32]:
 
 def to_regions(boxes: Boxes) -> NDArray[np.float32]:
     """The (1, 1, N, 7) float32 rows that a head takes, from boxes as fractions (kept inside, whatever rounding did)."""
-    inside = np.clip(boxes, np.float32(0), np.float32(1))
+    inside = clip(boxes, (1, 1))
     regions = np.zeros((1, 1, len(boxes), 7), dtype=np.float32)
     regions[0, 0, :, 3:] = inside[:, [1, 0, 3, 2]]
     return regions

@@ -27,8 +27,10 @@ def class_scores(logits: Float, spec: ModelSpec) -> Float:
     """(N, C) float32: scores of the classes from logits (N, C + 1), the background's dropped."""
     logits = logits * np.float32(spec.logit_factor)
     if spec.score_conversion == "softmax":
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        logits = shifted / shifted.sum(axis=1, keepdims=True)
+        # Infinite logits give scores that are no numbers, and those are above no threshold.
+        with np.errstate(invalid="ignore"):
+            shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+            logits = shifted / shifted.sum(axis=1, keepdims=True)
     elif spec.score_conversion == "sigmoid":
         logits = sigmoid(logits)
     return logits[:, 1:]
@@ -73,7 +75,7 @@ def find_detections(
     scores = class_scores(logits, spec)
     size = np.array([*padded_size, *padded_size], dtype=np.float32)
     anchors = proposals * size
-    boxes_of = encodings.reshape(len(proposals), -1, 4)
+    boxes_of = encodings.reshape(len(proposals), encodings.shape[1] // 4, 4)
     found: list[tuple[Boxes, Float, int]] = []
     candidates = (scores > np.float32(nms.score_threshold)).any(axis=0)
     for index in np.flatnonzero(candidates if wanted is None else candidates & wanted):

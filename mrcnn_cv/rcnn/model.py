@@ -188,6 +188,9 @@ class MaskRCNN:
         by_name = {
             name.casefold(): class_id for class_id, name in self.labels.items() if class_id <= self.spec.class_count
         }
+        if isinstance(classes, str | int):
+            # A name is a sequence as well, of letters that are no classes.
+            classes = [classes]
         found = []
         for item in classes:
             text = str(item).strip()

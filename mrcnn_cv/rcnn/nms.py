@@ -18,10 +18,13 @@ def suppress(
 
     As TensorFlow's NonMaxSuppressionV5 without soft suppression (core/kernels/image/non_max_suppression_op.cc): scores
     must be above the threshold, of equal scores the lower index wins, a box goes when its IoU with a kept one is above
-    the threshold, boxes without area overlap nothing. cv2.dnn.NMSBoxes differs in the last point.
+    the threshold, boxes without area overlap nothing, corners may come in any order. cv2.dnn.NMSBoxes differs in the
+    last two points.
     """
     candidates = np.flatnonzero(scores > np.float32(score_threshold))
     candidates = candidates[np.argsort(-scores[candidates], kind="stable")]
+    corners = boxes.reshape(-1, 2, 2)
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     kept = np.empty(0, dtype=np.intp)
     for start in range(0, len(candidates), CANDIDATES_AT_ONCE):
         if len(kept) >= max_kept:

@@ -15,8 +15,9 @@ Float = NDArray[np.float32]
 
 def objectness(logits: Float) -> Float:
     """(N,) float32 in [0, 1]: softmax of (N, 2) logits, background first; the share of the foreground."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: Float = shifted[:, 1] / (shifted[:, 0] + shifted[:, 1])
+    with np.errstate(invalid="ignore"):
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        result: Float = shifted[:, 1] / (shifted[:, 0] + shifted[:, 1])
     return result
 
 

@@ -31,7 +31,14 @@ class Sink(Protocol):
 
 
 class SinkClosed(Exception):
-    """The reader of a pipe went away, or the user closed the window: the run ends well, without a message."""
+    """The reader of a pipe went away, or the user closed the window: the run ends well, without a message.
+
+    delivered: whether the picture at which it ended was still handed over, as a window does before it is closed.
+    """
+
+    def __init__(self, delivered: bool = False) -> None:
+        super().__init__()
+        self.delivered = delivered
 
 
 def _overlay(folder: OutputFolder, style: Style) -> Sink:

@@ -13,6 +13,8 @@ from mrcnn_cv.frame import Frame
 from mrcnn_cv.sinks import names
 from mrcnn_cv.sinks.ownership import OutputRecord, digest
 
+ELSEWHERE = "choose another output folder (-o)"
+
 
 class OutputFolder:
     """One folder of outputs for one run.
@@ -21,11 +23,20 @@ class OutputFolder:
     overwrite  True replaces files that are not ours; outputs of an earlier run, unchanged since, always are replaced
     protected  the inputs of the run in their order: never written to, and named in that order, so that a name does not
                depend on which of them could be read
+    remedy     what an OutputError tells the user to do
     """
 
-    def __init__(self, directory: str | Path, *, overwrite: bool = False, protected: Iterable[str | Path] = ()) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        overwrite: bool = False,
+        protected: Iterable[str | Path] = (),
+        remedy: str = ELSEWHERE,
+    ) -> None:
         self.directory = Path(directory)
         self.overwrite = overwrite
+        self.remedy = remedy
         self._record = OutputRecord(self.directory)
         self._inputs: set[tuple[int, int]] = set()
         self._bases: dict[str, str] = {}
@@ -43,9 +54,9 @@ class OutputFolder:
         while not os.path.lexists(folder) and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
-            raise OutputError(f"{folder} is a file, not a folder: choose another output folder (-o)")
+            raise OutputError(f"{folder} is a file, not a folder: {self.remedy}")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise OutputError(f"no permission to write into the folder {folder}: choose another output folder (-o)")
+            raise OutputError(f"no permission to write into the folder {folder}: {self.remedy}")
 
     def path_for(self, frame: Frame, suffix: str | None = None) -> Path:
         """Where the output of `frame` goes: its input's own name, with `suffix` (".json") after it.
@@ -82,16 +93,16 @@ class OutputFolder:
                 temporary.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise OutputError(why_unwritable(error, path)) from error
+            raise OutputError(why_unwritable(error, path, self.remedy)) from error
 
     def check_replaceable(self, path: Path) -> None:
         """OutputError where a file at `path` (in this folder) must be left alone."""
         if not os.path.lexists(path):
             return
         if path.is_dir():
-            raise OutputError(f"{path} is a folder, so no file can be written there: choose another output folder (-o)")
+            raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}")
         if _identity(path) in self._inputs:
-            raise OutputError(f"{path} is an input of this run and is never overwritten: choose another name")
+            raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}")
         if not self.overwrite and not self._record.is_ours(path):
             raise OutputError(
                 f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or give --overwrite to replace it"
@@ -130,23 +141,20 @@ class OutputFolder:
         return identity is not None and identity in self._inputs
 
 
-def why_unwritable(error: OSError, path: Path) -> str:
+def why_unwritable(error: OSError, path: Path, remedy: str = ELSEWHERE) -> str:
     """One sentence for an OSError from writing `path`."""
     folder = path.parent
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return f"{path} cannot be written, the disk is full: free some space or choose another output folder (-o)"
+        return f"{path} cannot be written, the disk is full: free some space or {remedy}"
     if error.errno == errno.ENAMETOOLONG:
         return f"{path} cannot be written, its name is too long for this file system: rename the input"
     if isinstance(error, (FileExistsError, NotADirectoryError)):
-        return f"{folder} is a file or lies in one, so it cannot be a folder: choose another output folder (-o)"
+        return f"{folder} is a file or lies in one, so it cannot be a folder: {remedy}"
     if isinstance(error, PermissionError):
-        return (
-            f"{path} cannot be written, permission denied: choose another output folder (-o), or close the program that"
-            " has the file open"
-        )
+        return f"{path} cannot be written, permission denied: {remedy}, or close the program that has the file open"
     if error.errno == errno.EROFS:
-        return f"{path} cannot be written, the file system is read-only: choose another output folder (-o)"
-    return f"{path} cannot be written: {error.strerror or error}"
+        return f"{path} cannot be written, the file system is read-only: {remedy}"
+    return f"{path} cannot be written, {error.strerror or error}: {remedy}"
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

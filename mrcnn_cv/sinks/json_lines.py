@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mrcnn_cv.frame import Frame
     from mrcnn_cv.instances import Instances
 
+_ELSEWHERE = "name another file (--json)"
+
 
 class JsonLines:
     """Writes to an open binary stream, for example `sys.stdout.buffer`, which stays open.
@@ -49,30 +51,39 @@ class JsonLines:
                 _let_go(self.stream)
                 raise SinkClosed from error
             _let_go(self.stream)
-            raise OutputError(why_unwritable(error, Path(self.name))) from error
+            raise OutputError(why_unwritable(error, Path(self.name), _ELSEWHERE)) from error
 
 
 class JsonLinesFile:
     """Writes to a file, line by line, so that an interrupted run keeps what it had.
 
     An existing file is replaced where it is an unchanged output of an earlier run or `overwrite` is set, and never
-    where it is one of `protected`; OutputError otherwise.
+    where it is one of `protected`; OutputError otherwise. A pipe or a device (`/dev/null`, `>(gzip > x.gz)`) is just
+    written to.
     """
 
     def __init__(self, path: str | Path, *, overwrite: bool = False, protected: Iterable[str | Path] = ()) -> None:
         self.path = Path(path)
-        self._folder = OutputFolder(self.path.parent, overwrite=overwrite, protected=protected)
+        self._folder = OutputFolder(self.path.parent, overwrite=overwrite, protected=protected, remedy=_ELSEWHERE)
         self._file: BinaryIO | None = None
+        self._is_special = False
         self._size = 0
         self._digest = new_digest()
 
+    def check(self) -> None:
+        """OutputError where it is plain before any work that the file cannot be written; makes nothing."""
+        self._is_special = self.path.exists() and not self.path.is_file() and not self.path.is_dir()
+        if not self._is_special:
+            self._folder.check()
+            self._folder.check_replaceable(self.path)
+
     def __enter__(self) -> JsonLinesFile:
-        self._folder.check_replaceable(self.path)
+        self.check()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "wb", buffering=0)
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path)) from error
+            raise OutputError(why_unwritable(error, self.path, _ELSEWHERE)) from error
         return self
 
     def __exit__(
@@ -82,10 +93,12 @@ class JsonLinesFile:
             return
         self._file.close()
         self._file = None
+        if self._is_special:
+            return
         try:
             self._folder.note(self.path, self._size, self._digest.hexdigest())
         except OSError as problem:
-            raise OutputError(why_unwritable(problem, self.path)) from problem
+            raise OutputError(why_unwritable(problem, self.path, _ELSEWHERE)) from problem
 
     def write(self, frame: Frame, found: Instances) -> None:
         """Write one line; it is in the file when this returns."""
@@ -98,8 +111,10 @@ class JsonLinesFile:
                 self._digest.update(rest[:written])
                 self._size += written
                 rest = rest[written:]
+        except BrokenPipeError as error:
+            raise SinkClosed from error
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path)) from error
+            raise OutputError(why_unwritable(error, self.path, _ELSEWHERE)) from error
 
 
 def _let_go(stream: BinaryIO) -> None:

@@ -41,7 +41,7 @@ class OutputRecord:
         try:
             if path.is_symlink() or not path.is_file():
                 return False
-            known = self._read().get(path.name, set())
+            known = self._read().get(_portable(path.name), set())
             size = path.stat().st_size
             if not any(length == size for length, _ in known):
                 return False
@@ -55,6 +55,7 @@ class OutputRecord:
 
     def add(self, name: str, size: int, fingerprint: str) -> None:
         """Note that the file `name` holds these bytes from now on. OSError where the record cannot be written."""
+        name = _portable(name)
         known = self._read().setdefault(name, set())
         if (size, fingerprint) in known:
             return
@@ -83,6 +84,11 @@ class OutputRecord:
                 if (entry := _parse(line)) is not None:
                     self._contents.setdefault(entry[0], set()).add(entry[1])
         return self._contents
+
+
+def _portable(name: str) -> str:
+    """A file name as it is on disk, read as UTF-8: Python's own reading of it depends on the user's locale."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def _parse(line: bytes) -> tuple[str, _Content] | None:

@@ -100,6 +100,6 @@ class Window:
         # Short waits: with waitKey(0) closing the window by the mouse, or Ctrl-C, would never be noticed.
         while (key := cv2.waitKey(50)) < 0:
             if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
-                raise SinkClosed
+                raise SinkClosed(delivered=True)
         if key & 0xFF in _STOP_KEYS:
-            raise SinkClosed
+            raise SinkClosed(delivered=True)

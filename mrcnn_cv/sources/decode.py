@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.opencv import cv2, quiet
 from mrcnn_cv.sources import content
 
 # libpng's own limit on a side; it prints to the terminal where a picture is over it.
@@ -31,7 +27,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     if kind == "PNG":
         data = content.without_png_profile(data)
     try:
-        with _quiet():
+        with quiet():
             image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     except (cv2.error, MemoryError) as error:
         raise InputError(_why_refused(error, kind, data, name)) from error
@@ -76,26 +72,3 @@ def _why_refused(error: Exception, kind: str | None, data: bytes, name: str) -> 
     if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
         return f"{name}{measure} does not fit into the memory of this machine: make the picture smaller"
     return f"{name} cannot be decoded: OpenCV says {getattr(error, 'err', None) or error}"
-
-
-_quiet_lock = threading.Lock()
-_quiet_users = 0
-_level_before = 0
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """OpenCV's log off for as long as any thread decodes: our own error says it better, and once."""
-    global _quiet_users, _level_before
-    with _quiet_lock:
-        if _quiet_users == 0:
-            _level_before = cv2.utils.logging.getLogLevel()
-            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        _quiet_users += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_users -= 1
-            if _quiet_users == 0:
-                cv2.utils.logging.setLogLevel(_level_before)

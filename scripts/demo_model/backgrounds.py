@@ -11,7 +11,7 @@ import numpy as np
 import paint
 from geometry import rasterise
 
-# Photographs that the packages ship, all free to use; coffee, astronaut and chelsea are kept for evaluation.
+# Photographs that the packages ship, all free to use; the others below are kept for evaluation.
 SKIMAGE_PHOTOS = (
     "brick.png", "camera.png", "cell.png", "clock_motion.png", "coins.png", "grass.png", "gravel.png",
     "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "motorcycle_right.png", "page.png",
@@ -19,6 +19,7 @@ SKIMAGE_PHOTOS = (
 )  # fmt: skip
 SKLEARN_PHOTOS = ("china.jpg", "flower.jpg")
 EVALUATION_PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png")
+MATPLOTLIB_EVALUATION_PHOTOS = ("grace_hopper.jpg",)
 
 
 def package_file(package: str, *parts: str) -> Path:
@@ -32,8 +33,12 @@ def package_file(package: str, *parts: str) -> Path:
 @lru_cache(maxsize=2)
 def photos(evaluation: bool) -> list[np.ndarray]:
     """All photographs for training, or those kept for evaluation; (h, w, 3) uint8 RGB."""
-    paths = [package_file("skimage", "data", name) for name in (EVALUATION_PHOTOS if evaluation else SKIMAGE_PHOTOS)]
-    if not evaluation:
+    if evaluation:
+        paths = [package_file("skimage", "data", name) for name in EVALUATION_PHOTOS]
+        folder = ("mpl-data", "sample_data")
+        paths += [package_file("matplotlib", *folder, name) for name in MATPLOTLIB_EVALUATION_PHOTOS]
+    else:
+        paths = [package_file("skimage", "data", name) for name in SKIMAGE_PHOTOS]
         paths += [package_file("sklearn", "datasets", "images", name) for name in SKLEARN_PHOTOS]
     images = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in paths]
     missing = [path.name for path, image in zip(paths, images, strict=True) if image is None]
@@ -57,10 +62,17 @@ def photograph(height: int, width: int, rng: np.random.Generator, evaluation: bo
     return image * np.float32(tint) + np.float32(rng.uniform(-25, 40))
 
 
+def collage(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """(height, width, 3) float32: one photograph over another, in soft patches."""
+    first, second = (photograph(height, width, rng) for _ in range(2))
+    patches = paint.clouds(height, width, int(rng.integers(2, 10)), rng)
+    return paint.blend(first, second, np.clip((patches - 0.5) * rng.uniform(2, 12) + 0.5, 0, 1))
+
+
 def background(height: int, width: int, difficulty: float, rng: np.random.Generator) -> np.ndarray:
     """(height, width, 3) float32: flat, patterned or a photograph; the harder, the busier."""
     if rng.random() < 0.15 + 0.4 * difficulty:
-        return photograph(height, width, rng)
+        return photograph(height, width, rng) if rng.random() < 0.7 else collage(height, width, rng)
     if rng.random() < 0.3:
         first, second = paint.random_colour(rng), paint.random_colour(rng)
         if rng.random() < 0.5:
@@ -146,12 +158,32 @@ def _mug(image: np.ndarray, at: tuple[float, float], radius: float, rng: np.rand
     paint.compose(image, drink, _ellipse(shape, at, (inner, inner * flat), angle))
 
 
+def _eye(image: np.ndarray, at: tuple[float, float], radius: float, rng: np.random.Generator) -> None:
+    """Nested discs with soft borders, a dark middle and a glint: an eye, a lens, a button or a badge."""
+    shape, (x, y) = image.shape[:2], at
+    picture = image.copy()
+    angle, flat = rng.uniform(0, 180), rng.uniform(0.75, 1.0)
+    for share in np.sort(rng.uniform(0.2, 1.0, int(rng.integers(2, 5))))[::-1]:
+        axes = (radius * share, radius * share * flat)
+        light = (x + rng.uniform(-1, 1) * radius, y + rng.uniform(-1, 1) * radius)
+        layer = _shade(shape, light, radius * rng.uniform(1.2, 3), paint.random_colour(rng))
+        paint.compose(picture, layer, _ellipse(shape, at, axes, angle))
+    slit = rng.uniform(0.15, 0.45) * radius
+    paint.compose(picture, np.full(3, 15, np.float32), _ellipse(shape, at, (slit * rng.uniform(0.4, 1), slit), angle))
+    glint = (x + rng.uniform(-0.3, 0.3) * radius, y - rng.uniform(0, 0.4) * radius)
+    paint.compose(picture, np.full(3, 245, np.float32), _ellipse(shape, glint, (radius * 0.1, radius * 0.14), angle))
+    window = _ellipse(shape, at, (radius * 1.15, radius * 1.15), 0)
+    soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.8, 1 + radius * 0.05))
+    paint.compose(image, soft, cv2.GaussianBlur(window, (0, 0), 3))
+
+
 def _blob(image: np.ndarray, at: tuple[float, float], radius: float, rng: np.random.Generator) -> None:
     """A wobbly closed outline with any fill."""
     shape = image.shape[:2]
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     wobble = sum(rng.uniform(0.08, 0.3) * np.sin(k * angles + rng.uniform(0, 6.3)) for k in (2, 3, 5))
-    curve = (1 + wobble)[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * radius + at
+    # A small blob would be a star or a circle to anyone.
+    curve = (1 + wobble)[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * max(radius, 35.0) + at
     coverage = rasterise([curve], *shape)
     paint.compose(image, paint.fill(*shape, paint.random_colour(rng), 0.5, rng), coverage)
 
@@ -159,14 +191,13 @@ def _blob(image: np.ndarray, at: tuple[float, float], radius: float, rng: np.ran
 def _round_object(image: np.ndarray, rng: np.random.Generator) -> None:
     """A round thing that is neither a circle nor a ring."""
     height, width = image.shape[:2]
-    draw = (_ball, _plate, _mug, _blob)[rng.integers(4)]
-    draw(image, (rng.uniform(0, width), rng.uniform(0, height)), rng.uniform(20, 110), rng)
+    draw = (_ball, _plate, _mug, _eye, _blob)[rng.integers(5)]
+    draw(image, (rng.uniform(0, width), rng.uniform(0, height)), rng.uniform(16, 110), rng)
 
 
-def add_clutter(image: np.ndarray, difficulty: float, rng: np.random.Generator) -> None:
-    """Draw things that are not shapes onto the float32 image in place."""
+def add_clutter(image: np.ndarray, difficulty: float, rng: np.random.Generator, objects: float = 0.5) -> None:
+    """Draw things that are not shapes onto the float32 image in place; `objects`: how many round ones to expect."""
     for _ in range(rng.poisson(2.5 * difficulty)):
         _scribble(image, rng)
-    if rng.random() < 0.35 + 0.2 * difficulty:
-        for _ in range(int(rng.integers(1, 3))):
-            _round_object(image, rng)
+    for _ in range(rng.poisson(objects * (0.6 + 0.8 * difficulty))):
+        _round_object(image, rng)

@@ -14,29 +14,18 @@ from pycocotools import mask as coco_mask
 from scene_store import SceneStore
 from scenes import HEIGHT, WIDTH, Scene, make_scene
 
-# What keep_aspect_ratio_resizer makes of a scene: its shorter side has 288 pixels.
-NETWORK_HEIGHT, NETWORK_WIDTH = 288, 384
-EMPTY_SHARE = 0.15
-
-
-def shrink(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Image and instance map at the network's input size, sampled where TensorFlow 1 samples (corner to corner)."""
-    x, y = np.meshgrid(np.arange(NETWORK_WIDTH), np.arange(NETWORK_HEIGHT))
-    x = (x * (WIDTH / NETWORK_WIDTH)).astype(np.float32)
-    y = (y * (HEIGHT / NETWORK_HEIGHT)).astype(np.float32)
-    image = cv2.remap(scene.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return image, cv2.remap(scene.instance_map, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+EMPTY_SHARE = 0.25
 
 
 def fill_store(folder: Path, capacity: int, per_second: float) -> None:
     """Fill a ring as fast as possible, then keep replacing the oldest scenes at `per_second`, for ever."""
-    store = SceneStore.resume(folder, capacity, NETWORK_HEIGHT, NETWORK_WIDTH)
+    # The scenes have the size to which image_resizer in pipeline.config brings them: nothing to resize.
+    store = SceneStore.resume(folder, capacity, HEIGHT, WIDTH)
     while True:
         started = time.time()
         scene = make_scene("train", store.written, EMPTY_SHARE)
-        image, instance_map = shrink(scene)
         boxes = scene.boxes() / np.float32([HEIGHT, WIDTH, HEIGHT, WIDTH])
-        store.put(image, instance_map, boxes, np.array(scene.class_ids, np.int32))
+        store.put(scene.image, scene.instance_map, boxes, np.array(scene.class_ids, np.int32))
         if store.written > store.capacity:
             time.sleep(max(0.0, started + 1 / per_second - time.time()))
 
@@ -82,7 +71,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     ring = commands.add_parser("ring", help="fill a ring of training scenes until stopped")
     ring.add_argument("folder", type=Path)
-    ring.add_argument("--capacity", type=int, default=4000, help="scenes kept; 0.45 MB each")
+    ring.add_argument("--capacity", type=int, default=4000, help="scenes kept; 0.7 MB each")
     ring.add_argument("--per-second", type=float, default=8.0, help="scenes made per second once the ring is full")
     coco = commands.add_parser("coco", help="write a data set: COCO JSON and PNG images")
     coco.add_argument("folder", type=Path)

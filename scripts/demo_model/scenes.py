@@ -144,7 +144,7 @@ def compose_scene(rng: np.random.Generator, empty: bool) -> Scene:
     """One scene of random difficulty; an empty one has a background and clutter only."""
     difficulty = rng.random()
     image = np.ascontiguousarray(background(HEIGHT, WIDTH, difficulty, rng), dtype=np.float32)
-    add_clutter(image, difficulty, rng)
+    add_clutter(image, difficulty, rng, objects=2.0 if empty else 0.7)
     count = 0 if empty else int(rng.integers(1, 6 + int(7 * difficulty)))
     scene = stack(image, count, difficulty, rng, least_visible=1.0 - (1.0 - LEAST_VISIBLE) * difficulty)
     scene.image = paint.camera(np.clip(scene.image, 0, 255), difficulty, rng)

@@ -115,13 +115,18 @@ class Log:
         self._rows, self._since, self._waited = [], time.time(), 0.0
 
 
-def restore(session: tf.Session, saver: tf.train.Saver, directory: Path) -> None:
-    """Continue from the newest checkpoint in `directory`, if there is one."""
+def restore(session: tf.Session, saver: tf.train.Saver, directory: Path, warm_start: str | None) -> None:
+    """Continue from the newest checkpoint in `directory`, else from those variables of `warm_start` that still fit."""
     session.run(tf.global_variables_initializer())
     newest = tf.train.latest_checkpoint(str(directory))
     if newest:
         saver.restore(session, newest)
-        print(f"continuing from {newest}", flush=True)
+    elif warm_start:
+        shapes = dict(tf.train.list_variables(warm_start))
+        fitting = [v for v in tf.global_variables() if shapes.get(v.op.name) == v.shape.as_list()]
+        tf.train.Saver(fitting).restore(session, warm_start)
+        left = sorted(v.op.name for v in set(tf.trainable_variables()) - set(fitting))
+        print(f"starting from {warm_start}; new: {', '.join(left) or 'nothing'}", flush=True)
 
 
 def train(arguments: argparse.Namespace, start: float, end: float, on_checkpoint: Callable[[str], None]) -> str:
@@ -141,7 +146,7 @@ def train(arguments: argparse.Namespace, start: float, end: float, on_checkpoint
     log = Log(arguments.directory / "train.log")
     prefix = str(arguments.directory / "model.ckpt")
     with tf.Session(config=config) as session:
-        restore(session, saver, arguments.directory)
+        restore(session, saver, arguments.directory, arguments.warm_start)
         step, saved = session.run(step_variable), time.time()
         while time.time() < end:
             before = time.time()
@@ -170,6 +175,7 @@ def parse_arguments() -> argparse.Namespace:
     length.add_argument("--minutes", type=float, help="train for so long")
     length.add_argument("--until", type=datetime.fromisoformat, help="train until then, e.g. 2026-01-31T06:55+00:00")
     parser.add_argument("--since", type=datetime.fromisoformat, help="when the schedule began, if this run resumes one")
+    parser.add_argument("--warm-start", help="checkpoint of another run, for a changed network or other classes")
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--threads", type=int, default=0, help="threads of TensorFlow; 0: one per core")
     parser.add_argument("--checkpoint-minutes", type=float, default=4.0)

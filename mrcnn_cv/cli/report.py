@@ -1,0 +1,67 @@
+"""What a run tells the terminal: a line per picture, and at the end where the results are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mrcnn_cv.cli.say import say
+from mrcnn_cv.run import Listener
+
+if TYPE_CHECKING:
+    from mrcnn_cv.errors import InputError
+    from mrcnn_cv.frame import Frame
+    from mrcnn_cv.instances import Instances
+    from mrcnn_cv.rcnn.model import MaskRCNN
+
+
+class Report(Listener):
+    """places: where results go, for the last line."""
+
+    def __init__(self, quiet: bool, verbose: bool, places: Sequence[str]) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._places = places
+        self._done = 0
+        self._failed = 0
+
+    def loaded(self, model: MaskRCNN) -> None:
+        """The model is ready: what was odd about it."""
+        if self._quiet:
+            return
+        for warning in model.warnings:
+            say(f"mrcnn-cv: warning: {warning}")
+        if model.spec.mask is None:
+            say(f"mrcnn-cv: note: {model.path} is a {model.spec.architecture} without a mask branch: boxes only")
+        if self._verbose:
+            say(f"{model.path}  {model.spec.architecture}, {model.spec.class_count} classes")
+
+    def done(self, frame: Frame, found: Instances, milliseconds: float) -> None:
+        self._done += 1
+        if not self._quiet:
+            say(summary(frame, found, milliseconds))
+        if self._verbose:
+            say("  " + ", ".join(f"{step} {value:.0f}" for step, value in found.timings_ms.items()) + " ms")
+
+    def failed(self, name: str, error: InputError) -> None:
+        self._failed += 1
+        say(f"mrcnn-cv: error: {error}")
+
+    def end(self) -> None:
+        """The last line of a run, also of one that an error or the user ended."""
+        where = f"results in {' and '.join(self._places)}" if self._done and self._places else ""
+        if self._failed:
+            total = self._failed + self._done
+            counts = f"mrcnn-cv: {self._failed} of {total} input{'' if total == 1 else 's'} failed, {self._done} done"
+            say("; ".join(filter(None, (counts, where))))
+        elif where and not self._quiet:
+            say(f"{self._done} images done; {where}" if self._done > 1 else where)
+
+
+def summary(frame: Frame, found: Instances, milliseconds: float) -> str:
+    """One line about one image: name, size, instances by class, time, and the backend that ran."""
+    height, width = found.image_size
+    parts = ", ".join(f"{count} {label}" for label, count in found.counts().items())
+    instances = f"{len(found)} instance{'' if len(found) == 1 else 's'}" + (f" ({parts})" if parts else "")
+    used = "" if found.backend is None else f"  {found.backend.used} ({found.backend.device})"
+    return f"{frame.name}  {width}x{height}  {instances}  {milliseconds:.0f} ms{used}"

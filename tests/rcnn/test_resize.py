@@ -1,0 +1,136 @@
+"""The trunk's input: TensorFlow's sizes, TensorFlow's pixels, zeros around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.modelfile.spec import PixelStep, ResizeSpec
+from mrcnn_cv.rcnn.resize import prepare, resize_bilinear, resized_size
+
+Image = NDArray[np.uint8]
+sides = st.integers(1, 40)
+
+
+def random_image(height: int, width: int, seed: int = 0) -> Image:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def resized(image_rgb: Image, size: tuple[int, int], half_pixel: bool = False) -> NDArray[np.float32]:
+    out = np.empty((3, *size), dtype=np.float32)
+    resize_bilinear(image_rgb[:, :, ::-1], size, half_pixel, out)
+    return out.transpose(1, 2, 0)
+
+
+def pixel_by_pixel(image: Image, size: tuple[int, int], half_pixel: bool) -> NDArray[np.float32]:
+    """TensorFlow's resize_bilinear_op.cc in the words of its documentation, one pixel at a time, in float32."""
+    f = np.float32
+
+    def sample(index: int, before: int, after: int) -> tuple[int, int, np.float32]:
+        scale = f(before) / f(after)
+        place = (f(index) + f(0.5)) * scale - f(0.5) if half_pixel else f(index) * scale
+        low = int(np.floor(place))
+        high = int(np.ceil(place)) if half_pixel else low + 1
+        return max(low, 0), min(high, before - 1), f(place - f(low))
+
+    result = np.empty((*size, 3), dtype=np.float32)
+    for y in range(size[0]):
+        top, bottom, down = sample(y, image.shape[0], size[0])
+        for x in range(size[1]):
+            left, right, across = sample(x, image.shape[1], size[1])
+            for channel in range(3):
+                a, b = f(image[top, left, channel]), f(image[top, right, channel])
+                c, d = f(image[bottom, left, channel]), f(image[bottom, right, channel])
+                upper, lower = a + (b - a) * across, c + (d - c) * across
+                result[y, x, channel] = upper + (lower - upper) * down
+    return result
+
+
+@given(sides, sides, sides, sides, st.booleans())
+def test_equals_a_slow_reference_bit_for_bit(height: int, width: int, rows: int, columns: int, half: bool) -> None:
+    height, width, rows, columns = height % 13 + 1, width % 13 + 1, rows % 13 + 1, columns % 13 + 1
+    image = random_image(height, width, height * width)
+    np.testing.assert_array_equal(resized(image, (rows, columns), half), pixel_by_pixel(image, (rows, columns), half))
+
+
+@pytest.mark.parametrize(("name", "half"), [("corner", False), ("half_pixel", True)])
+@pytest.mark.parametrize("index", range(5))
+def test_equals_tensorflow(answers: dict[str, NDArray[Any]], index: int, name: str, half: bool) -> None:
+    expected = answers[f"resize_{index}_{name}"]
+    size: tuple[int, int] = expected.shape[:2]
+    np.testing.assert_allclose(resized(answers[f"resize_{index}_image"], size, half), expected, atol=3e-5)
+
+
+def test_rows_beyond_the_first_block_are_right_too() -> None:
+    """The work is done in blocks of rows; a tall ramp is one straight line over all of them."""
+    ramp = np.repeat(np.arange(100, dtype=np.uint8)[:, None, None], 3, axis=2)
+    expected = np.minimum(np.arange(200) / 2, 99)
+    np.testing.assert_array_equal(resized(ramp, (200, 1))[:, 0, 0], expected.astype(np.float32))
+
+
+@given(sides, sides)
+def test_same_size_changes_nothing(height: int, width: int) -> None:
+    image = random_image(height, width)
+    np.testing.assert_array_equal(resized(image, (height, width)), image.astype(np.float32))
+
+
+def test_keep_aspect_sizes_are_tensorflows(answers: dict[str, NDArray[Any]]) -> None:
+    for low, high, height, width, new_height, new_width in answers["keep_aspect_sizes"].tolist():
+        found = resized_size(ResizeSpec("keep_aspect", low, high), height, width)
+        # TensorFlow fails where one side would have no pixel; the size itself says so here.
+        assert found == (new_height, new_width) or (new_height == 0 == min(found)), (low, high, height, width)
+
+
+def test_keep_aspect_without_a_longer_limit() -> None:
+    assert resized_size(ResizeSpec("keep_aspect", 100), 200, 1000) == (100, 500)
+
+
+def test_fixed_shape_ignores_the_aspect() -> None:
+    assert resized_size(ResizeSpec("fixed", height=96, width=128), 10, 1000) == (96, 128)
+    assert prepare(random_image(10, 50), ResizeSpec("fixed", height=96, width=128), ()).pixels.shape == (1, 3, 96, 128)
+
+
+def test_identity_keeps_the_size() -> None:
+    assert resized_size(ResizeSpec("identity"), 31, 17) == (31, 17)
+
+
+def test_padding_is_zeros_before_the_pixel_steps_at_the_bottom_and_the_right() -> None:
+    spec = ResizeSpec("keep_aspect", 10, 20, pad_to_max=True)
+    found = prepare(np.full((10, 15, 3), 200, np.uint8), spec, (PixelStep("sub", (7.0,)),))
+    assert found.size == (10, 15)
+    expected = np.full((1, 3, 20, 20), -7, np.float32)
+    expected[..., :10, :15] = 193
+    np.testing.assert_array_equal(found.pixels, expected)
+
+
+def test_pixel_steps_are_per_channel_in_rgb_order_one_after_the_other() -> None:
+    blue, green, red = 10, 20, 30
+    image = np.array([[[blue, green, red]]], dtype=np.uint8)
+    steps = (PixelStep("mul", (2.0,)), PixelStep("add", (1.0, 2.0, 3.0)), PixelStep("div", (4.0,)))
+    found = prepare(image, ResizeSpec("identity"), steps).pixels
+    np.testing.assert_array_equal(found.ravel(), [(2 * red + 1) / 4, (2 * green + 2) / 4, (2 * blue + 3) / 4])
+
+
+def test_views_of_an_image_are_as_good_as_copies() -> None:
+    image = random_image(20, 30)
+    spec = ResizeSpec("fixed", height=9, width=7)
+    view = image[::-1, 3:20:2]
+    np.testing.assert_array_equal(prepare(view, spec, ()).pixels, prepare(view.copy(), spec, ()).pixels)
+
+
+@pytest.mark.parametrize("shape", [(1, 2730), (7, 40000), (2730, 1)])
+def test_an_image_without_a_shorter_side_left_is_refused(shape: tuple[int, int]) -> None:
+    spec = ResizeSpec("keep_aspect", 800, 1365) if min(shape) == 1 else ResizeSpec("keep_aspect", 96, 160)
+    with pytest.raises(InputError, match=f"{shape[1]}x{shape[0]}.*crop it"):
+        prepare(random_image(*shape), spec, ())
+
+
+def test_an_input_too_large_for_memory_is_refused_before_it_is_made() -> None:
+    with pytest.raises(InputError, match="800x800000"):
+        prepare(random_image(1000, 1), ResizeSpec("keep_aspect", 800), ())
