@@ -53,7 +53,7 @@ class DefaultCommandGroup(click.Group):
     """
 
     def __init__(self, *args: Any, default_command: str, lazy_commands: dict[str, str], **kwargs: Any) -> None:
-        super().__init__(*args, no_args_is_help=False, **kwargs)
+        super().__init__(*args, **{"no_args_is_help": False, **kwargs})
         self._default = default_command
         self._lazy = lazy_commands
 

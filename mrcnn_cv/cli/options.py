@@ -32,7 +32,8 @@ class GroupedOption(click.Option):
         environment: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, show_default=default_note is None and not kwargs.get("is_flag"), **kwargs)
+        kwargs.setdefault("show_default", default_note is None and not kwargs.get("is_flag"))
+        super().__init__(*args, **kwargs)
         self.heading = heading
         self.default_note = "off" if self.is_flag else default_note
         if environment and not self.hidden:

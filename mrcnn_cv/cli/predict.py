@@ -223,7 +223,7 @@ def _sinks(sources: tuple[str, ...], options: dict[str, Any]) -> list[Sink]:
     from mrcnn_cv.sinks.json_lines import JsonLines, JsonLinesFile
 
     style = _style(options)
-    protected = (*sources, *_model_files(options))
+    protected = [*map(Path, sources), *_model_files(options)]
     sinks: list[Sink] = []
     if NOTHING not in options["save"]:
         folder = OutputFolder(options["output"], overwrite=options["overwrite"], protected=protected)

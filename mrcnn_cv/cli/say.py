@@ -31,8 +31,8 @@ def _problem(error: click.ClickException, context: click.Context | None) -> str:
         near = f": did you mean {' or '.join(sorted(error.possibilities))}?" if error.possibilities else ""
         dash = "" if error.option_name.startswith("--") else "; a file of this name comes after --"
         return f"there is no option {error.option_name}{near or dash}"
-    if isinstance(error, click.MissingParameter) and error.param is not None:
-        return f"{error.param.make_metavar(context) if context else error.param.name} is missing: name an image file"
+    if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Argument):
+        return "SOURCE is missing: name an image file"
     if isinstance(error, click.BadParameter) and error.param is not None:
         return f"{_origin(error.param, context)} {_wrong_value(error.param, error.message)}"
     if isinstance(error, click.BadOptionUsage):

@@ -82,6 +82,11 @@ def _why_unreadable(error: Exception, path: Path, name: str) -> str:
     if isinstance(error, FileNotFoundError) and path.is_symlink():
         return f"{name} is a link to a file that does not exist: mend the link or name the file itself"
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        if name == "-":
+            return "- would be a picture from standard input, which is not read: save it to a file first"
+        if set(name) & set("*?["):
+            # The shell hands a pattern that matches nothing on as it is.
+            return f"{name} matches no file: check the spelling and the folder"
         return f"{name} does not exist: check the spelling and the folder"
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return f"{name[:80]}... does not exist: the name is longer than this file system allows"

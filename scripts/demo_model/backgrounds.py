@@ -19,7 +19,6 @@ SKIMAGE_PHOTOS = (
 )  # fmt: skip
 SKLEARN_PHOTOS = ("china.jpg", "flower.jpg")
 EVALUATION_PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png")
-MATPLOTLIB_EVALUATION_PHOTOS = ("grace_hopper.jpg",)
 
 
 def package_file(package: str, *parts: str) -> Path:
@@ -35,8 +34,6 @@ def photos(evaluation: bool) -> list[np.ndarray]:
     """All photographs for training, or those kept for evaluation; (h, w, 3) uint8 RGB."""
     if evaluation:
         paths = [package_file("skimage", "data", name) for name in EVALUATION_PHOTOS]
-        folder = ("mpl-data", "sample_data")
-        paths += [package_file("matplotlib", *folder, name) for name in MATPLOTLIB_EVALUATION_PHOTOS]
     else:
         paths = [package_file("skimage", "data", name) for name in SKIMAGE_PHOTOS]
         paths += [package_file("sklearn", "datasets", "images", name) for name in SKLEARN_PHOTOS]

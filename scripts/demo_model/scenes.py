@@ -140,11 +140,11 @@ def stack(
     return Scene(image, instance_map, class_ids)
 
 
-def compose_scene(rng: np.random.Generator, empty: bool) -> Scene:
-    """One scene of random difficulty; an empty one has a background and clutter only."""
+def compose_scene(rng: np.random.Generator, empty: bool, objects: float = 0.7) -> Scene:
+    """One scene of random difficulty with about `objects` round ones; an empty one has no shapes."""
     difficulty = rng.random()
     image = np.ascontiguousarray(background(HEIGHT, WIDTH, difficulty, rng), dtype=np.float32)
-    add_clutter(image, difficulty, rng, objects=2.0 if empty else 0.7)
+    add_clutter(image, difficulty, rng, objects)
     count = 0 if empty else int(rng.integers(1, 6 + int(7 * difficulty)))
     scene = stack(image, count, difficulty, rng, least_visible=1.0 - (1.0 - LEAST_VISIBLE) * difficulty)
     scene.image = paint.camera(np.clip(scene.image, 0, 255), difficulty, rng)
@@ -165,4 +165,6 @@ def make_scene(split: str, index: int, empty_share: float = 0.0) -> Scene:
     rng = np.random.default_rng([SPLITS[split], index])
     if split == "empty" and index % 4 == 0:
         return unseen_photograph(rng)
-    return compose_scene(rng, empty=split == "empty" or rng.random() < empty_share)
+    empty = split == "empty" or rng.random() < empty_share
+    # What is not a shape is learned fastest where there is much of it and nothing else.
+    return compose_scene(rng, empty, objects=2.0 if empty and split == "train" else 0.7)

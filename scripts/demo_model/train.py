@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -129,6 +130,14 @@ def restore(session: tf.Session, saver: tf.train.Saver, directory: Path, warm_st
         print(f"starting from {warm_start}; new: {', '.join(left) or 'nothing'}", flush=True)
 
 
+def stop_requests() -> list[int]:
+    """A list that gets an entry when the process is asked to stop (SIGTERM or Ctrl-C), so that it can save first."""
+    requests: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: requests.append(received))
+    return requests
+
+
 def train(arguments: argparse.Namespace, start: float, end: float, on_checkpoint: Callable[[str], None]) -> str:
     """Train until `end` (seconds since the epoch); returns the last checkpoint's prefix."""
     pipeline = odapi.read_pipeline(arguments.pipeline)
@@ -148,7 +157,8 @@ def train(arguments: argparse.Namespace, start: float, end: float, on_checkpoint
     with tf.Session(config=config) as session:
         restore(session, saver, arguments.directory, arguments.warm_start)
         step, saved = session.run(step_variable), time.time()
-        while time.time() < end:
+        stopping = stop_requests()
+        while time.time() < end and not stopping:
             before = time.time()
             batch = store.sample(rng, batch_size)
             waited = time.time() - before

@@ -12,7 +12,7 @@ import pytest
 
 from mrcnn_cv import Instances, MaskRCNN
 from mrcnn_cv.backend import CvNet, Net
-from mrcnn_cv.errors import BackendError, InputError, LabelFileError, UsageError
+from mrcnn_cv.errors import InputError, LabelFileError, UsageError
 from mrcnn_cv.rcnn.model import Nets
 from tests.parity import Float, Image
 
@@ -315,7 +315,7 @@ def test_a_folder_is_as_good_as_the_file(tiny_graph: Path, tiny_model: MaskRCNN)
 
 
 def test_load_refuses_what_it_cannot_do(tiny_graph: Path, tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="no backend 'gpu'"):
+    with pytest.raises(UsageError, match="no backend 'gpu'"):
         MaskRCNN.load(tiny_graph, backend="gpu")
     with pytest.raises(LabelFileError):
         MaskRCNN.load(tiny_graph, backend="cpu", labels=tmp_path / "missing.txt")
