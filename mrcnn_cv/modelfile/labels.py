@@ -47,8 +47,9 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
     """(names by id, warnings) for a model with `class_count` classes, whose ids are 1 to `class_count`.
 
     given    the user's label file; LabelFileError where it cannot be read
-    beside   the folder that holds the model: a label file found there is taken and a warning says so; one that cannot
-             be read is a warning. With neither, 90 classes are taken to be COCO's.
+    beside   the folder that holds the model: a label file found there is taken, with a warning unless it is a label map
+             of the Object Detection API; one that cannot be read is a warning. With neither, 90 classes are taken to be
+             COCO's.
 
     Ids without a name are shown as numbers by whoever uses them; one warning says that there are some.
     """
@@ -59,7 +60,8 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
     elif beside is not None and (path := _find_beside(beside, warnings)) is not None:
         try:
             names, origin = read_labels(path, class_count), path.name
-            warnings.append(f"class names are taken from {path.name} beside the model (--labels names another file)")
+            if not _is_label_map(path):
+                warnings.append(f"class names are taken from {path.name} beside the model (or else give --labels)")
         except LabelFileError as error:
             warnings.append(f"the label file beside the model is not used: {error}")
     if names is not None:
@@ -68,6 +70,10 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
         return dict(COCO_LABELS), warnings
     warnings.append(f"no class names are known, ids 1 to {class_count} are shown instead: give a label file (--labels)")
     return {}, warnings
+
+
+def _is_label_map(path: Path) -> bool:
+    return "label_map" in path.name.lower() and path.suffix.lower() == ".pbtxt"
 
 
 def _find_beside(folder: Path, warnings: list[str]) -> Path | None:
