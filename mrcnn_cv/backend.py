@@ -78,6 +78,8 @@ AUTOMATIC = ("cuda", "opencl", "cpu")
 _LAYER_MARK = re.compile(r"((?:OCV|CUDA|OpenVINO)/[A-Z0-9_]+)\\n")
 """How a dump ends a layer's text: backend, target, and a line feed in the spelling of Graphviz."""
 
+MAX_THREADS = 1024
+
 KEEPS_OLD_PADDINGS = tuple(int(part) for part in cv2.__version__.split(".")[:2]) < (4, 13)
 """Before 4.13 a net keeps the SAME paddings of its first input for inputs of other sizes, and is silently wrong."""
 
@@ -101,6 +103,7 @@ class CvNet:
         self._backend = backend
         self._stage = stage if KEEPS_OLD_PADDINGS and REGIONS not in stage.inputs else None
         self._sizes: list[tuple[int, ...]] = []
+        self._has_run = False
         self._net = _read(stage.graph_def, backend)
         layers = set(self._net.getLayerNames())
         # The importer folds a bias into its convolution and keeps only the convolution's name.
@@ -115,6 +118,7 @@ class CvNet:
         if self._stage is not None and self._sizes and sizes != self._sizes:
             self._net = _read(self._stage.graph_def, self._backend)
         self._sizes = sizes
+        self._has_run = True
         try:
             for name, value in inputs.items():
                 self._net.setInput(value, name)
@@ -124,7 +128,12 @@ class CvNet:
             raise BackendError(f"OpenCV {cv2.__version__} failed inside the net: {_one_line(error)}") from error
 
     def devices(self) -> set[str]:
-        """Read from OpenCV's own dump of the net, which marks every layer with what it was set up on."""
+        """Read from OpenCV's own dump of the net, which marks every layer with what it was set up on.
+
+        Empty for a net that has not run yet, such as a mask head as long as nothing was found.
+        """
+        if not self._has_run:
+            return set()
         marks = set(_LAYER_MARK.findall(self._net.dump()))
         return {backend.name for backend in BACKENDS.values() if backend.mark in marks}
 
@@ -267,7 +276,9 @@ def _processor() -> str:
 
 
 def set_threads(count: int) -> None:
-    """Let OpenCV use `count` threads; 0: as many as this process may use."""
+    """Let OpenCV use `count` threads; 0: as many as this process may use. UsageError for what is no such number."""
+    if not 0 <= count <= MAX_THREADS:
+        raise UsageError(f"threads must lie between 0 and {MAX_THREADS}, not {count}")
     cv2.setNumThreads(count or available_processors())
 
 

@@ -5,7 +5,7 @@ Everything here works on the pixels under a box; nothing of the size of the imag
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +51,9 @@ def paste(
     if rows.size == 0 or columns.size == 0:
         return LocalMask(0, 0, np.zeros((0, 0), dtype=np.bool_))
     # Not numpy's @: beside OpenCV's own threads its BLAS makes them fight for the processors, for 20 times the time.
-    across = cv2.gemm(rows, probabilities, 1, None, 0)
-    inside = cv2.gemm(across, columns, 1, None, 0, flags=cv2.GEMM_2_T) > np.float32(threshold)
+    nothing: Any = None
+    across = cv2.gemm(rows, probabilities, 1, nothing, 0)
+    inside = np.asarray(cv2.gemm(across, columns, 1, nothing, 0, flags=cv2.GEMM_2_T)) > np.float32(threshold)
     return LocalMask(top, left, inside)
 
 

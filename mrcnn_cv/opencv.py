@@ -11,11 +11,22 @@ from mrcnn_cv.errors import BackendError
 
 try:
     import cv2
+
+    cv2.dnn.Net  # noqa: B018  (two OpenCV packages installed over each other leave a cv2 without contents)
+except ModuleNotFoundError as error:
+    raise BackendError(
+        "OpenCV is not installed: pip install opencv-python, or opencv-python-headless on a server"
+    ) from error
 except ImportError as error:
     raise BackendError(
         f"OpenCV cannot be imported ({error}): on a server or in a slim container either install the system libraries"
         " (Debian and Ubuntu: apt-get install libgl1 libglib2.0-0) or replace the package:"
         " pip uninstall opencv-python, then pip install opencv-python-headless"
+    ) from error
+except AttributeError as error:
+    raise BackendError(
+        f"the installation of OpenCV is broken ({error}): pip uninstall opencv-python opencv-python-headless,"
+        " then pip install one of them"
     ) from error
 
 __all__ = ["cv2", "quiet"]

@@ -128,7 +128,27 @@ def test_devices_are_read_from_opencvs_dump(mark: str, expected: set[str]) -> No
 
     net = backend.CvNet.__new__(backend.CvNet)
     net._net = Dumped()  # type: ignore[assignment]
+    net._has_run = True
     assert net.devices() == expected
+
+
+def test_a_net_that_has_not_run_claims_nothing() -> None:
+    assert backend.CvNet(backend._tiny_stage(), CPU).devices() == set()
+
+
+def test_nothing_found_in_the_first_image_is_no_error(tiny_graph: Path, photo: Image) -> None:
+    """The mask head then has not run, and OpenCV cannot dump such a net."""
+    model = MaskRCNN.load(tiny_graph, backend="cpu")
+    found = model.predict(photo, score_threshold=1.0)
+    assert len(found) == 0
+    assert found.backend is not None
+    assert found.backend.used == "cpu"
+
+
+@pytest.mark.parametrize("count", [-1, 10**11])
+def test_a_number_of_threads_that_cannot_be(count: int) -> None:
+    with pytest.raises(UsageError, match="threads must lie between"):
+        backend.set_threads(count)
 
 
 def test_opencvs_dump_still_marks_layers_as_we_read_them() -> None:
@@ -219,3 +239,14 @@ def test_opencl_on_a_device_that_is_no_gpu_is_seen_to_run_on_the_cpu() -> None:
 def test_opencl_that_really_runs_is_believed() -> None:
     found = json.loads(_with_cpu_as_opencl_device(PROBE, OPENCV_DNN_OPENCL_ALLOW_ALL_DEVICES="1"))
     assert found["problem"] is None
+
+
+def test_what_an_opencl_driver_prints_stays_out_of_the_json_lines(
+    tiny_graph: Path, photo_path: Path, tmp_path: Path
+) -> None:
+    program = Path(sys.executable).parent / "mrcnn-cv"
+    command = [program, photo_path, "--model", tiny_graph, "--save", "none", "--json", "-"]
+    variables = {**os.environ, "OPENCV_OPENCL_DEVICE": ":CPU:", "OPENCV_DNN_OPENCL_ALLOW_ALL_DEVICES": "1"}
+    done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["width"] for line in done.stdout.splitlines()] == [240]

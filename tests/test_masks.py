@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from mrcnn_cv.masks import LocalMask, fill_box, paste, to_rle
+from mrcnn_cv.masks import LocalMask, Sampling, fill_box, paste, to_rle
 from tests.conftest import DATA
 
 Float = NDArray[np.float32]
 SIZE = (37, 53)
+SAMPLINGS: tuple[Sampling, ...] = ("corners", "centers")
 
 
 def on_image(local: LocalMask, size: tuple[int, int] = SIZE) -> NDArray[np.bool_]:
@@ -114,8 +115,8 @@ def test_only_the_pixels_under_the_box_are_returned() -> None:
 
 def test_a_huge_box_covers_the_image_and_no_more() -> None:
     box = np.array([-1e9, -1e9, 1e9, 1e9], np.float32)
-    for sampling in ("corners", "centers"):
-        local = paste(np.ones((15, 15), np.float32), box, SIZE, 0.5, sampling)  # type: ignore[arg-type]
+    for sampling in SAMPLINGS:
+        local = paste(np.ones((15, 15), np.float32), box, SIZE, 0.5, sampling)
         assert on_image(local).all()
 
 
@@ -136,8 +137,8 @@ def test_a_huge_box_covers_the_image_and_no_more() -> None:
 )
 def test_boxes_without_area_or_outside_or_without_numbers_have_no_mask(box: tuple[float, ...]) -> None:
     corners = np.array(box, np.float32)
-    for sampling in ("corners", "centers"):
-        assert not on_image(paste(np.ones((15, 15), np.float32), corners, SIZE, 0.5, sampling)).any()  # type: ignore[arg-type]
+    for sampling in SAMPLINGS:
+        assert not on_image(paste(np.ones((15, 15), np.float32), corners, SIZE, 0.5, sampling)).any()
     assert not on_image(fill_box(corners, SIZE)).any() or np.isfinite(box).all()
 
 

@@ -59,8 +59,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _run(arguments: list[str] | None) -> int:
     try:
         result = cli.main(args=arguments, prog_name="mrcnn-cv", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         say(f"mrcnn-cv: error: {explain(error)}")
@@ -70,7 +69,7 @@ def _run(arguments: list[str] | None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as stop:
         say("mrcnn-cv: interrupted; what was written so far is complete")
-        return TERMINATED_EXIT_CODE if isinstance(stop.__cause__, _Terminated) else INTERRUPTED_EXIT_CODE
+        return TERMINATED_EXIT_CODE if isinstance(stop.__context__, _Terminated) else INTERRUPTED_EXIT_CODE
     except SystemExit as end:
         # Click ends so after a shell's question for completions, and where the reader of stdout has gone away
         # (`mrcnn-cv --help | head -1`), which is no fault.
@@ -87,8 +86,9 @@ def _unexpected(error: Exception) -> int:
         return OutputError.exit_code
     if os.environ.get("MRCNN_CV_DEBUG"):
         raise error
+    what = " ".join(f"{type(error).__name__}: {error}".split())
     say(
-        f"mrcnn-cv: internal error ({type(error).__name__}: {error}): this is a bug of ours; please report it with"
+        f"mrcnn-cv: internal error ({what}): this is a bug of ours; please report it with"
         " the output of the same command under MRCNN_CV_DEBUG=1"
     )
     return 1
@@ -116,3 +116,6 @@ def _open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    # For click and others that write without a look; that nobody reads stdout is still to be seen in sys.__stdout__.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import textwrap
+from typing import TYPE_CHECKING
 
 import click
 
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import option
 from mrcnn_cv.cli.say import plain
+
+if TYPE_CHECKING:
+    from mrcnn_cv.backend import Probe
 
 
 @click.command(cls=GroupedCommand, short_help="Show what works here: CUDA, OpenCL, CPU.")
@@ -40,10 +44,24 @@ def backends(as_json: bool) -> None:
     for found in probes:
         row = (found.backend.name, _yes(found.in_build), _yes(found.problem is None), plain(found.device) or "-")
         click.echo(f"{row[0]:<12}  {row[1]:<8}  {row[2]:<5}  {row[3]}")
+    _print_remedies(probes)
+
+
+def _print_remedies(probes: list[Probe]) -> None:
+    """Why each backend does not work; backends with the same remedy share it."""
+    by_remedy: dict[str, list[Probe]] = {}
     for found in probes:
         if found.problem is not None:
-            click.echo(f"\n{found.backend.name}: {plain(found.problem)}.")
-            click.echo(textwrap.fill(f"Remedy: {found.backend.remedy}.", 100, subsequent_indent="  "))
+            by_remedy.setdefault(found.backend.remedy, []).append(found)
+    for remedy, group in by_remedy.items():
+        click.echo()
+        for found in group:
+            click.echo(_wrapped(f"{found.backend.name}: {plain(found.problem or '')}."))
+        click.echo(_wrapped(f"  Remedy: {remedy}."))
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 def _yes(value: bool) -> str:

@@ -89,7 +89,7 @@ class DefaultCommandGroup(click.Group):
             raise click.UsageError(f"there is no file or command '{word}': did you mean '{near[0]}'?", context)
 
     def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(context.command_path, "SOURCE... --model PATH [OPTIONS]")
+        formatter.write_usage(context.command_path, "SOURCE... [--model PATH] [OPTIONS]")
         formatter.write_usage(context.command_path, "COMMAND --help", prefix=" " * len("Usage: "))
 
     def format_help(self, context: click.Context, formatter: click.HelpFormatter) -> None:

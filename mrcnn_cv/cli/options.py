@@ -59,8 +59,8 @@ _MODEL_OPTIONS = (
         "--model",
         type=PathText(),
         metavar="PATH",
-        help="Frozen graph (.pb), or the folder that holds it; needed.",
-        default_note="MRCNN_CV_MODEL of the environment",
+        help="Frozen graph (.pb), or the folder that holds it.",
+        default_note="the small demo model that comes with mrcnn-cv, which finds shapes",
     ),
     option(
         _MODEL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import click
 
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import model_options, option
+from mrcnn_cv.cli.say import own_stdout
 from mrcnn_cv.cli.values import Fraction, Names, OneOf, PathText, Whole
 from mrcnn_cv.errors import InputError, OutputError, UsageError
 
@@ -152,6 +154,11 @@ def predict(sources: tuple[str, ...], **options: Any) -> int:
     for example MRCNN_CV_MODEL.
     """
     _check(sources, options)
+    is_demo = options["model"] is None
+    if is_demo:
+        from mrcnn_cv.zoo import demo_model
+
+        options["model"] = str(demo_model())
     # These import OpenCV, so they wait until the command line is known to be sound.
     from mrcnn_cv.cli.report import Report
     from mrcnn_cv.run import run
@@ -160,7 +167,7 @@ def predict(sources: tuple[str, ...], **options: Any) -> int:
     sinks = _sinks(sources, options)
     report = Report(options["quiet"], options["verbose"], _places(options))
     model = _load(options)
-    report.loaded(model)
+    report.loaded(model, is_demo)
     thresholds = _thresholds(model, options)
     try:
         outcome = run(model, ImageFiles(sources), sinks, thresholds, report)
@@ -172,9 +179,12 @@ def predict(sources: tuple[str, ...], **options: Any) -> int:
 def _check(sources: tuple[str, ...], options: dict[str, Any]) -> None:
     if "predict" in sources and not Path("predict").exists():
         raise click.UsageError("the word 'predict' comes first: mrcnn-cv predict SOURCE... [OPTIONS]")
-    if options["model"] is None:
-        raise click.UsageError("a model is missing: name one with --model frozen_inference_graph.pb or MRCNN_CV_MODEL")
-    if options["json_lines"] == "-" and sys.stdout is None:
+    if not all(map(os.path.isabs, (*sources, options["output"]))):
+        try:
+            os.getcwd()
+        except FileNotFoundError as error:
+            raise click.UsageError("the current folder does not exist any more: change to another one") from error
+    if options["json_lines"] == "-" and sys.__stdout__ is None:
         raise OutputError("--json - cannot write, since standard output is closed: name a file (--json FILE)")
 
 
@@ -230,7 +240,7 @@ def _sinks(sources: tuple[str, ...], options: dict[str, Any]) -> list[Sink]:
         folder.check()
         sinks += [make(folder, style) for name, make in FORMATS.items() if name in options["save"]]
     if options["json_lines"] == "-":
-        sinks.append(JsonLines(sys.stdout.buffer))
+        sinks.append(JsonLines(own_stdout()))
     elif options["json_lines"] is not None:
         lines = JsonLinesFile(options["json_lines"], overwrite=options["overwrite"], protected=protected)
         lines.check()

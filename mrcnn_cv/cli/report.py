@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mrcnn_cv.instances import Instances
     from mrcnn_cv.rcnn.model import MaskRCNN
 
+LONGEST_LABEL = 40
+"""Characters of a label in a summary line."""
+
 
 class Report(Listener):
     """places: where results go, for the last line."""
@@ -25,10 +28,15 @@ class Report(Listener):
         self._done = 0
         self._failed = 0
 
-    def loaded(self, model: MaskRCNN) -> None:
-        """The model is ready: what was odd about it."""
+    def loaded(self, model: MaskRCNN, is_demo: bool) -> None:
+        """The model is ready: which it is where nobody named one, and what was odd about it."""
         if self._quiet:
             return
+        if is_demo:
+            say(
+                "mrcnn-cv: note: no model is named, so this is the demo model, which finds"
+                f" {', '.join(model.labels.values())} and nothing else; name yours with --model or MRCNN_CV_MODEL"
+            )
         for warning in model.warnings:
             say(f"mrcnn-cv: warning: {warning}")
         if model.spec.mask is None:
@@ -40,7 +48,7 @@ class Report(Listener):
         self._done += 1
         if not self._quiet:
             say(summary(frame, found, milliseconds))
-        if self._verbose:
+        if self._verbose and not self._quiet:
             say("  " + ", ".join(f"{step} {value:.0f}" for step, value in found.timings_ms.items()) + " ms")
 
     def failed(self, name: str, error: InputError) -> None:
@@ -61,7 +69,11 @@ class Report(Listener):
 def summary(frame: Frame, found: Instances, milliseconds: float) -> str:
     """One line about one image: name, size, instances by class, time, and the backend that ran."""
     height, width = found.image_size
-    parts = ", ".join(f"{count} {label}" for label, count in found.counts().items())
+    parts = ", ".join(f"{count} {_short(label)}" for label, count in found.counts().items())
     instances = f"{len(found)} instance{'' if len(found) == 1 else 's'}" + (f" ({parts})" if parts else "")
     used = "" if found.backend is None else f"  {found.backend.used} ({found.backend.device})"
     return f"{frame.name}  {width}x{height}  {instances}  {milliseconds:.0f} ms{used}"
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LONGEST_LABEL else f"{label[:LONGEST_LABEL]}..."

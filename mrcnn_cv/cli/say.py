@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import suppress
+from difflib import get_close_matches
+from typing import BinaryIO
 
 import click
 from click.core import ParameterSource
@@ -19,6 +23,14 @@ def say(message: str) -> None:
         click.echo(plain(message), err=True)
 
 
+def own_stdout() -> BinaryIO:
+    """Standard output for records alone: what a C library prints there (OpenCL drivers do) now goes to stderr."""
+    sys.stdout.flush()
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return own
+
+
 def explain(error: click.ClickException) -> str:
     """What click has to say about the command line, as one sentence that names the option and where to look."""
     context = getattr(error, "ctx", None)
@@ -28,9 +40,10 @@ def explain(error: click.ClickException) -> str:
 
 def _problem(error: click.ClickException, context: click.Context | None) -> str:
     if isinstance(error, click.NoSuchOption):
-        near = f": did you mean {' or '.join(sorted(error.possibilities))}?" if error.possibilities else ""
-        dash = "" if error.option_name.startswith("--") else "; a file of this name comes after --"
-        return f"there is no option {error.option_name}{near or dash}"
+        name = error.option_name
+        near = get_close_matches(name, error.possibilities or (), n=1, cutoff=0.7)
+        hint = f": did you mean {near[0]}?" if near else "; a file of this name comes after --"
+        return f"there is no option {name}{hint}"
     if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Argument):
         return "SOURCE is missing: name an image file"
     if isinstance(error, click.BadParameter) and error.param is not None:

@@ -128,5 +128,5 @@ class PathText(_Value):
 
 
 def _hint(word: str, choices: Sequence[str]) -> str:
-    near = get_close_matches(word, choices, n=1)
+    near = get_close_matches(word, choices, n=1, cutoff=0.7)
     return f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(choices)}"

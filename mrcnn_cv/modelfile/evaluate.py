@@ -5,6 +5,7 @@ Numbers are thus read as the graph computes them, whatever the exporter called i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -78,12 +79,12 @@ class Evaluator:
         if any(":" in tensor and not tensor.endswith(":0") for tensor in self._graph.inputs(node)):
             raise NotConstant(f"'{node.name}' takes a part of a tensor")
         try:
+            if _size_bound(node, inputs) > MAX_ELEMENTS:
+                raise ModelFileError(f"the node '{node.name}' ({node.op}) is far too large for what it stands for")
             with np.errstate(all="ignore"):
                 result = np.asarray(_OPS[node.op](node, *inputs))
         except (ValueError, IndexError, TypeError, OverflowError, MemoryError) as error:
             raise ModelFileError(f"the node '{node.name}' ({node.op}) cannot be computed: {error}") from error
-        if result.size > MAX_ELEMENTS:
-            raise ModelFileError(f"the node '{node.name}' ({node.op}) is far too large for what it stands for")
         return result
 
     def _shape(self, node: pb.NodeDef) -> Array:
@@ -99,6 +100,13 @@ class Evaluator:
         finally:
             self._depth -= 1
         return np.array(known, dtype=np.int32)
+
+
+def _size_bound(node: pb.NodeDef, inputs: list[Array]) -> int:
+    """How many numbers the result can have at most, known beforehand; 0 where it is no more than what is there."""
+    if node.op in _ELEMENTWISE:
+        return math.prod(np.broadcast_shapes(*(value.shape for value in inputs)))
+    return sum(value.size for value in inputs) if node.op in ("ConcatV2", "Pack") else 0
 
 
 def _strided_slice(node: pb.NodeDef, value: Array, begin: Array, end: Array, strides: Array) -> Array:
@@ -153,6 +161,8 @@ def _squeeze(node: pb.NodeDef, value: Array) -> Array:
     return np.squeeze(value, axes or None)
 
 
+_ELEMENTWISE = frozenset({"Add", "AddV2", "Sub", "Mul", "RealDiv", "Minimum", "Maximum"})
+
 _OPS: dict[str, Callable[..., Array]] = {
     "Identity": lambda node, value: value,
     "Enter": lambda node, value: value,
@@ -171,6 +181,7 @@ _OPS: dict[str, Callable[..., Array]] = {
     "Pack": lambda node, *values: np.stack(values, axis=node.attr["axis"].i),
     "ConcatV2": lambda node, *values: np.concatenate(values[:-1], axis=int(values[-1])),
     "Sqrt": lambda node, value: np.sqrt(value),
+    "Rsqrt": lambda node, value: 1 / np.sqrt(value),
     "Neg": lambda node, value: -value,
     "Add": lambda node, a, b: a + b,
     "AddV2": lambda node, a, b: a + b,

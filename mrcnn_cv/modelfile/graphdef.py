@@ -17,8 +17,27 @@ from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 MAX_FILE_BYTES = 2**31 - 1
 """protobuf's own limit for one message."""
 
+PASS_THROUGH = frozenset({"Identity", "StopGradient", "CheckNumerics", "PlaceholderWithDefault", "Enter"})
+"""Ops that hand on what they take; a Graph looks through them."""
+
+SELECTING_OPS = frozenset({"Gather", "GatherV2", "GatherNd", "Slice", "StridedSlice", "Switch"})
+"""Ops that pass on some values of their first input; the others only say which."""
+
 METADATA_OPS = frozenset({"Shape", "ShapeN", "Size", "Rank"})
 """Ops that read the shape of a tensor, not its values."""
+
+LEAST_INPUTS = {
+    **dict.fromkeys(PASS_THROUGH, 1),
+    **dict.fromkeys(("Shape", "Relu", "Relu6", "MaxPool", "AvgPool", "Exp", "Where", "Unpack"), 1),
+    **dict.fromkeys(("Add", "AddV2", "BiasAdd", "Sub", "Mul", "RealDiv", "Minimum", "Greater", "StridedSlice"), 2),
+    **dict.fromkeys(("Conv2D", "DepthwiseConv2dNative", "MatMul", "Reshape", "Mean", "Pad", "ConcatV2"), 2),
+    **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea"), 2),
+    **dict.fromkeys(("Gather", "GatherV2", "GatherNd"), 2),
+    **dict.fromkeys(("SpaceToBatchND", "BatchToSpaceND", "NonMaxSuppression", "NonMaxSuppressionV2"), 3),
+    **dict.fromkeys(("NonMaxSuppressionV3", "NonMaxSuppressionV4", "NonMaxSuppressionV5", "CropAndResize"), 4),
+    **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), 5),
+}
+"""How many tensors an op computes with at least, of the ops whose inputs are looked at by position."""
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]{0,999}")
 
@@ -32,7 +51,22 @@ _DTYPES: dict[int, str] = {
     pb.DT_INT64: "<i8",
     pb.DT_BOOL: "|b1",
     pb.DT_HALF: "<f2",
+    pb.DT_BFLOAT16: "<u2",
 }
+
+
+_LISTS: dict[int, str] = {
+    pb.DT_FLOAT: "float_val",
+    pb.DT_DOUBLE: "double_val",
+    pb.DT_INT64: "int64_val",
+    pb.DT_BOOL: "bool_val",
+    pb.DT_HALF: "half_val",
+    pb.DT_BFLOAT16: "half_val",
+}
+"""Where a type's values are listed one by one; `int_val` for all others."""
+
+MAX_REPEATED = 1 << 24
+"""A list that stands for more values than this is no layer's weights."""
 
 
 class Graph:
@@ -46,28 +80,51 @@ class Graph:
             if node.name in self.nodes:
                 raise ModelFileError(f"has two nodes named '{node.name}', so it is not a valid GraphDef")
             self.nodes[node.name] = node
-        self._consumers: dict[str, list[str]] = defaultdict(list)
         for node in self.nodes.values():
-            for tensor in node.input:
-                source = node_name(tensor)
-                if source not in self.nodes:
-                    raise ModelFileError(
-                        f"has a node '{node.name}' that takes '{source}', which is missing: the file is probably"
-                        " cut short"
-                    )
-                if not tensor.startswith("^"):
-                    self._consumers[source].append(node.name)
+            self._check_inputs(node)
+        self._behind: dict[str, str] = {}
+        self._inputs = {
+            name: [self._look_through(tensor) for tensor in node.input if not tensor.startswith("^")]
+            for name, node in self.nodes.items()
+        }
+        self._consumers: dict[str, list[str]] = defaultdict(list)
+        for name, node in self.nodes.items():
+            if node.op not in PASS_THROUGH:
+                for tensor in self._inputs[name]:
+                    self._consumers[node_name(tensor)].append(name)
+
+    def _check_inputs(self, node: pb.NodeDef) -> None:
+        for source in map(node_name, node.input):
+            if source not in self.nodes:
+                raise ModelFileError(
+                    f"has a node '{node.name}' that takes '{source}', which is missing: the file is probably cut short"
+                )
+        given, least = sum(not tensor.startswith("^") for tensor in node.input), LEAST_INPUTS.get(node.op, 0)
+        if given < least:
+            raise ModelFileError(f"has a node '{node.name}' ({node.op}) with {given} of its {least} inputs")
+
+    def _look_through(self, tensor: str) -> str:
+        """The tensor that a chain of identities hands on, itself where there is none."""
+        chain: dict[str, None] = {}
+        while (name := node_name(tensor)) not in self._behind and self.nodes[name].op in PASS_THROUGH:
+            if name in chain:
+                raise ModelFileError(f"has a node '{name}' that depends on itself")
+            chain[name] = None
+            tensor = next(source for source in self.nodes[name].input if not source.startswith("^"))
+        tensor = self._behind.get(name, tensor)
+        self._behind.update(dict.fromkeys(chain, tensor))
+        return tensor
 
     def node(self, tensor: str) -> pb.NodeDef:
         """The node that makes a tensor."""
         return self.nodes[node_name(tensor)]
 
     def inputs(self, node: pb.NodeDef) -> list[str]:
-        """Tensors that a node computes with, control dependencies left out."""
-        return [tensor for tensor in node.input if not tensor.startswith("^")]
+        """Tensors that a node computes with: control dependencies left out, identities looked through."""
+        return self._inputs[node.name]
 
     def consumers(self, tensor: str) -> list[pb.NodeDef]:
-        """Nodes that compute with the values of a tensor's node (readers of its shape left out)."""
+        """Nodes that compute with the values of a tensor's node (readers of its shape and identities left out)."""
         found = (self.nodes[name] for name in self._consumers[node_name(tensor)])
         return [node for node in found if node.op not in METADATA_OPS]
 
@@ -76,6 +133,17 @@ class Graph:
     ) -> dict[str, pb.NodeDef]:
         """All nodes that the values of `tensors` come from, nearest first; what feeds a `stop` node is left out."""
         return dict(self._walk([node_name(tensor) for tensor in tensors], stop, self._sources))
+
+    def upstream_values(
+        self, tensors: Iterable[str], stop: Callable[[pb.NodeDef], bool] = lambda node: False
+    ) -> dict[str, pb.NodeDef]:
+        """As `upstream`, without what only decides which of the values are taken."""
+
+        def step(node: pb.NodeDef) -> list[str]:
+            sources = self._sources(node)
+            return sources[:1] if node.op in SELECTING_OPS else sources
+
+        return dict(self._walk([node_name(tensor) for tensor in tensors], stop, step))
 
     def downstream(
         self, node: pb.NodeDef, stop: Callable[[pb.NodeDef], bool] = lambda node: False
@@ -144,6 +212,7 @@ def tensor_value(node: pb.NodeDef) -> NDArray[np.generic]:
     if tensor.dtype not in _DTYPES:
         raise ModelFileError(f"the constant '{node.name}' has a type that is not supported (DataType {tensor.dtype})")
     dtype = np.dtype(_DTYPES[tensor.dtype])
+    finish = _from_bfloat16 if tensor.dtype == pb.DT_BFLOAT16 else np.asarray
     count = 1
     for size in shape:
         if size < 0:
@@ -155,19 +224,27 @@ def tensor_value(node: pb.NodeDef) -> NDArray[np.generic]:
                 f"the constant '{node.name}' holds {len(tensor.tensor_content)} bytes where its shape needs"
                 f" {count * dtype.itemsize}"
             )
-        return np.frombuffer(tensor.tensor_content, dtype=dtype).reshape(shape)
-    return _listed_value(node, tensor, dtype, count).reshape(shape)
+        return finish(np.frombuffer(tensor.tensor_content, dtype=dtype).reshape(shape))
+    return finish(_listed_value(node, tensor, dtype, count).reshape(shape))
+
+
+def _from_bfloat16(bits: NDArray[np.generic]) -> NDArray[np.generic]:
+    """A bfloat16 is the upper half of a float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _listed_value(
     node: pb.NodeDef, tensor: pb.TensorProto, dtype: np.dtype[np.generic], count: int
 ) -> NDArray[np.generic]:
     """Values that are listed one by one; TensorFlow repeats the last one to fill the shape."""
-    if tensor.dtype == pb.DT_HALF:
-        listed: NDArray[np.generic] = np.array(tensor.half_val, dtype=np.uint16).view(np.float16)
-    else:
-        lists = (tensor.float_val, tensor.double_val, tensor.int_val, tensor.int64_val, tensor.bool_val)
-        listed = np.array(next((list(values) for values in lists if values), []), dtype=dtype)
-    if len(listed) > count or (count > 0 and len(listed) == 0) or count > 2**28:
+    values = list(getattr(tensor, _LISTS.get(tensor.dtype, "int_val")))
+    # Halves are listed as the whole numbers of their bits.
+    stored = np.dtype(np.uint16) if tensor.dtype == pb.DT_HALF else dtype
+    if stored.kind in "iu" and values:
+        bounds = np.iinfo(stored.name)
+        if not bounds.min <= min(values) <= max(values) <= bounds.max:
+            raise ModelFileError(f"the constant '{node.name}' lists a value that its type cannot hold")
+    listed: NDArray[np.generic] = np.array(values, dtype=stored).view(dtype)
+    if len(listed) > count or (count > 0 and len(listed) == 0) or count > MAX_REPEATED:
         raise ModelFileError(f"the constant '{node.name}' lists {len(listed)} values for a shape of {count}")
     return listed if len(listed) == count else np.concatenate([listed, np.full(count - len(listed), listed[-1])])

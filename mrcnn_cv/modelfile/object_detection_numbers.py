@@ -11,7 +11,7 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.evaluate import Array, Evaluator, NotConstant
-from mrcnn_cv.modelfile.graphdef import Graph
+from mrcnn_cv.modelfile.graphdef import Graph, node_name
 from mrcnn_cv.modelfile.object_detection_parts import Parts, is_predictor
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import AnchorSpec, BoxCoder, NmsSpec, ResizeSpec
@@ -35,6 +35,18 @@ class NumberReader:
             return self._values.value(tensor)
         except NotConstant:
             return None
+
+    def number(self, tensor: str) -> float | None:
+        """The value of a tensor of one number, None if it is none or depends on the image."""
+        value = self.value(tensor)
+        return None if value is None or value.size != 1 else float(value.item())
+
+    def limit(self, tensor: str) -> int | None:
+        """The same for a whole number of at least 0."""
+        value = self.value(tensor)
+        if value is None or value.size != 1 or value.dtype.kind != "i" or value.item() < 0:
+            return None
+        return int(value.item())
 
     def channels(self, tensor: str) -> int:
         """How many channels a layer with weights predicts; `tensor` is its result, before or after the bias."""
@@ -167,12 +179,12 @@ class NumberReader:
         for name, node in self._graph.upstream([self._graph.inputs(nms)[0]], is_predictor).items():
             if node.op != "RealDiv" or name in exclude:
                 continue
-            source, divisor = self._graph.inputs(node)
-            value = self.value(divisor)
-            if self._graph.node(source).op in ("Unpack", "Split") and value is not None and value.size == 1:
-                port = int(source.partition(":")[2] or 0)
-                if port < 4 and float(value) > 0:
-                    scales[port] = float(value)
+            source, divisor = self._graph.inputs(node)[:2]
+            value = self.number(divisor)
+            if self._graph.node(source).op in ("Unpack", "Split") and value is not None:
+                port = source.partition(":")[2] or "0"
+                if port in ("0", "1", "2", "3") and 0 < value < np.inf:
+                    scales[int(port)] = value
         return BoxCoder((scales[0], scales[1], scales[2], scales[3]))
 
     def nms(self, nodes: tuple[pb.NodeDef, ...]) -> NmsSpec | None:
@@ -184,49 +196,47 @@ class NumberReader:
         total = self._total_limit(nodes)
         if iou is None or per_class is None or total is None:
             return None
+        if np.isnan(iou) or (score is not None and np.isnan(score)):
+            raise ModelFileError(f"suppresses boxes with a threshold that is no number, at '{nodes[0].name}'")
         boxes = self._graph.inputs(nodes[0])[0]
         scope = _scope(nodes[0])
-        before = self._graph.upstream([boxes], lambda node: not node.name.startswith(scope))
+        before = self._graph.upstream_values([boxes], lambda node: not node.name.startswith(scope))
         clip_first = any(node.op in _CLIPPING and node.name.startswith(scope) for node in before.values())
         return NmsSpec(float("-inf") if score is None else score, iou, per_class, total, clip_first)
 
     def _nms_thresholds(self, node: pb.NodeDef) -> tuple[float | None, float | None, int | None]:
         inputs = self._graph.inputs(node)
-        iou = self.value(inputs[3]) if len(inputs) > 3 else np.asarray(node.attr["iou_threshold"].f)
-        score = self.value(inputs[4]) if len(inputs) > 4 else None
+        attribute = node.attr["iou_threshold"].f if "iou_threshold" in node.attr else 0.5
+        iou = self.number(inputs[3]) if len(inputs) > 3 else float(attribute)
+        score = self.number(inputs[4]) if len(inputs) > 4 else None
         if score is None or not np.isfinite(score):
             score = self._score_filter(node)
         limit = self._constant_minimum(self._graph.node(inputs[2]))
-        if limit is None:
-            whole = self.value(inputs[2])
-            limit = int(whole) if whole is not None else None
-        return (
-            None if score is None else float(score),
-            None if iou is None else float(iou),
-            limit,
-        )
+        return score, iou, self.limit(inputs[2]) if limit is None else limit
 
-    def _score_filter(self, node: pb.NodeDef) -> Array | None:
+    def _score_filter(self, node: pb.NodeDef) -> float | None:
         """The score threshold of exporters before 2019, which filter the boxes before they suppress."""
         scope = _scope(node)
-        for other in self._graph.upstream(
+        scores = self._graph.upstream_values(
             [self._graph.inputs(node)[1]], lambda node: not node.name.startswith(scope)
-        ).values():
-            if other.op == "Where" and other.name.startswith(scope):
-                for source in self._graph.upstream(
-                    self._graph.inputs(other), lambda node: node.op == "Greater"
-                ).values():
-                    value = self.value(self._graph.inputs(source)[1]) if source.op == "Greater" else None
-                    if value is not None and value.size == 1:
-                        return value
+        )
+        for gather in (other for other in scores.values() if other.op.startswith("Gather")):
+            # The first condition that the indices come from; boxes without area are filtered in the same way.
+            for other in self._graph.upstream(
+                [self._graph.inputs(gather)[1]], lambda node: node.op == "Greater"
+            ).values():
+                source, *threshold = self._graph.inputs(other) if other.op == "Greater" else [""]
+                value = self.number(threshold[0]) if threshold and node_name(source) in scores else None
+                if value is not None:
+                    return value
         return None
 
     def _constant_minimum(self, node: pb.NodeDef) -> int | None:
         """The constant in `Minimum(constant, how many there are)`."""
         if node.op != "Minimum":
             return None
-        found = [value for value in map(self.value, self._graph.inputs(node)) if value is not None and value.size == 1]
-        return int(found[0]) if len(found) == 1 else None
+        found = [value for value in map(self.limit, self._graph.inputs(node)) if value is not None]
+        return found[0] if len(found) == 1 else None
 
     def _total_limit(self, nodes: tuple[pb.NodeDef, ...]) -> int | None:
         """The limit over all classes: the Minimum of the suppression that no class takes."""
@@ -242,7 +252,7 @@ class NumberReader:
 
     def score_conversion(self) -> tuple[Literal["softmax", "sigmoid", "identity"], float]:
         """How logits become scores, and the factor that they are multiplied with first."""
-        scores = self._graph.upstream([self._graph.inputs(self._parts.detection_nms[0])[1]], is_predictor)
+        scores = self._graph.upstream_values([self._graph.inputs(self._parts.detection_nms[0])[1]], is_predictor)
         # The first stage converts its scores too, and how many boxes it found reaches into the second.
         path = [
             node
@@ -252,9 +262,11 @@ class NumberReader:
         ops = {node.op for node in path}
         factor = 1.0
         for node in path:
-            operand = self.value(self._graph.inputs(node)[1]) if node.op in ("Mul", "RealDiv") else None
-            if operand is not None and operand.size == 1:
-                factor *= float(operand) if node.op == "Mul" else 1 / float(operand)
+            operand = self.number(self._graph.inputs(node)[1]) if node.op in ("Mul", "RealDiv") else None
+            if operand is not None:
+                factor *= operand if node.op == "Mul" else 1 / (operand or np.nan)
+        if not np.isfinite(factor):
+            raise ModelFileError("multiplies its class logits with what is no number")
         if "Softmax" in ops:
             return "softmax", factor
         return ("sigmoid", factor) if "Sigmoid" in ops else ("identity", factor)

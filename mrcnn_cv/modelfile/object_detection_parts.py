@@ -6,7 +6,7 @@ are what the first crop takes, the heads are what the scores and boxes of the su
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mrcnn_cv.errors import ModelFileError
@@ -14,10 +14,15 @@ from mrcnn_cv.modelfile.evaluate import Evaluator, NotConstant
 from mrcnn_cv.modelfile.graphdef import Graph, node_name
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import PixelStep
-from mrcnn_cv.modelfile.stagegraph import ADD, NET_OPS, PASS_THROUGH
+from mrcnn_cv.modelfile.stagegraph import ADD, NET_OPS
 
 NMS_OPS = frozenset(f"NonMaxSuppression{version}" for version in ("", "V2", "V3", "V4", "V5"))
 PREDICTORS = frozenset({"Conv2D", "MatMul"})
+_PADDING_SUMS = frozenset(
+    ("Const", "Shape", "Pack", "StridedSlice", "FloorMod", "Slice", "Size", "Rank", "Range", "Fill", "Cast")
+)
+"""Ops of the sums by which TensorFlow pads a dilated convolution, or reshapes: not what a trunk begins at."""
+
 _PIXEL_OPS = {"Mul": "mul", "Add": "add", "AddV2": "add", "Sub": "sub", "RealDiv": "div"}
 
 
@@ -63,7 +68,7 @@ def find_parts(graph: Graph) -> Parts:
             f"has {len(proposal_nms)} suppressions before its first crop and {len(detection_nms)} after it,"
             " where a Faster or Mask R-CNN has one before and one per class after"
         )
-    features = _through(graph, graph.inputs(crop)[0])
+    features = node_name(graph.inputs(crop)[0])
     resized, pixels, image = _image_input(graph, features)
     crops = _aliases(graph, crop)
     rpn_encodings, rpn_logits = _predictors(graph, proposal_nms[0], lambda node: True, "region proposal")
@@ -104,19 +109,11 @@ def _crop_nodes(graph: Graph) -> tuple[pb.NodeDef, pb.NodeDef | None]:
     )
 
 
-def _through(graph: Graph, tensor: str) -> str:
-    """The tensor behind a chain of identities."""
-    node = graph.node(tensor)
-    while node.op in PASS_THROUGH:
-        node = graph.node(graph.inputs(node)[0])
-    return node.name
-
-
 def _aliases(graph: Graph, crop: pb.NodeDef) -> tuple[str, ...]:
-    """A crop's result under all its names: Reshapes and identities that follow only restore its shape."""
+    """A crop's result under all its names: Reshapes that follow only restore its shape."""
     names = [crop.name]
     for name in names:
-        names += [node.name for node in graph.consumers(name) if node.op in PASS_THROUGH | {"Reshape"}]
+        names += [node.name for node in graph.consumers(name) if node.op == "Reshape"]
     return tuple(names)
 
 
@@ -126,25 +123,20 @@ def _image_input(graph: Graph, features: str) -> tuple[str, tuple[PixelStep, ...
     outside = [
         node
         for node in graph.upstream([features], lambda node: node.op not in NET_OPS).values()
-        if node.op not in NET_OPS and node.op != "Const" and not _is_padding_sum(node, values)
+        if node.op not in NET_OPS and node.op not in _PADDING_SUMS
     ]
     if len(outside) != 1:
         found = ", ".join(sorted({node.op for node in outside})) or "nothing"
         raise ModelFileError(f"has a trunk that does not begin at one image: it begins at {found}")
-    node, steps = outside[0], []
+    node = outside[0]
+    steps: list[PixelStep] = []
     while True:
         following = graph.consumers(node.name)
         step = _pixel_step(graph, following[0], values) if len(following) == 1 else None
-        if step is not None:
-            steps.append(step)
-        elif len(following) != 1 or following[0].op not in PASS_THROUGH:
+        if step is None:
             return outside[0].name, tuple(steps), node.name
+        steps.append(step)
         node = following[0]
-
-
-def _is_padding_sum(node: pb.NodeDef, values: Evaluator) -> bool:
-    """Whether a node only belongs to the sums by which TensorFlow pads a dilated convolution or reshapes."""
-    return node.op in ("Shape", "Pack", "StridedSlice", "FloorMod", "Slice", "Size", "Rank", "Range", "Fill", "Cast")
 
 
 def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> PixelStep | None:
@@ -165,15 +157,18 @@ def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> PixelStep 
     return None
 
 
-def _predictors(graph: Graph, nms: pb.NodeDef, belongs: object, what: str) -> tuple[str, str]:
+def _predictors(
+    graph: Graph, nms: pb.NodeDef, belongs: Callable[[pb.NodeDef], bool], what: str
+) -> tuple[str, str]:
     """(box encodings, class logits): the outputs of the layers from which boxes and scores of a suppression come."""
     found = []
-    for index, name in enumerate(("box", "score")):
-        stops = graph.upstream([graph.inputs(nms)[index]], is_predictor)
-        layers = [node for node in stops.values() if is_predictor(node) and belongs(node)]  # type: ignore[operator]
+    for index, name in enumerate(("boxes", "scores")):
+        # Exporters before 2019 filter the boxes by their scores, and the scores by their boxes, before they suppress.
+        stops = graph.upstream_values([graph.inputs(nms)[index]], is_predictor)
+        layers = [node for node in stops.values() if is_predictor(node) and belongs(node)]
         if len(layers) != 1:
             raise ModelFileError(
-                f"has {len(layers)} layers that predict the {name}s of its {what} stage, where there is one"
+                f"has {len(layers)} layers that predict the {name} of its {what} stage, where there is one"
             )
         found.append(with_bias(graph, layers[0]))
     return found[0], found[1]
@@ -181,18 +176,18 @@ def _predictors(graph: Graph, nms: pb.NodeDef, belongs: object, what: str) -> tu
 
 def with_bias(graph: Graph, layer: pb.NodeDef) -> str:
     """The result of a layer with weights after its bias, if it has one."""
-    following = graph.consumers(layer.name)
-    return following[0].name if len(following) == 1 and following[0].op in ADD else layer.name
+    following = [node for node in graph.consumers(layer.name) if node.op in ADD]
+    return following[0].name if len(following) == 1 else layer.name
 
 
 def _last_layer(graph: Graph, crop: pb.NodeDef) -> str:
     """The result of the last layer with weights after a crop: the mask logits."""
     layers = [node for node in graph.downstream(crop).values() if is_predictor(node)]
-    last = [node for node in layers if not any(is_predictor(other) for other in _after(graph, node))]
+    last = [
+        node
+        for node in layers
+        if not any(is_predictor(other) and other is not node for other in graph.downstream(node).values())
+    ]
     if len(last) != 1:
         raise ModelFileError(f"has {len(last)} layers that could predict its masks, where there is one")
     return with_bias(graph, last[0])
-
-
-def _after(graph: Graph, node: pb.NodeDef) -> Sequence[pb.NodeDef]:
-    return [other for name, other in graph.downstream(node).items() if name != node_name(node.name)]

@@ -20,14 +20,13 @@ class PipelineConfig:
 
     path: Path | None = None
     class_count: int | None = None
-    feature_extractor: str | None = None
     resize: ResizeSpec | None = None
     anchors: AnchorSpec | None = None
     proposal_nms: NmsSpec | None = None
     crop_size: tuple[int, int] | None = None
     detection_nms: NmsSpec | None = None
+    score_conversion: str | None = None
     mask_size: tuple[int, int] | None = None
-    predicts_masks: bool = False
 
 
 def read_pipeline_config(path: Path) -> PipelineConfig:
@@ -41,7 +40,7 @@ def read_pipeline_config(path: Path) -> PipelineConfig:
     message = pb.Pipeline()
     try:
         text_format.Parse(text, message, allow_unknown_field=True)
-    except text_format.ParseError as error:
+    except (text_format.ParseError, RecursionError) as error:
         raise ModelFileError(f"{path} is not a valid pipeline.config ({error}): correct it, or move it away") from error
     if not message.model.HasField("faster_rcnn"):
         raise ModelFileError(f"{path} does not describe a Faster or Mask R-CNN (it has no model.faster_rcnn)")
@@ -54,20 +53,19 @@ def _from_message(path: Path, model: pb.FasterRcnn) -> PipelineConfig:
     return PipelineConfig(
         path=path,
         class_count=model.num_classes or None,
-        feature_extractor=model.feature_extractor.type or None,
         resize=_resize(model.image_resizer),
         anchors=_anchors(model.first_stage_anchor_generator),
         proposal_nms=NmsSpec(
             score_threshold=model.first_stage_nms_score_threshold,
             iou_threshold=model.first_stage_nms_iou_threshold,
-            max_per_class=model.first_stage_max_proposals,
+            max_per_class=model.first_stage_max_proposals,  # objectness is one class
             max_total=model.first_stage_max_proposals,
             clip_first=False,
         ),
         crop_size=(crop, crop) if crop else None,
         detection_nms=_detection_nms(model.second_stage_post_processing),
+        score_conversion=_score_conversion(model.second_stage_post_processing),
         mask_size=(predictor.mask_height, predictor.mask_width) if predictor.predict_instance_masks else None,
-        predicts_masks=predictor.predict_instance_masks,
     )
 
 
@@ -105,42 +103,80 @@ def _detection_nms(post_processing: pb.PostProcessing) -> NmsSpec | None:
     )
 
 
+def _score_conversion(post_processing: pb.PostProcessing) -> str | None:
+    if not post_processing.HasField("score_converter"):
+        return None
+    return pb.PostProcessing.ScoreConverter.Name(post_processing.score_converter).lower()
+
+
 def disagreements(spec: ModelSpec, config: PipelineConfig) -> ModelSpec:
     """`spec` with one warning for every number on which the config and the graph disagree (the graph wins)."""
-    pairs: list[tuple[str, object, object]] = [
-        ("the number of classes", spec.class_count, config.class_count),
-        ("the image resizer", _resize_numbers(spec.resize), _resize_numbers(config.resize)),
-        ("the anchors", _anchor_numbers(spec.anchors), _anchor_numbers(config.anchors)),
-        ("the suppression of proposals", _nms_numbers(spec.proposal_nms), _nms_numbers(config.proposal_nms)),
-        ("the suppression of detections", _nms_numbers(spec.detection_nms), _nms_numbers(config.detection_nms)),
-        ("the crop size", spec.crop_size, config.crop_size),
-        ("the mask size", spec.mask.size if spec.mask else None, config.mask_size),
-    ]
+    theirs = {
+        "number of classes": config.class_count,
+        **_resize_numbers(config.resize),
+        **_anchor_numbers(config.anchors),
+        **_nms_numbers("proposals", config.proposal_nms),
+        **_nms_numbers("detections", config.detection_nms),
+        "score converter": config.score_conversion,
+        "crop size": config.crop_size,
+        "mask size": config.mask_size,
+    }
+    ours: dict[str, object] = {
+        "number of classes": spec.class_count,
+        **_resize_numbers(spec.resize),
+        **_anchor_numbers(spec.anchors),
+        **_nms_numbers("proposals", spec.proposal_nms),
+        **_nms_numbers("detections", spec.detection_nms),
+        "score converter": spec.score_conversion,
+        "crop size": spec.crop_size,
+        "mask size": spec.mask.size if spec.mask else None,
+    }
     warnings = [
-        f"{config.path} disagrees with the graph about {what}: the graph's {graph} is used, not the config's {other}"
-        for what, graph, other in pairs
-        if other is not None and other != graph
+        f"{config.path} disagrees with the graph about the {what}:"
+        f" the graph's {_text(ours.get(what))} is used, not the config's {_text(value)}"
+        for what, value in theirs.items()
+        if value is not None and value != ours.get(what)
     ]
     return replace(spec, warnings=(*spec.warnings, *warnings))
 
 
-def _resize_numbers(resize: ResizeSpec | None) -> tuple[object, ...] | None:
+def _resize_numbers(resize: ResizeSpec | None) -> dict[str, object]:
     if resize is None:
-        return None
-    return (
-        resize.kind,
-        *(size for size in (resize.min_dimension, resize.max_dimension, resize.height, resize.width) if size),
-    )
+        return {}
+    numbers: dict[str, object] = {"kind of image resizer": resize.kind}
+    if resize.kind == "keep_aspect":
+        numbers["padding of images"] = resize.pad_to_max
+        numbers["shorter side of images"] = resize.min_dimension
+        numbers["longer side of images"] = resize.max_dimension
+    elif resize.kind == "fixed":
+        numbers["size of images"] = (resize.height, resize.width)
+    return numbers
 
 
-def _anchor_numbers(anchors: AnchorSpec | None) -> tuple[object, ...] | None:
+def _anchor_numbers(anchors: AnchorSpec | None) -> dict[str, object]:
     if anchors is None:
-        return None
-    sizes = tuple((round(height, 2), round(width, 2)) for height, width in anchors.sizes)
-    return (sizes, tuple(map(float, anchors.stride)), tuple(map(float, anchors.offset)))
+        return {}
+    # To whole pixels: the graph computes them in float32, in an order of its own.
+    return {
+        "sizes of anchors (height, width)": [(round(height), round(width)) for height, width in anchors.sizes],
+        "stride of anchors": tuple(map(float, anchors.stride)),
+        "offset of anchors": tuple(map(float, anchors.offset)),
+    }
 
 
-def _nms_numbers(nms: NmsSpec | None) -> tuple[object, ...] | None:
+def _nms_numbers(what: str, nms: NmsSpec | None) -> dict[str, object]:
     if nms is None:
-        return None
-    return (round(nms.score_threshold, 5), round(nms.iou_threshold, 5), nms.max_per_class, nms.max_total)
+        return {}
+    return {
+        f"score threshold of {what}": round(nms.score_threshold, 5),
+        f"IoU threshold of {what}": round(nms.iou_threshold, 5),
+        f"most {what} of a class": nms.max_per_class,
+        f"most {what} in all": nms.max_total,
+    }
+
+
+def _text(value: object) -> str:
+    """A value as part of a sentence; of many sizes the first few."""
+    if isinstance(value, list) and len(value) > 3:
+        return f"{', '.join(map(str, value[:3]))}, ... ({len(value)} of them)"
+    return "none" if value is None else str(value)

@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.dilation import read_dilated
 from mrcnn_cv.modelfile.evaluate import Evaluator, NotConstant
-from mrcnn_cv.modelfile.graphdef import Graph, node_name
+from mrcnn_cv.modelfile.graphdef import PASS_THROUGH, Graph, node_name
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.modelfile.stagewriter import REGIONS, Writer
 
-PASS_THROUGH = frozenset({"Identity", "StopGradient", "CheckNumerics", "PlaceholderWithDefault", "Enter"})
 BATCH_NORM = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 ADD = frozenset({"Add", "AddV2", "BiasAdd"})
 AFFINE = BATCH_NORM | ADD | {"Sub", "Mul", "RealDiv"}
 WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
+LAYERS_WITH_WEIGHTS = WEIGHTED | {"BatchToSpaceND"}
 
 Vector = NDArray[np.float64]
 
@@ -71,9 +72,8 @@ class StageCutter:
             inputs = [node_name(tensor) for tensor in self._graph.inputs(node)]
             if node.op == "ConcatV2":
                 return inputs[:-1]
-            if node.op == "BatchToSpaceND":
-                return [node_name(self._graph.inputs(self._atrous(node)[1])[0])]
-            return inputs[:1]
+            dilated = read_dilated(self._graph, self._values, node)
+            return inputs[:1] if dilated is None else [node_name(dilated.source)]
         raise ModelFileError(
             f"the node '{node.name}' is a {node.op}, which is not a layer of a Faster or Mask R-CNN that mrcnn-cv knows"
         )
@@ -89,9 +89,7 @@ class StageCutter:
             if not self._folds(base):
                 return self._writer.affine(node.name, self._written[base.name], factor, shift)
             return self._weighted(base, factor, shift)
-        if node.op in WEIGHTED:
-            return self._weighted(node, np.ones(1), np.zeros(1))
-        if node.op == "BatchToSpaceND":
+        if node.op in LAYERS_WITH_WEIGHTS:
             return self._weighted(node, np.ones(1), np.zeros(1))
         return _LAYERS[node.op](self, node)
 
@@ -114,23 +112,30 @@ class StageCutter:
             if step is None or (node is not start and len(self._graph.consumers(node.name)) > 1):
                 break
             tensor, own_factor, own_shift = step
+            sizes = {vector.size for vector in (factor, shift, own_factor, own_shift)} - {1}
+            if len(sizes) > 1:
+                raise ModelFileError(f"the node '{node.name}' ({node.op}) scales another number of channels")
             factor, shift = factor * own_factor, factor * own_shift + shift
             node = self._graph.node(tensor)
-            while node.op in PASS_THROUGH and node.name not in self._written:
-                node = self._graph.node(self._graph.inputs(node)[0])
+        if not (np.isfinite(factor).all() and np.isfinite(shift).all()):
+            raise ModelFileError(f"the weights of '{start.name}' are not all finite numbers: the training has diverged")
         return node, factor, shift
 
     def _affine_step(self, node: pb.NodeDef) -> tuple[str, Vector, Vector] | None:
         """(input, factor, shift) of one node that scales or shifts channels by constants, else None."""
         inputs = self._graph.inputs(node)
         if node.op in BATCH_NORM:
-            if node.attr["is_training"].b:
+            # An exporter that leaves out defaults leaves out TensorFlow's: in training, and an epsilon of 1e-4.
+            if "is_training" not in node.attr or node.attr["is_training"].b:
                 raise ModelFileError(
                     f"the batch norm '{node.name}' is in training mode: export the model for inference"
                 )
-            gamma, beta, mean, variance = (self._constant(node, i).astype(np.float64) for i in range(1, 5))
-            own = gamma / np.sqrt(variance + node.attr["epsilon"].f)
-            return inputs[0], own, beta - mean * own
+            gamma, beta, mean, variance = (self._constant(node, i).astype(np.float64).ravel() for i in range(1, 5))
+            if len({part.size for part in (gamma, beta, mean, variance)}) != 1:
+                raise ModelFileError(f"the batch norm '{node.name}' has statistics of different lengths")
+            with np.errstate(all="ignore"):
+                own = gamma / np.sqrt(variance + (node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4))
+                return inputs[0], own, beta - mean * own
         for index in (1, 0):
             try:
                 value = np.atleast_1d(self._values.value(inputs[index]).astype(np.float64))
@@ -155,20 +160,21 @@ class StageCutter:
         """Whether what follows `base` can go into its weights: nobody else may need it unscaled."""
         return (
             base.name not in self._written
-            and (base.op in WEIGHTED or base.op == "BatchToSpaceND")
+            and base.op in LAYERS_WITH_WEIGHTS
             and len(self._graph.consumers(base.name)) == 1
         )
 
     def _weighted(self, node: pb.NodeDef, factor: Vector, shift: Vector) -> str:
         """A convolution or matrix product whose result is scaled and shifted per channel."""
-        name, dilation, output = node.name, 1, node
-        if node.op == "BatchToSpaceND":
-            node, space, dilation = self._atrous(node)
-            source = self._input(space, 0)
-        else:
-            source = self._input(node, 0)
+        dilated = read_dilated(self._graph, self._values, node)
+        source, dilation, output = self._graph.inputs(node)[0], 1, node
+        if dilated is not None:
+            node, source, dilation = dilated
+        name = node.name
         weights = self._constant(node, 1).astype(np.float64)
-        if not np.isfinite(weights).all() or not np.isfinite(factor).all() or not np.isfinite(shift).all():
+        if weights.ndim != (2 if node.op == "MatMul" else 4) or 0 in weights.shape:
+            raise ModelFileError(f"the weights of '{name}' ({node.op}) have the shape {weights.shape}")
+        if not np.isfinite(weights).all():
             raise ModelFileError(f"the weights of '{name}' are not all finite numbers: the training has diverged")
         if node.op == "MatMul":
             if node.attr["transpose_a"].b:
@@ -183,43 +189,12 @@ class StageCutter:
         scale = np.broadcast_to(factor, channels)
         weights *= scale.reshape(weights.shape[-2:]) if node.op == "DepthwiseConv2dNative" else scale
         bias = np.broadcast_to(shift, channels).astype(np.float32)
-        return self._writer.weighted(node, source, weights.astype(np.float32), bias, dilation)
-
-    def _atrous(self, node: pb.NodeDef) -> tuple[pb.NodeDef, pb.NodeDef, int]:
-        """A dilated convolution as TensorFlow 1 spells it: BatchToSpaceND(Conv2D(SpaceToBatchND(x))).
-
-        Returns (convolution, SpaceToBatchND, dilation). Its paddings are computed from the image's size so that the
-        result is that of a convolution with SAME padding; the constant part of them tells that it is.
-        """
-        convolution = self._graph.node(self._graph.inputs(node)[0])
-        space = self._graph.node(self._graph.inputs(convolution)[0])
-        if convolution.op != "Conv2D" or space.op != "SpaceToBatchND":
-            raise ModelFileError(f"the node '{node.name}' (BatchToSpaceND) is not part of a dilated convolution")
-        block = self._constant(node, 1).ravel()
-        kernel = self._constant(convolution, 1).shape[0]
-        if len(block) != 2 or block[0] != block[1] or kernel % 2 == 0:
-            raise ModelFileError(f"the dilated convolution '{convolution.name}' is not square, which is not supported")
-        dilation, half = int(block[0]), int(block[0]) * (kernel // 2)
-        constants = [
-            self._values.value(other.name)
-            for other in self._graph.upstream([self._graph.inputs(space)[2]]).values()
-            if other.op == "Const"
-        ]
-        if not any(value.shape == (2, 2) and (value >= half).all() for value in constants) and not self._pads(
-            space, half
-        ):
-            raise ModelFileError(f"the dilated convolution '{convolution.name}' does not pad to the SAME size")
-        return convolution, space, dilation
-
-    def _pads(self, space: pb.NodeDef, half: int) -> bool:
-        try:
-            return bool((self._values.value(self._graph.inputs(space)[2]) >= half).all())
-        except NotConstant:
-            return False
+        taken = self._written[node_name(source)]
+        return self._writer.weighted(node, taken, weights.astype(np.float32), bias, dilation)
 
     def _concat(self, node: pb.NodeDef) -> str:
         count = len(self._graph.inputs(node)) - 1
-        if int(self._constant(node, count)) not in (3, -1):
+        if self._constant(node, count).tolist() not in (3, -1):
             raise ModelFileError(f"the node '{node.name}' joins along an axis that is not the channels")
         return self._writer.concat(node.name, [self._input(node, i) for i in range(count)])
 
@@ -236,12 +211,26 @@ class StageCutter:
         axes = sorted(int(axis) % 4 for axis in self._constant(node, 1).ravel())
         if axes != [1, 2]:
             raise ModelFileError(f"the node '{node.name}' averages over axes {axes}, not over height and width")
-        return self._writer.mean(node.name, self._input(node, 0))
+        mean = self._writer.mean(node.name, self._input(node, 0))
+        # What follows a mean without the two axes takes a matrix.
+        return mean if node.attr["keep_dims"].b else self._writer.flatten(f"{node.name}/flat", mean)
 
     def _flatten(self, node: pb.NodeDef) -> str:
-        if node.op == "Reshape" and len(self._constant(node, 1)) != 2:
-            raise ModelFileError(f"the node '{node.name}' (Reshape) is not a flattening, so it is not supported here")
+        if not self._flattens(node):
+            raise ModelFileError(f"the node '{node.name}' ({node.op}) is not a flattening, so it is not supported here")
         return self._writer.flatten(node.name, self._input(node, 0))
+
+    def _flattens(self, node: pb.NodeDef) -> bool:
+        """Whether a node makes one row of numbers per region."""
+        if node.op == "Squeeze":
+            return sorted(axis % 4 for axis in node.attr["squeeze_dims"].list.i) == [1, 2]
+        shape = self._graph.node(self._graph.inputs(node)[1])
+        if shape.op == "Pack" and len(self._graph.inputs(shape)) == 2:
+            # The number of regions, read off the input, and one side that is left to TensorFlow or known.
+            batch = self._graph.upstream([self._graph.inputs(shape)[0]])
+            return any(source.op == "Shape" for source in batch.values()) and self._constant(shape, 1).size == 1
+        sides = self._constant(node, 1).ravel()
+        return len(sides) == 2 and int(sides[0]) == -1
 
     def _resize(self, node: pb.NodeDef) -> str:
         return self._writer.resize(node, self._input(node, 0), self._constant(node, 1))

@@ -64,7 +64,8 @@ class Writer:
             layer = self._node(
                 f"{node.name}/batch", "BatchToSpaceND", [layer, *self._pair(node.name, "batch", block, crops)]
             )
-        if bias.any():
+        # After a dilation the importer keeps only the convolution's name, too.
+        if bias.any() or dilation > 1:
             return self._node(f"{node.name}{BIAS_SUFFIX}", "BiasAdd", [layer, self._const(f"{node.name}/biases", bias)])
         return layer
 
@@ -73,11 +74,6 @@ class Writer:
         _check_layout(node)
         _check_window(node, "strides")
         _copy_attributes(node, added, ("strides", "padding"))
-        dilations = set(node.attr["dilations"].list.i) - {1} if "dilations" in node.attr else set()
-        if dilations:
-            raise ModelFileError(
-                f"the dilations of '{node.name}' are not written as SpaceToBatchND, which is not supported"
-            )
         if dilation > 1:
             added.attr["padding"].s = b"VALID"
 
@@ -108,6 +104,8 @@ class Writer:
             _check_window(node, attribute)
         layer = self._node(node.name, node.op, [source])
         _copy_attributes(node, self._graph.node[-1], ("ksize", "strides", "padding"))
+        # Without a convolution before it, the importer would not know the order of what a Flatten then takes.
+        self._graph.node[-1].attr["data_format"].s = b"NHWC"
         return layer
 
     def concat(self, name: str, sources: Sequence[str]) -> str:

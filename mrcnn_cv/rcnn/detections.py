@@ -75,7 +75,7 @@ def find_detections(
     scores = class_scores(logits, spec)
     size = np.array([*padded_size, *padded_size], dtype=np.float32)
     anchors = proposals * size
-    boxes_of = encodings.reshape(len(proposals), encodings.shape[1] // 4, 4)
+    boxes_of = encodings.reshape(len(proposals), 1 if spec.class_agnostic_boxes else spec.class_count, 4)
     found: list[tuple[Boxes, Float, int]] = []
     candidates = (scores > np.float32(nms.score_threshold)).any(axis=0)
     for index in np.flatnonzero(candidates if wanted is None else candidates & wanted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -72,7 +73,11 @@ class JsonLinesFile:
 
     def check(self) -> None:
         """OutputError where it is plain before any work that the file cannot be written; makes nothing."""
-        self._is_special = self.path.exists() and not self.path.is_file() and not self.path.is_dir()
+        try:
+            mode = self.path.stat().st_mode
+            self._is_special = not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+        except (OSError, ValueError):
+            self._is_special = False
         if not self._is_special:
             self._folder.check()
             self._folder.check_replaceable(self.path)

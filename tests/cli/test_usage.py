@@ -107,12 +107,6 @@ def test_wrong_usage(run: Run, tmp_path: Path, arguments: list[str], says: str) 
     assert not list(tmp_path.iterdir())
 
 
-def test_without_a_model_both_ways_to_name_one_are_told(run: Run, photo_path: Path) -> None:
-    message = refusal(run(photo_path), 2)
-    assert "--model" in message
-    assert "MRCNN_CV_MODEL" in message
-
-
 def test_wrong_value_of_the_environment_names_the_variable(find: Run, photo_path: Path) -> None:
     message = refusal(find(photo_path, env={"MRCNN_CV_SCORE": "high"}), 2)
     assert message.startswith("MRCNN_CV_SCORE in the environment (--score) must be a number")

@@ -107,9 +107,7 @@ class Norm:
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("size", [(7, 9), (8, 6)])
 @pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (2, 2), (1, 5)])
-def test_convolution(
-    build: Builder, kernel: tuple[int, int], size: tuple[int, int], stride: int, padding: str
-) -> None:
+def test_convolution(build: Builder, kernel: tuple[int, int], size: tuple[int, int], stride: int, padding: str) -> None:
     image, weights = values(1, *size, 3), values(*kernel, 3, 4, seed=1)
     conv(build, "image", weights, stride=stride, padding=padding.encode())
     check(build, "conv", image, convolve(image, weights, stride, padding))
@@ -124,6 +122,17 @@ def test_convolution_bias_and_batch_norm(build: Builder, op: str) -> None:
     norm.add(build, "biased", op)
     build.node("relu", "Relu", ["norm"])
     check(build, "relu", image, np.maximum(norm(convolve(image, weights) + bias), 0))
+
+
+def test_a_batch_norm_without_its_epsilon_has_tensorflows_default(build: Builder) -> None:
+    """Exporters may leave out attributes that have their default value."""
+    image, norm = values(1, 5, 6, 4), Norm(4)
+    norm.variance[:] = 1e-3
+    norm.add(build, "image")
+    del build.message.node[-1].attr["epsilon"]
+    expected = (image - norm.mean) / np.sqrt(1e-3 + 1e-4) * norm.gamma + norm.beta
+    (found,) = run(build, "norm", image)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_unfused_batch_norm_of_constants_on_either_side(build: Builder) -> None:
@@ -178,7 +187,9 @@ def test_depthwise_convolution_with_batch_norm_and_relu6(build: Builder, stride:
 def test_pooling(build: Builder, size: tuple[int, int], window: int, stride: int, padding: str, op: str) -> None:
     """Padding is never part of a maximum or of an average (all values here are below zero)."""
     image = values(1, *size, 3) - 9
-    build.node("pool", op, ["image"], ksize=[1, window, window, 1], strides=[1, stride, stride, 1], padding=padding.encode())
+    build.node(
+        "pool", op, ["image"], ksize=[1, window, window, 1], strides=[1, stride, stride, 1], padding=padding.encode()
+    )
     padded = pad_same(image, (window, window), stride, np.nan) if padding == "SAME" else image
     reduce = np.nanmax if op == "MaxPool" else np.nanmean
     check(build, "pool", image, reduce(windows(padded, (window, window), stride), axis=(3, 4)))
@@ -265,28 +276,33 @@ def test_head_of_mean_flatten_and_matrix_products(build: Builder, keep: bool) ->
 
 
 @pytest.mark.parametrize("spelling", ["constant", "pack", "squeeze"])
-def test_flattening(build: Builder, spelling: str) -> None:
+@pytest.mark.parametrize("after", ["Conv2D", "MaxPool"])
+def test_flattening(build: Builder, after: str, spelling: str) -> None:
     """Rows, then columns, then channels, as TensorFlow orders a row of a matrix."""
-    image = values(2, 2, 3, 4) if spelling != "squeeze" else values(2, 1, 1, 24)
+    picture = values(2, 2, 3, 4) if spelling != "squeeze" else values(2, 1, 1, 24)
+    if after == "Conv2D":
+        conv(build, "image", np.eye(picture.shape[3], dtype=np.float32)[None, None], "picture")
+    else:
+        build.node("picture", after, ["image"], ksize=ONE, strides=ONE, padding=b"SAME")
     if spelling == "constant":
         build.const("shape", [-1, 24], "int32")
-        build.node("flat", "Reshape", ["image", "shape"])
+        build.node("flat", "Reshape", ["picture", "shape"])
     elif spelling == "squeeze":
-        build.node("flat", "Squeeze", ["image"], squeeze_dims=[1, 2])
+        build.node("flat", "Squeeze", ["picture"], squeeze_dims=[1, 2])
     else:
         # slim.flatten until 2018 read the batch size off its input.
         for name, value in (("zero", [0]), ("one", [1])):
             build.const(name, value, "int32")
-        build.node("sizes", "Shape", ["image"])
+        build.node("sizes", "Shape", ["picture"])
         build.node("batch", "StridedSlice", ["sizes", "zero", "one", "one"], shrink_axis_mask=1)
         build.const("rest", -1, "int32")
         build.node("shape", "Pack", ["batch", "rest"])
-        build.node("flat", "Reshape", ["image", "shape"])
+        build.node("flat", "Reshape", ["picture", "shape"])
     weights = values(24, 3, seed=1)
     build.const("weights", weights)
     build.node("product", "MatMul", ["flat", "weights"])
-    (found,) = run(build, "product", image)
-    np.testing.assert_allclose(found, image.reshape(2, 24) @ weights, atol=1e-4)
+    (found,) = run(build, "product", picture)
+    np.testing.assert_allclose(found, picture.reshape(2, 24) @ weights, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(9, 7), (15, 15), (4, 5)])
@@ -415,6 +431,12 @@ def _training(build: Builder) -> str:
     return "norm"
 
 
+def _training_by_default(build: Builder) -> str:
+    Norm(3).add(build, "image")
+    del build.message.node[-1].attr["is_training"]
+    return "norm"
+
+
 def _not_numbers(build: Builder) -> str:
     weights = values(1, 1, 3, 3)
     weights[0, 0, 1, 1] = np.nan
@@ -484,8 +506,6 @@ def _reshape(build: Builder) -> str:
     return build.node("reshaped", "Reshape", ["image", "shape"])
 
 
-
-
 def _squeeze_of_the_batch(build: Builder) -> str:
     return build.node("squeezed", "Squeeze", ["image"], squeeze_dims=[0])
 
@@ -515,6 +535,7 @@ def _space_without_batch(build: Builder) -> str:
 REFUSALS: list[tuple[Callable[[Builder], str], str]] = [
     (_unknown_op, "Einsum"),
     (_training, "training mode"),
+    (_training_by_default, "training mode"),
     (_not_numbers, "not all finite"),
     (_negative_variance, "not all finite"),
     (_channels_first, "NHWC"),
@@ -538,9 +559,7 @@ REFUSALS: list[tuple[Callable[[Builder], str], str]] = [
 
 
 @pytest.mark.parametrize(("spoil", "match"), REFUSALS, ids=lambda value: getattr(value, "__name__", ""))
-def test_refused_rather_than_computed_wrongly(
-    build: Builder, spoil: Callable[[Builder], str], match: str
-) -> None:
+def test_refused_rather_than_computed_wrongly(build: Builder, spoil: Callable[[Builder], str], match: str) -> None:
     refuse(build, spoil(build), match)
 
 

@@ -6,7 +6,7 @@ import math
 import warnings
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn_cv.modelfile.spec import BoxCoder
@@ -40,6 +40,7 @@ def test_decode_in_closed_form() -> None:
     np.testing.assert_allclose(found, [[10, 20, 30, 60], [12, 12, 32, 52], [0, 30, 40, 50]], rtol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(boxes, boxes), min_size=1, max_size=5), st.sampled_from([CODER, BoxCoder((1, 2, 3, 4))]))
 def test_decode_undoes_encode(pairs: list[tuple[Box, Box]], coder: BoxCoder) -> None:
     encodings = np.array([encode(box, anchor, coder) for box, anchor in pairs], np.float32)
@@ -54,6 +55,7 @@ def test_an_encoding_that_overflows_is_an_infinite_box_without_a_warning() -> No
     np.testing.assert_array_equal(found, [[-np.inf, 0, np.inf, 1]])
 
 
+@settings(deadline=None)
 @given(st.tuples(anything, anything, anything, anything))
 def test_clipped_boxes_lie_inside_whatever_they_were(box: Box) -> None:
     found = clip(np.array([box], np.float32), (20, 30))[0]

@@ -38,9 +38,9 @@ def test_softmax_takes_the_background_as_a_rival(spec: ModelSpec) -> None:
 
 
 def test_sigmoid_scores_each_class_alone(spec: ModelSpec) -> None:
-    logits = np.array([[50, 0, np.log(3)], [0, -1000, 1000]], np.float32)
+    logits = np.array([[50, 0, float(np.log(3))], [0, -1000, 1000]], np.float32)
     found = class_scores(logits, replace(spec, score_conversion="sigmoid"))
-    np.testing.assert_allclose(found, [[0.5, 0.75], [0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(found, [[0.5, 0.75], [0.0, 1.0]], rtol=1e-6)
 
 
 def test_identity_leaves_them_and_a_factor_scales_them_first(spec: ModelSpec) -> None:

@@ -70,11 +70,12 @@ def test_what_comes_back(model: MaskRCNN, photo: Image) -> None:
     found = model.predict(photo, score_threshold=None)
     count = len(found)
     assert count > 3
-    assert (found.boxes.shape, found.boxes.dtype) == ((count, 4), np.float32)
-    assert (found.scores.shape, found.scores.dtype) == ((count,), np.float32)
-    assert (found.class_ids.shape, found.class_ids.dtype) == ((count,), np.int32)
     assert found.mask_probabilities is not None
-    assert (found.mask_probabilities.shape, found.mask_probabilities.dtype) == ((count, 15, 15), np.float32)
+    assert found.boxes.shape == (count, 4)
+    assert found.scores.shape == found.class_ids.shape == (count,)
+    assert found.mask_probabilities.shape == (count, 15, 15)
+    assert found.boxes.dtype == found.scores.dtype == found.mask_probabilities.dtype == np.float32
+    assert found.class_ids.dtype == np.int32
     assert found.image_size == photo.shape[:2]
     assert (np.diff(found.scores) <= 0).all()
     assert found.labels == [{1: "cup", 2: "cat", 3: "traffic light"}[int(i)] for i in found.class_ids]

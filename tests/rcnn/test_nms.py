@@ -44,7 +44,7 @@ score = st.sampled_from([0.0, 0.25, 0.5, 0.5, 0.75, 1.0, float("nan")])
 threshold = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(box, score), max_size=25), threshold, threshold, st.integers(0, 30))
 def test_keeps_what_a_slow_reference_keeps(
     items: list[tuple[tuple[float, ...], float]], iou: float, score: float, most: int

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -52,6 +52,7 @@ def pixel_by_pixel(image: Image, size: tuple[int, int], half_pixel: bool) -> NDA
     return result
 
 
+@settings(deadline=None)
 @given(sides, sides, sides, sides, st.booleans())
 def test_equals_a_slow_reference_bit_for_bit(height: int, width: int, rows: int, columns: int, half: bool) -> None:
     height, width, rows, columns = height % 13 + 1, width % 13 + 1, rows % 13 + 1, columns % 13 + 1
@@ -74,6 +75,7 @@ def test_rows_beyond_the_first_block_are_right_too() -> None:
     np.testing.assert_array_equal(resized(ramp, (200, 1))[:, 0, 0], expected.astype(np.float32))
 
 
+@settings(deadline=None)
 @given(sides, sides)
 def test_same_size_changes_nothing(height: int, width: int) -> None:
     image = random_image(height, width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -175,6 +176,23 @@ def test_lines_file_in_a_folder_that_is_a_file(tmp_path: Path, make_frame: MakeF
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="is a file"):
         write_lines(tmp_path / "file" / "all.jsonl", make_frame("photo.jpg"), found)
+
+
+def test_lines_file_in_a_folder_that_may_not_be_looked_into(
+    tmp_path: Path, make_frame: MakeFrame, found: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = Path.stat
+
+    def deny(path: Path, **options: Any) -> os.stat_result:
+        if path.name == "all.jsonl":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return looked(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        patch.setattr(Path, "stat", deny)
+        with pytest.raises(OutputError, match=r"no permission .*: name another file \(--json\)"):
+            JsonLinesFile(tmp_path / "all.jsonl").check()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

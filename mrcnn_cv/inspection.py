@@ -1,0 +1,168 @@
+"""A look inside a model file: what it is, every number that decides its answers, and the three nets, as plain data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mrcnn_cv.modelfile.labels import labels_for
+from mrcnn_cv.modelfile.open import ModelFile, open_model
+from mrcnn_cv.modelfile.shapes import Layer, Shape, layers
+from mrcnn_cv.modelfile.spec import ModelSpec, NmsSpec, StageGraph
+
+DEFAULT_IMAGE = (480, 640)
+"""(height, width) of the image for which sizes and operations are counted unless another is given."""
+
+
+def inspect(
+    path: Path,
+    image_size: tuple[int, int] = DEFAULT_IMAGE,
+    labels: Path | None = None,
+    config: Path | None = None,
+) -> dict[str, Any]:
+    """Everything about a model file, ready for JSON; docs/inspect.md describes it.
+
+    image_size: (height, width) in pixels for the nets' sizes and operations. Raises ModelFileError, which says what a
+    file is that cannot run, and LabelFileError.
+    """
+    file = open_model(path, config)
+    spec = file.spec
+    names, notes = labels_for(spec.class_count, labels, file.path.parent)
+    size, padded = _input_sizes(spec, image_size)
+    nets = _nets(spec, padded)
+    return {
+        "file": _file(file.path),
+        "family": spec.family,
+        "architecture": spec.architecture,
+        "backbone": spec.backbone,
+        "exporter": spec.exporter,
+        "parameters": sum(net["parameters"] for net in nets),
+        "classes": {"count": spec.class_count, "names": {str(number): name for number, name in sorted(names.items())}},
+        "resize": {key: value for key, value in asdict(spec.resize).items() if value is not None},
+        "pixels": [asdict(step) for step in spec.pixels],
+        "anchors": asdict(spec.anchors),
+        "proposals": {**_nms(spec.proposal_nms), "box_scales": list(spec.proposal_coder.scales)},
+        "box_head": {
+            "crop_size": list(spec.crop_size),
+            "box_scales": list(spec.box_coder.scales),
+            "class_agnostic": spec.class_agnostic_boxes,
+            "scores": spec.score_conversion,
+            "logit_factor": spec.logit_factor,
+        },
+        "detections": _nms(spec.detection_nms),
+        "masks": None if spec.mask is None else asdict(spec.mask),
+        "image": {"size": list(image_size), "resized": list(size), "network_input": list(padded)},
+        "nets": nets,
+        "unusual": unusual(spec),
+        "warnings": [*spec.warnings, *notes],
+    }
+
+
+def _file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else None
+    if digest is None:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest}
+
+
+def _input_sizes(spec: ModelSpec, image_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(size of the resized image, size of the network's input, padding included)."""
+    from mrcnn_cv.rcnn.resize import input_size, resized_size
+
+    size = resized_size(spec.resize, *image_size)
+    return size, input_size(spec.resize, size)
+
+
+def _nets(spec: ModelSpec, padded: tuple[int, int]) -> list[dict[str, Any]]:
+    trunk = layers(spec.trunk, {"image": (1, *padded, 3)})
+    features = next(layer.output for layer in trunk if layer.name == spec.trunk.outputs[0])
+    proposals = spec.proposal_nms.max_total
+    found = [_net("trunk", spec.trunk, trunk, None)]
+    for name, stage, count in (
+        ("box head", spec.box_head, proposals),
+        ("mask head", spec.mask_head, 1),
+    ):
+        if stage is not None:
+            inputs: Mapping[str, Shape] = {"features": features, "regions": (1, 1, count, 7)}
+            found.append(_net(name, stage, layers(stage, inputs), count))
+    return found
+
+
+def _net(name: str, stage: StageGraph, found: list[Layer], regions: int | None) -> dict[str, Any]:
+    outputs = {layer.name: list(layer.output) for layer in found}
+    return {
+        "name": name,
+        "regions": regions,
+        "layers": len(found),
+        "layers_by_op": dict(Counter(layer.op for layer in found).most_common()),
+        "outputs": [{"name": output, "shape": outputs[output]} for output in stage.outputs],
+        "parameters": sum(layer.parameters for layer in found),
+        "gflops": round(sum(layer.flops for layer in found) / 1e9, 3),
+    }
+
+
+def _nms(nms: NmsSpec) -> dict[str, Any]:
+    return {
+        "score_threshold": None if nms.score_threshold == float("-inf") else round(nms.score_threshold, 6),
+        "iou_threshold": round(nms.iou_threshold, 6),
+        "max_per_class": nms.max_per_class,
+        "max_total": nms.max_total,
+        "clip_first": nms.clip_first,
+    }
+
+
+def unusual(spec: ModelSpec) -> list[str]:
+    """What sets a model apart from those that the Object Detection API's sample configs make, one sentence each."""
+    found = [
+        (spec.mask is None, "it has no mask branch: boxes only"),
+        (spec.class_agnostic_boxes, "all classes share one box per region"),
+        (spec.mask is not None and spec.mask.class_agnostic, "all classes share one mask per region"),
+        (spec.score_conversion != "softmax", f"scores are converted by {spec.score_conversion}, not by softmax"),
+        (spec.logit_factor != 1, f"class logits are multiplied by {spec.logit_factor:g} first"),
+        (spec.resize.kind == "fixed", "images are resized to one fixed shape, which changes their aspect"),
+        (spec.resize.kind == "identity", "images are not resized"),
+        (spec.resize.pad_to_max, "images are padded to a square"),
+        (spec.resize.half_pixel_centers, "images are resized by TensorFlow 2's rule"),
+        (spec.anchors.stride not in ((16, 16), (8, 8)), f"anchors have a stride of {spec.anchors.stride}"),
+        (not spec.anchors.clip_to_image, "anchors are not clipped to the image"),
+        (spec.proposal_nms.clip_first, "boxes are clipped before they are suppressed, as exporters of 2018 do"),
+    ]
+    return [text for holds, text in found if holds]
+
+
+def checks(file: ModelFile) -> list[dict[str, Any]]:
+    """For each net and each backend that works here: whether this OpenCV imports and runs it, and where it ran."""
+    import numpy as np
+
+    from mrcnn_cv import backend as backends
+    from mrcnn_cv.errors import MrcnnCvError
+
+    spec, results = file.spec, []
+    size = (1, 3, *_input_sizes(spec, (96, 128))[1])
+    for name in backends.BACKENDS:
+        if backends.probe(name).problem is not None:
+            continue
+        for stage_name, stage in (("trunk", spec.trunk), ("box head", spec.box_head), ("mask head", spec.mask_head)):
+            if stage is None:
+                continue
+            problem = None
+            try:
+                net = backends.CvNet(stage, backends.BACKENDS[name])
+                if stage_name == "trunk":
+                    features = net.run({"image": np.zeros(size, dtype=np.float32)})[0]
+                else:
+                    region = np.array([0, 0, 0, 0.25, 0.25, 0.75, 0.75], dtype=np.float32).reshape(1, 1, 1, 7)
+                    net.run({"features": features, "regions": region})
+                if name not in net.devices():
+                    problem = f"every layer ran on {', '.join(sorted(net.devices())) or 'something else'}"
+            except MrcnnCvError as error:
+                problem = str(error)
+            results.append({"backend": name, "net": stage_name, "problem": problem})
+            if problem is not None and stage_name == "trunk":
+                break
+    return results

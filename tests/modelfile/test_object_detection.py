@@ -1,0 +1,206 @@
+"""Every number of a graph of the Object Detection API, read from the graph alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.graphdef import Graph
+from mrcnn_cv.modelfile.object_detection_api import is_region_cnn, read_model
+from mrcnn_cv.modelfile.pipeline_config import read_pipeline_config
+from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+from mrcnn_cv.modelfile.spec import BoxCoder, ModelSpec, NmsSpec, PixelStep, ResizeSpec, anchor_sizes
+from tests.modelfile.graphs import Builder, by_name, read, set_value
+
+MODELS = ("tiny_mask_rcnn", "tiny_mask_rcnn_agnostic", "tiny_faster_rcnn")
+
+
+def f32(value: float) -> float:
+    """The number that a float32 constant holds."""
+    return float(np.float32(value))
+
+
+def spec_of(message: pb.GraphDef) -> ModelSpec:
+    return read_model(Graph(message.node), None)
+
+
+@pytest.fixture(scope="module")
+def specs(graphs: Path) -> dict[str, ModelSpec]:
+    """The tiny models, read without their configs."""
+    return {name: spec_of(read(graphs / name / "frozen_inference_graph.pb")) for name in MODELS}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_graph_says_what_its_config_says(graphs: Path, specs: dict[str, ModelSpec], name: str) -> None:
+    config = read_pipeline_config(graphs / name / "pipeline.config")
+    spec = specs[name]
+    assert config.resize is not None
+    assert (spec.class_count, spec.crop_size) == (config.class_count, config.crop_size)
+    assert spec.resize == config.resize
+    assert spec.score_conversion == config.score_conversion
+    assert (spec.mask.size if spec.mask else None) == config.mask_size
+    assert spec.anchors.stride == config.anchors.stride  # type: ignore[union-attr]
+    assert spec.anchors.offset == config.anchors.offset  # type: ignore[union-attr]
+    np.testing.assert_allclose(spec.anchors.sizes, config.anchors.sizes, rtol=1e-5)  # type: ignore[union-attr]
+    for ours, theirs in ((spec.proposal_nms, config.proposal_nms), (spec.detection_nms, config.detection_nms)):
+        assert theirs is not None
+        np.testing.assert_allclose(
+            (ours.score_threshold, ours.iou_threshold), (theirs.score_threshold, theirs.iou_threshold), atol=1e-6
+        )
+        assert (ours.max_per_class, ours.max_total) == (theirs.max_per_class, theirs.max_total)
+
+
+def test_the_tiny_mask_rcnn_number_by_number(specs: dict[str, ModelSpec]) -> None:
+    """The same by hand, from the text of the config and the API's defaults."""
+    spec = specs["tiny_mask_rcnn"]
+    assert (spec.family, spec.architecture, spec.class_count) == ("Object Detection API", "Mask R-CNN", 3)
+    assert spec.resize == ResizeSpec("keep_aspect", 96, 160)
+    assert spec.pixels == (PixelStep("mul", (f32(2 / 255),)), PixelStep("sub", (1.0,)))
+    expected = anchor_sizes((0.25, 0.5, 1.0, 2.0), (0.5, 1.0, 2.0), (256.0, 256.0))
+    np.testing.assert_allclose(spec.anchors.sizes, expected, rtol=1e-5)
+    assert (spec.anchors.stride, spec.anchors.offset) == ((16, 16), (0, 0))
+    assert spec.anchors.clip_to_image
+    assert spec.proposal_coder == spec.box_coder == BoxCoder((10.0, 10.0, 5.0, 5.0))
+    assert spec.proposal_nms == NmsSpec(0.0, f32(0.7), 20, 20, clip_first=False)
+    assert spec.detection_nms == NmsSpec(f32(0.3), f32(0.6), 10, 20, clip_first=False)
+    assert spec.crop_size == (14, 14)
+    assert (spec.score_conversion, spec.logit_factor, spec.class_agnostic_boxes) == ("softmax", 1.0, False)
+    assert spec.mask is not None
+    assert (spec.mask.size, spec.mask.crop_size, spec.mask.class_agnostic) == ((15, 15), (14, 14), False)
+    assert spec.warnings == ()
+
+
+def test_masks_and_boxes_without_class(specs: dict[str, ModelSpec]) -> None:
+    spec = specs["tiny_mask_rcnn_agnostic"]
+    assert spec.class_agnostic_boxes
+    assert spec.mask is not None
+    assert spec.mask.class_agnostic
+    assert spec.resize == ResizeSpec("keep_aspect", 96, 160, pad_to_max=True)
+
+
+def test_a_faster_rcnn_has_no_masks(specs: dict[str, ModelSpec]) -> None:
+    spec = specs["tiny_faster_rcnn"]
+    assert (spec.architecture, spec.mask, spec.mask_head) == ("Faster R-CNN", None, None)
+    assert spec.resize == ResizeSpec("fixed", height=96, width=128)
+    assert spec.score_conversion == "sigmoid"
+    np.testing.assert_allclose(spec.anchors.sizes[0], (64, 64), rtol=1e-6)
+
+
+@pytest.fixture
+def message(tiny_graph: Path) -> pb.GraphDef:
+    """The tiny Mask R-CNN, to be edited."""
+    return read(tiny_graph)
+
+
+Change = Callable[[dict[str, pb.NodeDef]], None]
+
+
+def _set(name: str, value: object, dtype: str = "float32") -> Change:
+    return lambda nodes: set_value(nodes[name], np.array(value, dtype=dtype))
+
+
+def _change_limits(nodes: dict[str, pb.NodeDef]) -> None:
+    for name, value in (("stack", [600, 1024]), ("stack_1", [1024, 600])):
+        _set(f"Preprocessor/map/while/ResizeToRange/cond/{name}", value, "int32")(nodes)
+
+
+NMS = "BatchMultiClassNonMaxSuppression_1/map/while/MultiClassNonMaxSuppression/"
+
+
+@pytest.mark.parametrize(
+    ("change", "read_number", "expected"),
+    [
+        (_set("GridAnchorGenerator/Const_1", [8, 4], "int32"), lambda spec: spec.anchors.stride, (8, 4)),
+        (_set("GridAnchorGenerator/Const_2", [5, -3], "int32"), lambda spec: spec.anchors.offset, (5, -3)),
+        (_set("GridAnchorGenerator/Const", [128, 64], "int32"), lambda spec: spec.anchors.sizes[4], (32.0, 16.0)),
+        (_set("Preprocessor/sub/y", [3.0, 2.0, 1.0]), lambda spec: spec.pixels[1].operand, (3.0, 2.0, 1.0)),
+        (_set("Decode/truediv/y", 7.0), lambda spec: spec.proposal_coder.scales, (7.0, 10.0, 5.0, 5.0)),
+        (_set("Decode/truediv_2/y", 3.0), lambda spec: spec.proposal_coder.scales, (10.0, 10.0, 3.0, 5.0)),
+        (
+            _set("CropAndResize/CropAndResize/crop_size", [7, 9], "int32"),
+            lambda spec: (spec.crop_size, spec.mask.crop_size),
+            ((7, 9), (14, 14)),
+        ),
+        (
+            _set("SecondStageBoxPredictor_1/ResizeBilinear/size", [28, 20], "int32"),
+            lambda spec: spec.mask.size,
+            (28, 20),
+        ),
+        (
+            _change_limits,
+            lambda spec: (spec.resize.min_dimension, spec.resize.max_dimension),
+            (600, 1024),
+        ),
+    ],
+    ids=["stride", "offset", "base size", "mean", "scale y", "scale h", "crop", "mask", "resizer"],
+)
+def test_a_number_that_changes_in_the_graph_changes_in_the_spec(
+    message: pb.GraphDef, change: Change, read_number: Callable[[ModelSpec], object], expected: object
+) -> None:
+    before = read_number(spec_of(message))
+    change(by_name(message))
+    after = read_number(spec_of(message))
+    assert after == expected
+    assert after != before
+
+
+def test_other_thresholds_for_other_classes_are_refused(message: pb.GraphDef) -> None:
+    nodes = by_name(message)
+    second = nodes[f"{NMS}non_max_suppression_with_scores_1/NonMaxSuppressionV5"]
+    nodes_added = message.node.add(name="other", op="Const")
+    set_value(nodes_added, np.array(0.9, np.float32))
+    second.input[3] = "other"
+    with pytest.raises(ModelFileError, match="other thresholds for other classes"):
+        spec_of(message)
+
+
+def test_a_graph_without_its_second_suppression(message: pb.GraphDef) -> None:
+    for node in message.node:
+        if node.op == "NonMaxSuppressionV5" and "Suppression_1" in node.name:
+            node.op = "Mystery"
+    with pytest.raises(ModelFileError, match="0 after it"):
+        spec_of(message)
+
+
+def test_three_crops_are_another_kind_of_model(message: pb.GraphDef) -> None:
+    crop = by_name(message)["CropAndResize/CropAndResize"]
+    message.node.add().CopyFrom(crop)
+    message.node[-1].name = "third"
+    with pytest.raises(ModelFileError, match="3 places"):
+        spec_of(message)
+
+
+def test_resizers_that_are_not_bilinear_are_refused(message: pb.GraphDef) -> None:
+    for node in message.node:
+        if node.op == "ResizeBilinear" and node.name.startswith("Preprocessor"):
+            node.op = "ResizeBicubic"
+    with pytest.raises(ModelFileError, match="ResizeBicubic"):
+        spec_of(message)
+
+
+def test_nearest_crops_are_refused(message: pb.GraphDef) -> None:
+    by_name(message)["CropAndResize/CropAndResize"].attr["method"].s = b"nearest"
+    with pytest.raises(ModelFileError, match="nearest"):
+        spec_of(message)
+
+
+def test_a_missing_number_is_named_unless_the_config_has_it(message: pb.GraphDef, tiny_graph: Path) -> None:
+    """The limits of the resizer come out of a sum that this graph does not hold."""
+    for name in ("stack", "stack_1"):
+        by_name(message)[f"Preprocessor/map/while/ResizeToRange/cond/{name}"].op = "Mystery"
+    with pytest.raises(ModelFileError, match=r"image resizer.*pipeline\.config"):
+        spec_of(message)
+    config = read_pipeline_config(tiny_graph.parent / "pipeline.config")
+    assert read_model(Graph(message.node), config).resize == ResizeSpec("keep_aspect", 96, 160)
+
+
+def test_what_kind_of_graph_it_is(message: pb.GraphDef) -> None:
+    assert is_region_cnn(Graph(message.node))
+    builder = Builder()
+    builder.node("x", "Placeholder")
+    builder.node("relu", "Relu", ["x"])
+    assert not is_region_cnn(builder.graph())
