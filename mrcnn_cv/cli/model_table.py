@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrcnn_cv.cli.progress import readable_size
 from mrcnn_cv.cli.say import plain
 from mrcnn_cv.errors import LabelFileError, ModelFileError
 from mrcnn_cv.zoo import cache, registry, user_models
 from mrcnn_cv.zoo.archive import LABEL_MAP_NAME
 from mrcnn_cv.zoo.find import by_name
-from mrcnn_cv.zoo.pull import readable_size
 from mrcnn_cv.zoo.registry import DEMO, GRAPH_NAME, ZooModel
 
 _COLUMNS = ("name", "classes", "size", "box AP", "mask AP", "ms", "here", "licence")

@@ -33,7 +33,17 @@ class ModelName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
 
 
-@click.group(short_help="Pull models of the zoo; register your own by name.")
+class _Group(click.Group):
+    """Alone it shows its help, as `mrcnn-cv` does."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not args and not context.resilient_parsing:
+            click.echo(context.get_help(), err=True)
+            context.exit(2)
+        return super().parse_args(context, args)
+
+
+@click.group(cls=_Group, short_help="Pull models of the zoo; register your own by name.")
 def models() -> None:
     """Models by name, for --model: those of the TensorFlow zoo, and your own."""
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from mrcnn_cv.cli.progress import PullProgress, readable_size
+from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.zoo.find import Found, resolve
 from mrcnn_cv.zoo.registry import ZooModel
 
@@ -18,8 +20,6 @@ def find_model(context: click.Context, options: dict[str, Any], *, yes: bool = F
     context   of the command whose `options` these are
     yes       pull without asking
     """
-    from mrcnn_cv.cli.progress import PullProgress
-
     text = options["model"]
     with PullProgress(text, quiet=quiet) as progress:
         found = resolve(text, may_pull=lambda model: yes or _agreed(model), listener=progress)
@@ -29,7 +29,13 @@ def find_model(context: click.Context, options: dict[str, Any], *, yes: bool = F
     for parameter in context.command.params:
         key = max(parameter.opts, key=len).lstrip("-")
         if key in found.defaults and is_unset(context, parameter):
-            options[parameter.name or key] = parsed(context, parameter, found.defaults[key])
+            try:
+                options[parameter.name or key] = parsed(context, parameter, found.defaults[key])
+            except click.BadParameter as error:
+                raise ModelFileError(
+                    f"--{key}, as registered with the model {found.name}, {error.message}: register it again with"
+                    f" 'mrcnn-cv models add {found.name} PATH --overwrite'"
+                ) from error
     return found
 
 
@@ -48,7 +54,5 @@ def _agreed(model: ZooModel) -> bool:
     """Ask, where somebody can answer."""
     if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None or not sys.stderr.isatty():
         return False
-    from mrcnn_cv.zoo.pull import readable_size
-
     size = readable_size(model.size)
     return click.confirm(f"{model.name} is not on this machine yet. Pull {size} now?", default=True, err=True)

@@ -10,8 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from mrcnn_cv.cli.say import plain, say
-from mrcnn_cv.zoo.download import PullListener
-from mrcnn_cv.zoo.pull import readable_size
+from mrcnn_cv.zoo.listener import PullListener
 
 _REDRAW_SECONDS = 0.1
 _SPEED_OVER_SECONDS = 10.0
@@ -97,3 +96,13 @@ def _duration(seconds: float) -> str:
 def is_terminal() -> bool:
     """True where stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+def readable_size(size: int) -> str:
+    """Bytes for people: 178 MB, 1.2 GB."""
+    value, unit = float(size), "bytes"
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.1f} {unit}" if value < 9.95 and unit != "bytes" else f"{value:.0f} {unit}"

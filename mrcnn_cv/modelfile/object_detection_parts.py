@@ -157,9 +157,7 @@ def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> PixelStep 
     return None
 
 
-def _predictors(
-    graph: Graph, nms: pb.NodeDef, belongs: Callable[[pb.NodeDef], bool], what: str
-) -> tuple[str, str]:
+def _predictors(graph: Graph, nms: pb.NodeDef, belongs: Callable[[pb.NodeDef], bool], what: str) -> tuple[str, str]:
     """(box encodings, class logits): the outputs of the layers from which boxes and scores of a suppression come."""
     found = []
     for index, name in enumerate(("boxes", "scores")):

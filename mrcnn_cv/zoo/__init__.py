@@ -2,7 +2,9 @@
 
 registry     what models/zoo.toml says
 cache        where things lie on this machine, locks, atomic installation
+connection   how we talk to a server
 download     one file over HTTP, resumed and retried
+listener     who is told what a pull does
 archive      the three files that we want out of a .tar.gz that nobody vouches for
 pull         from a registry entry to a folder in the cache
 user_models  the user's own names

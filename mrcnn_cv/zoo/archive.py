@@ -33,7 +33,7 @@ class Limits:
     small_file: int = 1 << 20
     total: int = 6 << 30
     members: int = 20_000
-    read_at_once: int = 16 << 20
+    header: int = 4 << 20
 
 
 class _Refused(Exception):
@@ -76,6 +76,12 @@ class _Reader:
         self._file = gzip.GzipFile(fileobj=file, mode="rb")
         self._limits = limits
         self._at = 0
+        self._allowed = limits.header
+
+    def allow(self, size: int = 0) -> None:
+        """From now on `size` bytes may be read, and a header."""
+        # tarfile takes extended headers and sparse maps into memory, also those of some gigabytes.
+        self._allowed = size + self._limits.header
 
     def tell(self) -> int:
         return self._at
@@ -83,24 +89,26 @@ class _Reader:
     def seek(self, position: int) -> None:
         if position < self._at:
             raise _Refused("is no archive that can be read in one go: pack it again with tar")
-        while self._at < position:
-            if not self.read(min(_CHUNK, position - self._at)):
-                return
+        while self._at < position and self._read(min(_CHUNK, position - self._at)):
+            pass
 
     def read(self, size: int = -1) -> bytes:
-        # tarfile reads a member's extended header in one go, and would fill the memory with one of some gigabytes.
-        if not 0 <= size <= self._limits.read_at_once:
+        if not 0 <= size <= self._allowed:
             raise _Refused("has a header of an absurd size: it is not unpacked")
+        self._allowed -= size
+        return self._read(size)
+
+    def drain(self) -> None:
+        """Read to the end: only there does gzip tell that nothing is missing or changed."""
+        while self._read(_CHUNK):
+            pass
+
+    def _read(self, size: int) -> bytes:
         data = self._file.read(size)
         self._at += len(data)
         if self._at > self._limits.total:
             raise _Refused(f"unpacks to more than {self._limits.total:,} bytes: it is not unpacked")
         return data
-
-    def drain(self) -> None:
-        """Read to the end: only there does gzip tell that nothing is missing or changed."""
-        while self.read(_CHUNK):
-            pass
 
 
 class _Unpacking:
@@ -118,7 +126,9 @@ class _Unpacking:
             for count, member in enumerate(archive, start=1):
                 if count > self._limits.members:
                     raise _Refused(f"holds more than {self._limits.members:,} files: it is not unpacked")
+                self._reader.allow(member.size)
                 self._take(archive, member)
+                self._reader.allow()
         self._reader.drain()
         if self._graph is None:
             raise _Refused(f"holds no {GRAPH_NAME}: name an archive of an exported Object Detection API model")

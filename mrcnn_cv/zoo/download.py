@@ -1,34 +1,30 @@
 """One file over HTTP: resumed, retried, never longer than it should be. What it holds is for the caller to verify.
 
-Python's own HTTP client does it: one GET with a Range header, proxies from the environment and redirects that we check
-ourselves (docs/models.md weighs it against libraries).
+Python's own HTTP client does it, with a Range header (docs/models.md weighs it against libraries).
 """
 
 from __future__ import annotations
 
 import json
 import re
-import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urljoin, urlsplit
 
 from mrcnn_cv import __version__
-from mrcnn_cv.errors import ModelFileError, UsageError
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.zoo import connection
 from mrcnn_cv.zoo.cache import writable, write_atomically
-
-SCHEMES = ("http", "https")
+from mrcnn_cv.zoo.connection import ELSEWHERE, Temporary
+from mrcnn_cv.zoo.listener import PullListener
 
 _CHUNK = 1 << 16
 _WORTH_TRYING_AGAIN = (408, 425, 429, 500, 502, 503, 504)
-_MOST_REDIRECTS = 5
-ELSEWHERE = "try again later, or get it from elsewhere with --from"
 
 
 @dataclass(frozen=True)
@@ -44,16 +40,6 @@ class Patience:
     first_wait: float = 1.0
     longest_wait: float = 60.0
     slowest: float = 1024.0
-
-
-class PullListener:
-    """Told what a pull does; the methods do nothing here."""
-
-    def note(self, text: str) -> None:
-        """Something that a user may want to know."""
-
-    def progress(self, done: int, total: int) -> None:
-        """So many bytes of the archive are here."""
 
 
 class Part:
@@ -112,32 +98,12 @@ class Part:
         return notes if isinstance(notes, dict) else {}
 
 
-class _Temporary(Exception):
-    """A failure that may pass. The text is the reason; wait: seconds that the server asks for."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait = wait
-
-
-def check_url(url: str) -> str:
-    """`url`, where it is one that is fetched; UsageError where not."""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme.lower() in SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise UsageError(f"{url} is not an address to pull from: give an http or https URL, or a file or folder")
-    return url
-
-
 def download(url: str, part: Part, size: int, patience: Patience, listener: PullListener) -> bool:
     """Fetch `url` until `part` has `size` bytes, never more. True where they came from more than one answer.
 
     ModelFileError where the server does not give them; what has arrived is kept for the next time.
     """
-    check_url(url)
+    connection.check_url(url)
     answers, failures = 0, 0
     if part.size > size:
         part.start(url, None)
@@ -146,7 +112,7 @@ def download(url: str, part: Part, size: int, patience: Patience, listener: Pull
         try:
             answers += 1
             _fetch(url, part, size, patience, listener)
-        except _Temporary as problem:
+        except Temporary as problem:
             failures = 1 if part.size - before >= max(1, size // 100) else failures + 1
             if failures >= patience.attempts:
                 kept = f"; {part.size:,} of {size:,} bytes are here, the same command goes on from there"
@@ -177,16 +143,16 @@ def _fetch(url: str, part: Part, size: int, patience: Patience, listener: PullLi
             else:
                 raise ModelFileError(f"{url} answers with status {response.status}: {ELSEWHERE}")
             _receive(response, part, size, patience, listener)
-    except (HTTPException, OSError) as error:
-        raise _network_problem(url, error, fresh=not part.size) from error
+    except (HTTPException, OSError, ValueError) as error:
+        raise connection.problem(url, error, fresh=not part.size) from error
     if part.size < size:
-        raise _Temporary("the connection ended too early")
+        raise Temporary("the connection ended too early")
 
 
 def _open(request: urllib.request.Request, part: Part, timeout: float) -> HTTPResponse:
-    """The answer to a request, where it is good; _Temporary or ModelFileError where not."""
+    """The answer to a request, where it is good; Temporary or ModelFileError where not."""
     try:
-        response = _opener().open(request, timeout=timeout)
+        response = connection.opener().open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         with error:
             code = error.code
@@ -194,9 +160,9 @@ def _open(request: urllib.request.Request, part: Part, timeout: float) -> HTTPRe
                 # What is here is not the beginning of what is there.
                 with writable(part.path):
                     part.discard()
-                raise _Temporary("the server has another file than before") from error
+                raise Temporary("the server has another file than before") from error
             if code in _WORTH_TRYING_AGAIN:
-                raise _Temporary(f"the server answers {code} {error.reason}", _retry_after(error.headers)) from error
+                raise Temporary(f"the server answers {code} {error.reason}", _retry_after(error.headers)) from error
             if 300 <= code < 400:
                 raise ModelFileError(f"{request.full_url} redirects in a circle or too often: {ELSEWHERE}") from error
             raise ModelFileError(
@@ -207,45 +173,6 @@ def _open(request: urllib.request.Request, part: Part, timeout: float) -> HTTPRe
     return response
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """Handlers for http and https and no other scheme."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-        _Redirects(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """A few redirects, to http and https only."""
-
-    max_redirections = _MOST_REDIRECTS
-    max_repeats = 2
-
-    def http_error_302(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
-    ) -> Any:
-        target = urljoin(req.full_url, headers.get("location", ""))
-        if urlsplit(target).scheme.lower() not in SCHEMES:
-            raise ModelFileError(f"{req.full_url} redirects to {target}, which is not followed: {ELSEWHERE}")
-        return super().http_error_302(req, fp, code, msg, headers)
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> urllib.request.Request:
-        # Python 3.10 does not know 308, and our requests have nothing that must not go to another host.
-        return urllib.request.Request(newurl, headers=req.headers, unverifiable=True)
-
-
 def _check_continuation(response: HTTPResponse, part: Part, start: int, size: int) -> None:
     """The answer begins where our bytes end, in a file of the same size; else ours are dropped."""
     range_given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
@@ -253,7 +180,7 @@ def _check_continuation(response: HTTPResponse, part: Part, start: int, size: in
         return
     with writable(part.path):
         part.discard()
-    raise _Temporary("the server went on elsewhere than asked")
+    raise Temporary("the server went on elsewhere than asked")
 
 
 def _check_announced(url: str, response: HTTPResponse, size: int) -> None:
@@ -267,7 +194,10 @@ def _check_announced(url: str, response: HTTPResponse, size: int) -> None:
 def _validator(response: HTTPResponse) -> str | None:
     """What If-Range may name: a strong entity tag, or else the date."""
     tag = response.headers.get("ETag", "").strip()
-    return tag if re.fullmatch(r'"[^"]*"', tag) else response.headers.get("Last-Modified")
+    if re.fullmatch(r'"[!#-~]*"', tag):
+        return tag
+    date = response.headers.get("Last-Modified", "").strip()
+    return date if re.fullmatch(r"[ -~]+", date) else None
 
 
 def _receive(response: HTTPResponse, part: Part, size: int, patience: Patience, listener: PullListener) -> None:
@@ -288,7 +218,7 @@ def _receive(response: HTTPResponse, part: Part, size: int, patience: Patience, 
             elapsed = time.monotonic() - since
             if elapsed >= patience.timeout:
                 if done - done_then < patience.slowest * elapsed:
-                    raise _Temporary("the server has almost stopped sending")
+                    raise Temporary("the server has almost stopped sending")
                 since, done_then = time.monotonic(), done
 
 
@@ -296,26 +226,3 @@ def _retry_after(headers: Any) -> float:
     """Seconds that the server asks us to wait; dates are not worth reading."""
     text = (headers.get("Retry-After") or "").strip() if headers is not None else ""
     return float(text) if re.fullmatch(r"\d{1,5}", text) else 0.0
-
-
-def _network_problem(url: str, error: Exception, fresh: bool) -> Exception:
-    """What to raise for a failure of the network; `fresh`: nothing has arrived so far."""
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(urlsplit(url).scheme.lower())
-    through = f" through the proxy {_without_password(proxy)}" if proxy else ""
-    if isinstance(reason, socket.gaierror) and fresh:
-        return ModelFileError(
-            f"{url} cannot be fetched, there is no network or no such host{through} ({reason.strerror}):"
-            " check the connection and the proxy settings, or bring the archive by hand (--from FILE)"
-        )
-    if isinstance(reason, TimeoutError):
-        return _Temporary(f"the server does not answer{through}")
-    if isinstance(reason, ConnectionRefusedError):
-        return _Temporary(f"the connection was refused{through}")
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return _Temporary(f"the connection failed{through} ({text})")
-
-
-def _without_password(address: str) -> str:
-    return re.sub(r"//[^@/]*@", "//", address)

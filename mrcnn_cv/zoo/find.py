@@ -15,7 +15,7 @@ from mrcnn_cv.zoo import cache, registry, user_models
 from mrcnn_cv.zoo.registry import DEMO, ZooModel
 
 if TYPE_CHECKING:
-    from mrcnn_cv.zoo.download import PullListener
+    from mrcnn_cv.zoo.listener import PullListener
 
 _ENDINGS_OF_MODELS = (".pb", ".pbtxt", ".gz", ".tgz", ".zip", ".h5", ".onnx")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +16,9 @@ from mrcnn_cv import __version__
 from mrcnn_cv.errors import ModelFileError, OutputError
 from mrcnn_cv.zoo import cache
 from mrcnn_cv.zoo.archive import unpack
-from mrcnn_cv.zoo.download import Part, Patience, PullListener, check_url, download
+from mrcnn_cv.zoo.connection import check_url
+from mrcnn_cv.zoo.download import Part, Patience, download
+from mrcnn_cv.zoo.listener import PullListener
 from mrcnn_cv.zoo.registry import GRAPH_NAME, ZooModel
 
 _CHUNK = 1 << 20
@@ -193,13 +194,3 @@ def _check_space(needed: int, path: Path) -> None:
 def _forget(part: Part) -> None:
     with cache.writable(part.path):
         part.discard()
-
-
-def readable_size(size: int) -> str:
-    """Bytes for people: 178 MB, 1.2 GB."""
-    value, unit = float(size), "bytes"
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if value < 999.5 or unit == "TB":
-            break
-        value /= 1000
-    return re.sub(r"\.0(?= )", "", f"{value:.1f} {unit}" if value < 9.95 and unit != "bytes" else f"{value:.0f} {unit}")

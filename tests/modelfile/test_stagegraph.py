@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.backend import BACKENDS, CvNet
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.modelfile.stagegraph import cut_stage
 from tests.modelfile.graphs import Builder
@@ -360,6 +361,9 @@ def test_a_batch_norm_after_a_shared_layer_leaves_the_other_branch_alone(build: 
     plain = convolve(image, weights)
     for one, expected in zip(found, (norm(plain), np.maximum(plain, 0), plain), strict=True):
         np.testing.assert_allclose(one, expected, atol=1e-5)
+    # And the layer is not computed twice for it.
+    stage = cut_stage(build.graph(), {"image": "image"}, ["norm", "other"])
+    assert [node.op for node in pb.GraphDef.FromString(stage.graph_def).node].count("Conv2D") == 1
 
 
 def test_a_layer_that_is_asked_for_stays_unscaled_for_the_one_who_asks(build: Builder) -> None:

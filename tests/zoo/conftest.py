@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from mrcnn_cv.zoo import registry
-from mrcnn_cv.zoo.download import Patience, PullListener
+from mrcnn_cv.zoo.download import Patience
+from mrcnn_cv.zoo.listener import PullListener
 from mrcnn_cv.zoo.registry import ZooModel
 from tests.zoo.server import Server
 

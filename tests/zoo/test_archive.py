@@ -117,6 +117,18 @@ def test_a_header_that_would_fill_the_memory(tmp_path: Path, kind: bytes) -> Non
         opened(_declared("m/x", 4 << 30, kind), tmp_path)
 
 
+def test_a_sparse_map_that_would_fill_the_memory(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("m/x")
+    info.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[482] = 1
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    entry = b"00000000001 " * 42 + b"\1".ljust(8, b"\0")
+    with pytest.raises(ModelFileError, match="a header of an absurd size"):
+        opened(gzip.compress(bytes(header) + entry * 20_000, 1), tmp_path)
+
+
 def test_a_bomb_is_not_unpacked_to_its_end(tmp_path: Path) -> None:
     zeros = bytes(3 << 20)
     bomb = packed(member(GRAPH, b"graph"), *(member(f"m/{number}", zeros) for number in range(4)), level=9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from mrcnn_cv.cli import models as commands
 from mrcnn_cv.cli import progress as progress_module
 from mrcnn_cv.cli.named_model import find_model
 from mrcnn_cv.cli.predict import predict
-from mrcnn_cv.cli.progress import PullProgress, line
+from mrcnn_cv.cli.progress import PullProgress, line, readable_size
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.zoo import registry, user_models
 from mrcnn_cv.zoo.pull import pull
@@ -64,6 +65,13 @@ def test_everyday_path(run: Run, home: Path) -> None:
     assert run("remove", NAME) == (0, "", f"{NAME} is removed\n")
     assert files_in(home) == set()
     assert "nothing to remove" in refused(run("remove", NAME), 3)
+
+
+def test_alone_it_shows_its_help(run: Run) -> None:
+    code, out, err = run()
+    assert (code, out) == (2, "")
+    assert "pull" in err
+    assert run("--help") == (0, err, "")
 
 
 def test_quiet(run: Run) -> None:
@@ -230,6 +238,20 @@ def test_options_registered_with_a_name_yield_to_the_command_line_and_the_enviro
     assert (options["labels"], options["score"]) == ("other.txt", 0.5)
 
 
+def test_an_option_registered_by_hand_that_cannot_be(home: Path, tiny_graph: Path) -> None:
+    user_models.add(user_models.UserModel("mine", tiny_graph, None, {"score": "high"}))
+    context, options = parsed("--model", "mine")
+    with pytest.raises(ModelFileError, match="--score, as registered with the model mine, must be a number"):
+        find_model(context, options)
+
+
+def test_a_path_needs_no_code_that_pulls(tiny_graph: Path) -> None:
+    code = "import sys; from mrcnn_cv.zoo import resolve; from mrcnn_cv.cli.named_model import find_model;"
+    code += f"resolve({str(tiny_graph)!r}); print({{'ssl', 'urllib.request', 'platformdirs'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_a_model_that_is_not_here_is_pulled_with_consent_only(
     model: ZooModel, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,3 +323,18 @@ def test_line_of_the_bar() -> None:
     for width in range(120):
         assert len(line("a_model_with_a_long_name", 10**8, 7 * 10**8, 10**4, width)) <= width
     assert "16:40:00 left" in line("m", 4 * 10**8, 10**9, 10**4, 100)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1500, "1.5 kB"),
+        (177_817_887, "178 MB"),
+        (1_000_000, "1.0 MB"),
+        (2**31, "2.1 GB"),
+    ],
+)
+def test_readable_size(size: int, text: str) -> None:
+    assert readable_size(size) == text

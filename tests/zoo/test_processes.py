@@ -21,7 +21,7 @@ from tests.zoo.server import Server, slowly, stall
 
 PULL = """
 import json, sys
-from mrcnn_cv.zoo.download import PullListener
+from mrcnn_cv.zoo.listener import PullListener
 from mrcnn_cv.zoo.pull import pull
 from mrcnn_cv.zoo.registry import ZooModel
 

@@ -17,7 +17,7 @@ from mrcnn_cv.modelfile.open import open_model
 from mrcnn_cv.zoo import archive as archives
 from mrcnn_cv.zoo import cache
 from mrcnn_cv.zoo.download import Part, Patience
-from mrcnn_cv.zoo.pull import locate, pull, readable_size, remove
+from mrcnn_cv.zoo.pull import locate, pull, remove
 from mrcnn_cv.zoo.registry import ZooModel
 from tests.zoo.conftest import HASTE, NAME, Notes, files_in, member, packed, zoo_entry
 from tests.zoo.server import (
@@ -170,6 +170,8 @@ def test_bytes_of_an_archive_with_other_checksums_are_no_use(server: Server, arc
         ([redirect("file:///etc/passwd")], "redirects to file:///etc/passwd, which is not followed", 1),
         ([redirect("ftp://127.0.0.1/x")], "redirects to ftp://127.0.0.1/x, which is not followed", 1),
         ([redirect("data:,x", 308)], "not followed", 1),
+        ([redirect("http://[/")], "is no address", 1),
+        ([redirect("http://127.0.0.1:port/")], "is no address", 1),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -261,6 +263,22 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(
     assert "secret" not in str(refusal.value)
 
 
+def test_no_proxy_of_the_environment(model: ZooModel, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    pull(model, patience=HASTE)
+    assert cache.is_pulled(NAME)
+
+
+@pytest.mark.parametrize("value", ['"a\r\n b"', 'W/"weak"', "no quotes", '"ü"'])
+def test_a_tag_that_cannot_be_sent_back(model: ZooModel, server: Server, value: str) -> None:
+    server.tag = value
+    server.script = [drop(3000)]
+    pull(model, patience=HASTE)
+    assert "if-range" not in server.seen[-1][1]
+    assert server.ranges()[-1] == "bytes=3000-"
+
+
 @pytest.mark.parametrize("as_folder", [False, True])
 def test_a_file_brought_by_hand(
     model: ZooModel, server: Server, archive: bytes, tmp_path: Path, as_folder: bool
@@ -300,6 +318,9 @@ def test_where_archives_are_looked_for(model: ZooModel, tmp_path: Path) -> None:
     assert locate(model, "http://mirror.example") == f"http://mirror.example/{name}"
     with pytest.raises(ModelFileError, match=r"there is no file .*: check --from"):
         locate(model, str(tmp_path / "missing.tar.gz"))
+    with pytest.raises(UsageError, match="user name") as refusal:
+        locate(model, "http://me:secret@mirror.example/x")
+    assert "secret" not in str(refusal.value)
     for address in ("file:///etc/passwd", "ftp://x/y.tar.gz", "http://", "http://a b/", "data://x", "http://[/"):
         with pytest.raises(UsageError, match="is not an address to pull from"):
             locate(model, address)
@@ -432,18 +453,3 @@ def test_damaged_notes_on_a_part_are_no_obstacle(model: ZooModel, server: Server
 
 def test_patience_is_that_of_a_person_by_default() -> None:
     assert Patience() == Patience(timeout=30.0, attempts=5, first_wait=1.0, longest_wait=60.0)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1500, "1.5 kB"),
-        (177_817_887, "178 MB"),
-        (1_000_000, "1 MB"),
-        (2**31, "2.1 GB"),
-    ],
-)
-def test_readable_size(size: int, text: str) -> None:
-    assert readable_size(size) == text
