@@ -11,6 +11,7 @@ from typing import Any
 
 from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import ModelFile, open_model
+from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.shapes import Layer, Shape, layers
 from mrcnn_cv.modelfile.spec import ModelSpec, NmsSpec, StageGraph
 
@@ -40,7 +41,7 @@ def inspect(
         "architecture": spec.architecture,
         "backbone": spec.backbone,
         "exporter": spec.exporter,
-        "parameters": sum(net["parameters"] for net in nets),
+        "parameters": _parameters(spec),
         "classes": {"count": spec.class_count, "names": {str(number): name for number, name in sorted(names.items())}},
         "resize": {key: value for key, value in asdict(spec.resize).items() if value is not None},
         "pixels": [asdict(step) for step in spec.pixels],
@@ -57,25 +58,23 @@ def inspect(
         "masks": None if spec.mask is None else asdict(spec.mask),
         "image": {"size": list(image_size), "resized": list(size), "network_input": list(padded)},
         "nets": nets,
+        "opencv": checks(file),
         "unusual": unusual(spec),
         "warnings": [*spec.warnings, *notes],
     }
 
 
 def _file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else None
-    if digest is None:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest}
+    data = path.read_bytes()
+    return {"path": str(path), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _input_sizes(spec: ModelSpec, image_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """(size of the resized image, size of the network's input, padding included)."""
-    from mrcnn_cv.rcnn.resize import input_size, resized_size
+    from mrcnn_cv.rcnn.resize import padded_size, resized_size
 
     size = resized_size(spec.resize, *image_size)
-    return size, input_size(spec.resize, size)
+    return size, padded_size(spec.resize, size)
 
 
 def _nets(spec: ModelSpec, padded: tuple[int, int]) -> list[dict[str, Any]]:
@@ -93,12 +92,25 @@ def _nets(spec: ModelSpec, padded: tuple[int, int]) -> list[dict[str, Any]]:
     return found
 
 
+def _parameters(spec: ModelSpec) -> int:
+    """Weights and biases of all nets; those that the heads share are counted once."""
+    unique: dict[bytes, int] = {}
+    for stage in (spec.trunk, spec.box_head, spec.mask_head):
+        message = pb.GraphDef()
+        message.ParseFromString(b"" if stage is None else stage.graph_def)
+        for node in message.node:
+            tensor = node.attr["value"].tensor if node.op == "Const" else None
+            if tensor is not None and tensor.dtype == pb.DT_FLOAT:
+                unique[hashlib.sha256(tensor.tensor_content).digest()] = len(tensor.tensor_content) // 4
+    return sum(unique.values())
+
+
 def _net(name: str, stage: StageGraph, found: list[Layer], regions: int | None) -> dict[str, Any]:
     outputs = {layer.name: list(layer.output) for layer in found}
     return {
         "name": name,
         "regions": regions,
-        "layers": len(found),
+        "layers": [asdict(layer) for layer in found],
         "layers_by_op": dict(Counter(layer.op for layer in found).most_common()),
         "outputs": [{"name": output, "shape": outputs[output]} for output in stage.outputs],
         "parameters": sum(layer.parameters for layer in found),

@@ -29,7 +29,11 @@ Exit codes:
   3  model or label file   130  interrupted
 """
 
-COMMANDS = {"predict": "mrcnn_cv.cli.predict:predict", "backends": "mrcnn_cv.cli.backends:backends"}
+COMMANDS = {
+    "predict": "mrcnn_cv.cli.predict:predict",
+    "inspect": "mrcnn_cv.cli.inspect:inspect",
+    "backends": "mrcnn_cv.cli.backends:backends",
+}
 
 
 @click.group(

@@ -75,8 +75,8 @@ def info(name: str, as_json: bool) -> None:
 @click.argument("name", type=ModelName())
 def path(name: str) -> None:
     """Print the path of the model's frozen graph."""
-    from mrcnn_cv.modelfile.open import GRAPH_NAME
     from mrcnn_cv.zoo.find import by_name
+    from mrcnn_cv.zoo.registry import GRAPH_NAME
 
     found = by_name(name).path
     graph = found / GRAPH_NAME

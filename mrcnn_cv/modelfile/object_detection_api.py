@@ -7,6 +7,7 @@ from typing import TypeVar
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.graphdef import Graph
 from mrcnn_cv.modelfile.object_detection_numbers import NumberReader
+from mrcnn_cv.modelfile.object_detection_origin import backbone, exporter
 from mrcnn_cv.modelfile.object_detection_parts import NMS_OPS, Parts, find_parts
 from mrcnn_cv.modelfile.pipeline_config import PipelineConfig, disagreements
 from mrcnn_cv.modelfile.spec import MaskSpec, ModelSpec
@@ -44,6 +45,8 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
     spec = ModelSpec(
         family="Object Detection API",
         architecture="Mask R-CNN" if mask else "Faster R-CNN",
+        backbone=backbone(graph, parts),
+        exporter=exporter(graph),
         class_count=class_count,
         resize=resize,
         pixels=parts.pixels,

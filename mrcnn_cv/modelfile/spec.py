@@ -98,6 +98,8 @@ class ModelSpec:
 
     family: str
     architecture: str
+    backbone: str
+    exporter: str
     class_count: int
     resize: ResizeSpec
     pixels: tuple[PixelStep, ...]

@@ -44,6 +44,13 @@ def resized_size(spec: ResizeSpec, height: int, width: int) -> tuple[int, int]:
     return new_height, new_width
 
 
+def padded_size(spec: ResizeSpec, size: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) of the trunk's input for an image that was resized to `size`."""
+    if spec.pad_to_max and spec.max_dimension is not None:
+        return spec.max_dimension, spec.max_dimension
+    return size
+
+
 def prepare(image_bgr: NDArray[np.uint8], spec: ResizeSpec, steps: tuple[PixelStep, ...]) -> NetworkInput:
     """Resize and preprocess an image (H, W, 3) uint8 BGR.
 
@@ -55,10 +62,7 @@ def prepare(image_bgr: NDArray[np.uint8], spec: ResizeSpec, steps: tuple[PixelSt
             f"an image of {image_bgr.shape[1]}x{image_bgr.shape[0]} pixels would enter the model as"
             f" {size[1]}x{size[0]}: crop it to a less extreme shape"
         )
-    full = size
-    if spec.pad_to_max and spec.max_dimension is not None:
-        full = (spec.max_dimension, spec.max_dimension)
-    result = np.zeros((1, 3, *full), dtype=np.float32)
+    result = np.zeros((1, 3, *padded_size(spec, size)), dtype=np.float32)
     resize_bilinear(image_bgr, size, spec.half_pixel_centers, result[0, :, : size[0], : size[1]])
     for step in steps:
         operand = np.array(step.operand, dtype=np.float32).reshape(1, -1, 1, 1)

@@ -14,16 +14,14 @@ from pycocotools import mask as coco_mask
 from scene_store import SceneStore
 from scenes import HEIGHT, WIDTH, Scene, make_scene
 
-EMPTY_SHARE = 0.25
 
-
-def fill_store(folder: Path, capacity: int, per_second: float) -> None:
+def fill_store(folder: Path, capacity: int, per_second: float, empty_share: float) -> None:
     """Fill a ring as fast as possible, then keep replacing the oldest scenes at `per_second`, for ever."""
     # The scenes have the size to which image_resizer in pipeline.config brings them: nothing to resize.
     store = SceneStore.resume(folder, capacity, HEIGHT, WIDTH)
     while True:
         started = time.time()
-        scene = make_scene("train", store.written, EMPTY_SHARE)
+        scene = make_scene("train", store.written, empty_share)
         boxes = scene.boxes() / np.float32([HEIGHT, WIDTH, HEIGHT, WIDTH])
         store.put(scene.image, scene.instance_map, boxes, np.array(scene.class_ids, np.int32))
         if store.written > store.capacity:
@@ -73,13 +71,14 @@ def main() -> None:
     ring.add_argument("folder", type=Path)
     ring.add_argument("--capacity", type=int, default=4000, help="scenes kept; 0.7 MB each")
     ring.add_argument("--per-second", type=float, default=8.0, help="scenes made per second once the ring is full")
+    ring.add_argument("--empty-share", type=float, default=0.25, help="share of scenes without any shape")
     coco = commands.add_parser("coco", help="write a data set: COCO JSON and PNG images")
     coco.add_argument("folder", type=Path)
     coco.add_argument("--split", choices=["train", "val", "test", "empty"], default="test")
     coco.add_argument("--count", type=int, default=300)
     arguments = parser.parse_args()
     if arguments.command == "ring":
-        fill_store(arguments.folder, arguments.capacity, arguments.per_second)
+        fill_store(arguments.folder, arguments.capacity, arguments.per_second, arguments.empty_share)
     else:
         write_coco(arguments.folder, arguments.split, arguments.count)
 

@@ -25,6 +25,8 @@ def spec() -> ModelSpec:
     nothing = StageGraph(b"", (), ())
     return ModelSpec(
         family="test",
+        backbone="none",
+        exporter="none",
         architecture="Faster R-CNN",
         class_count=2,
         resize=ResizeSpec("identity"),
