@@ -245,7 +245,7 @@ def test_what_an_opencl_driver_prints_stays_out_of_the_json_lines(
     tiny_graph: Path, photo_path: Path, tmp_path: Path
 ) -> None:
     program = Path(sys.executable).parent / "mrcnn-cv"
-    command = [program, photo_path, "--model", tiny_graph, "--save", "none", "--json", "-"]
+    command = [str(program), str(photo_path), "--model", str(tiny_graph), "--save", "none", "--json", "-"]
     variables = {**os.environ, "OPENCV_OPENCL_DEVICE": ":CPU:", "OPENCV_DNN_OPENCL_ALLOW_ALL_DEVICES": "1"}
     done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

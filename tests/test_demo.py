@@ -29,7 +29,7 @@ def model() -> MaskRCNN:
 
 
 def test_first_command(tmp_path: Path) -> None:
-    command = [PROGRAM, str(EXAMPLES / "shapes.jpg")]
+    command = [str(PROGRAM), str(EXAMPLES / "shapes.jpg")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert read_image(tmp_path / "mrcnn-out" / "shapes.jpg").shape == read_image(EXAMPLES / "shapes.jpg").shape
@@ -39,7 +39,7 @@ def test_first_command(tmp_path: Path) -> None:
 
 
 def test_no_note_when_a_model_is_named(tmp_path: Path, tiny_graph: Path, photo_path: Path) -> None:
-    command = [PROGRAM, str(photo_path), "--model", str(tiny_graph)]
+    command = [str(PROGRAM), str(photo_path), "--model", str(tiny_graph)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "demo model" not in done.stderr

@@ -58,7 +58,12 @@ def test_commands(page: str, line: str, desk: Path) -> None:
     environment = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
     rest = [word for word in words if not re.match(r"[A-Z_]+=", word)]
     assert rest[0] == "mrcnn-cv", line
-    done = subprocess.run([PROGRAM, *rest[1:]], capture_output=True, text=True, env={**_environment(), **environment})
+    done = subprocess.run(
+        [PROGRAM, *rest[1:]],
+        capture_output=True,
+        text=True,
+        env={**_environment(), "MRCNN_CV_HOME": str(desk / "home"), **environment},
+    )
     assert done.returncode in expected, f"{page}: {line}\n{done.stderr}"
 
 

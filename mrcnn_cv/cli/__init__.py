@@ -32,6 +32,7 @@ Exit codes:
 COMMANDS = {
     "predict": "mrcnn_cv.cli.predict:predict",
     "inspect": "mrcnn_cv.cli.inspect:inspect",
+    "models": "mrcnn_cv.cli.models:models",
     "backends": "mrcnn_cv.cli.backends:backends",
 }
 

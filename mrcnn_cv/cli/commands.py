@@ -82,7 +82,7 @@ class DefaultCommandGroup(click.Group):
         return super().parse_args(context, args)
 
     def _refuse_misspelt(self, context: click.Context, word: str) -> None:
-        if os.path.lexists(word) or os.path.splitext(word)[1]:
+        if word.startswith("-") or os.path.lexists(word) or os.path.splitext(word)[1]:
             return
         near = [_MEANT[word]] if word in _MEANT else get_close_matches(word, self._lazy, n=1, cutoff=0.75)
         if near:

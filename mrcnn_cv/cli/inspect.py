@@ -33,23 +33,23 @@ LABEL_WIDTH = 14
 )
 @option("Output", "--layers", is_flag=True, help="Every layer of the nets too.")
 @option("Output", "--json", "as_json", is_flag=True, help="Everything as JSON.", envvar="MRCNN_CV_INSPECT_JSON")
-def inspect(model: str, labels: str | None, pipeline_config: str | None, image_size: str, layers: bool, as_json: bool
+def inspect(
+    model: str, labels: str | None, pipeline_config: str | None, image_size: str, layers: bool, as_json: bool
 ) -> None:
     """Look inside a model file.
 
-    MODEL is a frozen graph (.pb), or the folder that holds it. Shown are the classes, every number that decides the
-    answers (all read from the graph), the three nets with their operations, whether this OpenCV runs them and where,
-    and what is unusual. For a file that cannot run: what it is, and why not.
+    MODEL is a frozen graph (.pb), the folder that holds it, or a name (`mrcnn-cv models list`). Shown are the classes,
+    every number that decides the answers (all read from the graph), the three nets with their operations, whether this
+    OpenCV runs them and where, and what is unusual. For a file that cannot run: what it is, and why not.
     """
     size = _size(image_size)
+    from mrcnn_cv.cli.named_model import find_model
     from mrcnn_cv.inspection import inspect as look
 
-    found = look(
-        Path(model),
-        size,
-        None if labels is None else Path(labels),
-        None if pipeline_config is None else Path(pipeline_config),
-    )
+    options: dict[str, Any] = {"model": model, "labels": labels}
+    find_model(click.get_current_context(), options)
+    names, config = (None if each is None else Path(each) for each in (options["labels"], pipeline_config))
+    found = look(Path(options["model"]), size, names, config)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -99,17 +99,14 @@ def _class_rows(classes: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _number_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     resize, anchors, image = found["resize"], found["anchors"], found["image"]
+    longest = resize.get("max_dimension", "any")
     sizes = {
-        "keep_aspect": f"shorter side {resize.get('min_dimension')}, longer at most {resize.get('max_dimension', 'any')}",
+        "keep_aspect": f"shorter side {resize.get('min_dimension')}, longer at most {longest}",
         "fixed": f"to {resize.get('width')}x{resize.get('height')}",
         "identity": "none",
     }[resize["kind"]]
-    yield (
-        "resize",
-        sizes
-        + (", padded" if resize["pad_to_max"] else "")
-        + f" ({_wh(image['size'])} becomes {_wh(image['network_input'])})",
-    )
+    padding = ", padded" if resize["pad_to_max"] else ""
+    yield "resize", f"{sizes}{padding} ({_wh(image['size'])} becomes {_wh(image['network_input'])})"
     signs = {"mul": "*", "sub": "-", "add": "+", "div": "/"}
     steps = [f"{signs[step['op']]} {', '.join(f'{value:g}' for value in step['operand'])}" for step in found["pixels"]]
     yield "pixels", "RGB" + "".join(f" {step}" for step in steps)
@@ -120,10 +117,8 @@ def _number_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "", "sizes (h x w) " + ", ".join(f"{height:.0f}x{width:.0f}" for height, width in anchors["sizes"])
     yield "proposals", _limits(found["proposals"])
     head = found["box_head"]
-    yield (
-        "box head",
-        f"crops {_wh(head['crop_size'])}, {head['scores']} scores, box scales {', '.join(f'{value:g}' for value in head['box_scales'])}",
-    )
+    scales = ", ".join(f"{value:g}" for value in head["box_scales"])
+    yield "box head", f"crops {_wh(head['crop_size'])}, {head['scores']} scores, box scales {scales}"
     yield "detections", _limits(found["detections"])
     masks = found["masks"]
     yield "masks", "none" if masks is None else f"{_wh(masks['size'])} samples, from crops of {_wh(masks['crop_size'])}"

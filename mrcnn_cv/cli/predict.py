@@ -159,6 +159,10 @@ def predict(sources: tuple[str, ...], **options: Any) -> int:
         from mrcnn_cv.zoo import demo_model
 
         options["model"] = str(demo_model())
+    else:
+        from mrcnn_cv.cli.named_model import find_model
+
+        find_model(click.get_current_context(), options, yes=options["yes"], quiet=options["quiet"])
     # These import OpenCV, so they wait until the command line is known to be sound.
     from mrcnn_cv.cli.report import Report
     from mrcnn_cv.run import run

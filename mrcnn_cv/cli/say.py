@@ -45,7 +45,9 @@ def _problem(error: click.ClickException, context: click.Context | None) -> str:
         hint = f": did you mean {near[0]}?" if near else "; a file of this name comes after --"
         return f"there is no option {name}{hint}"
     if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Argument):
-        return "SOURCE is missing: name an image file"
+        if error.param.name == "sources":
+            return "SOURCE is missing: name an image file"
+        return f"{(error.param.metavar or error.param.name or 'an argument').upper().rstrip('.')} is missing"
     if isinstance(error, click.BadParameter) and error.param is not None:
         return f"{_origin(error.param, context)} {_wrong_value(error.param, error.message)}"
     if isinstance(error, click.BadOptionUsage):
@@ -58,9 +60,13 @@ def _origin(parameter: click.Parameter, context: click.Context | None) -> str:
     """The option as the user gave it: on the command line or in the environment."""
     longest = max(parameter.opts, key=len)
     if context is None or context.get_parameter_source(parameter.name or "") is not ParameterSource.ENVIRONMENT:
-        return longest if isinstance(parameter, click.Option) else "a source"
+        return longest if isinstance(parameter, click.Option) else _argument(parameter)
     return f"{parameter.envvar} in the environment ({longest})"
 
 
 def _wrong_value(parameter: click.Parameter, message: str) -> str:
     return "must be 1 or 0" if getattr(parameter, "is_flag", False) else message
+
+
+def _argument(parameter: click.Parameter) -> str:
+    return "a source" if parameter.name == "sources" else (parameter.name or "an argument").upper()
