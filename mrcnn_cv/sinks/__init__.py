@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from mrcnn_cv.draw import Style
     from mrcnn_cv.frame import Frame
     from mrcnn_cv.instances import Instances
     from mrcnn_cv.sinks.folder import OutputFolder
 
-__all__ = ["FORMATS", "Sink", "SinkClosed"]
+__all__ = ["FORMATS", "OpenSink", "Sink", "SinkClosed"]
 
 
 class Sink(Protocol):
@@ -28,6 +30,18 @@ class Sink(Protocol):
     ) -> None: ...
 
     def write(self, frame: Frame, found: Instances) -> None: ...
+
+
+class OpenSink:
+    """A sink that has nothing to open or close."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
 
 
 class SinkClosed(Exception):

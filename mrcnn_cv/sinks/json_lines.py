@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.sinks import SinkClosed
+from mrcnn_cv.sinks import OpenSink, SinkClosed
 from mrcnn_cv.sinks.folder import OutputFolder, why_unwritable
 from mrcnn_cv.sinks.json_record import to_json
 from mrcnn_cv.sinks.ownership import new_digest
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ELSEWHERE = "name another file (--json)"
 
 
-class JsonLines:
+class JsonLines(OpenSink):
     """Writes to an open binary stream, for example `sys.stdout.buffer`, which stays open.
 
     SinkClosed from `write` once the reader has gone away (`| head -1`); OutputError where the stream cannot be written.
@@ -32,14 +32,6 @@ class JsonLines:
     def __init__(self, stream: BinaryIO, name: str = "standard output") -> None:
         self.stream = stream
         self.name = name
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     def write(self, frame: Frame, found: Instances) -> None:
         """Write one line and flush it."""

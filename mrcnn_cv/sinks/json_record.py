@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from types import TracebackType
 from typing import TYPE_CHECKING
+
+from mrcnn_cv.sinks import OpenSink
 
 if TYPE_CHECKING:
     from mrcnn_cv.frame import Frame
@@ -19,19 +20,11 @@ def to_json(found: Instances) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-class JsonRecords:
+class JsonRecords(OpenSink):
     """Writes photo.jpg.json for photo.jpg."""
 
     def __init__(self, folder: OutputFolder) -> None:
         self.folder = folder
-
-    def __enter__(self) -> JsonRecords:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     def write(self, frame: Frame, found: Instances) -> None:
         """Write one record; OutputError where it cannot be written."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import PurePath
 from time import perf_counter
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.draw import draw
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.opencv import cv2
+from mrcnn_cv.sinks import OpenSink
 
 if TYPE_CHECKING:
     from mrcnn_cv.draw import Style
@@ -41,7 +41,7 @@ _FORMATS: dict[str, tuple[str, int]] = {
 }
 
 
-class OverlayImages:
+class OverlayImages(OpenSink):
     """Writes each overlay under its input's own name and format; as PNG (scan.gif.png) where that cannot be written.
 
     `write` adds the milliseconds that painting took to the instances' timings as "draw".
@@ -50,14 +50,6 @@ class OverlayImages:
     def __init__(self, folder: OutputFolder, style: Style | None = None) -> None:
         self.folder = folder
         self.style = style
-
-    def __enter__(self) -> OverlayImages:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     def write(self, frame: Frame, found: Instances) -> None:
         """Paint and write one overlay; OutputError where it cannot be written."""
