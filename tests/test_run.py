@@ -148,3 +148,19 @@ def test_pictures_are_read_one_at_a_time() -> None:
 
     play(frames(), Recorder("file", events), events=events)
     assert events.index(("done", "a")) < events.index(("read", "b"))
+
+
+def test_looking_at_a_picture_does_not_count_as_its_time() -> None:
+    """A window says how long it was looked at; here it claims ten minutes."""
+    told: list[float] = []
+
+    class Window(Recorder):
+        def write(self, frame: Frame, found: Instances) -> None:
+            found.timings_ms["show"] = 600_000.0
+
+    class Told(Listener):
+        def done(self, frame: Frame, found: Instances, milliseconds: float) -> None:
+            told.append(milliseconds)
+
+    run(cast(MaskRCNN, Model()), [frame("a.jpg")], [Window("window", [])], Thresholds(), Told())
+    assert told[0] < 0

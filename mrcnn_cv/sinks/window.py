@@ -6,8 +6,12 @@ import functools
 import os
 import subprocess
 import sys
+from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mrcnn_cv.draw import draw
 from mrcnn_cv.errors import UsageError
@@ -90,8 +94,14 @@ class Window:
         cv2.destroyAllWindows()
 
     def write(self, frame: Frame, found: Instances) -> None:
-        """Show one overlay until the user presses a key."""
-        image = draw(frame.image, found, self.style)
+        """Show one overlay until the user presses a key; adds the milliseconds that it was looked at as "show"."""
+        start = perf_counter()
+        try:
+            self._show(draw(frame.image, found, self.style))
+        finally:
+            found.timings_ms["show"] = (perf_counter() - start) * 1000
+
+    def _show(self, image: NDArray[np.uint8]) -> None:
         height, width = image.shape[:2]
         shrink = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
         cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 import odapi
 import tensorflow.compat.v1 as tf
+import tiny_extractors  # noqa: F401  (registers them)
 from answers import Answers, read_graph
 from backgrounds import package_file
-from object_detection.models import faster_rcnn_inception_v2_feature_extractor as inception
 
 PHOTOS = {"coffee": (240, 160), "astronaut": (200, 200)}
 # Standard deviation that the outputs of a layer have on the photos; the first match counts.
@@ -30,15 +30,6 @@ SPREADS = (
     ("SecondStageBoxPredictor_1/Conv", 2.0),
     ("Conv/BiasAdd", 2.0),
 )
-
-
-class TinyInceptionV2(inception.FasterRCNNInceptionV2FeatureExtractor):
-    """The API's Inception v2 extractor with a few channels per layer."""
-
-    def __init__(
-        self, is_training: bool, stride: int, batch_norm_trainable: bool = False, reuse_weights: bool | None = None
-    ) -> None:
-        super().__init__(is_training, stride, batch_norm_trainable, reuse_weights, depth_multiplier=0.03, min_depth=6)
 
 
 def stand_in_values(variables: list[tf.Variable], rng: np.random.Generator) -> Iterator[tuple[tf.Variable, np.ndarray]]:
@@ -84,7 +75,7 @@ def fit(session: tf.Session, photos: list[np.ndarray]) -> None:
             weights, bias = variable_behind(operation.inputs[0].op.inputs[1]), variable_behind(operation.inputs[1])
             if bias.op.name not in done:
                 done.add(bias.op.name)
-                spread = next(value for part, value in SPREADS if part in operation.name)
+                spread = next((value for part, value in SPREADS if part in operation.name), 1.0)
                 values = rows(operation.inputs[0])
                 scale = spread / max(float((values - values.mean(axis=0)).std()), 1e-6)
                 weights.load(session.run(weights) * scale, session)
@@ -134,7 +125,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="another one if detections come out degenerate")
     parser.add_argument("--only", nargs="*", help="names of graphs; default: all in test_graphs/")
     arguments = parser.parse_args()
-    odapi.register_extractor("faster_rcnn_inception_v2_tiny", TinyInceptionV2)
     (arguments.directory / "images").mkdir(parents=True, exist_ok=True)
     photos = {}
     for name, size in PHOTOS.items():

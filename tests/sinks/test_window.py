@@ -81,6 +81,7 @@ def test_any_key_goes_on_and_q_stops(monkeypatch: pytest.MonkeyPatch, make_frame
         with pytest.raises(SinkClosed):
             sink.write(make_frame("b.jpg"), found)
     assert screen.shown == [(40, 60, 3)] * 2
+    assert found.timings_ms["show"] >= 0
     assert screen.closed
 
 
