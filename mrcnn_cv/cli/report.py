@@ -35,7 +35,8 @@ class Report(Listener):
         if is_demo:
             say(
                 "mrcnn-cv: note: no model is named, so this is the demo model, which finds"
-                f" {', '.join(model.labels.values())} and nothing else; name yours with --model or MRCNN_CV_MODEL"
+                f" {', '.join(model.labels.values())} and nothing else; for everyday objects give --model"
+                " mask_rcnn_inception_v2_coco (`mrcnn-cv models list` shows more), or your own graph"
             )
         for warning in model.warnings:
             say(f"mrcnn-cv: warning: {warning}")
