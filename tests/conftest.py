@@ -72,8 +72,9 @@ def read_image(path: Path) -> Image:
 
 
 def tiny_cases() -> list[str]:
-    """`model/photo` for every answer of TensorFlow that lies here."""
-    return sorted(f"{path.parent.name}/{path.stem}" for path in DATA.glob("*/*.npz"))
+    """`model/photo` for every answer of TensorFlow that lies here beside its graph."""
+    graphs = {path.parent for path in DATA.glob("*/frozen_inference_graph.pb.xz")}
+    return sorted(f"{path.parent.name}/{path.stem}" for path in DATA.glob("*/*.npz") if path.parent in graphs)
 
 
 def golden_root() -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,12 +12,28 @@ import pytest
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.rcnn.boxes import to_regions
 from mrcnn_cv.rcnn.detections import find_detections
+from mrcnn_cv.rcnn.masks import select_masks
 from mrcnn_cv.rcnn.proposals import find_proposals
 from mrcnn_cv.rcnn.resize import prepare
 from tests.conftest import DATA, golden_root, load_golden, tiny_cases
-from tests.parity import EXCEPTIONS, Float, Golden, ends_at_border, outliers
+from tests.parity import EXCEPTIONS, MASK, Float, Golden, Outlier, ends_at_border, outliers
 
-FULL_SIZE = ("mask_rcnn_inception_v2/astronaut", "mask_rcnn_inception_v2/chelsea", "mask_rcnn_inception_v2/coffee")
+FULL_SIZE = (
+    "mask_rcnn_inception_v2/astronaut",
+    "mask_rcnn_inception_v2/chelsea",
+    "mask_rcnn_inception_v2/coffee",
+    "mask_rcnn_resnet50_atrous/astronaut",
+    "mask_rcnn_resnet50_atrous/coffee",
+    "faster_rcnn_resnet50/astronaut",
+    "faster_rcnn_resnet50/coffee",
+)
+AMPLIFYING = frozenset({"mask_rcnn_resnet50_atrous"})
+"""Graphs whose random mask head makes 0.01 to 0.05 in a mask of 0.005 to 0.02 px in a box, which is float noise.
+
+There a mask may differ if the mask head agrees on TensorFlow's own box; each one that does is asked.
+"""
+MASKS = 12
+"""Masks of a photo on which the mask head itself is compared; a full-size one takes a fifth of a second."""
 CASES = [*tiny_cases(), *(pytest.param(case, marks=pytest.mark.golden) for case in FULL_SIZE)]
 
 Case = tuple[MaskRCNN, Golden]
@@ -48,7 +65,40 @@ def sizes(case: Case) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def maps(golden: Golden) -> tuple[Float, Float]:
     """TensorFlow's region proposal maps, as NCHW."""
+    if "rpn_box_encodings" not in golden.arrays:
+        pytest.skip("these maps are kept for some graphs only")
     return tuple(golden.arrays[name].transpose(0, 3, 1, 2) for name in ("rpn_box_encodings", "rpn_class_logits"))  # type: ignore[return-value]
+
+
+def features(case: Case) -> Float:
+    """The feature map that the heads crop, (1, C, h, w)."""
+    model, golden = case
+    pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
+    return np.asarray(model._nets.trunk.run({"image": pixels})[0])
+
+
+def mask_differences(case: Case, indices: Sequence[int]) -> list[float]:
+    """How far our mask head is from TensorFlow's on TensorFlow's own boxes, a few at a time."""
+    model, golden = case
+    assert model._nets.mask_head is not None
+    trunk, result = features(case), []
+    for start in range(0, len(indices), MASKS):
+        some = list(indices[start : start + MASKS])
+        regions = to_regions(golden.arrays["detection_boxes"][some])
+        (logits,) = model._nets.mask_head.run({"features": trunk, "regions": regions})
+        masks = select_masks(logits, golden.arrays["detection_classes"][some].astype(np.intp) - 1)
+        result += np.abs(masks - golden.arrays["detection_masks"][some]).max(axis=(1, 2)).tolist()
+    return result
+
+
+def amplified(case: Case, different: list[Outlier]) -> list[Outlier]:
+    """Those masks that only differ because the box before them does, by float noise."""
+    model, _ = case
+    if model.path.parent.name not in AMPLIFYING:
+        return []
+    masks = [each for each in different if each.reason.startswith("mask")]
+    left = mask_differences(case, [each.index for each in masks])
+    return [each for each, difference in zip(masks, left, strict=True) if difference <= MASK]
 
 
 def test_detections(case: Case) -> None:
@@ -56,10 +106,22 @@ def test_detections(case: Case) -> None:
     found = model.predict(golden.image, score_threshold=None)
     assert len(found) == len(golden.boxes) > 0
     different = outliers(found, golden)
-    unexplained = [each for each in different if not ends_at_border(each, golden, model.spec)]
-    assert not unexplained
+    explained = amplified(case, different)
+    left = [each for each in different if each not in explained]
+    assert [each for each in left if not ends_at_border(each, golden, model.spec)] == []
     # In the tiny cases a single one is more than the share that a photo may have.
-    assert len(different) <= max(1, EXCEPTIONS * len(golden.boxes))
+    assert len(left) <= max(1, EXCEPTIONS * len(golden.boxes))
+
+
+def test_mask_head_on_tensorflows_boxes(case: Case) -> None:
+    _, golden = case
+    if "detection_masks" not in golden.arrays:
+        pytest.skip("the model has no mask branch")
+    inside = np.flatnonzero(golden.arrays["detection_boxes"][:, 2:].max(axis=1) < 1 - 1e-6)
+    if len(inside) == 0:
+        pytest.skip("all detections of this photo end at its border")
+    spread = inside[np.linspace(0, len(inside) - 1, min(MASKS, len(inside))).astype(np.intp)]
+    assert max(mask_differences(case, spread.tolist())) <= MASK
 
 
 def test_preprocessed_pixels_are_equal_bit_for_bit(case: Case) -> None:
@@ -75,7 +137,9 @@ def test_region_proposal_maps(case: Case) -> None:
     pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
     _, encodings, logits = model._nets.trunk.run({"image": pixels})
     for ours, theirs in zip((encodings, logits), maps(golden), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+        # Of the 38,400 values of the dilated ResNet-50 three are off by 1.1e-3, where Winograd's convolutions round.
+        np.testing.assert_allclose(ours, theirs, atol=2e-3 if model.path.parent.name in AMPLIFYING else 1e-3)
+        assert float(np.sqrt(np.mean((ours - theirs) ** 2))) < 2e-4 * float(theirs.std())
 
 
 def test_proposals_from_tensorflows_maps(case: Case) -> None:
@@ -120,5 +184,7 @@ def test_detections_from_tensorflows_head(case: Case) -> None:
 def test_the_model_is_really_asked(case: Case) -> None:
     """The same checks on a mirrored picture fail, so they can."""
     model, golden = case
-    mirrored = model.predict(np.ascontiguousarray(golden.image[:, ::-1]), score_threshold=None)
-    assert outliers(mirrored, golden)
+    arrays = {name: array[:10] if name.startswith("detection") else array for name, array in golden.arrays.items()}
+    first = Golden(golden.image, arrays)
+    mirrored = model.predict(np.ascontiguousarray(golden.image[:, ::-1]), score_threshold=None, max_instances=10)
+    assert outliers(mirrored, first)

@@ -47,39 +47,40 @@ def _read_blocks(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Dilated:
     if block is None or blocks[1] is None or block.shape != (2,) or block[0] != block[1] or (block != blocks[1]).any():
         raise ModelFileError(f"the dilated convolution '{convolution.name}' is not square, which is not supported")
     dilation = int(block[0])
-    half = _check_kernel(graph, values, convolution, b"VALID", dilation)
-    if not _keeps_size(graph, values, graph.inputs(space)[2], graph.inputs(node)[2], half):
+    reach = _check_kernel(graph, values, convolution, b"VALID", dilation)
+    if not _keeps_size(graph, values, graph.inputs(space)[2], graph.inputs(node)[2], reach):
         raise ModelFileError(f"the dilated convolution '{convolution.name}' does not pad to the SAME size")
     return Dilated(convolution, graph.inputs(space)[0], dilation)
 
 
-def _check_kernel(graph: Graph, values: Evaluator, node: pb.NodeDef, padding: bytes, dilation: int) -> int:
-    """How far a dilated kernel reaches to each side."""
+def _check_kernel(graph: Graph, values: Evaluator, node: pb.NodeDef, padding: bytes, dilation: int) -> Array:
+    """How far a dilated kernel reaches: (top, bottom) and (left, right)."""
     weights = _constant(values, graph.inputs(node)[1])
     if weights is None or weights.ndim != 4:
         raise ModelFileError(f"the dilated convolution '{node.name}' needs constant weights")
-    if weights.shape[0] != weights.shape[1] or weights.shape[0] % 2 == 0 or not 1 <= dilation <= 64:
-        raise ModelFileError(f"the dilated convolution '{node.name}' is not square, which is not supported")
+    if any(side % 2 == 0 for side in weights.shape[:2]) or not 1 <= dilation <= 64:
+        raise ModelFileError(f"the dilated convolution '{node.name}' has no middle, which is not supported")
     if set(node.attr["strides"].list.i) != {1} or node.attr["padding"].s != padding:
         raise ModelFileError(f"the dilated convolution '{node.name}' does not pad to the SAME size")
-    return dilation * int(weights.shape[0] // 2)
+    return np.array([[dilation * (side // 2)] * 2 for side in weights.shape[:2]])
 
 
-def _keeps_size(graph: Graph, values: Evaluator, paddings: str, crops: str, half: int) -> bool:
+def _keeps_size(graph: Graph, values: Evaluator, paddings: str, crops: str, reach: Array) -> bool:
     """Whether the paddings are those of SAME size, but for what fills up to whole blocks and is cropped again.
 
     For an image of any size they are sums, and the constant part of these tells.
     """
     fixed, cropped = _constant(values, paddings), _constant(values, crops)
     if fixed is not None and cropped is not None:
-        same = np.full((2, 2), half)
-        return fixed.shape == cropped.shape == (2, 2) and bool((fixed - cropped == same).all() and (cropped >= 0).all())
+        return fixed.shape == cropped.shape == (2, 2) and bool(
+            (fixed - cropped == reach).all() and (cropped >= 0).all()
+        )
     bases = [
         value
         for node in graph.upstream([paddings]).values()
         if node.op == "Const" and (value := _constant(values, node.name)) is not None and value.shape == (2, 2)
     ]
-    return any(bool((value == half).all()) for value in bases)
+    return any(bool((value == reach).all()) for value in bases)
 
 
 def _constant(values: Evaluator, tensor: str) -> Array | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+from mrcnn_cv.modelfile.unfuse import unfused
 
 MAX_FILE_BYTES = 2**31 - 1
 """protobuf's own limit for one message."""
@@ -30,10 +31,12 @@ LEAST_INPUTS = {
     **dict.fromkeys(PASS_THROUGH, 1),
     **dict.fromkeys(("Shape", "Relu", "Relu6", "MaxPool", "AvgPool", "Exp", "Where", "Unpack"), 1),
     **dict.fromkeys(("Add", "AddV2", "BiasAdd", "Sub", "Mul", "RealDiv", "Minimum", "Greater", "StridedSlice"), 2),
-    **dict.fromkeys(("Conv2D", "DepthwiseConv2dNative", "MatMul", "Reshape", "Mean", "Pad", "ConcatV2"), 2),
+    **dict.fromkeys(
+        ("Conv2D", "DepthwiseConv2dNative", "MatMul", "Reshape", "Mean", "Pad", "MirrorPad", "ConcatV2"), 2
+    ),
     **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea"), 2),
     **dict.fromkeys(("Gather", "GatherV2", "GatherNd"), 2),
-    **dict.fromkeys(("SpaceToBatchND", "BatchToSpaceND", "NonMaxSuppression", "NonMaxSuppressionV2"), 3),
+    **dict.fromkeys(("PadV2", "SpaceToBatchND", "BatchToSpaceND", "NonMaxSuppression", "NonMaxSuppressionV2"), 3),
     **dict.fromkeys(("NonMaxSuppressionV3", "NonMaxSuppressionV4", "NonMaxSuppressionV5", "CropAndResize"), 4),
     **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), 5),
 }
@@ -200,7 +203,7 @@ def read_graph(path: Path) -> Graph:
             f"{path} holds no graph nodes, so it is not a frozen TensorFlow graph (frozen_inference_graph.pb)"
         )
     try:
-        return Graph(message.node)
+        return Graph(unfused(message.node))
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
 
@@ -236,7 +239,7 @@ def _from_bfloat16(bits: NDArray[np.generic]) -> NDArray[np.generic]:
 def _listed_value(
     node: pb.NodeDef, tensor: pb.TensorProto, dtype: np.dtype[np.generic], count: int
 ) -> NDArray[np.generic]:
-    """Values that are listed one by one; TensorFlow repeats the last one to fill the shape."""
+    """Values listed one by one; TensorFlow repeats the last one to fill the shape, and none at all are zeros."""
     values = list(getattr(tensor, _LISTS.get(tensor.dtype, "int_val")))
     # Halves are listed as the whole numbers of their bits.
     stored = np.dtype(np.uint16) if tensor.dtype == pb.DT_HALF else dtype
@@ -245,6 +248,8 @@ def _listed_value(
         if not bounds.min <= min(values) <= max(values) <= bounds.max:
             raise ModelFileError(f"the constant '{node.name}' lists a value that its type cannot hold")
     listed: NDArray[np.generic] = np.array(values, dtype=stored).view(dtype)
-    if len(listed) > count or (count > 0 and len(listed) == 0) or count > MAX_REPEATED:
+    if len(listed) > count or count > MAX_REPEATED:
         raise ModelFileError(f"the constant '{node.name}' lists {len(listed)} values for a shape of {count}")
+    if len(listed) == 0:
+        return np.zeros(count, dtype=dtype)
     return listed if len(listed) == count else np.concatenate([listed, np.full(count - len(listed), listed[-1])])

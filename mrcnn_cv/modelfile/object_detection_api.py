@@ -6,9 +6,11 @@ from typing import TypeVar
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.graphdef import Graph
+from mrcnn_cv.modelfile.object_detection_nms import SuppressionReader
 from mrcnn_cv.modelfile.object_detection_numbers import NumberReader
 from mrcnn_cv.modelfile.object_detection_origin import backbone, exporter
 from mrcnn_cv.modelfile.object_detection_parts import NMS_OPS, Parts, find_parts
+from mrcnn_cv.modelfile.object_detection_resize import read_resize
 from mrcnn_cv.modelfile.pipeline_config import PipelineConfig, disagreements
 from mrcnn_cv.modelfile.spec import MaskSpec, ModelSpec
 from mrcnn_cv.modelfile.stagegraph import cut_stage
@@ -30,6 +32,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
     """
     parts = find_parts(graph)
     read = NumberReader(graph, parts)
+    suppressions = SuppressionReader(graph, read)
     config = config or PipelineConfig()
     class_count = read.channels(parts.class_logits) - 1
     encodings = read.channels(parts.box_encodings)
@@ -39,7 +42,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
         )
     mask = _mask(read, parts, class_count, config)
     conversion, factor = read.score_conversion()
-    resize = _either(read.resize(), config.resize, "its image resizer (min_dimension, max_dimension)")
+    resize = _either(read_resize(graph, parts, read), config.resize, "its image resizer (min_dimension, max_dimension)")
     first_stage = frozenset(graph.upstream([parts.proposal_nms.name]))
     crop_size = read.crop_size(parts.crop)
     spec = ModelSpec(
@@ -52,13 +55,19 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
         pixels=parts.pixels,
         anchors=_either(read.anchors(resize), config.anchors, "its anchors (scales, aspect ratios, strides)"),
         proposal_coder=read.box_coder(parts.proposal_nms),
-        proposal_nms=_either(read.nms((parts.proposal_nms,)), config.proposal_nms, "the limits of its proposals"),
+        proposal_nms=_either(
+            suppressions.read((parts.proposal_nms,)), config.proposal_nms, "the limits of its proposals"
+        ),
         crop_size=crop_size,
         box_coder=read.box_coder(parts.detection_nms[0], first_stage),
         class_agnostic_boxes=encodings == 4 and class_count > 1,
         score_conversion=conversion,
         logit_factor=factor,
-        detection_nms=_either(read.nms(parts.detection_nms), config.detection_nms, "the limits of its detections"),
+        detection_nms=_either(
+            suppressions.read_detections(parts.detection_nms, class_count, config.detection_nms),
+            None,
+            "the limits of its detections",
+        ),
         mask=mask,
         trunk=cut_stage(graph, {parts.image: "image"}, [parts.features, parts.rpn_encodings, parts.rpn_logits]),
         box_head=cut_stage(

@@ -11,14 +11,21 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.evaluate import Array, Evaluator, NotConstant
-from mrcnn_cv.modelfile.graphdef import Graph, node_name
+from mrcnn_cv.modelfile.graphdef import Graph
 from mrcnn_cv.modelfile.object_detection_parts import Parts, is_predictor
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
-from mrcnn_cv.modelfile.spec import AnchorSpec, BoxCoder, NmsSpec, ResizeSpec
+from mrcnn_cv.modelfile.spec import AnchorSpec, BoxCoder, ResizeSpec
 from mrcnn_cv.modelfile.stagegraph import ADD
 
-_CLIPPING = frozenset({"Minimum", "Maximum"})
-_RESIZERS = frozenset({"ResizeBilinear", "ResizeBicubic", "ResizeArea", "ResizeNearestNeighbor"})
+CLIPPING = frozenset({"Minimum", "Maximum"})
+_SCORE_OPS = frozenset(
+    {
+        *("Softmax", "Sigmoid", "Cast", "Reshape", "Squeeze", "ExpandDims", "Transpose", "Tile", "Max"),
+        *("Slice", "StridedSlice", "Split", "Unpack", "Pack", "ConcatV2", "Gather", "GatherV2", "GatherNd"),
+        *("Select", "SelectV2", "Switch", "Merge", "Exit", "NextIteration"),
+    }
+)
+"""Between logits and scores: what converts them, or moves them about (with the ops of TensorArrays and TensorLists)."""
 
 
 class NumberReader:
@@ -91,53 +98,10 @@ class NumberReader:
                     return int(shape.ravel()[-2]), int(shape.ravel()[-1])
         return None
 
-    def resize(self) -> ResizeSpec | None:
-        """The resizer: what happens between the image and the batch of resized images."""
-        nodes = self._graph.upstream([self._parts.resized])
-        resizers = [node for node in nodes.values() if node.op in _RESIZERS]
-        unsupported = {node.op for node in resizers} - {"ResizeBilinear"}
-        if unsupported:
-            raise ModelFileError(
-                f"resizes images with {', '.join(sorted(unsupported))}, which is not supported (bilinear is)"
-            )
-        padded = any(node.op in ("Pad", "PadV2") for node in nodes.values())
-        if not resizers:
-            return ResizeSpec("identity", pad_to_max=padded)
-        if any(node.attr["align_corners"].b for node in resizers):
-            raise ModelFileError("resizes images with aligned corners, which is not supported")
-        half_pixel = resizers[0].attr["half_pixel_centers"].b
-        sizes = [self.value(self._graph.inputs(node)[1]) for node in resizers]
-        if len(sizes) == 1 and sizes[0] is not None:
-            height, width = (int(value) for value in sizes[0].ravel())
-            return ResizeSpec("fixed", height=height, width=width, pad_to_max=padded, half_pixel_centers=half_pixel)
-        limits = self._size_limits([self._graph.inputs(node)[1] for node in resizers])
-        if limits is None:
-            return None
-        return ResizeSpec("keep_aspect", limits[0], limits[1], pad_to_max=padded, half_pixel_centers=half_pixel)
-
-    def _size_limits(self, sizes: list[str]) -> tuple[int, int | None] | None:
-        """(min, max) dimension of a keep-aspect resizer, from the sums that its size comes from.
-
-        Exporters since 2019 slice them from constant pairs (min, max) and (max, min); those of 2018 divide each by a
-        side of the image.
-        """
-        found: list[float] = []
-        for node in self._graph.upstream(sizes, lambda node: node.op.startswith("Resize")).values():
-            inputs = self._graph.inputs(node)
-            if node.op not in ("StridedSlice", "RealDiv", "Unpack"):
-                continue
-            value = self.value(inputs[0])
-            wanted = 1 if node.op == "RealDiv" else 2
-            if value is not None and value.size == wanted and value.min() > 1:
-                found += [float(number) for number in value.ravel()]
-        if not found:
-            return None
-        return round(min(found)), round(max(found)) if max(found) > min(found) or len(found) > 1 else None
-
     def anchors(self, resize: ResizeSpec | None) -> AnchorSpec | None:
         """The anchor grid, evaluated as the graph itself computes it, on a small feature map.
 
-        An input of fixed size leaves traces of its feature map's size in the graph, which then must be that size.
+        An input of fixed size leaves its feature map's size in the graph, or traces of it: then it must be that size.
         """
         nodes = self._graph.upstream([self._graph.inputs(self._parts.proposal_nms)[0]], is_predictor)
         per_cell = self.channels(self._parts.rpn_encodings) // 4
@@ -149,8 +113,8 @@ class NumberReader:
                     corners = Evaluator(self._graph, feature_shape=(1, rows, columns, 1)).value(node.name)
                 except (NotConstant, ModelFileError):
                     continue
-                if corners.shape == (rows * columns * per_cell, 4):
-                    grid = corners.astype(np.float64).reshape(rows, columns, per_cell, 4)
+                grid = _as_grid(corners, per_cell)
+                if grid is not None:
                     return _anchor_spec(grid, self._clips_anchors(nodes, node))
         return None
 
@@ -171,84 +135,34 @@ class NumberReader:
                 before_decoding |= set(
                     self._graph.upstream(sizes, lambda other: is_predictor(other) or other is anchors)
                 )
-        return any(self._graph.nodes[name].op in _CLIPPING for name in before_decoding)
+        return any(self._graph.nodes[name].op in CLIPPING for name in before_decoding)
 
     def box_coder(self, nms: pb.NodeDef, exclude: frozenset[str] = frozenset()) -> BoxCoder:
         """The divisors of the encodings, 1 where the graph divides by nothing; `exclude`: nodes of an earlier stage."""
         scales = [1.0, 1.0, 1.0, 1.0]
         for name, node in self._graph.upstream([self._graph.inputs(nms)[0]], is_predictor).items():
-            if node.op != "RealDiv" or name in exclude:
+            if node.op not in ("RealDiv", "Mul") or name in exclude:
                 continue
-            source, divisor = self._graph.inputs(node)[:2]
-            value = self.number(divisor)
-            if self._graph.node(source).op in ("Unpack", "Split") and value is not None:
-                port = source.partition(":")[2] or "0"
-                if port in ("0", "1", "2", "3") and 0 < value < np.inf:
-                    scales[int(port)] = value
+            source, value = self._factor(node)
+            parts = self._graph.node(source)
+            # Boxes that are decoded already are taken apart and scaled as well.
+            if value is None or parts.op not in ("Unpack", "Split") or self._has_exponent(source):
+                continue
+            port = source.partition(":")[2] or "0"
+            if port in ("0", "1", "2", "3") and 0 < value < np.inf:
+                scales[int(port)] = 1 / value
         return BoxCoder((scales[0], scales[1], scales[2], scales[3]))
 
-    def nms(self, nodes: tuple[pb.NodeDef, ...]) -> NmsSpec | None:
-        """Thresholds and limits of the suppression of one stage; `nodes`: one per class, which must agree."""
-        found = {self._nms_thresholds(node) for node in nodes}
-        if len(found) != 1:
-            raise ModelFileError("suppresses boxes with other thresholds for other classes, which is not supported")
-        score, iou, per_class = found.pop()
-        total = self._total_limit(nodes)
-        if iou is None or per_class is None or total is None:
-            return None
-        if np.isnan(iou) or (score is not None and np.isnan(score)):
-            raise ModelFileError(f"suppresses boxes with a threshold that is no number, at '{nodes[0].name}'")
-        boxes = self._graph.inputs(nodes[0])[0]
-        scope = _scope(nodes[0])
-        before = self._graph.upstream_values([boxes], lambda node: not node.name.startswith(scope))
-        clip_first = any(node.op in _CLIPPING and node.name.startswith(scope) for node in before.values())
-        return NmsSpec(float("-inf") if score is None else score, iou, per_class, total, clip_first)
+    def _factor(self, node: pb.NodeDef) -> tuple[str, float | None]:
+        """(input, factor) of a node that multiplies with a number or divides by one; the factor is None for another."""
+        first, second = self._graph.inputs(node)[:2]
+        value = self.number(second)
+        if node.op == "RealDiv":
+            return first, None if value is None else 1 / (value or np.nan)
+        return (second, self.number(first)) if value is None else (first, value)
 
-    def _nms_thresholds(self, node: pb.NodeDef) -> tuple[float | None, float | None, int | None]:
-        inputs = self._graph.inputs(node)
-        attribute = node.attr["iou_threshold"].f if "iou_threshold" in node.attr else 0.5
-        iou = self.number(inputs[3]) if len(inputs) > 3 else float(attribute)
-        score = self.number(inputs[4]) if len(inputs) > 4 else None
-        if score is None or not np.isfinite(score):
-            score = self._score_filter(node)
-        limit = self._constant_minimum(self._graph.node(inputs[2]))
-        return score, iou, self.limit(inputs[2]) if limit is None else limit
-
-    def _score_filter(self, node: pb.NodeDef) -> float | None:
-        """The score threshold of exporters before 2019, which filter the boxes before they suppress."""
-        scope = _scope(node)
-        scores = self._graph.upstream_values(
-            [self._graph.inputs(node)[1]], lambda node: not node.name.startswith(scope)
-        )
-        for gather in (other for other in scores.values() if other.op.startswith("Gather")):
-            # The first condition that the indices come from; boxes without area are filtered in the same way.
-            for other in self._graph.upstream(
-                [self._graph.inputs(gather)[1]], lambda node: node.op == "Greater"
-            ).values():
-                source, *threshold = self._graph.inputs(other) if other.op == "Greater" else [""]
-                value = self.number(threshold[0]) if threshold and node_name(source) in scores else None
-                if value is not None:
-                    return value
-        return None
-
-    def _constant_minimum(self, node: pb.NodeDef) -> int | None:
-        """The constant in `Minimum(constant, how many there are)`."""
-        if node.op != "Minimum":
-            return None
-        found = [value for value in map(self.limit, self._graph.inputs(node)) if value is not None]
-        return found[0] if len(found) == 1 else None
-
-    def _total_limit(self, nodes: tuple[pb.NodeDef, ...]) -> int | None:
-        """The limit over all classes: the Minimum of the suppression that no class takes."""
-        scope = _scope(nodes[0])
-        per_class = {self._graph.node(self._graph.inputs(node)[2]).name for node in nodes}
-        limits = [
-            self._constant_minimum(node)
-            for name, node in self._graph.nodes.items()
-            if node.op == "Minimum" and name.startswith(scope) and name not in per_class
-        ]
-        known = [limit for limit in limits if limit is not None]
-        return min(known) if known else None
+    def _has_exponent(self, tensor: str) -> bool:
+        return any(node.op == "Exp" for node in self._graph.upstream([tensor], is_predictor).values())
 
     def score_conversion(self) -> tuple[Literal["softmax", "sigmoid", "identity"], float]:
         """How logits become scores, and the factor that they are multiplied with first."""
@@ -261,24 +175,20 @@ class NumberReader:
         ]
         ops = {node.op for node in path}
         factor = 1.0
-        for node in path:
-            operand = self.number(self._graph.inputs(node)[1]) if node.op in ("Mul", "RealDiv") else None
+        for node in path[1:]:
+            operand = self._factor(node)[1] if node.op in ("Mul", "RealDiv") else None
             if operand is not None:
-                factor *= operand if node.op == "Mul" else 1 / (operand or np.nan)
+                factor *= operand
+            elif node.op not in _SCORE_OPS and not node.op.startswith("Tensor"):
+                raise ModelFileError(
+                    f"computes its scores in a way that is not supported, at the node '{node.name}' ({node.op}):"
+                    " export it again without calibration_config"
+                )
         if not np.isfinite(factor):
             raise ModelFileError("multiplies its class logits with what is no number")
         if "Softmax" in ops:
             return "softmax", factor
         return ("sigmoid", factor) if "Sigmoid" in ops else ("identity", factor)
-
-
-def _scope(nms: pb.NodeDef) -> str:
-    """The name scope of a whole suppression: up to and with the part that says NonMaxSuppression first."""
-    parts = nms.name.split("/")
-    for index, part in enumerate(parts[:-1]):
-        if "NonMaxSuppression" in part:
-            return "/".join(parts[: index + 1]) + "/"
-    return "/".join(parts[:-1]) + "/" if len(parts) > 1 else nms.name
 
 
 def _feature_sizes(resize: ResizeSpec | None) -> list[tuple[int, int]]:
@@ -290,6 +200,17 @@ def _feature_sizes(resize: ResizeSpec | None) -> list[tuple[int, int]]:
         if height and width:
             sizes += [(-(-height // stride), -(-width // stride)) for stride in (16, 8, 32, 4)]
     return sizes
+
+
+def _as_grid(corners: Array, per_cell: int) -> Array | None:
+    """Corners (n, 4) of anchors as (rows, columns, A, 4) float64, if they are a grid, of any size."""
+    if corners.ndim != 2 or corners.shape[1] != 4 or corners.size == 0 or len(corners) % per_cell != 0:
+        return None
+    cells = corners.astype(np.float64).reshape(-1, per_cell, 4)
+    y_centres = (cells[:, 0, 0] + cells[:, 0, 2]) / 2
+    # Rows are at least a pixel apart.
+    columns = int((np.abs(y_centres - y_centres[0]) < 0.5).sum())
+    return cells.reshape(-1, columns, per_cell, 4) if columns and len(cells) % columns == 0 else None
 
 
 def _anchor_spec(grid: Array, clipped: bool) -> AnchorSpec:

@@ -17,11 +17,16 @@ from mrcnn_cv.modelfile.spec import PixelStep
 from mrcnn_cv.modelfile.stagegraph import ADD, NET_OPS
 
 NMS_OPS = frozenset(f"NonMaxSuppression{version}" for version in ("", "V2", "V3", "V4", "V5"))
-PREDICTORS = frozenset({"Conv2D", "MatMul"})
-_PADDING_SUMS = frozenset(
-    ("Const", "Shape", "Pack", "StridedSlice", "FloorMod", "Slice", "Size", "Rank", "Range", "Fill", "Cast")
+CONTROL_OPS = frozenset({"If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"})
+FUNCTION_OPS = CONTROL_OPS | {"PartitionedCall", "StatefulPartitionedCall"}
+"""Ops that call functions, which stand beside the nodes of a graph."""
+LOWER_FUNCTIONS = (
+    "as TensorFlow 2 writes loops and branches, which mrcnn-cv does not look into; build and export it again after"
+    " tf.compat.v1.disable_control_flow_v2()"
 )
-"""Ops of the sums by which TensorFlow pads a dilated convolution, or reshapes: not what a trunk begins at."""
+PREDICTORS = frozenset({"Conv2D", "MatMul"})
+_COMBINING = ADD | {"Sub", "Mul", "RealDiv"}
+"""Layers of which any input can be a feature map; of the others it is the first."""
 
 _PIXEL_OPS = {"Mul": "mul", "Add": "add", "AddV2": "add", "Sub": "sub", "RealDiv": "div"}
 
@@ -59,6 +64,11 @@ def is_predictor(node: pb.NodeDef) -> bool:
 def find_parts(graph: Graph) -> Parts:
     """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
     crop, mask_crop = _crop_nodes(graph)
+    functions = [node for node in graph.upstream([crop.name]).values() if node.op in FUNCTION_OPS]
+    if functions:
+        raise ModelFileError(
+            f"keeps a part of its work in a function ('{functions[0].name}', {functions[0].op}), {LOWER_FUNCTIONS}"
+        )
     crop_sources = graph.upstream([graph.inputs(crop)[1]])
     all_nms = [node for node in graph.nodes.values() if node.op in NMS_OPS]
     proposal_nms = [node for node in all_nms if node.name in crop_sources]
@@ -120,14 +130,12 @@ def _aliases(graph: Graph, crop: pb.NodeDef) -> tuple[str, ...]:
 def _image_input(graph: Graph, features: str) -> tuple[str, tuple[PixelStep, ...], str]:
     """(batch of resized images, pixel steps, what the trunk takes): where the net's layers end, going up."""
     values = Evaluator(graph)
-    outside = [
-        node
-        for node in graph.upstream([features], lambda node: node.op not in NET_OPS).values()
-        if node.op not in NET_OPS and node.op not in _PADDING_SUMS
-    ]
+    outside = _beginnings(graph, features, values)
     if len(outside) != 1:
         found = ", ".join(sorted({node.op for node in outside})) or "nothing"
-        raise ModelFileError(f"has a trunk that does not begin at one image: it begins at {found}")
+        raise ModelFileError(
+            f"has a trunk that does not begin at one image, or with layers that mrcnn-cv does not know: at {found}"
+        )
     node = outside[0]
     steps: list[PixelStep] = []
     while True:
@@ -137,6 +145,31 @@ def _image_input(graph: Graph, features: str) -> tuple[str, tuple[PixelStep, ...
             return outside[0].name, tuple(steps), node.name
         steps.append(step)
         node = following[0]
+
+
+def _beginnings(graph: Graph, features: str, values: Evaluator) -> list[pb.NodeDef]:
+    """The nodes that the layers of a trunk begin at; constants and the sums of paddings and shapes are none."""
+    found: list[pb.NodeDef] = []
+    queue, seen = [features], {features}
+    for name in queue:
+        node = graph.nodes[name]
+        if node.op in NET_OPS:
+            inputs = graph.inputs(node)
+            sources = inputs[:-1] if node.op == "ConcatV2" else inputs if node.op in _COMBINING else inputs[:1]
+            new = dict.fromkeys(source for source in map(node_name, sources) if source not in seen)
+            queue += new
+            seen |= new.keys()
+        elif not _is_constant(values, name):
+            found.append(node)
+    return found
+
+
+def _is_constant(values: Evaluator, tensor: str) -> bool:
+    try:
+        values.value(tensor)
+    except NotConstant:
+        return False
+    return True
 
 
 def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> PixelStep | None:

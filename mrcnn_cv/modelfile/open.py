@@ -8,7 +8,7 @@ from pathlib import Path
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile import object_detection_api
 from mrcnn_cv.modelfile.graphdef import Graph, read_graph
-from mrcnn_cv.modelfile.object_detection_parts import NMS_OPS
+from mrcnn_cv.modelfile.object_detection_parts import CONTROL_OPS, FUNCTION_OPS, LOWER_FUNCTIONS, NMS_OPS
 from mrcnn_cv.modelfile.pipeline_config import PipelineConfig, read_pipeline_config
 from mrcnn_cv.modelfile.spec import ModelSpec
 
@@ -128,6 +128,19 @@ def _what_else(graph: Graph) -> str:
     ops = {node.op for node in graph.nodes.values()}
     if ops & {"VariableV2", "VarHandleOp", "ReadVariableOp", "Variable"}:
         return "is a graph with variables, so it is not frozen"
+    detector = any(name.endswith("detection_boxes") for name in graph.nodes)
+    if detector and not ops & NMS_OPS and not ops & CONTROL_OPS:
+        return (
+            "suppresses boxes without NonMaxSuppression, which is not supported; export it again without"
+            " use_static_shapes, use_partitioned_nms and use_combined_nms in its pipeline.config"
+        )
+    if functions := sorted(ops & FUNCTION_OPS):
+        return f"keeps parts of its work in functions ({', '.join(functions)}), {LOWER_FUNCTIONS}"
+    if any("MatMulCropAndResize" in name for name in graph.nodes):
+        return (
+            "crops regions without CropAndResize, which is not supported; export it again without"
+            " use_matmul_crop_and_resize and use_static_shapes in its pipeline.config"
+        )
     if ops & NMS_OPS:
         return "is a detector without region crops, such as SSD, EfficientDet or YOLO"
     if "Softmax" in ops and ops & {"Conv2D", "MatMul"}:

@@ -133,9 +133,9 @@ def disagreements(spec: ModelSpec, config: PipelineConfig) -> ModelSpec:
     }
     warnings = [
         f"{config.path} disagrees with the graph about the {what}:"
-        f" the graph's {_text(ours.get(what))} is used, not the config's {_text(value)}"
+        f" the graph's {_text(ours[what])} is used, not the config's {_text(value)}"
         for what, value in theirs.items()
-        if value is not None and value != ours.get(what)
+        if value is not None and what in ours and value != ours[what]
     ]
     return replace(spec, warnings=(*spec.warnings, *warnings))
 
@@ -167,12 +167,13 @@ def _anchor_numbers(anchors: AnchorSpec | None) -> dict[str, object]:
 def _nms_numbers(what: str, nms: NmsSpec | None) -> dict[str, object]:
     if nms is None:
         return {}
-    return {
+    numbers: dict[str, object] = {
         f"score threshold of {what}": round(nms.score_threshold, 5),
         f"IoU threshold of {what}": round(nms.iou_threshold, 5),
-        f"most {what} of a class": nms.max_per_class,
         f"most {what} in all": nms.max_total,
     }
+    # A suppression of all classes together has no limit per class; the config's is not used then.
+    return numbers if nms.class_agnostic else numbers | {f"most {what} of a class": nms.max_per_class}
 
 
 def _text(value: object) -> str:

@@ -27,8 +27,9 @@ class ResizeSpec:
     """How an image becomes the trunk's input.
 
     "keep_aspect": the shorter side becomes `min_dimension`, unless the longer one would pass `max_dimension` (None: no
-    limit). "fixed": (height, width) whatever the aspect. "identity": as it is. `pad_to_max` adds zeros at the bottom
-    and the right. `half_pixel_centers` is TensorFlow 2's rule; the Object Detection API's graphs use TensorFlow 1's.
+    limit). "fixed": (height, width) whatever the aspect. "identity": as it is. `pad_to_max` adds `pad_value` (one
+    number, or one per channel in RGB order) at the bottom and the right. `half_pixel_centers` is TensorFlow 2's rule;
+    the Object Detection API's graphs use TensorFlow 1's.
     """
 
     kind: Literal["keep_aspect", "fixed", "identity"]
@@ -37,6 +38,7 @@ class ResizeSpec:
     height: int | None = None
     width: int | None = None
     pad_to_max: bool = False
+    pad_value: tuple[float, ...] = (0.0,)
     half_pixel_centers: bool = False
 
 
@@ -63,13 +65,18 @@ class AnchorSpec:
 
 @dataclass(frozen=True)
 class NmsSpec:
-    """Non-maximum suppression of one stage. `clip_first`: boxes are clipped before they are compared, not after."""
+    """Non-maximum suppression of one stage.
+
+    `clip_first`: boxes are clipped before they are compared, not after. `class_agnostic`: a region counts for its best
+    class only, and suppresses those of all classes.
+    """
 
     score_threshold: float
     iou_threshold: float
     max_per_class: int
     max_total: int
     clip_first: bool
+    class_agnostic: bool = False
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,11 @@ class StageCutter:
     def _pad(self, node: pb.NodeDef) -> str:
         return self._writer.pad(node.name, self._input(node, 0), self._constant(node, 1))
 
+    def _mirror_pad(self, node: pb.NodeDef) -> str:
+        if self._constant(node, 1).any():
+            raise ModelFileError(f"the node '{node.name}' pads with a mirrored border, which is not supported")
+        return self._input(node, 0)
+
     def _mean(self, node: pb.NodeDef) -> str:
         axes = sorted(int(axis) % 4 for axis in self._constant(node, 1).ravel())
         if axes != [1, 2]:
@@ -243,6 +248,7 @@ _LAYERS: dict[str, Callable[[StageCutter, pb.NodeDef], str]] = {
     "AvgPool": StageCutter._pool,
     "ConcatV2": StageCutter._concat,
     "Pad": StageCutter._pad,
+    "MirrorPad": StageCutter._mirror_pad,
     "Mean": StageCutter._mean,
     "Reshape": StageCutter._flatten,
     "Squeeze": StageCutter._flatten,

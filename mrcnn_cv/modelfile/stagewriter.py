@@ -48,11 +48,13 @@ class Writer:
         self, node: pb.NodeDef, source: str, weights: NDArray[np.float32], bias: NDArray[np.float32], dilation: int
     ) -> str:
         """Conv2D, DepthwiseConv2dNative or MatMul, with a bias where it is not zero."""
+        if weights.shape[:2] == (1, 1):
+            # Its dilation moves nothing; TensorFlow 1 dilates all layers of a block, these too.
+            dilation = 1
         block = np.array([dilation, dilation], np.int32)
         if dilation > 1:
             # cv2.dnn takes a dilation from SpaceToBatchND only, and ignores the attribute of a Conv2D.
-            half = dilation * (weights.shape[0] // 2)
-            paddings = np.full((2, 2), half, np.int32)
+            paddings = np.array([[dilation * (side // 2)] * 2 for side in weights.shape[:2]], np.int32)
             source = self._node(
                 f"{node.name}/space", "SpaceToBatchND", [source, *self._pair(node.name, "space", block, paddings)]
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -76,26 +77,44 @@ def find_detections(
     size = np.array([*padded_size, *padded_size], dtype=np.float32)
     anchors = proposals * size
     boxes_of = encodings.reshape(len(proposals), 1 if spec.class_agnostic_boxes else spec.class_count, 4)
-    found: list[tuple[Boxes, Float, int]] = []
-    candidates = (scores > np.float32(nms.score_threshold)).any(axis=0)
-    for index in np.flatnonzero(candidates if wanted is None else candidates & wanted):
-        own = np.flatnonzero(scores[:, index] > np.float32(nms.score_threshold))
-        boxes = decode(boxes_of[own, index % boxes_of.shape[1]], anchors[own], spec.box_coder)
-        own_scores = scores[own, index]
+    found: list[tuple[Boxes, Float, NDArray[np.intp]]] = []
+    for regions, classes in _candidates(scores, nms, wanted):
+        boxes = decode(boxes_of[regions, classes % boxes_of.shape[1]], anchors[regions], spec.box_coder)
+        own_scores = scores[regions, classes]
         if nms.clip_first:
             boxes = clip(boxes, image_size)
             solid = areas(boxes) > 0
-            boxes, own_scores = boxes[solid], own_scores[solid]
+            boxes, own_scores, classes = boxes[solid], own_scores[solid], classes[solid]
         kept = suppress(boxes, own_scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
-        found.append((boxes[kept], own_scores[kept], int(index)))
+        if wanted is not None:
+            kept = kept[wanted[classes[kept]]]
+        found.append((boxes[kept], own_scores[kept], classes[kept]))
     return _merge(found, nms.max_total, image_size)
 
 
-def _merge(found: list[tuple[Boxes, Float, int]], max_total: int, image_size: tuple[int, int]) -> Detections:
+def _candidates(
+    scores: Float, nms: NmsSpec, wanted: NDArray[np.bool_] | None
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """(regions, their classes) of boxes that are suppressed together, each with a score above the threshold."""
+    threshold = np.float32(nms.score_threshold)
+    if nms.class_agnostic:
+        best = scores.argmax(axis=1)
+        regions = np.flatnonzero(scores.max(axis=1) > threshold)
+        yield regions, best[regions]
+        return
+    candidates = (scores > threshold).any(axis=0)
+    for index in np.flatnonzero(candidates if wanted is None else candidates & wanted):
+        regions = np.flatnonzero(scores[:, index] > threshold)
+        yield regions, np.full(len(regions), index, np.intp)
+
+
+def _merge(
+    found: list[tuple[Boxes, Float, NDArray[np.intp]]], max_total: int, image_size: tuple[int, int]
+) -> Detections:
     """All classes together: sorted, clipped, normalised, cut to the limit."""
     boxes = np.concatenate([boxes for boxes, _, _ in found] or [np.zeros((0, 4), dtype=np.float32)])
     scores = np.concatenate([scores for _, scores, _ in found] or [np.zeros(0, dtype=np.float32)])
-    classes = np.concatenate([np.full(len(own), index, np.intp) for _, own, index in found] or [np.zeros(0, np.intp)])
+    classes = np.concatenate([classes for _, _, classes in found] or [np.zeros(0, np.intp)])
     order = np.argsort(-scores, kind="stable")
     boxes = clip(boxes[order], image_size)
     solid = np.flatnonzero(areas(boxes) > 0)[:max_total]

@@ -62,7 +62,9 @@ def prepare(image_bgr: NDArray[np.uint8], spec: ResizeSpec, steps: tuple[PixelSt
             f"an image of {image_bgr.shape[1]}x{image_bgr.shape[0]} pixels would enter the model as"
             f" {size[1]}x{size[0]}: crop it to a less extreme shape"
         )
-    result = np.zeros((1, 3, *padded_size(spec, size)), dtype=np.float32)
+    result = np.empty((1, 3, *padded_size(spec, size)), dtype=np.float32)
+    if spec.pad_to_max:
+        result[:] = np.array(spec.pad_value, dtype=np.float32).reshape(1, -1, 1, 1)
     resize_bilinear(image_bgr, size, spec.half_pixel_centers, result[0, :, : size[0], : size[1]])
     for step in steps:
         operand = np.array(step.operand, dtype=np.float32).reshape(1, -1, 1, 1)

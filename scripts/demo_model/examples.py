@@ -25,12 +25,12 @@ def _rng(offset: int) -> np.random.Generator:
     return np.random.default_rng([SPLITS["test"], FIRST_INDEX + offset])
 
 
-def crowded(seed: int = 0) -> Scene:
+def crowded(seed: int = 4) -> Scene:
     """Many overlapping shapes on a busy background."""
     rng = _rng(seed)
-    image = background(HEIGHT, WIDTH, 0.4, rng).astype(np.float32)
+    image = np.array(background(HEIGHT, WIDTH, 0.4, rng), np.float32, order="C")
     add_clutter(image, 0.6, rng)
-    scene = stack(image, 14, 0.6, rng, least_visible=0.6, sizes=(SIZES[0], 180.0))
+    scene = stack(image, 14, 0.6, rng, least_visible=0.8, sizes=(SIZES[0], 180.0))
     scene.image = paint.camera(np.clip(scene.image, 0, 255), 0.2, rng)
     return scene
 

@@ -22,6 +22,10 @@ from answers import Answers, read_graph
 from backgrounds import package_file
 
 PHOTOS = {"coffee": (240, 160), "astronaut": (200, 200)}
+# Exported for images of one size; the others take any.
+INPUT_SHAPES: dict[str, list[int | None]] = {"tiny_settings": [1, 160, 240, 3]}
+# Answered on both photos, stage by stage; the others on the first one, with less of it.
+TWICE = ("tiny_faster_rcnn", "tiny_mask_rcnn", "tiny_mask_rcnn_agnostic")
 # Standard deviation that the outputs of a layer have on the photos; the first match counts.
 SPREADS = (
     ("FirstStageBoxPredictor/ClassPredictor", 2.0),
@@ -54,6 +58,18 @@ def variable_behind(tensor: tf.Tensor) -> tf.Variable:
     return next(v for v in tf.global_variables() if v.op is operation)
 
 
+def assign(session: tf.Session, values: dict[tf.Variable, np.ndarray]) -> None:
+    """Give variables their values, all in one run: each run of its own plans the whole graph anew."""
+    real = {one: value for one, value in values.items() if one.dtype.base_dtype == tf.float32}
+    session.run([one.initializer for one in real], {one.initializer.inputs[1]: value for one, value in real.items()})
+
+
+def layer_of(bias: tf.Operation) -> tf.Operation:
+    """The layer whose result a BiasAdd takes; a dilated one ends in BatchToSpaceND."""
+    operation = bias.inputs[0].op
+    return operation.inputs[0].op if operation.type == "BatchToSpaceND" else operation
+
+
 def fit(session: tf.Session, photos: list[np.ndarray]) -> None:
     """Go through the layers from first to last and give each sensible outputs on the (h, w, 3) photos."""
     done: set[str] = set()
@@ -69,17 +85,15 @@ def fit(session: tf.Session, photos: list[np.ndarray]) -> None:
             if mean.op.name not in done:
                 done.add(mean.op.name)
                 values = rows(operation.inputs[0])
-                mean.load(values.mean(axis=0), session)
-                variance.load(values.var(axis=0) + 1e-3, session)
+                assign(session, {mean: values.mean(axis=0), variance: values.var(axis=0) + 1e-3})
         elif operation.type == "BiasAdd":
-            weights, bias = variable_behind(operation.inputs[0].op.inputs[1]), variable_behind(operation.inputs[1])
+            weights, bias = variable_behind(layer_of(operation).inputs[1]), variable_behind(operation.inputs[1])
             if bias.op.name not in done:
                 done.add(bias.op.name)
                 spread = next((value for part, value in SPREADS if part in operation.name), 1.0)
                 values = rows(operation.inputs[0])
                 scale = spread / max(float((values - values.mean(axis=0)).std()), 1e-6)
-                weights.load(session.run(weights) * scale, session)
-                bias.load(-scale * values.mean(axis=0), session)
+                assign(session, {weights: session.run(weights) * scale, bias: -scale * values.mean(axis=0)})
 
 
 def stand_in_checkpoint(pipeline: object, photos: list[np.ndarray], seed: int, prefix: Path) -> None:
@@ -91,11 +105,15 @@ def stand_in_checkpoint(pipeline: object, photos: list[np.ndarray], seed: int, p
         model = odapi.model_builder.build(pipeline.model, is_training=False)
         odapi.exporter.build_detection_graph("image_tensor", model, None, "inference_op", None)
         session.run(tf.global_variables_initializer())
-        for variable, value in stand_in_values(tf.global_variables(), np.random.default_rng(seed)):
-            if variable.dtype.base_dtype == tf.float32:
-                variable.load(value, session)
+        assign(session, dict(stand_in_values(tf.global_variables(), np.random.default_rng(seed))))
         fit(session, photos)
         tf.train.Saver().save(session, str(prefix))
+
+
+def small(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Answers without the large maps of the proposal network, masks in half precision."""
+    kept = {name: value for name, value in found.items() if not name.startswith("rpn_")}
+    return {name: value.astype(np.float16) if name == "detection_masks" else value for name, value in kept.items()}
 
 
 def make(config: Path, photos: dict[str, np.ndarray], seed: int, directory: Path) -> None:
@@ -105,13 +123,13 @@ def make(config: Path, photos: dict[str, np.ndarray], seed: int, directory: Path
     with tempfile.TemporaryDirectory() as scratch:
         prefix = Path(scratch) / "model.ckpt"
         stand_in_checkpoint(pipeline, list(photos.values()), seed, prefix)
-        frozen = odapi.freeze(pipeline, prefix, Path(scratch) / "export")
+        frozen = odapi.freeze(pipeline, prefix, Path(scratch) / "export", INPUT_SHAPES.get(config.stem))
         packed = lzma.compress(frozen.read_bytes(), preset=9 | lzma.PRESET_EXTREME)
         (directory / "frozen_inference_graph.pb.xz").write_bytes(packed)
         (directory / "pipeline.config").write_bytes((Path(scratch) / "export" / "pipeline.config").read_bytes())
         with Answers(read_graph(frozen)) as answers:
             for name, photo in photos.items():
-                found = answers(photo)
+                found = answers(photo) if config.stem in TWICE else small(answers(photo))
                 np.savez_compressed(directory / f"{name}.npz", **found)
                 classes = found["detection_classes"].astype(int).tolist()
                 print(f"{directory.name} {name}: {len(classes)} detections, classes {classes}")
@@ -134,7 +152,8 @@ def main() -> None:
         photos[name] = np.ascontiguousarray(small[..., ::-1])
     for config in sorted((Path(__file__).parent / "test_graphs").glob("*.config")):
         if not arguments.only or config.stem in arguments.only:
-            make(config, photos, arguments.seed, arguments.directory / config.stem)
+            chosen = photos if config.stem in TWICE else dict(list(photos.items())[:1])
+            make(config, chosen, arguments.seed, arguments.directory / config.stem)
 
 
 if __name__ == "__main__":

@@ -77,8 +77,13 @@ def read_pipeline(path: Path) -> pipeline_pb2.TrainEvalPipelineConfig:
     return text_format.Parse(Path(path).read_text(), pipeline_pb2.TrainEvalPipelineConfig())
 
 
-def freeze(pipeline: pipeline_pb2.TrainEvalPipelineConfig, checkpoint: Path, directory: Path) -> Path:
+def freeze(
+    pipeline: pipeline_pb2.TrainEvalPipelineConfig,
+    checkpoint: Path,
+    directory: Path,
+    input_shape: list[int | None] | None = None,
+) -> Path:
     """Run the API's own exporter on a checkpoint; returns the path of `frozen_inference_graph.pb`."""
     with tf.Graph().as_default():
-        exporter.export_inference_graph("image_tensor", pipeline, str(checkpoint), str(directory))
+        exporter.export_inference_graph("image_tensor", pipeline, str(checkpoint), str(directory), input_shape)
     return Path(directory) / "frozen_inference_graph.pb"

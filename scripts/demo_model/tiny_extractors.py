@@ -1,4 +1,4 @@
-"""The API's feature extractors with a fraction of their channels: every layer, branch and shortcut is as in the original.
+"""The API's feature extractors with a fraction of their channels; layers, branches and shortcuts are the originals'.
 
 Importing this module registers them under the API's names with `_tiny` behind.
 """
@@ -14,10 +14,8 @@ import odapi
 import tensorflow.compat.v1 as tf
 import tf_slim as slim
 from nets import resnet_utils
-from nets.nasnet import nasnet
 from object_detection.models import faster_rcnn_inception_resnet_v2_feature_extractor as inception_resnet
 from object_detection.models import faster_rcnn_inception_v2_feature_extractor as inception
-from object_detection.models import faster_rcnn_nas_feature_extractor as nas
 from object_detection.models import faster_rcnn_resnet_v1_feature_extractor as resnet
 
 SHARE = 32
@@ -64,21 +62,6 @@ def _narrow_convolutions() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _narrow_cells() -> Iterator[None]:
-    """NASNet cells narrowed by their own setting."""
-    original = nasnet.large_imagenet_config
-
-    def config(**named: Any) -> Any:
-        settings = original(**named)
-        settings.set_hparam("num_conv_filters", 8)
-        settings.set_hparam("stem_multiplier", 0.25)
-        return settings
-
-    with mock.patch.object(nasnet, "large_imagenet_config", config):
-        yield
-
-
 def tiny(extractor: type, narrow: Callable[[], Any]) -> type:
     """A subclass of an extractor whose layers are built within `narrow`."""
 
@@ -105,4 +88,3 @@ odapi.register_extractor(
     "faster_rcnn_inception_resnet_v2_tiny",
     tiny(inception_resnet.FasterRCNNInceptionResnetV2FeatureExtractor, _narrow_convolutions),
 )
-odapi.register_extractor("faster_rcnn_nas_tiny", tiny(nas.FasterRCNNNASFeatureExtractor, _narrow_cells))

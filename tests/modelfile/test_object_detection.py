@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.modelfile.graphdef import Graph
+from mrcnn_cv.modelfile.graphdef import Graph, tensor_value
 from mrcnn_cv.modelfile.object_detection_api import is_region_cnn, read_model
 from mrcnn_cv.modelfile.pipeline_config import read_pipeline_config
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
@@ -196,6 +196,65 @@ def test_a_missing_number_is_named_unless_the_config_has_it(message: pb.GraphDef
         spec_of(message)
     config = read_pipeline_config(tiny_graph.parent / "pipeline.config")
     assert read_model(Graph(message.node), config).resize == ResizeSpec("keep_aspect", 96, 160)
+
+
+def test_soft_suppression_is_refused(message: pb.GraphDef) -> None:
+    sigma = by_name(message)[f"{NMS}non_max_suppression_with_scores/NonMaxSuppressionV5"].input[5]
+    set_value(by_name(message)[sigma], np.array(0.5, np.float32))
+    with pytest.raises(ModelFileError, match="soft_nms_sigma"):
+        spec_of(message)
+
+
+def test_scores_that_are_calibrated_are_refused(message: pb.GraphDef) -> None:
+    """A calibration_config changes the scores after the softmax."""
+    by_name(message)["convert_scores"].name = "plain_scores"
+    Builder(message).node("convert_scores", "Pow", ["plain_scores", "scale_logits/y"])
+    with pytest.raises(ModelFileError, match="calibration_config"):
+        spec_of(message)
+
+
+def test_a_suppression_for_some_classes_only_is_refused(message: pb.GraphDef) -> None:
+    by_name(message)[f"{NMS}non_max_suppression_with_scores_1/NonMaxSuppressionV5"].op = "Mystery"
+    with pytest.raises(ModelFileError, match="2 places for 3 classes"):
+        spec_of(message)
+
+
+def test_padding_has_the_colour_that_the_graph_says(graphs: Path) -> None:
+    message = read(graphs / "tiny_mask_rcnn_agnostic" / "frozen_inference_graph.pb")
+    nodes, builder = by_name(message), Builder(message)
+    for name, value in (("Pad", 123.5), ("Pad_1", 116.75), ("Pad_2", 104.0)):
+        pad = nodes[f"Preprocessor/map/while/ResizeToRange/{name}"]
+        pad.op = "PadV2"
+        pad.input.append(builder.const(f"{pad.name}/constant_values", value))
+    assert spec_of(message).resize == ResizeSpec(
+        "keep_aspect", 96, 160, pad_to_max=True, pad_value=(123.5, 116.75, 104.0)
+    )
+
+
+@pytest.mark.parametrize("op", ["Pad", "ConcatV2"])
+def test_padding_alone_is_refused(message: pb.GraphDef, op: str) -> None:
+    """pad_to_multiple_resizer: an identity, but for what it appends."""
+    for node in message.node:
+        if node.op == "ResizeBilinear" and node.name.startswith("Preprocessor"):
+            node.op = op
+    with pytest.raises(ModelFileError, match="multiple"):
+        spec_of(message)
+
+
+def test_loops_in_functions_are_refused_with_a_remedy(message: pb.GraphDef) -> None:
+    """TensorFlow 2's control flow: what a loop does stands in a function, beside the nodes."""
+    array = next(node for node in message.node if node.op == "TensorArrayGatherV3" and "Preprocessor" in node.name)
+    array.op = "StatelessWhile"
+    with pytest.raises(ModelFileError, match=r"StatelessWhile.*disable_control_flow_v2"):
+        spec_of(message)
+
+
+def test_a_trunk_that_looks_at_grey_images_is_refused(message: pb.GraphDef) -> None:
+    first = next(node for node in message.node if node.op == "DepthwiseConv2dNative")
+    weights = by_name(message)[f"{first.input[1].removesuffix('/read')}"]
+    set_value(weights, tensor_value(weights)[:, :, :1])
+    with pytest.raises(ModelFileError, match="1 channels"):
+        spec_of(message)
 
 
 def test_what_kind_of_graph_it_is(message: pb.GraphDef) -> None:

@@ -13,7 +13,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.modelfile.stagegraph import cut_stage
-from tests.modelfile.graphs import Builder
+from tests.modelfile.graphs import Builder, set_value
 
 Float = NDArray[np.float32]
 ONE = [1, 1, 1, 1]
@@ -232,11 +232,15 @@ def dilated(build: Builder, weights: Float, paddings: str, crops: str, rate: int
 
 @pytest.mark.parametrize("size", [(8, 10), (7, 9), (8, 9)])
 @pytest.mark.parametrize("rate", [2, 3])
-def test_dilated_convolution_with_batch_norm(build: Builder, size: tuple[int, int], rate: int) -> None:
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 7), (5, 1), (1, 1)])
+def test_dilated_convolution_with_batch_norm(
+    build: Builder, size: tuple[int, int], rate: int, kernel: tuple[int, int]
+) -> None:
     """As TensorFlow 1 spells it: the paddings fill up to whole blocks, the crops take that away again."""
-    image, weights, norm = values(1, *size, 3), values(3, 3, 3, 4, seed=1), Norm(4)
-    extra = [-(side + 2 * rate) % rate for side in size]
-    build.const("paddings", [[rate, rate + more] for more in extra], "int32")
+    image, weights, norm = values(1, *size, 3), values(*kernel, 3, 4, seed=1), Norm(4)
+    reach = [rate * (side // 2) for side in kernel]
+    extra = [-(side + 2 * half) % rate for side, half in zip(size, reach, strict=True)]
+    build.const("paddings", [[half, half + more] for half, more in zip(reach, extra, strict=True)], "int32")
     build.const("crops", [[0, more] for more in extra], "int32")
     norm.add(build, dilated(build, weights, "paddings", "crops", rate))
     build.node("relu", "Relu", ["norm"])
@@ -524,10 +528,16 @@ def _dilation_with_valid_size(build: Builder) -> str:
     return dilated(build, values(3, 3, 3, 4), "none", "none")
 
 
-def _dilation_of_a_line(build: Builder) -> str:
+def _dilation_without_middle(build: Builder) -> str:
     build.const("paddings", [[2, 2], [2, 2]], "int32")
     build.const("none", [[0, 0], [0, 0]], "int32")
-    return dilated(build, values(3, 5, 3, 4), "paddings", "none")
+    return dilated(build, values(3, 4, 3, 4), "paddings", "none")
+
+
+def _dilation_by_two_numbers(build: Builder) -> str:
+    output = _dilation_without_middle(build)
+    set_value(next(node for node in build.message.node if node.name == "block"), np.array([2, 3], np.int32))
+    return output
 
 
 def _space_without_batch(build: Builder) -> str:
@@ -557,7 +567,8 @@ REFUSALS: list[tuple[Callable[[Builder], str], str]] = [
     (_squeeze_of_the_batch, "not a flattening"),
     (_circle, "itself"),
     (_dilation_with_valid_size, "SAME size"),
-    (_dilation_of_a_line, "not square"),
+    (_dilation_without_middle, "no middle"),
+    (_dilation_by_two_numbers, "not square"),
     (_space_without_batch, "dilated convolution"),
 ]
 

@@ -139,6 +139,25 @@ def test_only_wanted_classes_are_looked_at(spec: ModelSpec) -> None:
     assert len(nothing.scores) == 0
 
 
+def test_a_class_agnostic_suppression_takes_the_best_class_of_a_region(spec: ModelSpec) -> None:
+    """use_class_agnostic_nms: of two regions in one place the better stays, whatever their classes."""
+    agnostic = replace(spec, detection_nms=replace(spec.detection_nms, class_agnostic=True))
+    scores = [[0.9, 0.8], [0.1, 0.85], [0.2, 0.3]]
+    found = find(agnostic, [LEFT, LEFT, RIGHT], scores)
+    assert found.classes.tolist() == [0, 1]
+    np.testing.assert_allclose(found.boxes, [LEFT, RIGHT], atol=1e-6)
+    assert len(find(spec, [LEFT, LEFT, RIGHT], scores).scores) > 2
+
+
+def test_a_class_that_is_not_wanted_still_suppresses_where_the_model_does_so(spec: ModelSpec) -> None:
+    logits = np.array([[0, 9, 0], [0, 0, 8], [0, 0, 7]], np.float32)
+    nms = replace(spec.detection_nms, class_agnostic=True)
+    regions = np.array([LEFT, LEFT, RIGHT], np.float32)
+    wanted = np.array([False, True])
+    found = find_detections(np.zeros((3, 8), np.float32), logits, regions, spec, nms, (100, 100), (100, 100), wanted)
+    np.testing.assert_allclose(found.boxes, [RIGHT], atol=1e-6)
+
+
 def test_no_proposals_no_detections(spec: ModelSpec) -> None:
     found = find(spec, [], [])
     assert found.boxes.shape == (0, 4)

@@ -111,6 +111,14 @@ def test_padding_is_zeros_before_the_pixel_steps_at_the_bottom_and_the_right() -
     np.testing.assert_array_equal(found.pixels, expected)
 
 
+def test_padding_with_another_colour_per_channel() -> None:
+    """per_channel_pad_value is in RGB order, as the pixel steps are."""
+    spec = ResizeSpec("keep_aspect", 10, 20, pad_to_max=True, pad_value=(1.0, 2.0, 3.0))
+    found = prepare(np.zeros((10, 15, 3), np.uint8), spec, (PixelStep("mul", (2.0,)),)).pixels
+    assert found[0, :, 19, 19].tolist() == [2, 4, 6]
+    assert found[0, :, 9, 14].tolist() == [0, 0, 0]
+
+
 def test_pixel_steps_are_per_channel_in_rgb_order_one_after_the_other() -> None:
     blue, green, red = 10, 20, 30
     image = np.array([[[blue, green, red]]], dtype=np.uint8)
