@@ -125,6 +125,7 @@ def _nms(nms: NmsSpec) -> dict[str, Any]:
         "max_per_class": nms.max_per_class,
         "max_total": nms.max_total,
         "clip_first": nms.clip_first,
+        "class_agnostic": nms.class_agnostic,
     }
 
 
@@ -139,6 +140,8 @@ def unusual(spec: ModelSpec) -> list[str]:
         (spec.resize.kind == "fixed", "images are resized to one fixed shape, which changes their aspect"),
         (spec.resize.kind == "identity", "images are not resized"),
         (spec.resize.pad_to_max, "images are padded to a square"),
+        (any(spec.resize.pad_value), f"the padding has the colour {spec.resize.pad_value}"),
+        (spec.detection_nms.class_agnostic, "a region counts for its best class only: boxes of all classes compete"),
         (spec.resize.half_pixel_centers, "images are resized by TensorFlow 2's rule"),
         (spec.anchors.stride not in ((16, 16), (8, 8)), f"anchors have a stride of {spec.anchors.stride}"),
         (not spec.anchors.clip_to_image, "anchors are not clipped to the image"),
