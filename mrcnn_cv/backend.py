@@ -114,7 +114,8 @@ class CvNet:
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """See `Net.run`; an error inside OpenCV is a BackendError."""
-        sizes = [value.shape for value in inputs.values()]
+        # How many crops there are changes nothing about paddings.
+        sizes = [value.shape[1:] for value in inputs.values()]
         if self._stage is not None and self._sizes and sizes != self._sizes:
             self._net = _read(self._stage.graph_def, self._backend)
         self._sizes = sizes

@@ -13,7 +13,7 @@ from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import ModelFile, open_model
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.shapes import Layer, Shape, layers
-from mrcnn_cv.modelfile.spec import ModelSpec, NmsSpec, StageGraph
+from mrcnn_cv.modelfile.spec import AnchorSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
 
 DEFAULT_IMAGE = (480, 640)
 """(height, width) of the image for which sizes and operations are counted unless another is given."""
@@ -45,17 +45,17 @@ def inspect(
         "classes": {"count": spec.class_count, "names": {str(number): name for number, name in sorted(names.items())}},
         "resize": {key: value for key, value in asdict(spec.resize).items() if value is not None},
         "pixels": [asdict(step) for step in spec.pixels],
-        "anchors": asdict(spec.anchors),
+        "anchors": _anchors(spec.anchors),
         "proposals": {**_nms(spec.proposal_nms), "box_scales": list(spec.proposal_coder.scales)},
         "box_head": {
-            "crop_size": list(spec.crop_size),
+            "crop_size": list(spec.crop.size),
             "box_scales": list(spec.box_coder.scales),
             "class_agnostic": spec.class_agnostic_boxes,
             "scores": spec.score_conversion,
             "logit_factor": spec.logit_factor,
         },
         "detections": _nms(spec.detection_nms),
-        "masks": None if spec.mask is None else asdict(spec.mask),
+        "masks": None if spec.mask is None else _masks(spec.mask),
         "image": {"size": list(image_size), "resized": list(size), "network_input": list(padded)},
         "nets": nets,
         "opencv": checks(file),
@@ -118,6 +118,21 @@ def _net(name: str, stage: StageGraph, found: list[Layer], regions: int | None) 
     }
 
 
+def _anchors(levels: tuple[AnchorSpec, ...]) -> dict[str, Any]:
+    """Of the one map, or of the finest; with a feature pyramid, then all of them."""
+    found = asdict(levels[0])
+    return found if len(levels) == 1 else {**found, "levels": [asdict(level) for level in levels]}
+
+
+def _masks(mask: MaskSpec) -> dict[str, Any]:
+    return {
+        "size": list(mask.size),
+        "crop_size": list(mask.crop.size),
+        "class_agnostic": mask.class_agnostic,
+        "sampling": mask.sampling,
+    }
+
+
 def _nms(nms: NmsSpec) -> dict[str, Any]:
     return {
         "score_threshold": None if nms.score_threshold == float("-inf") else round(nms.score_threshold, 6),
@@ -143,8 +158,11 @@ def unusual(spec: ModelSpec) -> list[str]:
         (any(spec.resize.pad_value), f"the padding has the colour {spec.resize.pad_value}"),
         (spec.detection_nms.class_agnostic, "a region counts for its best class only: boxes of all classes compete"),
         (spec.resize.half_pixel_centers, "images are resized by TensorFlow 2's rule"),
-        (spec.anchors.stride not in ((16, 16), (8, 8)), f"anchors have a stride of {spec.anchors.stride}"),
-        (not spec.anchors.clip_to_image, "anchors are not clipped to the image"),
+        (
+            len(spec.anchors) == 1 and spec.anchors[0].stride not in ((16, 16), (8, 8)),
+            f"anchors have a stride of {spec.anchors[0].stride}",
+        ),
+        (not spec.anchors[0].clip_to_image, "anchors are not clipped to the image"),
         (spec.proposal_nms.clip_first, "boxes are clipped before they are suppressed, as exporters of 2018 do"),
     ]
     return [text for holds, text in found if holds]

@@ -12,6 +12,7 @@ import pytest
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.rcnn.boxes import to_regions
 from mrcnn_cv.rcnn.detections import find_detections
+from mrcnn_cv.rcnn.geometry import Geometry, geometry
 from mrcnn_cv.rcnn.masks import select_masks
 from mrcnn_cv.rcnn.proposals import find_proposals
 from mrcnn_cv.rcnn.resize import prepare
@@ -55,12 +56,12 @@ def case(request: pytest.FixtureRequest) -> Case:
     return _load(graphs / name.split("/")[0]), load_golden(answers, name)
 
 
-def sizes(case: Case) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(size of the image in the trunk's input, size of that input)."""
+def layout(case: Case) -> Geometry:
+    """Where the image lies in the trunk's input."""
     model, golden = case
     network_input = prepare(golden.image, model.spec.resize, model.spec.pixels)
     height, width = network_input.pixels.shape[2:]
-    return network_input.size, (height, width)
+    return geometry(network_input.size, network_input.offset, (height, width), model.spec.box_edges)
 
 
 def maps(golden: Golden) -> tuple[Float, Float]:
@@ -144,7 +145,8 @@ def test_region_proposal_maps(case: Case) -> None:
 
 def test_proposals_from_tensorflows_maps(case: Case) -> None:
     model, golden = case
-    proposals = find_proposals(*maps(golden), model.spec, *sizes(case))
+    encodings, logits = maps(golden)
+    proposals = find_proposals([encodings], [logits], model.spec, layout(case))
     expected = golden.arrays["proposals"]
     # TensorFlow fills up with empty boxes to the limit.
     expected = expected[(expected[:, 2:] > expected[:, :2]).all(axis=1)]
@@ -174,10 +176,10 @@ def test_detections_from_tensorflows_head(case: Case) -> None:
         arrays["proposals"][real],
         model.spec,
         model.spec.detection_nms,
-        *sizes(case),
+        layout(case),
     )
     np.testing.assert_allclose(found.scores, arrays["detection_scores"], atol=1e-6)
-    np.testing.assert_allclose(found.boxes, arrays["detection_boxes"], atol=2e-6)
+    np.testing.assert_allclose(layout(case).fractions_of_image(found.boxes), arrays["detection_boxes"], atol=2e-6)
     np.testing.assert_array_equal(found.classes + 1, arrays["detection_classes"])
 
 

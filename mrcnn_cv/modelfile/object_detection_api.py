@@ -12,7 +12,7 @@ from mrcnn_cv.modelfile.object_detection_origin import backbone, exporter
 from mrcnn_cv.modelfile.object_detection_parts import NMS_OPS, Parts, find_parts
 from mrcnn_cv.modelfile.object_detection_resize import read_resize
 from mrcnn_cv.modelfile.pipeline_config import PipelineConfig, disagreements
-from mrcnn_cv.modelfile.spec import MaskSpec, ModelSpec
+from mrcnn_cv.modelfile.spec import CropSpec, MaskSpec, ModelSpec
 from mrcnn_cv.modelfile.stagegraph import cut_stage
 
 Value = TypeVar("Value")
@@ -53,12 +53,12 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
         class_count=class_count,
         resize=resize,
         pixels=parts.pixels,
-        anchors=_either(read.anchors(resize), config.anchors, "its anchors (scales, aspect ratios, strides)"),
+        anchors=(_either(read.anchors(resize), config.anchors, "its anchors (scales, aspect ratios, strides)"),),
         proposal_coder=read.box_coder(parts.proposal_nms),
         proposal_nms=_either(
             suppressions.read((parts.proposal_nms,)), config.proposal_nms, "the limits of its proposals"
         ),
-        crop_size=crop_size,
+        crop=CropSpec(crop_size),
         box_coder=read.box_coder(parts.detection_nms[0], first_stage),
         class_agnostic_boxes=encodings == 4 and class_count > 1,
         score_conversion=conversion,
@@ -82,7 +82,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
             graph,
             {parts.features: "features"},
             [parts.mask_logits],
-            ("features", parts.mask_crops, mask.crop_size),
+            ("features", parts.mask_crops, mask.crop.size),
         ),
         warnings=(),
     )
@@ -96,7 +96,9 @@ def _mask(read: NumberReader, parts: Parts, class_count: int, config: PipelineCo
     if channels not in (1, class_count):
         raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
     size = _either(read.mask_size(), config.mask_size, "the size of its masks")
-    return MaskSpec(size, read.crop_size(parts.mask_crop), class_agnostic=channels == 1 and class_count > 1)
+    # Its regions are fractions of the image even where the network's input is padded.
+    crop = CropSpec(read.crop_size(parts.mask_crop), of_image=True)
+    return MaskSpec(size, crop, class_agnostic=channels == 1 and class_count > 1)
 
 
 def _either(from_graph: Value | None, from_config: Value | None, what: str) -> Value:

@@ -124,11 +124,11 @@ def disagreements(spec: ModelSpec, config: PipelineConfig) -> ModelSpec:
     ours: dict[str, object] = {
         "number of classes": spec.class_count,
         **_resize_numbers(spec.resize),
-        **_anchor_numbers(spec.anchors),
+        **_anchor_numbers(spec.anchors[0]),
         **_nms_numbers("proposals", spec.proposal_nms),
         **_nms_numbers("detections", spec.detection_nms),
         "score converter": spec.score_conversion,
-        "crop size": spec.crop_size,
+        "crop size": spec.crop.size,
         "mask size": spec.mask.size if spec.mask else None,
     }
     warnings = [
@@ -159,7 +159,7 @@ def _anchor_numbers(anchors: AnchorSpec | None) -> dict[str, object]:
     # To whole pixels: the graph computes them in float32, in an order of its own.
     return {
         "sizes of anchors (height, width)": [(round(height), round(width)) for height, width in anchors.sizes],
-        "stride of anchors": tuple(map(float, anchors.stride)),
+        "stride of anchors": tuple(map(float, anchors.stride or ())),
         "offset of anchors": tuple(map(float, anchors.offset)),
     }
 

@@ -30,6 +30,15 @@ class ResizeSpec:
     limit). "fixed": (height, width) whatever the aspect. "identity": as it is. `pad_to_max` adds `pad_value` (one
     number, or one per channel in RGB order) at the bottom and the right. `half_pixel_centers` is TensorFlow 2's rule;
     the Object Detection API's graphs use TensorFlow 1's.
+
+    shrinks        False: no image becomes smaller than it is for the sake of its shorter side (matterport)
+    min_scale      an image is enlarged at least so much (matterport); None: as its shorter side asks
+    rounding       how the sides become whole pixels; "down": torchvision
+    zero_border    what lies beyond the border counts as black when pixels are interpolated (scikit-image)
+    whole_values   pixels are cut down to whole numbers after resizing (matterport)
+    pad_multiple   both sides are padded to the next multiple of this; None: they are not
+    pad_centered   the padding surrounds the image, instead of following it at the bottom and the right
+    pad_prepared   the padding is zero after the preprocessing of pixels, whatever `pad_value` (torchvision, Detectron2)
     """
 
     kind: Literal["keep_aspect", "fixed", "identity"]
@@ -40,6 +49,14 @@ class ResizeSpec:
     pad_to_max: bool = False
     pad_value: tuple[float, ...] = (0.0,)
     half_pixel_centers: bool = False
+    shrinks: bool = True
+    min_scale: float | None = None
+    rounding: Literal["nearest", "down"] = "nearest"
+    zero_border: bool = False
+    whole_values: bool = False
+    pad_multiple: int | None = None
+    pad_centered: bool = False
+    pad_prepared: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,13 +69,14 @@ class PixelStep:
 
 @dataclass(frozen=True)
 class AnchorSpec:
-    """A grid of anchors: cell (y, x) has its centre at offset + (y, x) * stride pixels of the trunk's input.
+    """A grid of anchors over one feature map: cell (y, x) has its centre at offset + (y, x) * stride pixels.
 
-    sizes: (height, width) in pixels of each of the A anchors of a cell, in the order of the network's channels.
+    Pixels are those of the trunk's input. sizes: (height, width) of each of the A anchors of a cell, in the order of
+    the network's channels. stride: None for the input's sides divided by the map's without a rest, as torchvision does.
     """
 
     sizes: tuple[tuple[float, float], ...]
-    stride: tuple[float, float]
+    stride: tuple[float, float] | None
     offset: tuple[float, float]
     clip_to_image: bool
 
@@ -67,8 +85,13 @@ class AnchorSpec:
 class NmsSpec:
     """Non-maximum suppression of one stage.
 
-    `clip_first`: boxes are clipped before they are compared, not after. `class_agnostic`: a region counts for its best
-    class only, and suppresses those of all classes.
+    clip_first      boxes are clipped before they are compared, not after
+    class_agnostic  a region counts for its best class only, and suppresses those of all classes
+    best_only       a region counts for its best class only, the background among them, and suppresses those of its own
+    max_candidates  the best so many are looked at; None: all
+    by_level        each level of a feature pyramid has candidates of its own, and its boxes suppress only each other
+    min_side        boxes with a shorter side go; 0: those without area go; None: none do
+    clip_to_input   boxes are clipped to the trunk's whole input, its padding included, not to the image
     """
 
     score_threshold: float
@@ -77,30 +100,90 @@ class NmsSpec:
     max_total: int
     clip_first: bool
     class_agnostic: bool = False
+    best_only: bool = False
+    max_candidates: int | None = None
+    by_level: bool = False
+    min_side: float | None = 0.0
+    clip_to_input: bool = False
 
 
 @dataclass(frozen=True)
 class BoxCoder:
-    """The divisors of a box encoding (ty, tx, th, tw): Faster R-CNN, section 3.1.2."""
+    """The divisors of a box encoding (ty, tx, th, tw): Faster R-CNN, section 3.1.2.
+
+    max_growth: no more than this of th and tw counts (torchvision and Detectron2: the logarithm of 1000 / 16).
+    """
 
     scales: tuple[float, float, float, float]
+    max_growth: float | None = None
+
+
+@dataclass(frozen=True)
+class PyramidSpec:
+    """Which level of a feature pyramid a region is cut from: "Feature Pyramid Networks", section 4.2, equation 1.
+
+    A region with an area of `canonical_size` squared, in pixels of the trunk's input, belongs to `canonical_level` (the
+    finest level of the heads is 0), one twice as wide and high to the next. rounding: how the level becomes a whole
+    number; `nudge` is added before. levels: how many there are; what falls outside goes to the nearest.
+    """
+
+    levels: int
+    canonical_level: int
+    canonical_size: float = 224.0
+    rounding: Literal["floor", "nearest"] = "floor"
+    nudge: float = 0.0
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How the regions of a head are cut out of the feature maps.
+
+    size            (height, width) of a crop in samples
+    method          "in_net": TensorFlow's CropAndResize is the first layer of the head, and takes regions.
+                    "crop_and_resize": the same outside of the net, which takes crops; for feature pyramids.
+                    "roi_align": Mask R-CNN, section 3, also outside: each sample of a crop is the mean of points
+    sampling_ratio  roi_align: points along each side of a sample; 0: as many as it has pixels of the map, rounded up
+    aligned         roi_align: pixel centres lie at half a pixel (Detectron2), not at whole ones (torchvision)
+    scales          roi_align: cells of each map per pixel of the trunk's input
+    flat            the head takes a crop as one row of numbers, channels last, and not as a map
+    of_image        regions are fractions of the image, not of the padded input (the Object Detection API's masks)
+    pyramid         None where all regions are cut from one map
+    """
+
+    size: tuple[int, int]
+    method: Literal["in_net", "crop_and_resize", "roi_align"] = "in_net"
+    sampling_ratio: int = 0
+    aligned: bool = False
+    scales: tuple[float, ...] = ()
+    flat: bool = False
+    of_image: bool = False
+    pyramid: PyramidSpec | None = None
 
 
 @dataclass(frozen=True)
 class MaskSpec:
-    """The mask branch: (height, width) of a mask in samples and of the regions that the head crops."""
+    """The mask branch: (height, width) of a mask in samples, how its regions are cut, where its samples lie in a box.
+
+    sampling: "corners" or "centers", see `Instances.mask_sampling`.
+    """
 
     size: tuple[int, int]
-    crop_size: tuple[int, int]
+    crop: CropSpec
     class_agnostic: bool
+    sampling: Literal["corners", "centers"] = "corners"
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """Everything that the five steps need to know about a model.
 
-    Box head outputs: encodings (N, 4 C), or (N, 4) when `class_agnostic_boxes`; logits (N, C + 1), background first.
-    Mask head output: logits (N, C or 1, mask_h, mask_w). Class i (0-based) has the label id i + 1.
+    Trunk outputs: the F feature maps of the heads, finest first; then for each of the L levels of `anchors` the box
+    encodings (1, 4 A, h, w), then for each the objectness logits (1, 2 A, h, w), background first, or (1, A, h, w) for
+    "sigmoid". Box head outputs: encodings (N, 4 C), or (N, 4) when `class_agnostic_boxes`; logits (N, C + 1),
+    background first. Mask head output: logits (N, C or 1, mask_h, mask_w). Encodings are ty tx th tw. Class i (from 0)
+    has the label id i + 1. box_edges: "pixels": a box of the whole input goes from 0 to its side, "centers": to the
+    side less one, from the middle of the first pixel to that of the last (matterport). whole_pixels: boxes are rounded
+    to pixels of the image.
     """
 
     family: str
@@ -110,10 +193,10 @@ class ModelSpec:
     class_count: int
     resize: ResizeSpec
     pixels: tuple[PixelStep, ...]
-    anchors: AnchorSpec
+    anchors: tuple[AnchorSpec, ...]
     proposal_coder: BoxCoder
     proposal_nms: NmsSpec
-    crop_size: tuple[int, int]
+    crop: CropSpec
     box_coder: BoxCoder
     class_agnostic_boxes: bool
     score_conversion: Literal["softmax", "sigmoid", "identity"]
@@ -123,6 +206,9 @@ class ModelSpec:
     trunk: StageGraph
     box_head: StageGraph
     mask_head: StageGraph | None
+    objectness: Literal["softmax", "sigmoid"] = "softmax"
+    box_edges: Literal["pixels", "centers"] = "pixels"
+    whole_pixels: bool = False
     warnings: tuple[str, ...] = ()
 
 

@@ -18,6 +18,8 @@ def decode(encodings: NDArray[np.float32], anchors: Boxes, coder: BoxCoder) -> B
     Source: box_coders/faster_rcnn_box_coder.py. An encoding that overflows gives an infinite box, as in TensorFlow.
     """
     ty, tx, th, tw = (encodings / np.array(coder.scales, dtype=np.float32)).T
+    if coder.max_growth is not None:
+        th, tw = (np.minimum(growth, np.float32(coder.max_growth)) for growth in (th, tw))
     y1, x1, y2, x2 = anchors.T
     heights, widths = y2 - y1, x2 - x1
     with np.errstate(over="ignore", invalid="ignore"):
@@ -31,11 +33,12 @@ def decode(encodings: NDArray[np.float32], anchors: Boxes, coder: BoxCoder) -> B
         )
 
 
-def clip(boxes: Boxes, size: tuple[float, float]) -> Boxes:
-    """Boxes cut to the window from (0, 0) to `size` (height, width); what is not a number becomes 0."""
-    limits = np.array([size[0], size[1], size[0], size[1]], dtype=np.float32)
+def clip(boxes: Boxes, window: tuple[float, float, float, float]) -> Boxes:
+    """Boxes cut to a window y1 x1 y2 x2; what is not a number ends at its top left corner."""
+    y1, x1, y2, x2 = window
     # fmax drops NaN, so that no region ever leaves the feature map.
-    inside: Boxes = np.fmin(np.fmax(boxes, np.float32(0)), limits)
+    least, most = (np.array(corner * 2, dtype=np.float32) for corner in ((y1, x1), (y2, x2)))
+    inside: Boxes = np.fmin(np.fmax(boxes, least), most)
     return inside
 
 
@@ -45,9 +48,18 @@ def areas(boxes: Boxes) -> NDArray[np.float32]:
     return result
 
 
+def is_solid(boxes: Boxes, min_side: float | None) -> NDArray[np.bool_]:
+    """(N,) bool: whether a box has an area, and sides of at least `min_side`; None: all boxes do."""
+    if min_side is None:
+        return np.ones(len(boxes), dtype=np.bool_)
+    shorter = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    result: NDArray[np.bool_] = (areas(boxes) > 0) & (shorter >= np.float32(min_side))
+    return result
+
+
 def to_regions(boxes: Boxes) -> NDArray[np.float32]:
     """The (1, 1, N, 7) float32 rows that a head takes, from boxes as fractions (kept inside, whatever rounding did)."""
-    inside = clip(boxes, (1, 1))
+    inside = clip(boxes, (0, 0, 1, 1))
     regions = np.zeros((1, 1, len(boxes), 7), dtype=np.float32)
     regions[0, 0, :, 3:] = inside[:, [1, 0, 3, 2]]
     return regions

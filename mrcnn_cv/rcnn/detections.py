@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.modelfile.spec import ModelSpec, NmsSpec
-from mrcnn_cv.rcnn.boxes import Boxes, areas, clip, decode
+from mrcnn_cv.rcnn.boxes import Boxes, clip, decode, is_solid
+from mrcnn_cv.rcnn.geometry import Geometry
 from mrcnn_cv.rcnn.nms import suppress
 
 Float = NDArray[np.float32]
 
 
 class Detections(NamedTuple):
-    """boxes (N, 4) float32, y1 x1 y2 x2 as fractions of the image; scores (N,) descending; classes (N,) from 0."""
+    """boxes (N, 4) float32, y1 x1 y2 x2 in pixels of the trunk's input; scores (N,) descending; classes (N,) from 0."""
 
     boxes: Boxes
     scores: Float
@@ -63,61 +64,59 @@ def find_detections(
     proposals: Boxes,
     spec: ModelSpec,
     nms: NmsSpec,
-    image_size: tuple[int, int],
-    padded_size: tuple[int, int],
+    geometry: Geometry,
     wanted: NDArray[np.bool_] | None = None,
 ) -> Detections:
     """Detections from the head's encodings (N, 4 C or 4) and logits (N, C + 1) for N proposals.
 
-    Sizes are (height, width) in pixels of the trunk's input: of the image in it, and of all of it. wanted: (C,) bool,
-    the classes to look at. Source: core/post_processing.py (multiclass_non_max_suppression): boxes are suppressed per
-    class, sorted over all classes (of equal scores the lower class first), clipped, and those left without area go.
+    proposals (N, 4): fractions of the trunk's input. wanted: (C,) bool, the classes to look at. Source:
+    core/post_processing.py (multiclass_non_max_suppression): boxes are suppressed per class, sorted over all classes
+    (of equal scores the lower class first), clipped, and those left without area go.
     """
     scores = class_scores(logits, spec)
-    size = np.array([*padded_size, *padded_size], dtype=np.float32)
-    anchors = proposals * size
+    if nms.best_only:
+        winners = logits.argmax(axis=1)[:, np.newaxis] - 1
+        scores = np.where(winners == np.arange(spec.class_count), scores, np.float32(-np.inf))
+    anchors = proposals * np.array(geometry.extent * 2, dtype=np.float32)
     boxes_of = encodings.reshape(len(proposals), 1 if spec.class_agnostic_boxes else spec.class_count, 4)
     found: list[tuple[Boxes, Float, NDArray[np.intp]]] = []
     for regions, classes in _candidates(scores, nms, wanted):
         boxes = decode(boxes_of[regions, classes % boxes_of.shape[1]], anchors[regions], spec.box_coder)
         own_scores = scores[regions, classes]
         if nms.clip_first:
-            boxes = clip(boxes, image_size)
-            solid = areas(boxes) > 0
+            boxes = clip(boxes, geometry.window)
+            solid = is_solid(boxes, nms.min_side)
             boxes, own_scores, classes = boxes[solid], own_scores[solid], classes[solid]
         kept = suppress(boxes, own_scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
         if wanted is not None:
             kept = kept[wanted[classes[kept]]]
         found.append((boxes[kept], own_scores[kept], classes[kept]))
-    return _merge(found, nms.max_total, image_size)
+    return _merge(found, nms, geometry)
 
 
 def _candidates(
     scores: Float, nms: NmsSpec, wanted: NDArray[np.bool_] | None
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """(regions, their classes) of boxes that are suppressed together, each with a score above the threshold."""
-    threshold = np.float32(nms.score_threshold)
+    above = scores > np.float32(nms.score_threshold)
     if nms.class_agnostic:
         best = scores.argmax(axis=1)
-        regions = np.flatnonzero(scores.max(axis=1) > threshold)
+        regions = np.flatnonzero(above.any(axis=1))
         yield regions, best[regions]
         return
-    candidates = (scores > threshold).any(axis=0)
+    candidates = above.any(axis=0)
     for index in np.flatnonzero(candidates if wanted is None else candidates & wanted):
-        regions = np.flatnonzero(scores[:, index] > threshold)
+        regions = np.flatnonzero(above[:, index])
         yield regions, np.full(len(regions), index, np.intp)
 
 
-def _merge(
-    found: list[tuple[Boxes, Float, NDArray[np.intp]]], max_total: int, image_size: tuple[int, int]
-) -> Detections:
-    """All classes together: sorted, clipped, normalised, cut to the limit."""
+def _merge(found: list[tuple[Boxes, Float, NDArray[np.intp]]], nms: NmsSpec, geometry: Geometry) -> Detections:
+    """All classes together: sorted, clipped, cut to the limit."""
     boxes = np.concatenate([boxes for boxes, _, _ in found] or [np.zeros((0, 4), dtype=np.float32)])
     scores = np.concatenate([scores for _, scores, _ in found] or [np.zeros(0, dtype=np.float32)])
     classes = np.concatenate([classes for _, _, classes in found] or [np.zeros(0, np.intp)])
     order = np.argsort(-scores, kind="stable")
-    boxes = clip(boxes[order], image_size)
-    solid = np.flatnonzero(areas(boxes) > 0)[:max_total]
+    boxes = clip(boxes[order], geometry.window)
+    solid = np.flatnonzero(is_solid(boxes, nms.min_side))[: nms.max_total]
     chosen = order[solid]
-    y, x = (np.float32(1) / np.float32(side) for side in image_size)
-    return Detections(boxes[solid] * np.array([y, x, y, x], dtype=np.float32), scores[chosen], classes[chosen])
+    return Detections(boxes[solid], scores[chosen], classes[chosen])

@@ -16,12 +16,16 @@ from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.instances import BackendUse, Instances
 from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import open_model
-from mrcnn_cv.modelfile.spec import ModelSpec
-from mrcnn_cv.rcnn.boxes import to_regions
+from mrcnn_cv.modelfile.spec import CropSpec, ModelSpec
+from mrcnn_cv.rcnn.boxes import Boxes, to_regions
+from mrcnn_cv.rcnn.crops import crop
 from mrcnn_cv.rcnn.detections import Detections, find_detections, limits
+from mrcnn_cv.rcnn.geometry import Geometry, geometry, to_image
 from mrcnn_cv.rcnn.masks import select_masks
 from mrcnn_cv.rcnn.proposals import find_proposals
 from mrcnn_cv.rcnn.resize import prepare
+
+Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -119,20 +123,19 @@ class MaskRCNN:
         with clock("resize"):
             network_input = prepare(image_bgr, self.spec.resize, self.spec.pixels)
         height, width = network_input.pixels.shape[2:]
-        padded_size = (height, width)
+        layout = geometry(network_input.size, network_input.offset, (height, width), self.spec.box_edges)
         with clock("trunk"):
-            features, rpn_encodings, rpn_logits = self._nets.trunk.run({"image": network_input.pixels})
+            features, rpn_encodings, rpn_logits = self._trunk(network_input.pixels)
         with clock("proposals"):
-            proposals = find_proposals(rpn_encodings, rpn_logits, self.spec, network_input.size, padded_size)
+            proposals = find_proposals(rpn_encodings, rpn_logits, self.spec, layout)
         with clock("box_head"):
-            encodings, logits = self._box_head(features, to_regions(proposals))
+            encodings, logits = self._box_head(features, proposals, (height, width))
         with clock("detections"):
-            detections = find_detections(
-                encodings, logits, proposals, self.spec, nms, network_input.size, padded_size, wanted
-            )
+            detections = find_detections(encodings, logits, proposals, self.spec, nms, layout, wanted)
         with clock("mask_head"):
-            masks = self._masks(features, detections)
-        return self._instances(detections, masks, image_bgr.shape[:2], mask_threshold, clock.milliseconds)
+            masks = self._masks(features, detections, layout, (height, width))
+        fractions = layout.fractions_of_image(detections.boxes)
+        return self._instances(detections, fractions, masks, image_bgr.shape[:2], mask_threshold, clock.milliseconds)
 
     def label(self, class_id: int) -> str:
         """The name of a class; its id as text where the label map has none."""
@@ -145,30 +148,43 @@ class MaskRCNN:
             self._backend = backends.report(self._requested, self._chosen, self._nets.devices())
         return self._backend
 
-    def _box_head(self, features: NDArray[np.float32], regions: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        if regions.shape[2] == 0:
+    def _trunk(self, pixels: Float) -> tuple[list[Float], list[Float], list[Float]]:
+        """(feature maps, box encodings, objectness logits), the last two for each level of anchors."""
+        outputs = self._nets.trunk.run({"image": pixels})
+        levels = len(self.spec.anchors)
+        return outputs[: -2 * levels], outputs[-2 * levels : -levels], outputs[-levels:]
+
+    def _box_head(self, features: list[Float], proposals: Boxes, padded_size: tuple[int, int]) -> list[Float]:
+        if len(proposals) == 0:
             boxes = 1 if self.spec.class_agnostic_boxes else self.spec.class_count
             return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.spec.class_count + 1), np.float32)]
-        return self._nets.box_head.run({"features": features, "regions": regions})
+        return self._nets.box_head.run(_head_inputs(features, proposals, self.spec.crop, padded_size))
 
-    def _masks(self, features: NDArray[np.float32], detections: Detections) -> NDArray[np.float32] | None:
+    def _masks(
+        self, features: list[Float], detections: Detections, layout: Geometry, padded_size: tuple[int, int]
+    ) -> Float | None:
         if self.spec.mask is None or self._nets.mask_head is None:
             return None
         if len(detections.scores) == 0:
             return np.zeros((0, *self.spec.mask.size), dtype=np.float32)
-        (logits,) = self._nets.mask_head.run({"features": features, "regions": to_regions(detections.boxes)})
+        cut = self.spec.mask.crop
+        regions = (layout.fractions_of_image if cut.of_image else layout.fractions)(detections.boxes)
+        (logits,) = self._nets.mask_head.run(_head_inputs(features, regions, cut, padded_size))
         return select_masks(logits, detections.classes)
 
     def _instances(
         self,
         detections: Detections,
-        masks: NDArray[np.float32] | None,
+        fractions: Boxes,
+        masks: Float | None,
         size: tuple[int, ...],
         mask_threshold: float,
         timings_ms: dict[str, float],
     ) -> Instances:
         height, width = size
-        boxes = detections.boxes[:, [1, 0, 3, 2]] * np.array([width, height, width, height], dtype=np.float32)
+        boxes = to_image(fractions, (height, width), self.spec.box_edges)
+        if self.spec.whole_pixels:
+            boxes = np.rint(boxes)
         class_ids = (detections.classes + 1).astype(np.int32)
         return Instances(
             boxes=boxes,
@@ -178,6 +194,7 @@ class MaskRCNN:
             mask_probabilities=masks,
             image_size=(height, width),
             mask_threshold=mask_threshold,
+            mask_sampling=self.spec.mask.sampling if self.spec.mask else "corners",
             model=self.path.name,
             backend=self.backend,
             timings_ms=timings_ms,
@@ -213,6 +230,15 @@ class MaskRCNN:
         wanted = np.zeros(self.spec.class_count, dtype=np.bool_)
         wanted[np.array(self.class_ids(classes), dtype=np.intp) - 1] = True
         return wanted
+
+
+def _head_inputs(
+    features: list[Float], regions: Boxes, cut: CropSpec, padded_size: tuple[int, int]
+) -> dict[str, Float]:
+    """What a head takes, for regions (N, 4) as fractions of the trunk's input."""
+    if cut.method == "in_net":
+        return {"features": features[0], "regions": to_regions(regions)}
+    return {"crops": crop(features, regions, cut, padded_size)}
 
 
 class _Clock:

@@ -37,6 +37,17 @@ def suppress(
     return kept
 
 
+def best(scores: NDArray[np.float32], count: int | None) -> NDArray[np.intp]:
+    """Indices, in ascending order, of the `count` best scores; of equal scores the lower index wins; None: all."""
+    if count is None or len(scores) <= count:
+        return np.arange(len(scores))
+    # What is not a number is worse than all numbers.
+    scores = np.nan_to_num(scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    last = np.partition(scores, -count)[-count]
+    better = np.flatnonzero(scores > last)
+    return np.sort(np.concatenate([better, np.flatnonzero(scores == last)[: count - len(better)]]))
+
+
 def _greedy(boxes: Boxes, iou_threshold: float, max_kept: int) -> NDArray[np.intp]:
     """Positions of the boxes that stay when each one kept removes what overlaps it further down."""
     chosen: list[int] = []

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.modelfile.spec import ModelSpec
+from mrcnn_cv.modelfile.spec import AnchorSpec, ModelSpec
 from mrcnn_cv.rcnn.anchors import anchor_grid
-from mrcnn_cv.rcnn.boxes import Boxes, areas, clip, decode
-from mrcnn_cv.rcnn.nms import suppress
+from mrcnn_cv.rcnn.boxes import Boxes, clip, decode, is_solid
+from mrcnn_cv.rcnn.detections import sigmoid
+from mrcnn_cv.rcnn.geometry import Geometry
+from mrcnn_cv.rcnn.nms import best, suppress
 
 Float = NDArray[np.float32]
 
 
-def objectness(logits: Float) -> Float:
+def foreground(logits: Float) -> Float:
     """(N,) float32 in [0, 1]: softmax of (N, 2) logits, background first; the share of the foreground."""
     with np.errstate(invalid="ignore"):
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -21,30 +26,43 @@ def objectness(logits: Float) -> Float:
     return result
 
 
-def find_proposals(
-    encodings: Float, logits: Float, spec: ModelSpec, image_size: tuple[int, int], padded_size: tuple[int, int]
-) -> Boxes:
+def find_proposals(encodings: Sequence[Float], logits: Sequence[Float], spec: ModelSpec, geometry: Geometry) -> Boxes:
     """Proposals (N, 4) float32, y1 x1 y2 x2 as fractions of the trunk's padded input, best first.
 
-    encodings (1, 4 A, h, w) and logits (1, 2 A, h, w): the network's maps. Sizes are (height, width) in pixels of the
-    trunk's input: of the image in it, and of all of it. Source: meta_architectures/faster_rcnn_meta_arch.py
-    (_postprocess_rpn) and core/post_processing.py.
+    encodings (1, 4 A, h, w) and logits (1, 2 A or A, h, w): the network's maps, one for each level of anchors. Source:
+    meta_architectures/faster_rcnn_meta_arch.py (_postprocess_rpn) and core/post_processing.py; with candidates per
+    level: "Feature Pyramid Networks", section 4.1.
     """
     nms = spec.proposal_nms
+    window = (0.0, 0.0, *geometry.extent) if nms.clip_to_input else geometry.window
+    levels = zip(encodings, logits, spec.anchors, strict=True)
+    found = [_candidates(*level, spec.objectness, geometry) for level in levels]
+    if len(found) > 1 and not nms.by_level:
+        one, two, three = (np.concatenate(part) for part in zip(*found, strict=True))
+        found = [(one, two, three)]
+    kept_boxes, kept_scores = [], []
+    for level_encodings, scores, anchors in found:
+        chosen = best(scores, nms.max_candidates)
+        boxes, scores = decode(level_encodings[chosen], anchors[chosen], spec.proposal_coder), scores[chosen]
+        if nms.clip_first:
+            boxes = clip(boxes, window)
+            scores = np.where(is_solid(boxes, nms.min_side), scores, np.float32(-np.inf))
+        kept = suppress(boxes, scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
+        kept_boxes.append(boxes[kept])
+        kept_scores.append(scores[kept])
+    boxes = np.concatenate(kept_boxes)
+    if len(found) > 1:
+        boxes = boxes[np.argsort(-np.concatenate(kept_scores), kind="stable")]
+    boxes = clip(boxes, window)
+    return geometry.fractions(boxes[is_solid(boxes, nms.min_side)][: nms.max_total])
+
+
+def _candidates(
+    encodings: Float, logits: Float, spec: AnchorSpec, objectness: Literal["softmax", "sigmoid"], geometry: Geometry
+) -> tuple[Float, Float, Boxes]:
+    """(encodings (M, 4), scores (M,), anchors (M, 4)) of a level, in the order of its anchors."""
     rows, columns = encodings.shape[2:]
-    anchors = anchor_grid(spec.anchors, rows, columns, padded_size)
-    scores = objectness(np.ascontiguousarray(logits[0].transpose(1, 2, 0)).reshape(-1, 2))
-    boxes = decode(encodings[0].transpose(1, 2, 0).reshape(-1, 4), anchors, spec.proposal_coder)
-    if nms.clip_first:
-        boxes = clip(boxes, image_size)
-        scores = np.where(areas(boxes) > 0, scores, np.float32(-np.inf))
-    kept = suppress(boxes, scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
-    chosen = clip(boxes[kept], image_size)
-    chosen = chosen[areas(chosen) > 0][: nms.max_total]
-    return chosen * _reciprocal(padded_size)
-
-
-def _reciprocal(size: tuple[int, int]) -> Float:
-    """TensorFlow multiplies with 1 / size, which is not quite a division by size."""
-    y, x = (np.float32(1) / np.float32(side) for side in size)
-    return np.array([y, x, y, x], dtype=np.float32)
+    numbers = np.ascontiguousarray(logits[0].transpose(1, 2, 0))
+    scores = foreground(numbers.reshape(-1, 2)) if objectness == "softmax" else sigmoid(numbers.ravel())
+    anchors = anchor_grid(spec, rows, columns, geometry.extent)
+    return encodings[0].transpose(1, 2, 0).reshape(-1, 4), scores, anchors

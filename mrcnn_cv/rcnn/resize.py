@@ -20,10 +20,11 @@ MAX_INPUT_PIXELS = 1 << 26
 
 
 class NetworkInput(NamedTuple):
-    """pixels (1, 3, H, W) float32 RGB, ready for the trunk; size: (height, width) of the image in it, unpadded."""
+    """pixels (1, 3, H, W) float32 RGB, ready for the trunk; size and offset (height, width) of the image in it."""
 
     pixels: Float
     size: tuple[int, int]
+    offset: tuple[int, int] = (0, 0)
 
 
 def resized_size(spec: ResizeSpec, height: int, width: int) -> tuple[int, int]:

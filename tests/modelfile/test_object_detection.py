@@ -39,13 +39,13 @@ def test_the_graph_says_what_its_config_says(graphs: Path, specs: dict[str, Mode
     config = read_pipeline_config(graphs / name / "pipeline.config")
     spec = specs[name]
     assert config.resize is not None
-    assert (spec.class_count, spec.crop_size) == (config.class_count, config.crop_size)
+    assert (spec.class_count, spec.crop.size) == (config.class_count, config.crop_size)
     assert spec.resize == config.resize
     assert spec.score_conversion == config.score_conversion
     assert (spec.mask.size if spec.mask else None) == config.mask_size
-    assert spec.anchors.stride == config.anchors.stride  # type: ignore[union-attr]
-    assert spec.anchors.offset == config.anchors.offset  # type: ignore[union-attr]
-    np.testing.assert_allclose(spec.anchors.sizes, config.anchors.sizes, rtol=1e-5)  # type: ignore[union-attr]
+    assert spec.anchors[0].stride == config.anchors.stride  # type: ignore[union-attr]
+    assert spec.anchors[0].offset == config.anchors.offset  # type: ignore[union-attr]
+    np.testing.assert_allclose(spec.anchors[0].sizes, config.anchors.sizes, rtol=1e-5)  # type: ignore[union-attr]
     for ours, theirs in ((spec.proposal_nms, config.proposal_nms), (spec.detection_nms, config.detection_nms)):
         assert theirs is not None
         np.testing.assert_allclose(
@@ -61,16 +61,16 @@ def test_the_tiny_mask_rcnn_number_by_number(specs: dict[str, ModelSpec]) -> Non
     assert spec.resize == ResizeSpec("keep_aspect", 96, 160)
     assert spec.pixels == (PixelStep("mul", (f32(2 / 255),)), PixelStep("sub", (1.0,)))
     expected = anchor_sizes((0.25, 0.5, 1.0, 2.0), (0.5, 1.0, 2.0), (256.0, 256.0))
-    np.testing.assert_allclose(spec.anchors.sizes, expected, rtol=1e-5)
-    assert (spec.anchors.stride, spec.anchors.offset) == ((16, 16), (0, 0))
-    assert spec.anchors.clip_to_image
+    np.testing.assert_allclose(spec.anchors[0].sizes, expected, rtol=1e-5)
+    assert (spec.anchors[0].stride, spec.anchors[0].offset) == ((16, 16), (0, 0))
+    assert spec.anchors[0].clip_to_image
     assert spec.proposal_coder == spec.box_coder == BoxCoder((10.0, 10.0, 5.0, 5.0))
     assert spec.proposal_nms == NmsSpec(0.0, f32(0.7), 20, 20, clip_first=False)
     assert spec.detection_nms == NmsSpec(f32(0.3), f32(0.6), 10, 20, clip_first=False)
-    assert spec.crop_size == (14, 14)
+    assert spec.crop.size == (14, 14)
     assert (spec.score_conversion, spec.logit_factor, spec.class_agnostic_boxes) == ("softmax", 1.0, False)
     assert spec.mask is not None
-    assert (spec.mask.size, spec.mask.crop_size, spec.mask.class_agnostic) == ((15, 15), (14, 14), False)
+    assert (spec.mask.size, spec.mask.crop.size, spec.mask.class_agnostic) == ((15, 15), (14, 14), False)
     assert spec.warnings == ()
 
 
@@ -87,7 +87,7 @@ def test_a_faster_rcnn_has_no_masks(specs: dict[str, ModelSpec]) -> None:
     assert (spec.architecture, spec.mask, spec.mask_head) == ("Faster R-CNN", None, None)
     assert spec.resize == ResizeSpec("fixed", height=96, width=128)
     assert spec.score_conversion == "sigmoid"
-    np.testing.assert_allclose(spec.anchors.sizes[0], (64, 64), rtol=1e-6)
+    np.testing.assert_allclose(spec.anchors[0].sizes[0], (64, 64), rtol=1e-6)
 
 
 @pytest.fixture
@@ -114,15 +114,15 @@ NMS = "BatchMultiClassNonMaxSuppression_1/map/while/MultiClassNonMaxSuppression/
 @pytest.mark.parametrize(
     ("change", "read_number", "expected"),
     [
-        (_set("GridAnchorGenerator/Const_1", [8, 4], "int32"), lambda spec: spec.anchors.stride, (8, 4)),
-        (_set("GridAnchorGenerator/Const_2", [5, -3], "int32"), lambda spec: spec.anchors.offset, (5, -3)),
-        (_set("GridAnchorGenerator/Const", [128, 64], "int32"), lambda spec: spec.anchors.sizes[4], (32.0, 16.0)),
+        (_set("GridAnchorGenerator/Const_1", [8, 4], "int32"), lambda spec: spec.anchors[0].stride, (8, 4)),
+        (_set("GridAnchorGenerator/Const_2", [5, -3], "int32"), lambda spec: spec.anchors[0].offset, (5, -3)),
+        (_set("GridAnchorGenerator/Const", [128, 64], "int32"), lambda spec: spec.anchors[0].sizes[4], (32.0, 16.0)),
         (_set("Preprocessor/sub/y", [3.0, 2.0, 1.0]), lambda spec: spec.pixels[1].operand, (3.0, 2.0, 1.0)),
         (_set("Decode/truediv/y", 7.0), lambda spec: spec.proposal_coder.scales, (7.0, 10.0, 5.0, 5.0)),
         (_set("Decode/truediv_2/y", 3.0), lambda spec: spec.proposal_coder.scales, (10.0, 10.0, 3.0, 5.0)),
         (
             _set("CropAndResize/CropAndResize/crop_size", [7, 9], "int32"),
-            lambda spec: (spec.crop_size, spec.mask.crop_size),
+            lambda spec: (spec.crop.size, spec.mask.crop.size),
             ((7, 9), (14, 14)),
         ),
         (

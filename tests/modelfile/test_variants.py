@@ -355,7 +355,7 @@ def test_anchors_elsewhere_give_boxes_elsewhere(tiny_graph: Path, tmp_path: Path
     path = tmp_path / "frozen_inference_graph.pb"
     path.write_bytes(message.SerializeToString())
     moved = MaskRCNN.load(path, backend="cpu")
-    assert moved.spec.anchors.offset == (8, 8)
+    assert moved.spec.anchors[0].offset == (8, 8)
     plain = MaskRCNN.load(tiny_graph, backend="cpu")
     a, b = (m.predict(photo, score_threshold=0.05).boxes for m in (plain, moved))
     assert a.shape != b.shape or not np.allclose(a, b)

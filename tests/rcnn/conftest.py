@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrcnn_cv.modelfile.spec import AnchorSpec, BoxCoder, ModelSpec, NmsSpec, ResizeSpec, StageGraph
+from mrcnn_cv.modelfile.spec import AnchorSpec, BoxCoder, CropSpec, ModelSpec, NmsSpec, ResizeSpec, StageGraph
 from tests.conftest import DATA
 
 
@@ -31,10 +31,10 @@ def spec() -> ModelSpec:
         class_count=2,
         resize=ResizeSpec("identity"),
         pixels=(),
-        anchors=AnchorSpec(sizes=((16.0, 16.0),), stride=(16.0, 16.0), offset=(8.0, 8.0), clip_to_image=True),
+        anchors=(AnchorSpec(sizes=((16.0, 16.0),), stride=(16.0, 16.0), offset=(8.0, 8.0), clip_to_image=True),),
         proposal_coder=BoxCoder((10.0, 10.0, 5.0, 5.0)),
         proposal_nms=NmsSpec(0.0, 0.7, 100, 100, clip_first=False),
-        crop_size=(7, 7),
+        crop=CropSpec((7, 7)),
         box_coder=BoxCoder((10.0, 10.0, 5.0, 5.0)),
         class_agnostic_boxes=False,
         score_conversion="softmax",

@@ -11,9 +11,25 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.modelfile.spec import ModelSpec, NmsSpec
 from mrcnn_cv.rcnn.detections import Detections, class_scores, find_detections, limits
+from mrcnn_cv.rcnn.geometry import geometry
 
 Float = NDArray[np.float32]
 LEFT, MIDDLE, RIGHT = (0.0, 0.0, 0.5, 0.2), (0.0, 0.4, 0.5, 0.6), (0.0, 0.8, 0.5, 1.0)
+
+
+def detect(
+    encodings: Float,
+    logits: Float,
+    proposals: Float,
+    spec: ModelSpec,
+    nms: NmsSpec,
+    wanted: NDArray[np.bool_] | None = None,
+    size: tuple[int, int] = (100, 100),
+) -> Detections:
+    """Detections in an image of `size` on an input of 100 x 100; their boxes as fractions of the image."""
+    layout = geometry(size, (0, 0), (100, 100), "pixels")
+    found = find_detections(encodings, logits, proposals, spec, nms, layout, wanted)
+    return found._replace(boxes=layout.fractions_of_image(found.boxes))
 
 
 def find(
@@ -25,7 +41,7 @@ def find(
     if encodings is None:
         encodings = np.zeros((len(proposals), 8), np.float32)
     boxes = np.array(proposals, np.float32).reshape(-1, 4)
-    return find_detections(encodings, logits, boxes, spec, spec.detection_nms, (100, 100), (100, 100))
+    return detect(encodings, logits, boxes, spec, spec.detection_nms)
 
 
 def with_nms(spec: ModelSpec, **changes: float | bool) -> ModelSpec:
@@ -103,14 +119,13 @@ def test_boxes_are_clipped_to_the_image_and_those_outside_go(spec: ModelSpec) ->
 
 
 def test_boxes_are_fractions_of_the_image_not_of_its_padding(spec: ModelSpec) -> None:
-    found = find_detections(
+    found = detect(
         np.zeros((1, 8), np.float32),
         np.array([[0, 5, 0]], np.float32),
         np.array([[0, 0, 0.5, 0.5]], np.float32),
         spec,
         spec.detection_nms,
-        image_size=(60, 80),
-        padded_size=(100, 100),
+        size=(60, 80),
     )
     np.testing.assert_allclose(found.boxes[0], [0, 0, 50 / 60, 50 / 80], rtol=1e-6)
 
@@ -131,11 +146,11 @@ def test_only_wanted_classes_are_looked_at(spec: ModelSpec) -> None:
     logits = np.array([[0, 9, 0], [0, 0, 1]], np.float32)
     arguments = (np.zeros((2, 8), np.float32), logits, np.array([LEFT, RIGHT], np.float32), spec)
     nms = NmsSpec(0.3, 0.6, 100, 1, clip_first=False)
-    everything = find_detections(*arguments, nms, (100, 100), (100, 100))
+    everything = detect(*arguments, nms)
     assert everything.classes.tolist() == [0]
-    wanted = find_detections(*arguments, nms, (100, 100), (100, 100), np.array([False, True]))
+    wanted = detect(*arguments, nms, np.array([False, True]))
     assert wanted.classes.tolist() == [1]
-    nothing = find_detections(*arguments, nms, (100, 100), (100, 100), np.array([False, False]))
+    nothing = detect(*arguments, nms, np.array([False, False]))
     assert len(nothing.scores) == 0
 
 
@@ -154,7 +169,7 @@ def test_a_class_that_is_not_wanted_still_suppresses_where_the_model_does_so(spe
     nms = replace(spec.detection_nms, class_agnostic=True)
     regions = np.array([LEFT, LEFT, RIGHT], np.float32)
     wanted = np.array([False, True])
-    found = find_detections(np.zeros((3, 8), np.float32), logits, regions, spec, nms, (100, 100), (100, 100), wanted)
+    found = detect(np.zeros((3, 8), np.float32), logits, regions, spec, nms, wanted)
     np.testing.assert_allclose(found.boxes, [RIGHT], atol=1e-6)
 
 
@@ -172,7 +187,7 @@ def test_numbers_of_a_diverged_head_give_nothing_and_no_warning(spec: ModelSpec,
         bad_boxes = find(spec, [LEFT], [[0.9, 0.8]], np.full((1, 8), np.nan, np.float32))
         logits = np.full((1, 3), value, np.float32)
         arguments = (np.zeros((1, 8), np.float32), logits, np.array([LEFT], np.float32), spec)
-        bad_scores = find_detections(*arguments, spec.detection_nms, (100, 100), (100, 100))
+        bad_scores = detect(*arguments, spec.detection_nms)
     assert len(bad_boxes.scores) == len(bad_scores.scores) == 0
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.modelfile.spec import AnchorSpec, ModelSpec
-from mrcnn_cv.rcnn.proposals import find_proposals, objectness
+from mrcnn_cv.rcnn.geometry import geometry
+from mrcnn_cv.rcnn.proposals import find_proposals, foreground
 
 Float = NDArray[np.float32]
 
@@ -26,14 +27,21 @@ def maps(objectness: Float, encodings: Float | None = None) -> tuple[Float, Floa
     return (np.zeros(shape, np.float32) if encodings is None else encodings.reshape(shape)), logits
 
 
+def propose(
+    encodings: Float, logits: Float, spec: ModelSpec, size: tuple[int, int], padded: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Proposals of a model with one map, for an image of `size` in an input of `padded` pixels."""
+    return find_proposals([encodings], [logits], spec, geometry(size, (0, 0), padded, "pixels"))
+
+
 def test_objectness_is_the_foregrounds_share() -> None:
-    found = objectness(np.array([[0, 0], [0, np.log(3)], [1000, -1000], [np.inf, np.inf]], np.float32))
+    found = foreground(np.array([[0, 0], [0, np.log(3)], [1000, -1000], [np.inf, np.inf]], np.float32))
     np.testing.assert_allclose(found, [0.5, 0.75, 0, np.nan], rtol=1e-6)
 
 
 def test_best_first_as_fractions_of_the_input(spec: ModelSpec) -> None:
     encodings, logits = maps(np.array([[0.2, 0.9], [0.6, 0.7]], np.float32))
-    found = find_proposals(encodings, logits, spec, (32, 32), (32, 32))
+    found = propose(encodings, logits, spec, (32, 32), (32, 32))
     np.testing.assert_allclose(
         found, [[0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1], [0.5, 0, 1, 0.5], [0, 0, 0.5, 0.5]], atol=1e-7
     )
@@ -45,21 +53,21 @@ def test_anchors_of_a_cell_are_neighbouring_channels(spec: ModelSpec) -> None:
     encodings = np.zeros((1, 8, 1, 1), np.float32)
     encodings[0, 4] = 10.0  # the second anchor moves down by its own height
     logits = np.array([0, logit(0.6), 0, logit(0.8)], np.float32).reshape(1, 4, 1, 1)
-    found = find_proposals(encodings, logits, replace(spec, anchors=two), (16, 16), (16, 16))
+    found = propose(encodings, logits, replace(spec, anchors=(two,)), (16, 16), (16, 16))
     np.testing.assert_allclose(found * 16, [[10, 6, 14, 10], [0, 0, 16, 16]], atol=1e-5)
 
 
 def test_the_score_must_be_above_the_threshold(spec: ModelSpec) -> None:
     half = replace(spec, proposal_nms=replace(spec.proposal_nms, score_threshold=0.5))
     encodings, logits = maps(np.array([[0.5, 0.51]], np.float32))
-    found = find_proposals(encodings, logits, half, (16, 32), (16, 32))
+    found = propose(encodings, logits, half, (16, 32), (16, 32))
     np.testing.assert_allclose(found, [[0, 0.5, 1, 1]], atol=1e-7)
 
 
 def test_no_more_than_the_limit(spec: ModelSpec) -> None:
     few = replace(spec, proposal_nms=replace(spec.proposal_nms, max_per_class=3, max_total=3))
     encodings, logits = maps(np.linspace(0.1, 0.9, 16, dtype=np.float32).reshape(4, 4))
-    found = find_proposals(encodings, logits, few, (64, 64), (64, 64))
+    found = propose(encodings, logits, few, (64, 64), (64, 64))
     np.testing.assert_allclose(found[:, :2] * 4, [[3, 3], [3, 2], [3, 1]], atol=1e-6)
 
 
@@ -73,10 +81,10 @@ def shifted_pair() -> tuple[Float, Float]:
 
 def test_newer_exporters_suppress_before_they_clip_older_ones_after(spec: ModelSpec) -> None:
     encodings, logits = shifted_pair()
-    found = find_proposals(encodings, logits, spec, (16, 32), (16, 32))
+    found = propose(encodings, logits, spec, (16, 32), (16, 32))
     np.testing.assert_allclose(found * [16, 32, 16, 32], [[0, 0, 16, 2]], atol=1e-4)
     clip_first = replace(spec, proposal_nms=replace(spec.proposal_nms, clip_first=True))
-    found = find_proposals(encodings, logits, clip_first, (16, 32), (16, 32))
+    found = propose(encodings, logits, clip_first, (16, 32), (16, 32))
     np.testing.assert_allclose(found * [16, 32, 16, 32], [[0, 0, 16, 2], [0, 0, 16, 3]], atol=1e-4)
 
 
@@ -86,16 +94,14 @@ def test_boxes_wholly_outside_the_image_go(spec: ModelSpec) -> None:
     encodings[0, 1, 0, 0] = -30
     _, logits = maps(np.array([[0.9, 0.8]], np.float32))
     one = replace(spec, proposal_nms=replace(spec.proposal_nms, max_per_class=1, max_total=1))
-    assert len(find_proposals(encodings, logits, one, (16, 32), (16, 32))) == 0
+    assert len(propose(encodings, logits, one, (16, 32), (16, 32))) == 0
     older = replace(one, proposal_nms=replace(one.proposal_nms, clip_first=True))
-    np.testing.assert_allclose(
-        find_proposals(encodings, logits, older, (16, 32), (16, 32)), [[0, 0.5, 1, 1]], atol=1e-7
-    )
+    np.testing.assert_allclose(propose(encodings, logits, older, (16, 32), (16, 32)), [[0, 0.5, 1, 1]], atol=1e-7)
 
 
 def test_proposals_end_at_the_image_and_not_at_the_padding(spec: ModelSpec) -> None:
     encodings, logits = maps(np.array([[0.9, 0.8], [0.7, 0.6]], np.float32))
-    found = find_proposals(encodings, logits, spec, (20, 24), (32, 32))
+    found = propose(encodings, logits, spec, (20, 24), (32, 32))
     np.testing.assert_allclose(
         found * 32, [[0, 0, 16, 16], [0, 16, 16, 24], [16, 0, 20, 16], [16, 16, 20, 24]], atol=1e-5
     )
@@ -105,5 +111,5 @@ def test_maps_that_are_no_numbers_give_no_proposals_and_no_warning(spec: ModelSp
     encodings, logits = maps(np.array([[0.9, 0.8]], np.float32))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(find_proposals(encodings + np.nan, logits, spec, (16, 32), (16, 32))) == 0
-        assert len(find_proposals(encodings, logits + np.inf, spec, (16, 32), (16, 32))) == 0
+        assert len(propose(encodings + np.nan, logits, spec, (16, 32), (16, 32))) == 0
+        assert len(propose(encodings, logits + np.inf, spec, (16, 32), (16, 32))) == 0
