@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ class Frame:
     time     seconds from the start of the video or stream; None for a picture file
     path     the file it came from; None where there is none
     read_ms  milliseconds spent on reading and decoding
+    place    where its outputs go below the output folder, as if it were copied there (street/01.jpg); None: its name
     """
 
     image: NDArray[np.uint8]
@@ -29,6 +30,7 @@ class Frame:
     time: float | None = None
     path: Path | None = None
     read_ms: float = 0.0
+    place: PurePosixPath | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -232,7 +232,7 @@ def _style(options: dict[str, Any]) -> Style:
 
 def _sinks(sources: tuple[str, ...], options: dict[str, Any]) -> list[Sink]:
     """The sinks of a run; everything that can be wrong with them is found before the model is loaded."""
-    from mrcnn_cv.sinks import FORMATS
+    from mrcnn_cv.sinks import FORMATS, Settings
     from mrcnn_cv.sinks.folder import OutputFolder
     from mrcnn_cv.sinks.json_lines import JsonLines, JsonLinesFile
 
@@ -242,7 +242,10 @@ def _sinks(sources: tuple[str, ...], options: dict[str, Any]) -> list[Sink]:
     if NOTHING not in options["save"]:
         folder = OutputFolder(options["output"], overwrite=options["overwrite"], protected=protected)
         folder.check()
-        sinks += [make(folder, style) for name, make in FORMATS.items() if name in options["save"]]
+        settings = Settings({}, "", style)
+        sinks += [
+            each.make(folder, settings) for name, each in FORMATS.items() if each.make and name in options["save"]
+        ]
     if options["json_lines"] == "-":
         sinks.append(JsonLines(own_stdout()))
     elif options["json_lines"] is not None:

@@ -1,13 +1,15 @@
 """Where results go: every sink is a context manager with `write(frame, instances)`.
 
-A new export format is one new file here and one line in FORMATS.
+A new export format is one new file here and one line in FORMATS. Some formats have a file or more for each picture (a
+Sink), others one file for all (an Aggregate), which is made from the records of the pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     from mrcnn_cv.frame import Frame
     from mrcnn_cv.instances import Instances
     from mrcnn_cv.sinks.folder import OutputFolder
+    from mrcnn_cv.sinks.records import Record
 
-__all__ = ["FORMATS", "OpenSink", "Sink", "SinkClosed"]
+__all__ = ["FORMATS", "Aggregate", "Format", "OpenSink", "Settings", "Sink", "SinkClosed"]
 
 
 class Sink(Protocol):
@@ -55,18 +58,62 @@ class SinkClosed(Exception):
         self.delivered = delivered
 
 
-def _overlay(folder: OutputFolder, style: Style) -> Sink:
+@dataclass(frozen=True)
+class Settings:
+    """What the formats may ask about a run, besides the instances themselves.
+
+    labels      label id → name, of all classes of the model, also of those that nothing was found of
+    model       the model file's name
+    style       how overlays are painted
+    polygons    outlines instead of run lengths, where a format can hold either
+    min_area    parts of a mask with fewer pixels than this get no outline of their own
+    soft_edges  cutouts fade out over the border of their mask
+    """
+
+    labels: Mapping[int, str]
+    model: str
+    style: Style | None = None
+    polygons: bool = False
+    min_area: int = 0
+    soft_edges: bool = False
+
+
+class Aggregate(Protocol):
+    """A format with one file for all pictures of a run, made anew from their records whenever it is wanted.
+
+    name  of the file in the output folder
+    """
+
+    name: str
+
+    def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
+        """Write the file for `records`, which come in the order of the pictures, once; it must not hold them all."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A name of --save: what makes its sink, or its aggregate. `make` imports, so that --help stays instant."""
+
+    summary: str
+    make: Callable[[OutputFolder, Settings], Sink] | None = None
+    aggregate: Callable[[Settings], Aggregate] | None = None
+
+
+def _overlay(folder: OutputFolder, settings: Settings) -> Sink:
     from mrcnn_cv.sinks.overlay import OverlayImages
 
-    return OverlayImages(folder, style)
+    return OverlayImages(folder, settings.style)
 
 
-def _json(folder: OutputFolder, style: Style) -> Sink:
+def _json(folder: OutputFolder, settings: Settings) -> Sink:
     from mrcnn_cv.sinks.json_record import JsonRecords
 
     return JsonRecords(folder)
 
 
 # Names of --save, in the order in which the sinks of one run are to be written: the overlay's drawing time goes into
-# the record. The imports wait for their use, so that --help stays instant.
-FORMATS: dict[str, Callable[[OutputFolder, Style], Sink]] = {"overlay": _overlay, "json": _json}
+# the record.
+FORMATS: dict[str, Format] = {
+    "overlay": Format("the picture with masks painted over it", _overlay),
+    "json": Format("one JSON record per picture", _json),
+}

@@ -5,19 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterable
-from pathlib import Path
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
 
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.frame import Frame
 from mrcnn_cv.sinks import names
-from mrcnn_cv.sinks.ownership import OutputRecord, digest
+from mrcnn_cv.sinks.ownership import Fingerprinted, OutputRecord
 
 ELSEWHERE = "choose another output folder (-o)"
 
 
 class OutputFolder:
-    """One folder of outputs for one run.
+    """One folder of outputs for one run. Several threads may write into it.
 
     directory  made at the first write, with its parents
     overwrite  True replaces files that are not ours; outputs of an earlier run, unchanged since, always are replaced
@@ -43,10 +46,15 @@ class OutputFolder:
         self._claims: dict[str, str] = {}
         self._claimed: dict[tuple[str, str], str] = {}
         self._numbers: dict[str, int] = {}
+        self._lock = threading.RLock()
         for path in map(Path, protected):
-            if (identity := _identity(path)) is not None:
-                self._inputs.add(identity)
-            self._base(os.path.abspath(path), path.name)
+            self.protect(path, PurePosixPath(path.name))
+
+    def protect(self, path: Path, place: PurePosixPath) -> None:
+        """Take note of an input before the run: never write to it, and reserve the name of its outputs."""
+        if (identity := _identity(path)) is not None:
+            self._inputs.add(identity)
+        self._base(os.path.abspath(path), str(place))
 
     def check(self) -> None:
         """OutputError where it is plain before any work that the folder cannot be used; makes nothing."""
@@ -58,36 +66,50 @@ class OutputFolder:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"no permission to write into the folder {folder}: {self.remedy}")
 
-    def path_for(self, frame: Frame, suffix: str | None = None) -> Path:
-        """Where the output of `frame` goes: its input's own name, with `suffix` (".json") after it.
+    def path_for(self, frame: Frame, suffix: str | None = None, *, kind: str = "", stem: bool = False) -> Path:
+        """Where the output of `frame` goes: its input's place, with `suffix` (".json") after its name.
 
         The same for every frame of one input; different for different inputs, also where they have the same file name
-        or names that differ by case alone (photo.jpg, photo-2.jpg); never an input (photo-masks.jpg).
+        or names that differ by case alone (photo.jpg, photo-2.jpg); never an input (photo-masks.jpg). kind: a folder of
+        its own below this one ("masks"), with the same tree in it. stem: `suffix` takes the place of the input's own.
         """
         if frame.path is not None:
-            key, name = os.path.abspath(frame.path), frame.path.name
+            key, name = os.path.abspath(frame.path), str(frame.place or frame.path.name)
         else:
-            key, name = frame.name, names.file_name(frame.name)
-        base = self._base(key, name)
-        wanted = base + (suffix or "")
-        if self._is_input(wanted):
-            wanted = names.marked(base) + (suffix or "")
-        return self.directory / self._claim(key, wanted, inputs_too=False)
+            key, name = frame.name, str(frame.place or names.file_name(frame.name))
+        with self._lock:
+            base = self._base(key, name)
+            wanted = self._wanted(base, suffix, kind, stem)
+            if self._is_input(wanted):
+                wanted = self._wanted(names.marked(base), suffix, kind, stem)
+            return self.directory / self._claim(key, wanted, inputs_too=False)
+
+    def _wanted(self, base: str, suffix: str | None, kind: str, stem: bool) -> str:
+        place = PurePosixPath(kind, base)
+        name = (place.stem if stem else place.name) + (suffix or "")
+        return str(place.with_name(names.fitting(name)))
 
     def write(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, a path from `path_for`, whole or not at all.
 
         OutputError where the file exists and is neither ours nor may be overwritten, and where it cannot be written.
         """
+        with self.replacing(path) as file:
+            file.write(data)
+
+    @contextmanager
+    def replacing(self, path: Path) -> Iterator[BinaryIO]:
+        """As `write`, for data that comes in pieces: the file that this gives takes the place of `path` at the end."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            fingerprint = digest(data)
             self.check_replaceable(path)
             temporary = self.directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
             try:
                 with open(temporary, "xb") as file:
-                    file.write(data)
-                self._record.add(path.name, len(data), fingerprint)
+                    seen = Fingerprinted(file)
+                    yield cast(BinaryIO, seen)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.note(path, seen.size, seen.hexdigest())
                 os.replace(temporary, path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
@@ -110,7 +132,8 @@ class OutputFolder:
 
     def note(self, path: Path, size: int, fingerprint: str) -> None:
         """Record a file in this folder that was written piece by piece, so that a later run may replace it."""
-        self._record.add(path.name, size, fingerprint)
+        with self._lock:
+            self._record.add(path, size, fingerprint)
 
     def _base(self, key: str, name: str) -> str:
         """The input's name, made different from those of all inputs before it."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import sys
 import unicodedata
-from pathlib import PurePath
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+MOST_BYTES = 255
+"""A name may have so many on nearly all file systems."""
 
 _WINDOWS_RESERVED = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -21,13 +28,29 @@ def same(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
-def numbered(name: str, number: int) -> str:
-    """photo.jpg for 1, photo-2.jpg for 2, ..."""
-    path = PurePath(name)
-    return name if number == 1 else f"{path.stem}-{number}{path.suffix}"
+def numbered(place: str, number: int) -> str:
+    """a/photo.jpg for 1, a/photo-2.jpg for 2, ..."""
+    path = PurePosixPath(place)
+    return place if number == 1 else str(path.with_name(fitting(f"{path.stem}-{number}{path.suffix}")))
 
 
-def marked(name: str) -> str:
-    """photo-masks.jpg: the name for an output that would otherwise be its own input."""
-    path = PurePath(name)
-    return f"{path.stem}-masks{path.suffix}"
+def marked(place: str) -> str:
+    """a/photo-masks.jpg: the name for an output that would otherwise be its own input."""
+    path = PurePosixPath(place)
+    return str(path.with_name(fitting(f"{path.stem}-masks{path.suffix}")))
+
+
+def fitting(name: str) -> str:
+    """The name itself, or its beginning with a fingerprint and its suffixes where it is too long for a file system."""
+    data = os.fsencode(name)
+    if len(data) <= MOST_BYTES:
+        return name
+    suffixes = "".join(PurePosixPath(name).suffixes[-2:])[-40:]
+    tail = f"~{hashlib.blake2b(data, digest_size=4).hexdigest()}{suffixes}"
+    room = MOST_BYTES - len(os.fsencode(tail))
+    return data[:room].decode(sys.getfilesystemencoding(), "ignore") + tail
+
+
+def place(parts: Iterable[str]) -> PurePosixPath:
+    """A place made of names from anywhere (an archive, an address); it stays below its folder on any system."""
+    return PurePosixPath(*[file_name(part) for part in parts if part not in ("", ".")] or ["_"])

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 RECORD_NAME = ".mrcnn-cv-outputs.jsonl"
 
@@ -18,14 +19,30 @@ _Content = tuple[int, str]
 """Size in bytes and fingerprint."""
 
 
-def digest(data: bytes) -> str:
-    """A short fingerprint of `data`."""
-    return new_digest(data).hexdigest()
-
-
 def new_digest(data: bytes = b"") -> hashlib.blake2b:
     """A running fingerprint, for data that comes in pieces."""
     return hashlib.blake2b(data, digest_size=16)
+
+
+class Fingerprinted:
+    """A file that takes the size and the fingerprint of what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = new_digest()
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        written = self._file.write(data)
+        self._digest.update(data)
+        self.size += written
+        return written
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
 
 
 class OutputRecord:
@@ -41,7 +58,7 @@ class OutputRecord:
         try:
             if path.is_symlink() or not path.is_file():
                 return False
-            known = self._read().get(_portable(path.name), set())
+            known = self._read().get(self._name(path), set())
             size = path.stat().st_size
             if not any(length == size for length, _ in known):
                 return False
@@ -53,9 +70,17 @@ class OutputRecord:
             return False
         return (size, running.hexdigest()) in known
 
-    def add(self, name: str, size: int, fingerprint: str) -> None:
-        """Note that the file `name` holds these bytes from now on. OSError where the record cannot be written."""
-        name = _portable(name)
+    def _name(self, path: Path) -> str:
+        """What a file in this folder, or in one below it, is called in the record."""
+        try:
+            inside = path.relative_to(self.directory)
+        except ValueError:
+            inside = Path(path.name)
+        return _portable(inside.as_posix())
+
+    def add(self, path: Path, size: int, fingerprint: str) -> None:
+        """Note that the file at `path` holds these bytes from now on. OSError where the record cannot be written."""
+        name = self._name(path)
         known = self._read().setdefault(name, set())
         if (size, fingerprint) in known:
             return

@@ -100,8 +100,8 @@ def test_crop_and_resize_puts_corners_on_corners(
 def test_each_region_is_cut_from_the_level_of_its_size() -> None:
     maps = [np.full((1, 2, 64 >> level, 64 >> level), level, np.float32) for level in range(4)]
     pyramid = PyramidSpec(levels=4, canonical_level=2)
-    sides = np.array([20, 111, 113, 223, 225, 447, 449, 1000], np.float32) / 1024
-    areas = np.stack([sides * 0, sides * 0, sides, sides], axis=1)
+    sides = [20, 111, 113, 223, 225, 447, 449, 1000]
+    areas = np.array([(0, 0, side, side) for side in sides], np.float32) / np.float32(1024)
     assert level_of(areas, pyramid, (1024, 1024)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     nearest = replace(pyramid, rounding="nearest")
     assert level_of(areas, nearest, (1024, 1024)).tolist() == [0, 1, 1, 2, 2, 3, 3, 3]

@@ -6,7 +6,8 @@ import errno
 import os
 import subprocess
 import sys
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 import numpy as np
@@ -260,12 +261,69 @@ def test_a_folder_stands_where_the_file_should_go(tmp_path: Path, make_frame: Ma
         put(OutputFolder(tmp_path, overwrite=True), make_frame("photo.jpg"))
 
 
-def test_a_name_too_long_for_the_file_system(tmp_path: Path, make_frame: MakeFrame) -> None:
+@pytest.mark.parametrize("letter", ["x", "犬"])
+def test_a_name_too_long_for_the_file_system_is_cut(tmp_path: Path, make_frame: MakeFrame, letter: str) -> None:
+    """To its beginning, a fingerprint of the whole and its suffixes, so that no two names become one."""
     folder = OutputFolder(tmp_path)
-    put(folder, make_frame("x" * 255))
-    with pytest.raises(OutputError, match="too long"):
-        put(folder, make_frame("x" * 255), suffix=".json")
-    assert visible(tmp_path) == ["x" * 255]
+    length = 251 // len(letter.encode())
+    inputs = [f"{letter * (length - 1)}{last}.jpg" for last in "ab"]
+    paths = [put(folder, make_frame(name), suffix=".json") for name in inputs]
+    assert all(path.name.startswith(letter * 70) and path.name.endswith(".jpg.json") for path in paths)
+    assert len(set(paths)) == 2
+    assert folder.path_for(make_frame(inputs[0]), ".json") == paths[0]
+    assert folder.path_for(make_frame(inputs[0])).name == inputs[0]
+
+
+def test_the_tree_of_the_inputs_is_kept(tmp_path: Path, make_frame: MakeFrame) -> None:
+    folder = OutputFolder(tmp_path)
+    frame = replace(make_frame("in/street/01.jpg"), place=PurePosixPath("street/01.jpg"))
+    other = replace(make_frame("in/park/01.jpg"), place=PurePosixPath("park/01.jpg"))
+    assert put(folder, frame) == tmp_path / "street" / "01.jpg"
+    assert put(folder, other, suffix=".json") == tmp_path / "park" / "01.jpg.json"
+    masks = folder.path_for(frame, ".png", kind="masks", stem=True)
+    assert masks == tmp_path / "masks" / "street" / "01.png"
+    folder.write(masks, b"mask")
+    # A later run knows its own files in subfolders.
+    OutputFolder(tmp_path).write(masks, b"new mask")
+    assert masks.read_bytes() == b"new mask"
+
+
+def test_pictures_of_one_stem_in_two_formats_get_two_names(tmp_path: Path, make_frame: MakeFrame) -> None:
+    folder = OutputFolder(tmp_path, protected=["photo.jpg", "photo.png"])
+    found = [
+        folder.path_for(make_frame(name), ".txt", kind="labels", stem=True).name for name in ("photo.jpg", "photo.png")
+    ]
+    assert found == ["photo.txt", "photo-2.txt"]
+
+
+def test_what_is_written_in_pieces_appears_at_the_end_or_not_at_all(tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path)
+    path = tmp_path / "all.json"
+    with folder.replacing(path) as file:
+        file.write(b"first")
+        assert not path.exists()
+    with pytest.raises(ZeroDivisionError), folder.replacing(path) as file:
+        file.write(bytes(1 // len(b"")))
+    assert path.read_bytes() == b"first"
+    assert visible(tmp_path) == ["all.json"]
+    with OutputFolder(tmp_path).replacing(path) as file:
+        file.write(b"third")
+    assert path.read_bytes() == b"third"
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (["..", "..", "etc", "passwd"], "_/_/etc/passwd"),
+        (["/", "a"], "_/a"),
+        (["CON.jpg"], "_CON.jpg"),
+        (["a:b", "c|d\n.png"], "a_b/c_d_.png"),
+        ([], "_"),
+        ([".hidden", "x"], "_.hidden/x"),
+    ],
+)
+def test_places_made_of_foreign_names_stay_inside(parts: list[str], expected: str) -> None:
+    assert names.place(parts) == PurePosixPath(expected)
 
 
 def test_a_folder_without_permission(tmp_path: Path, make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,82 @@
+"""The records of a run: what was found in each picture, on disk, in the order of the pictures.
+
+Formats with one file for all pictures are made from them, again and again while a run goes on, without holding them all
+in memory. The file is JSON lines and only ever appended to, so a run that is killed loses at most the line it was at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+Record = dict[str, Any]
+"""`Instances.to_dict()` with "place", where the picture's outputs go below the output folder, and "index"."""
+
+RECORDS_NAME = ".mrcnn-cv-records.jsonl"
+
+
+class Records:
+    """The records of one output folder. Several for one place: the last one counts."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / RECORDS_NAME
+        self._offsets: dict[str, tuple[int, int]] = {}
+        self._file: BinaryIO | None = None
+
+    def open(self, keep: bool) -> None:
+        """Begin to write; keep: go on behind what an earlier run left. OSError where the file cannot be used."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.path, "r+b" if keep and self.path.exists() else "w+b")  # noqa: SIM115 (until close)
+        end = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            if (record := _parse(line)) is not None:
+                self._offsets[record["place"]] = (record["index"], end)
+            end += len(line)
+        # Half a line is what a killed run was at.
+        self._file.truncate(end)
+        self._file.seek(0, os.SEEK_END)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def add(self, record: Record) -> None:
+        """Append one record; it is in the file when this returns."""
+        if self._file is None:
+            raise ValueError("the records are not open")
+        self._offsets[record["place"]] = (record["index"], self._file.tell())
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        self._file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        self._file.flush()
+
+    def reorder(self, indexes: Mapping[str, int]) -> None:
+        """Take the order of places from a new listing; pictures that are not in it any more come last."""
+        last = len(indexes)
+        self._offsets = {place: (indexes.get(place, last), at) for place, (_, at) in self._offsets.items()}
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __iter__(self) -> Iterator[Record]:
+        """The records by index, read one at a time."""
+        with open(self.path, "rb") as file:
+            for _, offset in sorted(self._offsets.values()):
+                file.seek(offset)
+                record = _parse(file.readline())
+                if record is not None:
+                    yield record
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(record, dict) and isinstance(record.get("place"), str) and isinstance(record.get("index"), int)
+    return record if known else None
