@@ -44,3 +44,4 @@ class Unreadable:
     index: int
     error: InputError
     path: Path | None = None
+    place: PurePosixPath | None = None

@@ -6,6 +6,8 @@ import errno
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -58,7 +60,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     _open_standard_streams()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    if code in (INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE) and threading.active_count() > 1:
+        # Workers that nobody waited for are inside of OpenCV, which an orderly end would pull from under them.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:

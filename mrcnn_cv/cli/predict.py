@@ -5,28 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import model_options, option
-from mrcnn_cv.cli.say import own_stdout
-from mrcnn_cv.cli.values import Fraction, Names, OneOf, PathText, Whole
-from mrcnn_cv.errors import InputError, OutputError, UsageError
+from mrcnn_cv.cli.values import Fraction, Names, OneOf, PathText, Whole, Workers
+from mrcnn_cv.errors import OutputError
 
-if TYPE_CHECKING:
-    from mrcnn_cv.draw import Style
-    from mrcnn_cv.rcnn.model import MaskRCNN
-    from mrcnn_cv.run import Thresholds
-    from mrcnn_cv.sinks import Sink
-
-FOUND, OUTPUT, LOOK, MESSAGES = "What counts as found", "Output", "Look of the overlay", "Messages"
+PICTURES, FOUND, OUTPUT = "Images", "What counts as found", "Output"
+RUN, LOOK, MESSAGES = "Batch runs", "Look of the overlay", "Messages"
 
 NOTHING = "none"
 
-# Spelled out, so that --help imports neither OpenCV nor numpy; a test compares them with sinks.FORMATS and draw.PARTS.
+# Spelled out, so that --help imports neither OpenCV nor numpy; a test compares them with the real ones.
 FORMATS = ("overlay", "json")
+PROGRESS = ("auto", "bar", "lines", "json", "none")
 PARTS = ("labels", "boxes", "scores", "masks", "contours")
 
 
@@ -35,9 +30,48 @@ def _flat(context: click.Context, parameter: click.Parameter, value: tuple[tuple
     return tuple(dict.fromkeys(name for names in value for name in names))
 
 
+def _configure(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Take what the file says as defaults, before the other options are looked at."""
+    from mrcnn_cv.cli.config_file import defaults
+
+    context.default_map = defaults(context.command, value)
+    return value
+
+
 @click.command(cls=GroupedCommand, short_help="Find instances in images (the default command).")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", type=PathText())
+@click.argument("sources", nargs=-1, metavar="SOURCE...", type=PathText())
 @model_options
+@option(
+    PICTURES,
+    "--list",
+    type=PathText(),
+    multiple=True,
+    metavar="FILE",
+    help="Also the images that this file lists: a path on each line, or a CSV with a column `path`.",
+    default_note="none",
+)
+@option(PICTURES, "--no-recursive", is_flag=True, help="Leave out what lies in subfolders of a folder.")
+@option(
+    PICTURES,
+    "--include-files",
+    type=Names(),
+    multiple=True,
+    callback=_flat,
+    metavar="PATTERNS",
+    help="Of folders and archives take only files like these: *.png, street/*, comma-separated.",
+    default_note="all that are named like images",
+)
+@option(
+    PICTURES,
+    "--exclude-files",
+    type=Names(),
+    multiple=True,
+    callback=_flat,
+    metavar="PATTERNS",
+    help="Leave out files like these, comma-separated.",
+    default_note="none",
+)
+@option(PICTURES, "--watch", is_flag=True, help="Go on with what arrives in the folders, until Ctrl-C.")
 @option(
     FOUND,
     "--score",
@@ -105,8 +139,20 @@ def _flat(context: click.Context, parameter: click.Parameter, value: tuple[tuple
     type=Names((*FORMATS, NOTHING), alone=NOTHING),
     default="overlay",
     metavar="FORMATS",
-    help="What goes into that folder for each image: overlay, json, both comma-separated, or none.",
+    help=f"What goes into that folder, comma-separated: {', '.join(FORMATS)}; or none.",
 )
+@option(
+    OUTPUT, "--polygons", is_flag=True, help="Write outlines, not run lengths, into formats that hold either (coco)."
+)
+@option(
+    OUTPUT,
+    "--min-area",
+    type=Whole(0, 1_000_000_000),
+    default="0",
+    metavar="PIXELS",
+    help="Leave parts of a mask with fewer pixels than this out of outlines.",
+)
+@option(OUTPUT, "--soft-edges", is_flag=True, help="Let cutouts fade out over the border of their mask.")
 @option(
     OUTPUT,
     "--json",
@@ -116,8 +162,55 @@ def _flat(context: click.Context, parameter: click.Parameter, value: tuple[tuple
     help="Also write one JSON record per image, each on a line, to this file; - is stdout.",
     default_note="none",
 )
-@option(OUTPUT, "--overwrite", is_flag=True, help="Replace files other than outputs of an earlier run.")
+@option(
+    OUTPUT,
+    "--overwrite",
+    is_flag=True,
+    help="Replace files other than outputs of an earlier run; start a batch run anew.",
+)
 @option(OUTPUT, "--show", is_flag=True, help="Show each overlay in a window; any key goes on, q ends.")
+@option(
+    RUN,
+    "--resume",
+    is_flag=True,
+    help="Go on with the batch run in the output folder: what is done stays, what failed is retried.",
+)
+@option(
+    RUN,
+    "--workers",
+    type=Workers(),
+    default="auto",
+    metavar="N",
+    help="Images in work at the same time, each with its share of the threads; auto: what turns out the fastest.",
+)
+@option(
+    RUN,
+    "--max-failures",
+    type=Whole(0, 1_000_000_000),
+    metavar="N",
+    help="End the run when more images than this failed.",
+    default_note="never",
+)
+@option(RUN, "--fail-fast", is_flag=True, help="End the run at the first image that fails.")
+@option(RUN, "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@option(
+    RUN,
+    "--progress",
+    type=OneOf(PROGRESS),
+    default="auto",
+    metavar="KIND",
+    help="Of a batch run: bar, lines, json or none; auto: a bar on a terminal, else a line now and then.",
+)
+@option(
+    RUN,
+    "--config",
+    type=PathText(),
+    is_eager=True,
+    callback=_configure,
+    metavar="FILE",
+    help="Defaults for any option, as TOML: score = 0.7.",
+    default_note="mrcnn-cv.toml in the current folder, if any",
+)
 @option(LOOK, "--opacity", type=Fraction(), default="0.45", metavar="FRACTION", help="Opacity of the masks, 0 to 1.")
 @option(
     LOOK,
@@ -150,8 +243,9 @@ def _flat(context: click.Context, parameter: click.Parameter, value: tuple[tuple
 def predict(sources: tuple[str, ...], **options: Any) -> int:
     """Find instances in images and paint their masks.
 
-    SOURCE is an image file; several at once are fine. Every option can be set in the environment as MRCNN_CV_<NAME>,
-    for example MRCNN_CV_MODEL.
+    SOURCE is an image file, a folder, a pattern ('photos/**/*.jpg'), a .zip or .tar of images, an http(s) address, or -
+    for an image on standard input; several at once are fine. Every option can be set in the environment as
+    MRCNN_CV_<NAME>, for example MRCNN_CV_MODEL, and in a file mrcnn-cv.toml.
     """
     _check(sources, options)
     is_demo = options["model"] is None
@@ -163,24 +257,15 @@ def predict(sources: tuple[str, ...], **options: Any) -> int:
         from mrcnn_cv.cli.named_model import find_model
 
         find_model(click.get_current_context(), options, yes=options["yes"], quiet=options["quiet"])
-    # These import OpenCV, so they wait until the command line is known to be sound.
-    from mrcnn_cv.cli.report import Report
-    from mrcnn_cv.run import run
-    from mrcnn_cv.sources.images import ImageFiles
+    # This imports OpenCV, so it waits until the command line is known to be sound.
+    from mrcnn_cv.cli.predict_job import execute
 
-    sinks = _sinks(sources, options)
-    report = Report(options["quiet"], options["verbose"], _places(options))
-    model = _load(options)
-    report.loaded(model, is_demo)
-    thresholds = _thresholds(model, options)
-    try:
-        outcome = run(model, ImageFiles(sources), sinks, thresholds, report)
-    finally:
-        report.end()
-    return InputError.exit_code if outcome.failed else 0
+    return execute(sources, {**options, "sources": sources}, is_demo)
 
 
 def _check(sources: tuple[str, ...], options: dict[str, Any]) -> None:
+    if not sources and not options["list"]:
+        raise click.UsageError("SOURCE is missing: name an image file or a folder, or give --list FILE")
     if "predict" in sources and not Path("predict").exists():
         raise click.UsageError("the word 'predict' comes first: mrcnn-cv predict SOURCE... [OPTIONS]")
     if not all(map(os.path.isabs, (*sources, options["output"]))):
@@ -190,83 +275,7 @@ def _check(sources: tuple[str, ...], options: dict[str, Any]) -> None:
             raise click.UsageError("the current folder does not exist any more: change to another one") from error
     if options["json_lines"] == "-" and sys.__stdout__ is None:
         raise OutputError("--json - cannot write, since standard output is closed: name a file (--json FILE)")
-
-
-def _load(options: dict[str, Any]) -> MaskRCNN:
-    from mrcnn_cv.rcnn.model import MaskRCNN
-
-    return MaskRCNN.load(
-        options["model"], options["backend"], options["labels"], options["pipeline_config"], options["threads"]
-    )
-
-
-def _thresholds(model: MaskRCNN, options: dict[str, Any]) -> Thresholds:
-    from mrcnn_cv.run import Thresholds
-
-    wanted = model.class_ids(options["classes"]) if options["classes"] else None
-    if options["exclude"]:
-        excluded = set(model.class_ids(options["exclude"]))
-        every = range(1, model.spec.class_count + 1)
-        wanted = [each for each in (every if wanted is None else wanted) if each not in excluded]
-        if not wanted:
-            raise UsageError("--exclude leaves no class to look for: leave at least one in")
-    return Thresholds(
-        score_threshold=None if options["score"] == "model" else options["score"],
-        mask_threshold=options["mask_threshold"],
-        nms_threshold=options["nms"],
-        max_instances=options["max_instances"],
-        classes=wanted,
-    )
-
-
-def _style(options: dict[str, Any]) -> Style:
-    from mrcnn_cv.draw import Style
-
-    return Style(
-        opacity=options["opacity"],
-        line_width=options["line_width"],
-        hide=frozenset(options["hide"]),
-        color_by=options["color_by"],
-    )
-
-
-def _sinks(sources: tuple[str, ...], options: dict[str, Any]) -> list[Sink]:
-    """The sinks of a run; everything that can be wrong with them is found before the model is loaded."""
-    from mrcnn_cv.sinks import FORMATS, Settings
-    from mrcnn_cv.sinks.folder import OutputFolder
-    from mrcnn_cv.sinks.json_lines import JsonLines, JsonLinesFile
-
-    style = _style(options)
-    protected = [*map(Path, sources), *_model_files(options)]
-    sinks: list[Sink] = []
-    if NOTHING not in options["save"]:
-        folder = OutputFolder(options["output"], overwrite=options["overwrite"], protected=protected)
-        folder.check()
-        settings = Settings({}, "", style)
-        sinks += [
-            each.make(folder, settings) for name, each in FORMATS.items() if each.make and name in options["save"]
-        ]
-    if options["json_lines"] == "-":
-        sinks.append(JsonLines(own_stdout()))
-    elif options["json_lines"] is not None:
-        lines = JsonLinesFile(options["json_lines"], overwrite=options["overwrite"], protected=protected)
-        lines.check()
-        sinks.append(lines)
-    if options["show"]:
-        from mrcnn_cv.sinks.window import Window, check_display
-
-        check_display()
-        sinks.append(Window(style))
-    return sinks
-
-
-def _model_files(options: dict[str, Any]) -> list[Path]:
-    """Files that the run reads besides the pictures: not even --overwrite may replace them."""
-    model = Path(options["model"])
-    given = [Path(options[name]) for name in ("labels", "pipeline_config") if options[name] is not None]
-    return [*(sorted(model.glob("*.pb")) if model.is_dir() else [model]), *given]
-
-
-def _places(options: dict[str, Any]) -> list[str]:
-    folder = [] if NOTHING in options["save"] else [options["output"]]
-    return folder + ([] if options["json_lines"] in (None, "-") else [options["json_lines"]])
+    if options["watch"] and options["show"]:
+        raise click.UsageError("--watch waits for pictures and --show for a key: give one of them")
+    if options["save"] == (NOTHING,) and (options["resume"] or options["watch"]) and options["json_lines"] is None:
+        raise click.UsageError("--save none keeps nothing, so there is nothing to resume or to watch for")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections import deque
-from contextlib import suppress
 from types import TracebackType
 
+from mrcnn_cv.cli.live import LiveLine, duration
 from mrcnn_cv.cli.say import plain, say
 from mrcnn_cv.zoo.listener import PullListener
 
-_REDRAW_SECONDS = 0.1
 _SPEED_OVER_SECONDS = 10.0
 _WIDEST_BAR = 30
 
@@ -23,9 +21,7 @@ class PullProgress(PullListener):
     def __init__(self, name: str, *, quiet: bool = False) -> None:
         self._name = plain(name)
         self._quiet = quiet
-        self._bar = not quiet and is_terminal()
-        self._drawn = 0.0
-        self._width = 0
+        self._line = LiveLine(quiet=quiet)
         self._seen: deque[tuple[float, int]] = deque()
 
     def __enter__(self) -> PullProgress:
@@ -34,10 +30,10 @@ class PullProgress(PullListener):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._clear()
+        self._line.clear()
 
     def note(self, text: str) -> None:
-        self._clear()
+        self._line.clear()
         if not self._quiet:
             say(f"mrcnn-cv: note: {text}")
 
@@ -48,26 +44,12 @@ class PullProgress(PullListener):
         self._seen.append((now, done))
         while now - self._seen[0][0] > _SPEED_OVER_SECONDS and len(self._seen) > 2:
             self._seen.popleft()
-        if self._bar and (now - self._drawn >= _REDRAW_SECONDS or done == total):
-            self._drawn = now
-            self._draw(line(self._name, done, total, self._speed(), shutil.get_terminal_size().columns - 1))
+        if self._line.is_due or (self._line.is_on and done == total):
+            self._line.draw(line(self._name, done, total, self._speed(), shutil.get_terminal_size().columns - 1))
 
     def _speed(self) -> float:
         (first, before), (last, after) = self._seen[0], self._seen[-1]
         return (after - before) / (last - first) if last > first else 0.0
-
-    def _draw(self, text: str) -> None:
-        with suppress(OSError):
-            sys.stderr.write("\r" + text.ljust(self._width))
-            sys.stderr.flush()
-        self._width = len(text)
-
-    def _clear(self) -> None:
-        if self._width:
-            with suppress(OSError):
-                sys.stderr.write("\r" + " " * self._width + "\r")
-                sys.stderr.flush()
-            self._width = 0
 
 
 def line(name: str, done: int, total: int, speed: float, width: int) -> str:
@@ -76,7 +58,7 @@ def line(name: str, done: int, total: int, speed: float, width: int) -> str:
     numbers = f"{100 * share:3.0f} %"
     details = [f"{readable_size(done)} of {readable_size(total)}"]
     if speed > 0:
-        details += [f"{readable_size(round(speed))}/s", f"{_duration((total - done) / speed)} left"]
+        details += [f"{readable_size(round(speed))}/s", f"{duration((total - done) / speed)} left"]
     text = f"{numbers}  {', '.join(details)}"
     if len(text) > width:
         return f"{numbers}  {details[-1]}"[: max(0, width)]
@@ -85,17 +67,6 @@ def line(name: str, done: int, total: int, speed: float, width: int) -> str:
         full = int(share * bar)
         text = f"[{'#' * full}{'.' * (bar - full)}] {text}"
     return f"{name}  {text}" if len(name) + 2 + len(text) <= width else text
-
-
-def _duration(seconds: float) -> str:
-    whole = min(round(seconds), 359_999)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-
-
-def is_terminal() -> bool:
-    """True where stderr is a terminal."""
-    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def readable_size(size: int) -> str:

@@ -9,10 +9,10 @@ from mrcnn_cv.cli.say import say
 from mrcnn_cv.run import Listener
 
 if TYPE_CHECKING:
-    from mrcnn_cv.errors import InputError
-    from mrcnn_cv.frame import Frame
+    from mrcnn_cv.frame import Frame, Unreadable
     from mrcnn_cv.instances import Instances
     from mrcnn_cv.rcnn.model import MaskRCNN
+    from mrcnn_cv.run import Done
 
 LONGEST_LABEL = 40
 """Characters of a label in a summary line."""
@@ -45,16 +45,16 @@ class Report(Listener):
         if self._verbose:
             say(f"{model.path}  {model.spec.architecture}, {model.spec.class_count} classes")
 
-    def done(self, frame: Frame, found: Instances, milliseconds: float) -> None:
+    def done(self, done: Done) -> None:
         self._done += 1
         if not self._quiet:
-            say(summary(frame, found, milliseconds))
+            say(summary(done.frame, done.found, done.milliseconds))
         if self._verbose and not self._quiet:
-            say("  " + ", ".join(f"{step} {value:.0f}" for step, value in found.timings_ms.items()) + " ms")
+            say("  " + ", ".join(f"{step} {value:.0f}" for step, value in done.found.timings_ms.items()) + " ms")
 
-    def failed(self, name: str, error: InputError) -> None:
+    def failed(self, failed: Unreadable) -> None:
         self._failed += 1
-        say(f"mrcnn-cv: error: {error}")
+        say(f"mrcnn-cv: error: {failed.error}")
 
     def end(self) -> None:
         """The last line of a run, also of one that an error or the user ended."""

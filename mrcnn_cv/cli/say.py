@@ -53,13 +53,17 @@ def _problem(error: click.ClickException, context: click.Context | None) -> str:
     if isinstance(error, click.BadOptionUsage):
         return f"{error.option_name} needs a value" if "requires an argument" in error.message else error.message
     message = error.format_message()
-    return message[:1].lower() + message[1:]
+    # SOURCE stays as it is.
+    return message if message[1:2].isupper() else message[:1].lower() + message[1:]
 
 
 def _origin(parameter: click.Parameter, context: click.Context | None) -> str:
     """The option as the user gave it: on the command line or in the environment."""
     longest = max(parameter.opts, key=len)
-    if context is None or context.get_parameter_source(parameter.name or "") is not ParameterSource.ENVIRONMENT:
+    source = None if context is None else context.get_parameter_source(parameter.name or "")
+    if source is ParameterSource.DEFAULT_MAP:
+        return f"{longest} in the configuration file"
+    if source is not ParameterSource.ENVIRONMENT:
         return longest if isinstance(parameter, click.Option) else _argument(parameter)
     return f"{parameter.envvar} in the environment ({longest})"
 

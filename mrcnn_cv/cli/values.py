@@ -60,6 +60,16 @@ class Whole(_Value):
         return number
 
 
+class Workers(Whole):
+    """A number of workers, or "auto"."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 256)
+
+    def convert(self, value: Any, parameter: Parameter, context: Context) -> Any:
+        return value if value == "auto" else super().convert(value, parameter, context)
+
+
 class OneOf(_Value):
     """One of a few words, in any case."""
 

@@ -17,7 +17,7 @@ from mrcnn_cv.instances import BackendUse, Instances
 from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import open_model
 from mrcnn_cv.modelfile.spec import CropSpec, ModelSpec
-from mrcnn_cv.rcnn.boxes import Boxes, to_regions
+from mrcnn_cv.rcnn.boxes import Boxes, is_solid, to_regions
 from mrcnn_cv.rcnn.crops import crop
 from mrcnn_cv.rcnn.detections import Detections, find_detections, limits
 from mrcnn_cv.rcnn.geometry import Geometry, geometry, to_image
@@ -142,6 +142,11 @@ class MaskRCNN:
         return self.labels.get(class_id, str(class_id))
 
     @property
+    def chosen_backend(self) -> str:
+        """The name of the backend that the nets were set up on."""
+        return self._chosen.backend.name
+
+    @property
     def backend(self) -> BackendUse:
         """What was asked for and what the nets really ran on, known once an image has been predicted."""
         if self._backend is None:
@@ -183,12 +188,17 @@ class MaskRCNN:
     ) -> Instances:
         height, width = size
         boxes = to_image(fractions, (height, width), self.spec.box_edges)
+        scores, classes = detections.scores, detections.classes
         if self.spec.whole_pixels:
-            boxes = np.rint(boxes)
-        class_ids = (detections.classes + 1).astype(np.int32)
+            boxes = np.rint(boxes) if self.spec.box_edges == "centers" else np.floor(boxes)
+            # What has no pixel left is nothing.
+            kept = is_solid(boxes, 0.0)
+            boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
+            masks = None if masks is None else masks[kept]
+        class_ids = (classes + 1).astype(np.int32)
         return Instances(
             boxes=boxes,
-            scores=detections.scores,
+            scores=scores,
             class_ids=class_ids,
             labels=[self.label(int(class_id)) for class_id in class_ids],
             mask_probabilities=masks,

@@ -24,7 +24,13 @@ __all__ = ["FORMATS", "Aggregate", "Format", "OpenSink", "Settings", "Sink", "Si
 
 
 class Sink(Protocol):
-    """What the run writes to. OutputError for what cannot be written; SinkClosed where nobody wants more."""
+    """What the run writes to. OutputError for what cannot be written; SinkClosed where nobody wants more.
+
+    ordered: False where `write` may be called by several threads at a time, for pictures in any order.
+    """
+
+    @property
+    def ordered(self) -> bool: ...
 
     def __enter__(self) -> Sink: ...
 
@@ -36,7 +42,9 @@ class Sink(Protocol):
 
 
 class OpenSink:
-    """A sink that has nothing to open or close."""
+    """A sink that has nothing to open or close, and writes files of their own for each picture."""
+
+    ordered = False
 
     def __enter__(self) -> Self:
         return self

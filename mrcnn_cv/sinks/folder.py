@@ -11,12 +11,26 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+from mrcnn_cv import names
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.frame import Frame
-from mrcnn_cv.sinks import names
 from mrcnn_cv.sinks.ownership import Fingerprinted, OutputRecord
 
 ELSEWHERE = "choose another output folder (-o)"
+
+
+_written = threading.local()
+
+
+@contextmanager
+def written_files() -> Iterator[list[tuple[Path, int]]]:
+    """(path, size) of every file that this thread puts into output folders inside of the block."""
+    files: list[tuple[Path, int]] = []
+    _written.files = files
+    try:
+        yield files
+    finally:
+        _written.files = None
 
 
 class OutputFolder:
@@ -50,11 +64,12 @@ class OutputFolder:
         for path in map(Path, protected):
             self.protect(path, PurePosixPath(path.name))
 
-    def protect(self, path: Path, place: PurePosixPath) -> None:
+    def protect(self, path: Path, place: PurePosixPath | None = None) -> None:
         """Take note of an input before the run: never write to it, and reserve the name of its outputs."""
         if (identity := _identity(path)) is not None:
             self._inputs.add(identity)
-        self._base(os.path.abspath(path), str(place))
+        if place is not None:
+            self._base(os.path.abspath(path), str(place))
 
     def check(self) -> None:
         """OutputError where it is plain before any work that the folder cannot be used; makes nothing."""
@@ -111,6 +126,8 @@ class OutputFolder:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.note(path, seen.size, seen.hexdigest())
                 os.replace(temporary, path)
+                if (files := getattr(_written, "files", None)) is not None:
+                    files.append((path, seen.size))
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise

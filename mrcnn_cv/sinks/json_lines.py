@@ -29,6 +29,8 @@ class JsonLines(OpenSink):
     SinkClosed from `write` once the reader has gone away (`| head -1`); OutputError where the stream cannot be written.
     """
 
+    ordered = True
+
     def __init__(self, stream: BinaryIO, name: str = "standard output") -> None:
         self.stream = stream
         self.name = name
@@ -54,6 +56,8 @@ class JsonLinesFile:
     where it is one of `protected`; OutputError otherwise. A pipe or a device (`/dev/null`, `>(gzip > x.gz)`) is just
     written to.
     """
+
+    ordered = True
 
     def __init__(self, path: str | Path, *, overwrite: bool = False, protected: Iterable[str | Path] = ()) -> None:
         self.path = Path(path)

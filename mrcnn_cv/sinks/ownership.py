@@ -70,6 +70,18 @@ class OutputRecord:
             return False
         return (size, running.hexdigest()) in known
 
+    def exists(self) -> bool:
+        """Whether mrcnn-cv wrote anything into this folder."""
+        return (self.directory / RECORD_NAME).is_file()
+
+    def wrote(self, path: Path) -> bool:
+        """Whether a file of this name and size was written by us; its bytes are not read."""
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return False
+        return any(length == size for length, _ in self._read().get(self._name(path), ()))
+
     def _name(self, path: Path) -> str:
         """What a file in this folder, or in one below it, is called in the record."""
         try:

@@ -7,7 +7,6 @@ in memory. The file is JSON lines and only ever appended to, so a run that is ki
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,25 +20,31 @@ RECORDS_NAME = ".mrcnn-cv-records.jsonl"
 class Records:
     """The records of one output folder. Several for one place: the last one counts."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, keep: bool = False) -> None:
+        """keep: go on behind what an earlier run left. OSError where that cannot be read."""
         self.path = directory / RECORDS_NAME
         self._offsets: dict[str, tuple[int, int]] = {}
         self._file: BinaryIO | None = None
+        self._end = 0
+        if keep and self.path.exists():
+            with open(self.path, "rb") as file:
+                self._read(file)
 
-    def open(self, keep: bool) -> None:
-        """Begin to write; keep: go on behind what an earlier run left. OSError where the file cannot be used."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "r+b" if keep and self.path.exists() else "w+b")  # noqa: SIM115 (until close)
-        end = 0
-        for line in self._file:
+    def _read(self, file: BinaryIO) -> None:
+        for line in file:
+            # Half a line is what a killed run was at.
             if not line.endswith(b"\n"):
                 break
             if (record := _parse(line)) is not None:
-                self._offsets[record["place"]] = (record["index"], end)
-            end += len(line)
-        # Half a line is what a killed run was at.
-        self._file.truncate(end)
-        self._file.seek(0, os.SEEK_END)
+                self._offsets[record["place"]] = (record["index"], self._end)
+            self._end += len(line)
+
+    def open(self) -> None:
+        """Begin to write. OSError where the file cannot be used."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.path, "r+b" if self._end else "w+b")  # noqa: SIM115 (until close)
+        self._file.truncate(self._end)
+        self._file.seek(self._end)
 
     def close(self) -> None:
         if self._file is not None:
@@ -59,6 +64,9 @@ class Records:
         """Take the order of places from a new listing; pictures that are not in it any more come last."""
         last = len(indexes)
         self._offsets = {place: (indexes.get(place, last), at) for place, (_, at) in self._offsets.items()}
+
+    def __contains__(self, place: str) -> bool:
+        return place in self._offsets
 
     def __len__(self) -> int:
         return len(self._offsets)

@@ -81,6 +81,8 @@ class Window:
     Put it after the other sinks of a run, so that they have the picture on which the user stops.
     """
 
+    ordered = True
+
     def __init__(self, style: Style | None = None) -> None:
         self.style = style
 

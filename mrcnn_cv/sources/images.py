@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.frame import Frame, Unreadable
 from mrcnn_cv.sources import content
 from mrcnn_cv.sources.decode import decode_image
 
@@ -26,35 +23,12 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     The bytes are read by Python and decoded from memory, so names outside ASCII work on every system. InputError, one
     sentence with the file's name, for everything that cannot be read; see `decode_image` for what decoding does.
     """
-    return decode_image(_read_bytes(Path(path), str(path)), str(path))
+    return decode_image(read_file(Path(path)), str(path))
 
 
-class ImageFiles:
-    """A source of picture files, in the order given."""
-
-    def __init__(self, paths: Iterable[str | Path]) -> None:
-        self.names = [str(path) for path in paths]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __iter__(self) -> Iterator[Frame | Unreadable]:
-        for index, name in enumerate(self.names):
-            yield _load(name, index)
-
-
-def _load(name: str, index: int) -> Frame | Unreadable:
-    path = Path(name)
-    start = perf_counter()
-    try:
-        image = read_image(name)
-    except InputError as error:
-        return Unreadable(name, index, error, path)
-    return Frame(image, name, index, path=path, read_ms=(perf_counter() - start) * 1000)
-
-
-def _read_bytes(path: Path, name: str) -> bytes:
+def read_file(path: Path) -> bytes:
     """All bytes of a file that may be a picture; InputError for anything else."""
+    name = str(path)
     try:
         status = path.stat()
         mode = status.st_mode
@@ -82,8 +56,6 @@ def _why_unreadable(error: Exception, path: Path, name: str) -> str:
     if isinstance(error, FileNotFoundError) and path.is_symlink():
         return f"{name} is a link to a file that does not exist: mend the link or name the file itself"
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        if name == "-":
-            return "- would be a picture from standard input, which is not read: save it to a file first"
         if set(name) & set("*?["):
             # The shell hands a pattern that matches nothing on as it is.
             return f"{name} matches no file: check the spelling and the folder"

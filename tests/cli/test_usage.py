@@ -21,7 +21,16 @@ def test_help_names_every_option_with_its_default_and_fits_the_terminal(run: Run
         text = success(run(*arguments)).stdout
         assert max(map(len, text.splitlines())) <= 80
         headings = re.findall(r"^(\w[\w ]+):$", text, flags=re.MULTILINE)
-        assert headings[-5:] == ["Model", "What counts as found", "Output", "Look of the overlay", "Messages"]
+        expected = [
+            "Model",
+            "Images",
+            "What counts as found",
+            "Output",
+            "Batch runs",
+            "Look of the overlay",
+            "Messages",
+        ]
+        assert headings[-7:] == expected
         entries = [" ".join(entry.split()) for entry in re.split(r"^  (?=-)", text, flags=re.MULTILINE)[1:]]
         shown = {re.findall(r"--[a-z-]+", entry)[0]: entry for entry in entries}
         every = {max(each.opts, key=len) for each in predict.predict.params if each.opts[0].startswith("-")}

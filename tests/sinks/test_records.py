@@ -18,7 +18,7 @@ def places(records: Records) -> list[str]:
 
 def test_records_come_back_in_the_order_of_their_pictures_the_last_of_each(tmp_path: Path) -> None:
     records = Records(tmp_path)
-    records.open(keep=False)
+    records.open()
     for place, index in (("b.jpg", 1), ("a.jpg", 0), ("c/犬\udce9.jpg", 2), ("b.jpg", 1)):
         records.add(record(place, index, number=len(records)))
     assert [(found["place"], found["number"]) for found in records] == [
@@ -31,14 +31,14 @@ def test_records_come_back_in_the_order_of_their_pictures_the_last_of_each(tmp_p
 
 def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
     first = Records(tmp_path)
-    first.open(keep=False)
+    first.open()
     first.add(record("a.jpg", 0))
     first.add(record("b.jpg", 1))
     first.close()
     with (tmp_path / RECORDS_NAME).open("ab") as file:
         file.write(b'{"place": "c.jpg", "ind')
-    second = Records(tmp_path)
-    second.open(keep=True)
+    second = Records(tmp_path, keep=True)
+    second.open()
     second.add(record("d.jpg", 3))
     assert places(second) == ["a.jpg", "b.jpg", "d.jpg"]
     second.reorder({"d.jpg": 0, "a.jpg": 1})
@@ -47,9 +47,9 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_new_run_begins_anew(tmp_path: Path) -> None:
     first = Records(tmp_path)
-    first.open(keep=False)
+    first.open()
     first.add(record("a.jpg", 0))
     first.close()
     second = Records(tmp_path)
-    second.open(keep=False)
+    second.open()
     assert places(second) == []

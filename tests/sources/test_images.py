@@ -22,7 +22,10 @@ from mrcnn_cv.errors import InputError
 from mrcnn_cv.frame import Frame, Unreadable
 from mrcnn_cv.opencv import cv2
 from mrcnn_cv.sources.decode import decode_image
-from mrcnn_cv.sources.images import ImageFiles, read_image
+from mrcnn_cv.sources.folders import Search
+from mrcnn_cv.sources.images import read_image
+from mrcnn_cv.sources.items import load
+from mrcnn_cv.sources.listing import list_pictures
 
 ROWS, COLUMNS = np.mgrid[0:40, 0:60]
 RGB = np.stack([COLUMNS * 4, ROWS * 6, (COLUMNS + ROWS) * 2], axis=-1).astype(np.uint8)
@@ -300,9 +303,8 @@ def test_a_bad_file_does_not_end_the_others(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(PICTURE, "PNG"))
     (tmp_path / "b.png").write_bytes(b"")
     (tmp_path / "c.png").write_bytes(encoded(NOISE, "PNG"))
-    source = ImageFiles([tmp_path / name for name in ("a.png", "b.png", "c.png")])
-    assert len(source) == 3
-    first, second, third = source
+    items = list_pictures([str(tmp_path / name) for name in ("a.png", "b.png", "c.png")], Search()).items
+    first, second, third = (load(item, index) for index, item in enumerate(items))
     assert isinstance(first, Frame)
     assert isinstance(second, Unreadable)
     assert isinstance(third, Frame)

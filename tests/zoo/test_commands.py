@@ -13,7 +13,7 @@ import pytest
 
 from mrcnn_cv import cli
 from mrcnn_cv.cli import models as commands
-from mrcnn_cv.cli import progress as progress_module
+from mrcnn_cv.cli import live as live_module
 from mrcnn_cv.cli.named_model import find_model
 from mrcnn_cv.cli.predict import predict
 from mrcnn_cv.cli.progress import PullProgress, line, readable_size
@@ -309,7 +309,7 @@ def test_a_bar_on_a_terminal_only(model: ZooModel, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stderr", quiet := _Terminal())
     with PullProgress(NAME, quiet=True) as progress:
         pull(model, again=True, listener=progress)
-    monkeypatch.setattr(progress_module, "is_terminal", lambda: False)
+    monkeypatch.setattr(live_module, "is_terminal", lambda: False)
     with PullProgress(NAME) as progress:
         pull(model, again=True, listener=progress)
     assert quiet.text == ""

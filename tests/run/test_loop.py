@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, cast
@@ -13,7 +15,8 @@ from mrcnn_cv.errors import InputError, OutputError
 from mrcnn_cv.frame import Frame, Unreadable
 from mrcnn_cv.instances import Instances
 from mrcnn_cv.rcnn.model import MaskRCNN
-from mrcnn_cv.run import Listener, Outcome, Thresholds, run
+from mrcnn_cv.run import Done, Listener, Outcome, Stop, Thresholds, run
+from mrcnn_cv.run.crew import Crew, Models, Plan, plans_for
 from mrcnn_cv.sinks import SinkClosed
 
 Event = tuple[str, str]
@@ -42,6 +45,8 @@ class Model:
 class Recorder(Listener):
     """A sink and a listener that write down what happens, in one list."""
 
+    ordered = True
+
     def __init__(self, name: str, events: list[Event], act: Callable[[str], None] | None = None) -> None:
         self.name, self.events, self.act = name, events, act
 
@@ -61,16 +66,21 @@ class Recorder(Listener):
         assert list(found.timings_ms) == ["read", "trunk"]
         self.events.append((self.name, frame.name))
 
-    def done(self, frame: Frame, found: Instances, milliseconds: float) -> None:
-        assert milliseconds >= frame.read_ms
-        self.events.append(("done", frame.name))
+    def done(self, done: Done) -> None:
+        assert done.milliseconds >= done.frame.read_ms
+        self.events.append(("done", done.frame.name))
 
-    def failed(self, name: str, error: InputError) -> None:
-        self.events.append(("failed", f"{name}: {error}"))
+    def failed(self, failed: Unreadable) -> None:
+        self.events.append(("failed", f"{failed.name}: {failed.error}"))
+
+
+def crew(model: Model | None = None, workers: int = 1) -> Crew:
+    first = cast(MaskRCNN, model or Model())
+    return Crew(Models(first, lambda: first), [Plan(workers, 0)])
 
 
 def play(frames: Iterator[Frame | Unreadable] | list[Any], *sinks: Recorder, events: list[Event]) -> Outcome:
-    return run(cast(MaskRCNN, Model()), frames, sinks, Thresholds(), Recorder("", events))
+    return run(crew(), frames, sinks, Thresholds(), [Recorder("", events)])
 
 
 def stop(at: str, error: Exception) -> Callable[[str], None]:
@@ -105,7 +115,7 @@ def test_pictures_reach_all_sinks_in_order_and_failures_do_not_end_the_run() -> 
 def test_thresholds_are_asked_of_the_model() -> None:
     model = Model()
     thresholds = Thresholds(None, 0.25, 0.75, 3, [1, 2])
-    run(cast(MaskRCNN, model), [frame("a")], [], thresholds, Listener())
+    run(crew(model), [frame("a")], [], thresholds, [])
     assert model.asked == [
         {
             "score_threshold": None,
@@ -138,16 +148,109 @@ def test_an_output_that_cannot_be_written_ends_the_run() -> None:
     assert events == [("file", "open"), ("file", "a"), ("done", "a"), ("file", "close")]
 
 
-def test_pictures_are_read_one_at_a_time() -> None:
-    events: list[Event] = []
+def test_no_more_pictures_are_in_work_than_the_workers_need() -> None:
+    """Memory stays flat, however many pictures there are."""
+    taken: list[int] = []
+
+    class Slow(Recorder):
+        def write(self, frame: Frame, found: Instances) -> None:
+            assert len(taken) - int(frame.name) <= 2 * 2 + 2
 
     def frames() -> Iterator[Frame]:
-        for name in "ab":
-            events.append(("read", name))
-            yield frame(name)
+        for number in range(100):
+            taken.append(number)
+            yield frame(str(number))
 
-    play(frames(), Recorder("file", events), events=events)
-    assert events.index(("done", "a")) < events.index(("read", "b"))
+    outcome = run(crew(workers=2), frames(), [Slow("", [])], Thresholds(), [])
+    assert outcome == Outcome(done=100)
+
+
+def test_results_come_in_order_from_workers_that_are_not() -> None:
+    class Uneven(Model):
+        def predict(self, image: np.ndarray[Any, Any], **asked: Any) -> Instances:
+            time.sleep(0.02 if image.shape[1] % 3 else 0.0)
+            return super().predict(image, **asked)
+
+    events: list[Event] = []
+    names = [str(number) for number in range(30)]
+    frames = [frame(name, width=2 + index) for index, name in enumerate(names)]
+    run(crew(Uneven(), workers=4), frames, [Recorder("sink", events)], Thresholds(), [])
+    assert [name for _, name in events[1:-1]] == names
+
+
+def test_files_of_their_own_are_written_by_several_threads_and_are_all_there_when_a_picture_is_done() -> None:
+    written: set[str] = set()
+
+    class Files(Recorder):
+        ordered = False
+
+        def write(self, frame: Frame, found: Instances) -> None:
+            assert threading.current_thread() is not threading.main_thread()
+            written.add(frame.name)
+
+    class Told(Listener):
+        def done(self, done: Done) -> None:
+            assert done.frame.name in written
+
+    outcome = run(crew(workers=3), [frame(str(n)) for n in range(20)], [Files("", [])], Thresholds(), [Told()])
+    assert (outcome.done, len(written)) == (20, 20)
+
+
+def test_a_stop_ends_after_the_pictures_in_work() -> None:
+    events: list[Event] = []
+    request = Stop()
+
+    class Stopping(Listener):
+        def done(self, done: Done) -> None:
+            request.requested = True
+
+    frames = (frame(str(number)) for number in range(1000))
+    outcome = run(crew(), frames, [Recorder("sink", events)], Thresholds(), [Stopping()], request)
+    assert 1 <= outcome.done <= 2 * 1 + 2
+    assert events[-1] == ("sink", "close")
+
+
+def test_the_plan_that_turns_out_faster_is_kept() -> None:
+    class Slower(Model):
+        """Two workers get into each other's way."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.lock = threading.Lock()
+
+        def predict(self, image: np.ndarray[Any, Any], **asked: Any) -> Instances:
+            crowded = self.lock.locked()
+            with self.lock:
+                time.sleep(0.05 if crowded else 0.002)
+                return super().predict(image, **asked)
+
+    model = cast(MaskRCNN, Slower())
+    team = Crew(Models(model, lambda: model), [Plan(3, 0), Plan(1, 0)])
+    events: list[Event] = []
+    names = [str(number) for number in range(60)]
+    outcome = run(team, [frame(name) for name in names], [Recorder("sink", events)], Thresholds(), [])
+    assert outcome.done == 60
+    assert [name for _, name in events[1:-1]] == names
+    assert team.chosen == Plan(1, 0)
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "backend", "pictures", "expected"),
+    [
+        (3, None, "cpu", 5, [Plan(3, 1)]),
+        (2, 8, "cpu", 5, [Plan(2, 4)]),
+        (None, None, "cpu", 1, [Plan(1, 0)]),
+        (None, None, "cuda", 10_000, [Plan(1, 0)]),
+        (None, 1, "cpu", 10_000, [Plan(1, 1)]),
+        (None, 4, "cpu", 10_000, [Plan(1, 4), Plan(4, 1)]),
+        (None, 4, "cpu", None, [Plan(1, 4), Plan(4, 1)]),
+    ],
+)
+def test_plans(
+    workers: int | None, threads: int | None, backend: str, pictures: int | None, expected: list[Plan], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("mrcnn_cv.backend.available_processors", lambda: 4)
+    assert plans_for(workers, threads, backend, pictures) == expected
 
 
 def test_looking_at_a_picture_does_not_count_as_its_time() -> None:
@@ -159,9 +262,9 @@ def test_looking_at_a_picture_does_not_count_as_its_time() -> None:
             found.timings_ms["show"] = 600_000.0
 
     class Told(Listener):
-        def done(self, frame: Frame, found: Instances, milliseconds: float) -> None:
-            told.append(milliseconds)
+        def done(self, done: Done) -> None:
+            told.append(done.milliseconds)
 
-    run(cast(MaskRCNN, Model()), [frame("a.jpg")], [Window("window", [])], Thresholds(), Told())
+    run(crew(), [frame("a.jpg")], [Window("window", [])], Thresholds(), [Told()])
     # The ten minutes are taken off what really passed here, which is next to nothing.
     assert told[0] == pytest.approx(-600_000, abs=60_000)

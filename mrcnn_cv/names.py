@@ -1,4 +1,4 @@
-"""Names of output files: one per input, no two alike on any file system."""
+"""Names of output files that every file system takes, and of which it takes no two for one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,68 @@
+"""mrcnn-cv.toml: defaults for options, read where the command line and the environment say nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import click
+
+NAME = "mrcnn-cv.toml"
+
+MOST_BYTES = 1 << 20
+
+
+def defaults(command: click.Command, given: str | None) -> dict[str, str]:
+    """What the file says, by parameter name, as text for the options to parse.
+
+    given: the value of --config; None: the file of that name in the current folder, if any. click.UsageError for a file
+    that cannot be used, or that sets an option which does not exist.
+    """
+    path = Path(given) if given is not None else Path(NAME)
+    try:
+        if given is None and not path.is_file():
+            return {}
+        if path.stat().st_size > MOST_BYTES:
+            raise click.UsageError(f"{path} is too large for a file of options")
+        text = path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise click.UsageError(f"{path} cannot be read: {reason}; check --config") from error
+    options = {
+        max(parameter.opts, key=len).lstrip("-"): parameter
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.name != "config"
+    }
+    found: dict[str, str] = {}
+    for key, value in _parse(path, text).items():
+        name = key.replace("_", "-")
+        if name not in options:
+            near = get_close_matches(name, options, n=1, cutoff=0.7)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"{path} sets '{key}', but there is no option --{name}{hint}")
+        found[options[name].name or name] = _as_text(path, key, value)
+    return found
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise click.UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def _as_text(path: Path, key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    if isinstance(value, Sequence) and all(isinstance(item, (str, int)) for item in value):
+        return ",".join(map(str, value))
+    raise click.UsageError(f"{path} gives '{key}' a value that is no text, number, switch or list of names")

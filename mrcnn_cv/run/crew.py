@@ -1,0 +1,203 @@
+"""The threads of a run: readers, workers that each have nets of their own, and writers; results come in order.
+
+Decoding, inference and writing overlap. OpenCV and numpy let go of Python's lock while they compute, so threads are
+enough, and nothing has to be copied between processes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from mrcnn_cv import backend as backends
+from mrcnn_cv.rcnn.model import MaskRCNN
+
+Taken = TypeVar("Taken")
+Read = TypeVar("Read")
+Found = TypeVar("Found")
+Result = TypeVar("Result")
+
+TRIAL = 6
+"""Pictures per worker that a plan is timed on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """workers: pictures in work at the same time. threads: of OpenCV, for each of them."""
+
+    workers: int
+    threads: int
+
+
+class Models:
+    """Nets for every worker. They are no good for two threads at once, so each worker loads its own."""
+
+    def __init__(self, first: MaskRCNN, load: Callable[[], MaskRCNN]) -> None:
+        self._free = [first]
+        self._load = load
+        self._own = threading.local()
+        self._lock = threading.Lock()
+
+    def mine(self) -> MaskRCNN:
+        """The model of the thread that asks."""
+        model: MaskRCNN | None = getattr(self._own, "model", None)
+        if model is None:
+            with self._lock:
+                model = self._free.pop() if self._free else None
+            # Loading takes a while, and other threads need not wait for it.
+            model = self._own.model = model or self._load()
+        return model
+
+    def give_back(self) -> None:
+        """The thread that calls needs its model no more; another one may have it."""
+        model: MaskRCNN | None = getattr(self._own, "model", None)
+        if model is not None:
+            self._own.model = None
+            with self._lock:
+                self._free.append(model)
+
+
+@dataclass(frozen=True)
+class Steps(Generic[Taken, Read, Found, Result]):
+    """What is done with each picture: read by a reader, found by a worker with its model, written by a writer."""
+
+    read: Callable[[Taken], Read]
+    find: Callable[[Read, Callable[[], MaskRCNN]], Found]
+    write: Callable[[Found], Result]
+
+
+class Crew:
+    """plans: the ways to work that are tried in turn; the fastest goes on. One plan: no trial."""
+
+    def __init__(self, models: Models, plans: list[Plan]) -> None:
+        self._models = models
+        self.plans = plans
+        self.chosen: Plan | None = plans[0] if len(plans) == 1 else None
+
+    def work(
+        self, source: Iterator[Taken], steps: Steps[Taken, Any, Any, Result], stopped: Callable[[], bool]
+    ) -> Iterator[Result]:
+        """The results for `source`, in its order. When `stopped` says so, nothing new is taken from it."""
+        fastest = float("inf")
+        if self.chosen is None:
+            for plan in self.plans:
+                # The first picture of each worker sets up its nets.
+                yield from self._all(islice(source, plan.workers), steps, plan, stopped)
+                start, count = time.perf_counter(), 0
+                for result in self._all(islice(source, TRIAL * plan.workers), steps, plan, stopped):
+                    count += 1
+                    yield result
+                seconds = (time.perf_counter() - start) / count if count else float("inf")
+                if seconds < fastest:
+                    fastest, self.chosen = seconds, plan
+        yield from self._all(source, steps, self.chosen or self.plans[0], stopped)
+
+    def _all(
+        self,
+        source: Iterator[Taken],
+        steps: Steps[Taken, Any, Any, Result],
+        plan: Plan,
+        stopped: Callable[[], bool],
+    ) -> Iterator[Result]:
+        if plan.threads:
+            backends.set_threads(plan.threads)
+        readers, writers = (_Threads(name, min(plan.workers, 4)) for name in ("reader", "writer"))
+        workers = _Threads("worker", plan.workers, self._models.give_back)
+        flying: deque[Future[Result]] = deque()
+        wait = True
+        try:
+            while True:
+                # Enough that nobody waits, and few enough that memory stays flat.
+                while len(flying) < 2 * plan.workers + 2 and not stopped():
+                    taken = next(source, None)
+                    if taken is None:
+                        break
+                    read = readers.submit(partial(steps.read, taken))
+                    found = workers.submit(partial(self._find, steps, read))
+                    flying.append(writers.submit(partial(_write, steps, found)))
+                if not flying:
+                    return
+                yield flying.popleft().result()
+        except KeyboardInterrupt:
+            # Whoever asks twice does not want to wait for what OpenCV is at.
+            wait = False
+            raise
+        finally:
+            for threads in (readers, workers, writers):
+                threads.dismiss(wait)
+
+    def _find(self, steps: Steps[Any, Any, Any, Any], read: Future[Any]) -> Any:
+        return steps.find(read.result(), self._models.mine)
+
+
+def _write(steps: Steps[Any, Any, Any, Any], found: Future[Any]) -> Any:
+    return steps.write(found.result())
+
+
+class _Threads:
+    """Threads that do what is submitted, in order; unlike an executor's they do not keep the program from ending."""
+
+    def __init__(self, name: str, count: int, last: Callable[[], None] = lambda: None) -> None:
+        self._last = last
+        self._tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._dismissed = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"{name}-{number}", daemon=True) for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: Callable[[], Result]) -> Future[Result]:
+        future: Future[Result] = Future()
+        self._tasks.put((future, task))
+        return future
+
+    def dismiss(self, wait: bool) -> None:
+        """Tell the threads to end after what they are at; what else was submitted is given up.
+
+        wait: until they have ended. A program that ends itself while one of them is inside of OpenCV may crash.
+        """
+        self._dismissed = True
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads if wait else ():
+            thread.join()
+
+    def _serve(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            future, act = task
+            if self._dismissed:
+                future.cancel()
+                continue
+            try:
+                result = act()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            # What a picture holds is not kept until the next one comes.
+            del task, future, act
+            with suppress(UnboundLocalError):
+                del result
+        self._last()
+
+
+def plans_for(workers: int | None, threads: int | None, backend: str, pictures: int | None) -> list[Plan]:
+    """The plans to try. workers, threads: None where the user did not say. pictures: None where nobody knows."""
+    processors = threads or backends.available_processors()
+    if workers is not None:
+        return [Plan(workers, max(1, processors // workers))]
+    one = Plan(1, threads or 0)
+    enough = pictures is None or pictures >= 10 * (TRIAL + 1) * (processors + 1)
+    if backend != "cpu" or processors < 2 or not enough:
+        return [one]
+    return [Plan(1, processors), Plan(processors, 1)]

@@ -1,0 +1,103 @@
+"""Formats with one file for all pictures: the records go to disk one by one, the files are made from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from mrcnn_cv.errors import OutputError
+from mrcnn_cv.sinks.folder import why_unwritable
+from mrcnn_cv.sinks.records import Records
+
+if TYPE_CHECKING:
+    from mrcnn_cv.frame import Frame
+    from mrcnn_cv.instances import Instances
+    from mrcnn_cv.sinks import Aggregate
+    from mrcnn_cv.sinks.folder import OutputFolder
+
+FIRST_SECONDS = 10.0
+SHARE = 0.02
+"""The files are made anew while a run goes on, after some seconds and for no more than this share of its time."""
+
+
+class AggregateFiles:
+    """Writes the files of `aggregates` into a folder. At every moment each of them is whole, and at the end complete.
+
+    keep     go on with the records of an earlier run
+    indexes  the pictures' order by place, where it is known
+    """
+
+    ordered = True
+
+    def __init__(
+        self,
+        folder: OutputFolder,
+        aggregates: Sequence[Aggregate],
+        *,
+        keep: bool = False,
+        indexes: Mapping[str, int] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._aggregates = aggregates
+        self._indexes = indexes or {}
+        self._next = 0.0
+        try:
+            self._records = Records(folder.directory, keep)
+        except OSError as error:
+            raise OutputError(f"the records in {folder.directory} cannot be read: {error.strerror or error}") from error
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, in the order of the aggregates."""
+        return [self._folder.directory / aggregate.name for aggregate in self._aggregates]
+
+    def check(self) -> None:
+        """OutputError where a file of the user's is in the way."""
+        for path in self.paths:
+            self._folder.check_replaceable(path)
+
+    def holds(self, place: PurePosixPath) -> bool:
+        """Whether an earlier run left a record of this picture."""
+        return str(place) in self._records
+
+    def __enter__(self) -> AggregateFiles:
+        self.check()
+        try:
+            self._records.open()
+        except OSError as error:
+            raise OutputError(why_unwritable(error, self._records.path)) from error
+        self._records.reorder(self._indexes)
+        self._assemble()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # After a full disk the last files that were whole stay; --resume makes them anew.
+            if not isinstance(error, OutputError):
+                self._assemble()
+        finally:
+            self._records.close()
+
+    def write(self, frame: Frame, found: Instances) -> None:
+        """Add one picture; OutputError where its record cannot be written."""
+        place = str(frame.place or frame.name)
+        index = self._indexes.get(place, frame.index)
+        try:
+            self._records.add({"place": place, "index": index, **found.to_dict()})
+        except OSError as error:
+            raise OutputError(why_unwritable(error, self._records.path)) from error
+        if time.monotonic() >= self._next:
+            self._assemble()
+
+    def _assemble(self) -> None:
+        start = time.monotonic()
+        for aggregate, path in zip(self._aggregates, self.paths, strict=True):
+            with self._folder.replacing(path) as file:
+                aggregate.assemble(self._records, file)
+        end = time.monotonic()
+        self._next = end + max(FIRST_SECONDS, (end - start) / SHARE)

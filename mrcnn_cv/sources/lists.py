@@ -1,0 +1,77 @@
+"""Lists of pictures: a text file with a path on each line, or a CSV file with a column of paths."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from mrcnn_cv import names
+from mrcnn_cv.errors import UsageError
+from mrcnn_cv.sources.folders import file_item
+from mrcnn_cv.sources.items import Item
+
+COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
+"""Names of a CSV's column of paths, the first that is there."""
+
+MOST_BYTES = 1 << 28
+
+
+def listed(file: Path) -> list[Item]:
+    """The pictures that a list names, in its order; relative paths start in the current folder, else beside the list.
+
+    UsageError where the list itself cannot be used; a picture that is missing fails when its turn comes.
+    """
+    paths = _paths(file)
+    if not paths:
+        raise UsageError(f"{file} lists no pictures: give it one path on each line (--list)")
+    found = [_find(text, file.parent) for text in dict.fromkeys(paths)]
+    absolute = [Path(os.path.abspath(path)) for path in found]
+    common = _common(absolute)
+    items = []
+    for path, full in zip(found, absolute, strict=True):
+        relative = full.relative_to(common).parts if common is not None else full.parts[1:]
+        items.append(file_item(path, names.place(relative)))
+    return items
+
+
+def _paths(file: Path) -> list[str]:
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise UsageError(f"{file} is too large for a list of pictures (--list)")
+        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{file} cannot be read: {reason}; check --list") from error
+    if "\0" in text:
+        raise UsageError(f"{file} is not a text file with one path on each line (--list)")
+    if file.suffix.lower() == ".csv":
+        return _column(file, text)
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _column(file: Path, text: str) -> list[str]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise UsageError(f"{file} is not a CSV file: {error} (--list)") from error
+    header = [name for name in (rows[0] if rows else {}) if name is not None]
+    column = next((name for wanted in COLUMNS for name in header if name.strip().lower() == wanted), None)
+    if column is None:
+        raise UsageError(f"{file} has no column named {COLUMNS[0]}: its first line must name the columns (--list)")
+    return [value for row in rows if isinstance(value := row.get(column), str) and value.strip()]
+
+
+def _find(text: str, folder: Path) -> Path:
+    path = Path(os.path.expanduser(text))
+    beside = folder / path
+    return beside if not path.is_absolute() and not os.path.lexists(path) and os.path.lexists(beside) else path
+
+
+def _common(paths: list[Path]) -> Path | None:
+    """The folder that holds all files; None where they lie on several drives."""
+    try:
+        return Path(os.path.commonpath([path.parent for path in paths]))
+    except ValueError:
+        return None

@@ -1,0 +1,51 @@
+"""The order of names, and which names are pictures that a folder is searched for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+PICTURES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff", "gif", "jp2", "avif"),
+        *("ppm", "pgm", "pbm", "pnm", "pam", "hdr", "exr", "sr", "ras"),
+    )
+)
+"""Suffixes of what OpenCV may be able to read."""
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """A key by which img2 comes before img10, and a folder's files before what its subfolders hold."""
+    parts = (part for part in _DIGITS.split(name) if part)
+    keys = ((0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts)
+    # Names that differ by case alone still have an order.
+    return (*keys, (-1, 0, name))
+
+
+def by_tree(place: PurePosixPath) -> tuple[tuple[int, tuple[tuple[int, int, str], ...]], ...]:
+    """A key that sorts places folder by folder, naturally, the files of a folder before its subfolders."""
+    last = len(place.parts) - 1
+    return tuple((int(index < last), natural(part)) for index, part in enumerate(place.parts))
+
+
+class Chosen:
+    """Which places in a folder are wanted: include, exclude are patterns (*.jpg, street/*) of names or whole places."""
+
+    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+        self._include, self._exclude = tuple(include), tuple(exclude)
+
+    def __call__(self, place: PurePosixPath) -> bool:
+        if any(_matches(place, pattern) for pattern in self._exclude):
+            return False
+        if self._include:
+            return any(_matches(place, pattern) for pattern in self._include)
+        return place.suffix.lower() in PICTURES
+
+
+def _matches(place: PurePosixPath, pattern: str) -> bool:
+    return fnmatchcase(str(place), pattern) or fnmatchcase(place.name, pattern)
