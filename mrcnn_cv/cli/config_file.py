@@ -15,7 +15,7 @@ NAME = "mrcnn-cv.toml"
 MOST_BYTES = 1 << 20
 
 
-def defaults(command: click.Command, given: str | None) -> dict[str, str]:
+def defaults(command: click.Command, given: str | None) -> dict[str, str | list[str]]:
     """What the file says, by parameter name, as text for the options to parse.
 
     given: the value of --config; None: the file of that name in the current folder, if any. click.UsageError for a file
@@ -36,14 +36,15 @@ def defaults(command: click.Command, given: str | None) -> dict[str, str]:
         for parameter in command.params
         if isinstance(parameter, click.Option) and parameter.name != "config"
     }
-    found: dict[str, str] = {}
+    found: dict[str, str | list[str]] = {}
     for key, value in _parse(path, text).items():
         name = key.replace("_", "-")
         if name not in options:
             near = get_close_matches(name, options, n=1, cutoff=0.7)
             hint = f": did you mean {near[0]}?" if near else ""
             raise click.UsageError(f"{path} sets '{key}', but there is no option --{name}{hint}")
-        found[options[name].name or name] = _as_text(path, key, value)
+        text = _as_text(path, key, value)
+        found[options[name].name or name] = [text] if options[name].multiple else text
     return found
 
 

@@ -103,13 +103,15 @@ def _number_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     sizes = {
         "keep_aspect": f"shorter side {resize.get('min_dimension')}, longer at most {longest}",
         "fixed": f"to {resize.get('width')}x{resize.get('height')}",
+        "at_least": f"shorter side at least {resize.get('min_dimension')}",
+        "at_most": f"longer side at most {longest}",
         "identity": "none",
     }[resize["kind"]]
-    padding = ", padded" if resize["pad_to_max"] else ""
+    padding = ", padded" if resize["pad_to_max"] or "pad_multiple" in resize else ""
     yield "resize", f"{sizes}{padding} ({_wh(image['size'])} becomes {_wh(image['network_input'])})"
     signs = {"mul": "*", "sub": "-", "add": "+", "div": "/"}
     steps = [f"{signs[step['op']]} {', '.join(f'{value:g}' for value in step['operand'])}" for step in found["pixels"]]
-    yield "pixels", "RGB" + "".join(f" {step}" for step in steps)
+    yield "pixels", ("gray" if resize["gray_weights"] else "RGB") + "".join(f" {step}" for step in steps)
     yield (
         "anchors",
         f"{len(anchors['sizes'])} per cell, stride {_pair(anchors['stride'])}, offset {_pair(anchors['offset'])}",

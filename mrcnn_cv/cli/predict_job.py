@@ -71,7 +71,7 @@ def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> i
     limit = FailureLimit(0 if options["fail_fast"] else options["max_failures"], stop)
     listeners = [*([] if books is None else books.listeners), limit, report]
     crew = _crew(model, options, None if options["watch"] else len(items))
-    source: Iterable[Item] = items
+    source: Iterable[Item | None] = items
     if options["watch"]:
         if books is not None:
             books.totals.pictures = None

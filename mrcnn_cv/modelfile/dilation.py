@@ -68,7 +68,8 @@ def _check_kernel(graph: Graph, values: Evaluator, node: pb.NodeDef, padding: by
 def _keeps_size(graph: Graph, values: Evaluator, paddings: str, crops: str, reach: Array) -> bool:
     """Whether the paddings are those of SAME size, but for what fills up to whole blocks and is cropped again.
 
-    For an image of any size they are sums, and the constant part of these tells.
+    For an image of any size they are sums, and the constant part of these tells: the paddings of the kernel alone, or,
+    where a constant folder went over the graph, those at the top and the left, to which nothing is added.
     """
     fixed, cropped = _constant(values, paddings), _constant(values, crops)
     if fixed is not None and cropped is not None:
@@ -80,7 +81,23 @@ def _keeps_size(graph: Graph, values: Evaluator, paddings: str, crops: str, reac
         for node in graph.upstream([paddings]).values()
         if node.op == "Const" and (value := _constant(values, node.name)) is not None and value.shape == (2, 2)
     ]
-    return any(bool((value == reach).all()) for value in bases)
+    if any(bool((value == reach).all()) for value in bases):
+        return True
+    starts = [_start(graph, values, side) for side in _packed(graph, paddings)]
+    return bool(starts == reach[:, 0].tolist())
+
+
+def _packed(graph: Graph, tensor: str) -> list[str]:
+    """What a Pack node joins; nothing for any other."""
+    node = graph.node(tensor)
+    return list(graph.inputs(node)) if node.op == "Pack" else []
+
+
+def _start(graph: Graph, values: Evaluator, side: str) -> int | None:
+    """The first of a pair (before, after) of paddings, if it is constant."""
+    pair = _packed(graph, side)
+    value = _constant(values, pair[0]) if len(pair) == 2 else None
+    return int(value.item()) if value is not None and value.size == 1 else None
 
 
 def _constant(values: Evaluator, tensor: str) -> Array | None:

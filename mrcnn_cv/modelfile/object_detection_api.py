@@ -42,7 +42,9 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
         )
     mask = _mask(read, parts, class_count, config)
     conversion, factor = read.score_conversion()
-    resize = _either(read_resize(graph, parts, read), config.resize, "its image resizer (min_dimension, max_dimension)")
+    resize = _either(
+        read_resize(graph, parts, read, config.resize), None, "its image resizer (min_dimension, max_dimension)"
+    )
     first_stage = frozenset(graph.upstream([parts.proposal_nms.name]))
     crop_size = read.crop_size(parts.crop)
     spec = ModelSpec(

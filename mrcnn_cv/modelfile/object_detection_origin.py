@@ -8,10 +8,13 @@ from mrcnn_cv.modelfile.graphdef import Graph
 from mrcnn_cv.modelfile.object_detection_parts import Parts, is_predictor
 
 _BACKBONES = (
-    (r"InceptionResnetV2", "Inception-ResNet v2"),
+    (r"InceptionResnetV2|block17_\d+_conv", "Inception-ResNet v2"),
     (r"InceptionV2", "Inception v2"),
     (r"InceptionV3", "Inception v3"),
     (r"resnet_v1_(50|101|152)", r"ResNet-\1"),
+    (r"conv4_block36_", "ResNet-152"),  # Keras names its blocks
+    (r"conv4_block23_", "ResNet-101"),
+    (r"conv4_block6_", "ResNet-50"),
     (r"resnet_v2_(50|101|152)", r"ResNet-\1 v2"),
     (r"cell_stem_0|NASNet", "NASNet"),
     (r"cell_stem|PNASNet", "PNASNet"),

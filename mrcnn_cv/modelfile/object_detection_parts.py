@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.evaluate import Evaluator, NotConstant
 from mrcnn_cv.modelfile.graphdef import Graph, node_name
+from mrcnn_cv.modelfile.object_detection_pixels import read_pixel_steps
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import PixelStep
 from mrcnn_cv.modelfile.stagegraph import ADD, NET_OPS
@@ -21,14 +22,16 @@ CONTROL_OPS = frozenset({"If", "StatelessIf", "Case", "StatelessCase", "While", 
 FUNCTION_OPS = CONTROL_OPS | {"PartitionedCall", "StatefulPartitionedCall"}
 """Ops that call functions, which stand beside the nodes of a graph."""
 LOWER_FUNCTIONS = (
-    "as TensorFlow 2 writes loops and branches, which mrcnn-cv does not look into; build and export it again after"
-    " tf.compat.v1.disable_control_flow_v2()"
+    "as TensorFlow 2 writes loops and branches, which mrcnn-cv does not look into: freeze it with TensorFlow's"
+    " convert_variables_to_constants_v2, or build and export it again after tf.compat.v1.disable_control_flow_v2()"
+)
+PLAIN_SUPPRESSION = (
+    "export it again without use_static_shapes, and use_partitioned_nms and use_combined_nms of either stage, in its"
+    " pipeline.config"
 )
 PREDICTORS = frozenset({"Conv2D", "MatMul"})
 _COMBINING = ADD | {"Sub", "Mul", "RealDiv"}
 """Layers of which any input can be a feature map; of the others it is the first."""
-
-_PIXEL_OPS = {"Mul": "mul", "Add": "add", "AddV2": "add", "Sub": "sub", "RealDiv": "div"}
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,11 @@ def find_parts(graph: Graph) -> Parts:
     crop_sources = graph.upstream([graph.inputs(crop)[1]])
     all_nms = [node for node in graph.nodes.values() if node.op in NMS_OPS]
     proposal_nms = [node for node in all_nms if node.name in crop_sources]
-    detection_nms = [node for node in all_nms if node.name not in crop_sources]
+    detection_nms = _first(graph, [node for node in all_nms if node.name not in crop_sources])
     if len(proposal_nms) != 1 or not detection_nms:
         raise ModelFileError(
-            f"has {len(proposal_nms)} suppressions before its first crop and {len(detection_nms)} after it,"
-            " where a Faster or Mask R-CNN has one before and one per class after"
+            f"has {len(proposal_nms)} suppressions before its first crop and {len(detection_nms)} after it, where a"
+            f" Faster or Mask R-CNN has one before and one per class after; {PLAIN_SUPPRESSION}"
         )
     features = node_name(graph.inputs(crop)[0])
     resized, pixels, image = _image_input(graph, features)
@@ -104,19 +107,41 @@ def find_parts(graph: Graph) -> Parts:
 
 
 def _crop_nodes(graph: Graph) -> tuple[pb.NodeDef, pb.NodeDef | None]:
-    """The crop of the proposals and that of the detections (None without mask branch)."""
+    """The crop of the proposals and that of the detections (None without mask branch).
+
+    Others serve outputs that nobody here asks for: the features of each detection, or masks that are pasted into the
+    image by a crop of the masks themselves.
+    """
     crops = [node for node in graph.nodes.values() if node.op == "CropAndResize"]
-    if len(crops) == 1:
-        return crops[0], None
-    if len(crops) == 2:
-        first, second = crops
-        if first.name in graph.upstream([graph.inputs(second)[1]]):
-            return first, second
-        if second.name in graph.upstream([graph.inputs(first)[1]]):
-            return second, first
-    raise ModelFileError(
-        f"crops regions in {len(crops)} places, where a Faster R-CNN has one and a Mask R-CNN two in a row"
-    )
+    before = {crop.name: graph.upstream([graph.inputs(crop)[1]]) for crop in crops}
+    first = [crop for crop in crops if all(crop.name in before[other.name] for other in crops if other is not crop)]
+    later = [crop for crop in crops if crop not in first and _leads_to_masks(graph, crop)]
+    if len(first) != 1 or len(later) > 1:
+        raise ModelFileError(
+            f"crops regions in {len(crops)} places, as with a feature pyramid, where a Faster R-CNN has one and a Mask"
+            " R-CNN two in a row: take a feature extractor without fpn"
+        )
+    return first[0], later[0] if later else None
+
+
+def _leads_to_masks(graph: Graph, crop: pb.NodeDef) -> bool:
+    """Whether a crop of the feature map ends in probabilities, not in features."""
+    if any(node.op == "CropAndResize" for node in graph.upstream([graph.inputs(crop)[0]]).values()):
+        return False
+    return any(node.op == "Sigmoid" for node in graph.downstream(crop).values())
+
+
+def _first(graph: Graph, suppressions: list[pb.NodeDef]) -> list[pb.NodeDef]:
+    """Those that no other one comes before: what is found may be sorted out once more, for an output of its own."""
+    behind: set[str] = set()
+
+    def known(node: pb.NodeDef) -> bool:
+        return node.name in behind
+
+    for node in suppressions:
+        for consumer in graph.consumers(node.name):
+            behind |= graph.downstream(consumer, known).keys()
+    return [node for node in suppressions if node.name not in behind] or suppressions
 
 
 def _aliases(graph: Graph, crop: pb.NodeDef) -> tuple[str, ...]:
@@ -132,19 +157,14 @@ def _image_input(graph: Graph, features: str) -> tuple[str, tuple[PixelStep, ...
     values = Evaluator(graph)
     outside = _beginnings(graph, features, values)
     if len(outside) != 1:
-        found = ", ".join(sorted({node.op for node in outside})) or "nothing"
+        found = sorted({node.op for node in outside})
+        nasnet = "; NASNet and PNASNet slice their feature maps: take another feature extractor"
         raise ModelFileError(
-            f"has a trunk that does not begin at one image, or with layers that mrcnn-cv does not know: at {found}"
+            "has a trunk that does not begin at one image, or with layers that mrcnn-cv does not know: at"
+            f" {', '.join(found) or 'nothing'}{nasnet if 'StridedSlice' in found else ''}"
         )
-    node = outside[0]
-    steps: list[PixelStep] = []
-    while True:
-        following = graph.consumers(node.name)
-        step = _pixel_step(graph, following[0], values) if len(following) == 1 else None
-        if step is None:
-            return outside[0].name, tuple(steps), node.name
-        steps.append(step)
-        node = following[0]
+    steps, image = read_pixel_steps(graph, outside[0].name)
+    return outside[0].name, steps, image
 
 
 def _beginnings(graph: Graph, features: str, values: Evaluator) -> list[pb.NodeDef]:
@@ -170,24 +190,6 @@ def _is_constant(values: Evaluator, tensor: str) -> bool:
     except NotConstant:
         return False
     return True
-
-
-def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> PixelStep | None:
-    """A node that combines the image with constants per channel."""
-    if node.op not in _PIXEL_OPS:
-        return None
-    for index in (1, 0):
-        try:
-            operand = values.value(graph.inputs(node)[index])
-        except NotConstant:
-            continue
-        commutes = node.op not in ("Sub", "RealDiv")
-        if operand.size not in (1, 3) or not (index == 1 or commutes):
-            raise ModelFileError(
-                f"prepares pixels in a way that is not supported, at the node '{node.name}' ({node.op})"
-            )
-        return PixelStep(_PIXEL_OPS[node.op], tuple(float(value) for value in operand.ravel()))  # type: ignore[arg-type]
-    return None
 
 
 def _predictors(graph: Graph, nms: pb.NodeDef, belongs: Callable[[pb.NodeDef], bool], what: str) -> tuple[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.graphdef import Graph
 from mrcnn_cv.modelfile.object_detection_numbers import NumberReader
@@ -10,44 +13,114 @@ from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import ResizeSpec
 from mrcnn_cv.modelfile.stagegraph import WEIGHTED
 
-_RESIZERS = frozenset({"ResizeBilinear", "ResizeBicubic", "ResizeArea", "ResizeNearestNeighbor"})
+_METHODS: dict[str, Literal["bilinear", "nearest", "bicubic", "area"]] = {
+    "ResizeBilinear": "bilinear",
+    "ResizeNearestNeighbor": "nearest",
+    "ResizeBicubic": "bicubic",
+    "ResizeArea": "area",
+}
 
 
-def read_resize(graph: Graph, parts: Parts, read: NumberReader) -> ResizeSpec | None:
-    """The resizer: what happens between the image and the batch of resized images; None if its numbers are missing."""
-    _refuse_other_channels(graph, parts, read)
+def read_resize(graph: Graph, parts: Parts, read: NumberReader, config: ResizeSpec | None) -> ResizeSpec | None:
+    """The resizer: what happens between the image and the batch of resized images; None if its numbers are missing.
+
+    config: the limits to take where the graph does not hold them.
+    """
     nodes = graph.upstream([parts.resized])
-    resizers = [node for node in nodes.values() if node.op in _RESIZERS]
-    unsupported = {node.op for node in resizers} - {"ResizeBilinear"}
-    if unsupported:
-        raise ModelFileError(
-            f"resizes images with {', '.join(sorted(unsupported))}, which is not supported (bilinear is)"
-        )
-    pads = [node for node in nodes.values() if node.op in ("Pad", "PadV2")]
-    if not resizers:
-        # pad_to_multiple_resizer appends zeros.
-        if pads or any(node.op == "ConcatV2" for node in nodes.values()):
-            raise ModelFileError("pads images to a multiple of some size, which is not supported")
+    gray_weights = _gray_weights(graph, read, nodes)
+    _refuse_other_channels(graph, parts, read, 1 if gray_weights else 3)
+    resizers = [node for node in nodes.values() if node.op in _METHODS]
+    spec = _resized(graph, read, resizers, nodes, config) if resizers else _not_resized(graph, read, nodes)
+    return None if spec is None else replace(spec, gray_weights=gray_weights)
+
+
+def _not_resized(graph: Graph, read: NumberReader, nodes: dict[str, pb.NodeDef]) -> ResizeSpec:
+    """identity_resizer, or pad_to_multiple_resizer, which appends zeros."""
+    multiples = set()
+    for node in nodes.values():
+        division = graph.node(graph.inputs(node)[0]) if node.op == "Ceil" else node
+        if division is not node and division.op == "RealDiv":
+            multiples.add(read.number(graph.inputs(division)[1]))
+    if not multiples and not any(node.op in ("Pad", "PadV2", "ConcatV2") for node in nodes.values()):
         return ResizeSpec("identity")
-    if any(node.attr["align_corners"].b for node in resizers):
-        raise ModelFileError("resizes images with aligned corners, which is not supported")
-    half_pixel = resizers[0].attr["half_pixel_centers"].b
-    sizes = [read.value(graph.inputs(node)[1]) for node in resizers]
-    if len(sizes) == 1 and sizes[0] is not None and not pads:
-        height, width = (int(value) for value in sizes[0].ravel())
-        return ResizeSpec("fixed", height=height, width=width, half_pixel_centers=half_pixel)
-    if any(size is not None for size in sizes):
-        raise ModelFileError("resizes images to a fixed size, but not only that, which is not supported")
-    limits = _size_limits(graph, read, [graph.inputs(node)[1] for node in resizers])
+    multiple = multiples.pop() if len(multiples) == 1 else None
+    if multiple is None or not 1 <= multiple <= 4096:
+        raise ModelFileError(
+            "pads images to a multiple of some size, but of none that it says: export it again without input_shape"
+        )
+    return ResizeSpec("identity", pad_multiple=round(multiple))
+
+
+def _resized(
+    graph: Graph,
+    read: NumberReader,
+    resizers: list[pb.NodeDef],
+    nodes: dict[str, pb.NodeDef],
+    config: ResizeSpec | None,
+) -> ResizeSpec | None:
+    """fixed_shape_resizer, keep_aspect_ratio_resizer or conditional_shape_resizer."""
+    rules = {(node.op, node.attr["align_corners"].b, node.attr["half_pixel_centers"].b) for node in resizers}
+    op, align_corners, half_pixel = rules.pop()
+    if rules or (half_pixel and (op != "ResizeBilinear" or align_corners)):
+        raise ModelFileError(
+            f"resizes images by a rule that is not supported, at the node '{resizers[0].name}' ({op}): export it again"
+            " with the Object Detection API's exporter for TensorFlow 1"
+        )
+    spec = _sized(graph, read, resizers, nodes, config)
+    return spec and replace(spec, method=_METHODS[op], align_corners=align_corners, half_pixel_centers=half_pixel)
+
+
+def _sized(
+    graph: Graph,
+    read: NumberReader,
+    resizers: list[pb.NodeDef],
+    nodes: dict[str, pb.NodeDef],
+    config: ResizeSpec | None,
+) -> ResizeSpec | None:
+    """The sizes of a resizer that are not of its rule of interpolation."""
+    pads = [node for node in nodes.values() if node.op in ("Pad", "PadV2")]
+    sizes = [graph.inputs(node)[1] for node in resizers]
+    known = [value for value in map(read.value, sizes) if value is not None]
+    if known:
+        if len(sizes) > 1 or pads:
+            raise ModelFileError("resizes images to a fixed size, but not only that, which is not supported")
+        height, width = (int(value) for value in known[0].ravel())
+        return ResizeSpec("fixed", height=height, width=width)
+    # Of the API's resizers only the conditional one aligns corners.
+    if resizers[0].attr["align_corners"].b:
+        spec = _conditional(graph, read, sizes)
+        if spec is None or pads:
+            raise ModelFileError("resizes images with aligned corners to a size that is not understood")
+        return spec
+    limits = _size_limits(graph, read, sizes)
+    if limits is None and config is not None and config.min_dimension is not None:
+        limits = config.min_dimension, config.max_dimension
     if limits is None:
         return None
-    return ResizeSpec(
-        "keep_aspect",
-        *limits,
-        pad_to_max=bool(pads),
-        pad_value=_pad_value(graph, read, pads),
-        half_pixel_centers=half_pixel,
-    )
+    return ResizeSpec("keep_aspect", *limits, pad_to_max=bool(pads), pad_value=_pad_value(graph, read, pads))
+
+
+def _conditional(graph: Graph, read: NumberReader, sizes: list[str]) -> ResizeSpec | None:
+    """Maximum(Minimum(height, width), a number) for the shorter side, or the other way round for the longer one."""
+    for node in graph.upstream(sizes, lambda node: node.op in _METHODS).values():
+        if node.op not in ("Minimum", "Maximum"):
+            continue
+        limits = [limit for limit in map(read.limit, graph.inputs(node)) if limit is not None]
+        if len(limits) == 1 and limits[0] > 1:
+            if node.op == "Maximum":
+                return ResizeSpec("at_least", min_dimension=limits[0])
+            return ResizeSpec("at_most", max_dimension=limits[0])
+    return None
+
+
+def _gray_weights(graph: Graph, read: NumberReader, nodes: dict[str, pb.NodeDef]) -> tuple[float, ...]:
+    """The weights of red, green and blue where a resizer converts images to gray, else none."""
+    for node in nodes.values():
+        product = graph.node(graph.inputs(node)[0]) if node.op == "Sum" else node
+        weights = read.value(graph.inputs(product)[1]) if product is not node and product.op == "Mul" else None
+        if weights is not None and weights.size == 3:
+            return tuple(float(weight) for weight in weights.ravel())
+    return ()
 
 
 def _size_limits(graph: Graph, read: NumberReader, sizes: list[str]) -> tuple[int, int | None] | None:
@@ -88,9 +161,10 @@ def _pad_value(graph: Graph, read: NumberReader, pads: list[pb.NodeDef]) -> tupl
     return (0.0,)
 
 
-def _refuse_other_channels(graph: Graph, parts: Parts, read: NumberReader) -> None:
-    """A trunk must look at red, green and blue."""
+def _refuse_other_channels(graph: Graph, parts: Parts, read: NumberReader, channels: int) -> None:
+    """A trunk must look at red, green and blue, or at the one channel that its resizer makes of them."""
     for node in graph.downstream(graph.node(parts.image), lambda node: node.op in WEIGHTED).values():
         weights = read.value(graph.inputs(node)[1]) if node.op in WEIGHTED else None
-        if weights is not None and weights.ndim == 4 and weights.shape[2] != 3:
-            raise ModelFileError(f"takes images of {weights.shape[2]} channels, where mrcnn-cv has three (RGB)")
+        if weights is not None and weights.ndim == 4 and weights.shape[2] != channels:
+            has = "three (RGB)" if channels == 3 else "one (gray)"
+            raise ModelFileError(f"takes images of {weights.shape[2]} channels, where mrcnn-cv has {has}")

@@ -27,10 +27,13 @@ class ResizeSpec:
     """How an image becomes the trunk's input.
 
     "keep_aspect": the shorter side becomes `min_dimension`, unless the longer one would pass `max_dimension` (None: no
-    limit). "fixed": (height, width) whatever the aspect. "identity": as it is. `pad_to_max` adds `pad_value` (one
-    number, or one per channel in RGB order) at the bottom and the right. `half_pixel_centers` is TensorFlow 2's rule;
-    the Object Detection API's graphs use TensorFlow 1's.
+    limit). "at_least": the shorter side becomes `min_dimension` if it is below. "at_most": the longer one becomes
+    `max_dimension` if it is above. "fixed": (height, width) whatever the aspect. "identity": as it is. `pad_to_max`
+    adds `pad_value` (one number, or one per channel in RGB order) at the bottom and the right. `half_pixel_centers` is
+    TensorFlow 2's rule; the Object Detection API's graphs use TensorFlow 1's.
 
+    align_corners  the corner pixels of the image stay corner pixels
+    gray_weights   the trunk takes one channel, the sum of red, green and blue with these weights; empty: all three
     shrinks        False: no image becomes smaller than it is for the sake of its shorter side (matterport)
     min_scale      an image is enlarged at least so much (matterport); None: as its shorter side asks
     rounding       how the sides become whole pixels; "down": torchvision
@@ -41,7 +44,7 @@ class ResizeSpec:
     pad_prepared   the padding is zero after the preprocessing of pixels, whatever `pad_value` (torchvision, Detectron2)
     """
 
-    kind: Literal["keep_aspect", "fixed", "identity"]
+    kind: Literal["keep_aspect", "at_least", "at_most", "fixed", "identity"]
     min_dimension: int | None = None
     max_dimension: int | None = None
     height: int | None = None
@@ -49,6 +52,9 @@ class ResizeSpec:
     pad_to_max: bool = False
     pad_value: tuple[float, ...] = (0.0,)
     half_pixel_centers: bool = False
+    align_corners: bool = False
+    method: Literal["bilinear", "nearest", "bicubic", "area"] = "bilinear"
+    gray_weights: tuple[float, ...] = ()
     shrinks: bool = True
     min_scale: float | None = None
     rounding: Literal["nearest", "down"] = "nearest"
@@ -92,6 +98,7 @@ class NmsSpec:
     by_level        each level of a feature pyramid has candidates of its own, and its boxes suppress only each other
     min_side        boxes with a shorter side go; 0: those without area go; None: none do
     clip_to_input   boxes are clipped to the trunk's whole input, its padding included, not to the image
+    round_first     boxes are rounded to pixels of the trunk's input before they are compared (matterport, 2017)
     """
 
     score_threshold: float
@@ -105,6 +112,7 @@ class NmsSpec:
     by_level: bool = False
     min_side: float | None = 0.0
     clip_to_input: bool = False
+    round_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,8 +190,8 @@ class ModelSpec:
     "sigmoid". Box head outputs: encodings (N, 4 C), or (N, 4) when `class_agnostic_boxes`; logits (N, C + 1),
     background first. Mask head output: logits (N, C or 1, mask_h, mask_w). Encodings are ty tx th tw. Class i (from 0)
     has the label id i + 1. box_edges: "pixels": a box of the whole input goes from 0 to its side, "centers": to the
-    side less one, from the middle of the first pixel to that of the last (matterport). whole_pixels: boxes are rounded
-    to pixels of the image.
+    side less one, from the middle of the first pixel to that of the last (matterport). whole_pixels: boxes are whole
+    pixels of the image, rounded, or cut down where edges are "pixels".
     """
 
     family: str

@@ -1,7 +1,8 @@
 """Take apart the layers that tools for faster inference have joined, so that readers see the ops they know.
 
 `optimize_for_inference` joins a resize with the convolution after it, Grappler's remapper a layer with its bias, batch
-norm and activation. Each part gets the op, inputs and attributes that it had before; the last one keeps the name.
+norm and activation, its arithmetic optimizer a row of sums. Each part gets the op, inputs and attributes that it had
+before; the last one keeps the name.
 """
 
 from __future__ import annotations
@@ -94,8 +95,22 @@ def _batch_norm(node: pb.NodeDef) -> list[pb.NodeDef] | None:
     return parts
 
 
+def _sum(node: pb.NodeDef) -> list[pb.NodeDef] | None:
+    """AddN(x, y, ...): a chain of sums."""
+    tensors, controls = _tensors(node)
+    if len(tensors) < 2:
+        return None
+    parts: list[pb.NodeDef] = []
+    for index, tensor in enumerate(tensors[1:]):
+        name = node.name if index == len(tensors) - 2 else f"{node.name}/part_{index}"
+        parts.append(_copy(node, name, "AddV2", [parts[-1].name if parts else tensors[0], tensor], ("T",)))
+    parts[0].input.extend(controls)
+    return parts
+
+
 _UNFUSE: dict[str, Callable[[pb.NodeDef], list[pb.NodeDef] | None]] = {
     "FusedResizeAndPadConv2D": _resize_and_convolution,
     "_FusedBatchNormEx": _batch_norm,
+    "AddN": _sum,
     **dict.fromkeys(_LAYERS, _layer),
 }

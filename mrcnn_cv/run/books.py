@@ -56,9 +56,16 @@ class Books:
             if self.is_done(item, aggregates):
                 kept.append(str(item.place))
             else:
+                self._check_unchanged(str(item.place))
                 left.append(item)
         self.totals.keep(self.past, kept)
         return left
+
+    def _check_unchanged(self, place: str) -> None:
+        """OutputError where an output is to be made again that somebody has worked on since."""
+        picture = self.past.pictures.get(place) if self.past is not None else None
+        for path, _ in picture.files if picture is not None else ():
+            self._folder.check_replaceable(self._folder.directory / path)
 
     def is_done(self, item: Item, aggregates: AggregateFiles | None) -> bool:
         """Whether the run that is resumed did this item, and all that came of it is still there."""

@@ -84,9 +84,12 @@ class Crew:
         self.chosen: Plan | None = plans[0] if len(plans) == 1 else None
 
     def work(
-        self, source: Iterator[Taken], steps: Steps[Taken, Any, Any, Result], stopped: Callable[[], bool]
+        self, source: Iterator[Taken | None], steps: Steps[Taken, Any, Any, Result], stopped: Callable[[], bool]
     ) -> Iterator[Result]:
-        """The results for `source`, in its order. When `stopped` says so, nothing new is taken from it."""
+        """The results for `source`, in its order. When `stopped` says so, nothing new is taken from it.
+
+        A source that gives None has nothing at the moment, and is asked again.
+        """
         fastest = float("inf")
         if self.chosen is None:
             for plan in self.plans:
@@ -103,7 +106,7 @@ class Crew:
 
     def _all(
         self,
-        source: Iterator[Taken],
+        source: Iterator[Taken | None],
         steps: Steps[Taken, Any, Any, Result],
         plan: Plan,
         stopped: Callable[[], bool],
@@ -113,20 +116,23 @@ class Crew:
         readers, writers = (_Threads(name, min(plan.workers, 4)) for name in ("reader", "writer"))
         workers = _Threads("worker", plan.workers, self._models.give_back)
         flying: deque[Future[Result]] = deque()
-        wait = True
+        wait, ended = True, False
         try:
-            while True:
+            while flying or not (ended or stopped()):
                 # Enough that nobody waits, and few enough that memory stays flat.
-                while len(flying) < 2 * plan.workers + 2 and not stopped():
-                    taken = next(source, None)
+                while len(flying) < 2 * plan.workers + 2 and not (ended or stopped()):
+                    try:
+                        taken = next(source)
+                    except StopIteration:
+                        ended = True
+                        break
                     if taken is None:
                         break
                     read = readers.submit(partial(steps.read, taken))
                     found = workers.submit(partial(self._find, steps, read))
                     flying.append(writers.submit(partial(_write, steps, found)))
-                if not flying:
-                    return
-                yield flying.popleft().result()
+                if flying:
+                    yield flying.popleft().result()
         except KeyboardInterrupt:
             # Whoever asks twice does not want to wait for what OpenCV is at.
             wait = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,13 +80,15 @@ class _Picture:
 
 def run(
     crew: Crew,
-    source: Iterable[Item | Frame | Unreadable],
+    source: Iterable[Item | Frame | Unreadable | None],
     sinks: Sequence[Sink],
     thresholds: Thresholds,
     listeners: Sequence[Listener],
     stop: Stop | None = None,
 ) -> Outcome:
     """Take every picture of `source` through the crew's models and hand the instances to every sink.
+
+    A source gives None where it has nothing at the moment.
 
     Sinks whose `ordered` is False are written by several threads at a time, in any order; the others by the caller's,
     in order. Raises OutputError or BackendError, which end the run (what was written stays); a SinkClosed ends it
@@ -100,7 +102,7 @@ def run(
         for sink in sinks:
             stack.enter_context(sink)
         try:
-            for picture in crew.work(enumerate(source), steps, lambda: stop.requested):
+            for picture in crew.work(_numbered(source), steps, lambda: stop.requested):
                 _deliver(picture, ordered, listeners, outcome)
         except SinkClosed:
             pass
@@ -109,6 +111,13 @@ def run(
 
 Taken = tuple[int, "Item | Frame | Unreadable"]
 Steps4 = Steps[Taken, "Frame | Unreadable", "_Picture | Unreadable", "_Picture | Unreadable"]
+
+
+def _numbered(source: Iterable[Item | Frame | Unreadable | None]) -> Iterator[Taken | None]:
+    index = 0
+    for item in source:
+        yield None if item is None else (index, item)
+        index += item is not None
 
 
 def _steps(thresholds: Thresholds, sinks: Sequence[Sink]) -> Steps4:

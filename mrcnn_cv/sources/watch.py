@@ -14,7 +14,7 @@ class Watch:
     """The pictures that `find` finds, then those that it finds later, until `stopped`.
 
     A file counts as there when its size and its time of change were the same at two looks in a row, so half-written
-    files are waited for. One that changes afterwards comes again.
+    files are waited for. One that changes afterwards comes again. While there is nothing new, it gives None.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Watch:
         self._stopped = stopped
         self._seconds = seconds
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Item | None]:
         seen: dict[str, tuple[int, int]] = {}
         given: dict[str, tuple[int, int]] = {}
         while not self._stopped():
@@ -40,12 +40,10 @@ class Watch:
                         return
                 if state is not None:
                     seen[item.name] = state
-            self._wait()
-
-    def _wait(self) -> None:
-        end = time.monotonic() + self._seconds
-        while not self._stopped() and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, 0.1))
+            end = time.monotonic() + self._seconds
+            while not self._stopped() and (left := end - time.monotonic()) > 0:
+                yield None
+                time.sleep(min(left, 0.1))
 
 
 def _state(item: Item) -> tuple[int, int] | None:

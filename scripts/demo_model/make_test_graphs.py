@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import input_variants
 import numpy as np
 import odapi
 import tensorflow.compat.v1 as tf
@@ -24,6 +25,8 @@ from backgrounds import package_file
 PHOTOS = {"coffee": (240, 160), "astronaut": (200, 200)}
 # Exported for images of one size; the others take any.
 INPUT_SHAPES: dict[str, list[int | None]] = {"tiny_settings": [1, 160, 240, 3]}
+# Also exported with the exporter's other inputs.
+OTHER_INPUTS = "tiny_mask_rcnn"
 # Answered on both photos, stage by stage; the others on the first one, with less of it.
 TWICE = ("tiny_faster_rcnn", "tiny_mask_rcnn", "tiny_mask_rcnn_agnostic")
 # Standard deviation that the outputs of a layer have on the photos; the first match counts.
@@ -34,6 +37,9 @@ SPREADS = (
     ("SecondStageBoxPredictor_1/Conv", 2.0),
     ("Conv/BiasAdd", 2.0),
 )
+# What a residual unit adds to its shortcut, as a share of what it would add by itself. Trained units add little. Random
+# ones add as much as they were given, and fifty of those in a row amplify float noise beyond what parity tolerates.
+RESIDUAL_GAINS = {"resnet_v1_152": 0.3}
 
 
 def stand_in_values(variables: list[tf.Variable], rng: np.random.Generator) -> Iterator[tuple[tf.Variable, np.ndarray]]:
@@ -46,6 +52,8 @@ def stand_in_values(variables: list[tf.Variable], rng: np.random.Generator) -> I
             yield variable, rng.choice([-1.0, 1.0], shape) * np.sqrt(2.0 / fan_in)
         elif name.endswith("beta"):
             yield variable, rng.choice([-0.25, 0.25], shape)
+        elif name.endswith("conv3/BatchNorm/gamma"):
+            yield variable, np.full(shape, next((gain for part, gain in RESIDUAL_GAINS.items() if part in name), 1.0))
         else:
             yield variable, np.full(shape, 1.0 if name.endswith(("gamma", "moving_variance")) else 0.0)
 
@@ -127,12 +135,16 @@ def make(config: Path, photos: dict[str, np.ndarray], seed: int, directory: Path
         packed = lzma.compress(frozen.read_bytes(), preset=9 | lzma.PRESET_EXTREME)
         (directory / "frozen_inference_graph.pb.xz").write_bytes(packed)
         (directory / "pipeline.config").write_bytes((Path(scratch) / "export" / "pipeline.config").read_bytes())
+        found = {}
         with Answers(read_graph(frozen)) as answers:
             for name, photo in photos.items():
-                found = answers(photo) if config.stem in TWICE else small(answers(photo))
-                np.savez_compressed(directory / f"{name}.npz", **found)
-                classes = found["detection_classes"].astype(int).tolist()
+                found[name] = answers(photo) if config.stem in TWICE else small(answers(photo))
+                np.savez_compressed(directory / f"{name}.npz", **found[name])
+                classes = found[name]["detection_classes"].astype(int).tolist()
                 print(f"{directory.name} {name}: {len(classes)} detections, classes {classes}")
+        if config.stem == OTHER_INPUTS:
+            variants = directory.parent / "inputs"
+            input_variants.export(pipeline, prefix, photos, found, variants, Path(scratch))
     print(f"{directory.name}: {len(packed)} bytes packed")
 
 

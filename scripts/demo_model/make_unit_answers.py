@@ -21,6 +21,12 @@ SIZES = (
     *((427, 640), (375, 500), (1366, 1), (1, 2730), (7, 4000), (1023, 599), (64, 1024), (1600, 2730), (320, 546)),
 )
 RESIZES = (((5, 7), (11, 13)), ((11, 13), (5, 7)), ((4, 4), (8, 8)), ((1, 1), (3, 2)), ((9, 6), (6, 9)))
+METHODS = {
+    "bilinear": tf.raw_ops.ResizeBilinear,
+    "nearest": tf.raw_ops.ResizeNearestNeighbor,
+    "bicubic": tf.raw_ops.ResizeBicubic,
+    "area": tf.raw_ops.ResizeArea,
+}
 BOXES = (
     *((0.2, 0.1, 0.8, 0.7), (0.0, 0.0, 1.0, 1.0), (-0.2, 0.3, 0.5, 1.4), (0.31, 0.42, 0.33, 0.47)),
     *((1.1, 1.1, 1.4, 1.5), (0.95, 0.9, 1.0, 1.0), (0.123, 0.456, 0.789, 0.654)),
@@ -42,6 +48,21 @@ def keep_aspect_sizes(session: tf.Session) -> dict[str, np.ndarray]:
     return {"keep_aspect_sizes": np.array(rows)}
 
 
+def conditional_sizes(session: tf.Session) -> dict[str, np.ndarray]:
+    """(n, 6): min and max (0 for none), height, width and the height and width that the conditional resizers give."""
+    image = tf.placeholder(tf.float32, [None, None, 3])
+    rows = []
+    for limit in (96, 333, 600):
+        sizes = {
+            (limit, 0): preprocessor.resize_to_min_dimension(image, min_dimension=limit)[1],
+            (0, limit): preprocessor.resize_to_max_dimension(image, max_dimension=limit)[1],
+        }
+        for shape in (shape for shape in SIZES if max(shape) <= 25 * min(shape)):
+            for limits, answer in session.run(sizes, {image: np.zeros((*shape, 3), np.float32)}).items():
+                rows.append((*limits, *shape, *answer[:2]))
+    return {"conditional_sizes": np.array(rows)}
+
+
 def resized(session: tf.Session, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Images and what ResizeBilinear makes of them, with TensorFlow 1's and 2's pixel centres."""
     result = {}
@@ -51,6 +72,10 @@ def resized(session: tf.Session, rng: np.random.Generator) -> dict[str, np.ndarr
         for name, half in (("corner", False), ("half_pixel", True)):
             node = tf.raw_ops.ResizeBilinear(images=image[None].astype(np.float32), size=after, half_pixel_centers=half)
             result[f"resize_{index}_{name}"] = session.run(node)[0]
+        for name, op in METHODS.items():
+            for aligned in (False, True):
+                node = op(images=image[None].astype(np.float32), size=after, align_corners=aligned)
+                result[f"resize_{index}_{name}_{'aligned' if aligned else 'plain'}"] = session.run(node)[0]
     return result
 
 
@@ -90,7 +115,7 @@ def main() -> None:
     rng = np.random.default_rng(7)
     with tf.Graph().as_default(), tf.Session() as session:
         makers = (resized, suppressed, pasted)
-        answers = keep_aspect_sizes(session)
+        answers = keep_aspect_sizes(session) | conditional_sizes(session)
         for make in makers:
             answers |= make(session, rng)
     np.savez_compressed(file, **answers)

@@ -17,7 +17,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-tf.disable_v2_behavior()
+# The API builds Keras models where TensorFlow 2's behaviour is on, slim's where it is off.
+KERAS = os.environ.get("ODAPI_KERAS") == "1"
+if not KERAS:
+    tf.disable_v2_behavior()
 tf.logging.set_verbosity(tf.logging.ERROR)
 
 
@@ -47,8 +50,20 @@ def _install_shims() -> None:
     for name in ("base", "convolutional", "core", "normalization", "pooling"):
         module = importlib.import_module(f"keras.src.legacy_tf_layers.{name}")
         sys.modules[f"tf_keras.legacy_tf_layers.{name}"] = module
+    # tf_slim, with which the exporter decodes tf.Examples, looks for these where they were.
+    from tensorflow.python.ops import control_flow_ops
+
+    for name in ("case", "cond"):
+        if not hasattr(control_flow_ops, name):
+            setattr(control_flow_ops, name, getattr(tf, name))
     # The API's slim networks import each other as the top-level package `nets`.
     sys.modules.setdefault("nets", importlib.import_module("object_detection.nets"))
+    if KERAS:  # imported by models that are not built here
+        names = ["official"]
+        for part in ("vision", "image_classification", "efficientnet"):
+            names.append(f"{names[-1]}.{part}")
+        for name in ("tensorflow_io", *names):
+            sys.modules.setdefault(name, _Missing(name)).__path__ = []
     try:
         importlib.import_module("lvis")
     except ImportError:  # only its evaluation code, which is not used here, needs LVIS
@@ -82,8 +97,9 @@ def freeze(
     checkpoint: Path,
     directory: Path,
     input_shape: list[int | None] | None = None,
+    input_type: str = "image_tensor",
 ) -> Path:
     """Run the API's own exporter on a checkpoint; returns the path of `frozen_inference_graph.pb`."""
     with tf.Graph().as_default():
-        exporter.export_inference_graph("image_tensor", pipeline, str(checkpoint), str(directory), input_shape)
+        exporter.export_inference_graph(input_type, pipeline, str(checkpoint), str(directory), input_shape)
     return Path(directory) / "frozen_inference_graph.pb"

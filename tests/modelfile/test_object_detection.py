@@ -16,7 +16,17 @@ from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import BoxCoder, ModelSpec, NmsSpec, PixelStep, ResizeSpec, anchor_sizes
 from tests.modelfile.graphs import Builder, by_name, read, set_value
 
-MODELS = ("tiny_mask_rcnn", "tiny_mask_rcnn_agnostic", "tiny_faster_rcnn")
+MODELS = (
+    "tiny_mask_rcnn",
+    "tiny_mask_rcnn_agnostic",
+    "tiny_faster_rcnn",
+    "tiny_one_class",
+    "tiny_large_crops",
+    "tiny_agnostic_sigmoid",
+    "tiny_many_classes",
+    "tiny_raw_scores",
+    "tiny_box_features",
+)
 
 
 def f32(value: float) -> float:
@@ -162,7 +172,17 @@ def test_a_graph_without_its_second_suppression(message: pb.GraphDef) -> None:
     for node in message.node:
         if node.op == "NonMaxSuppressionV5" and "Suppression_1" in node.name:
             node.op = "Mystery"
-    with pytest.raises(ModelFileError, match="0 after it"):
+    with pytest.raises(ModelFileError, match=r"0 after it.*export it again without use_static_shapes"):
+        spec_of(message)
+
+
+def test_a_trunk_that_slices_its_feature_maps_is_refused(message: pb.GraphDef) -> None:
+    """NASNet and PNASNet."""
+    pool = next(node for node in message.node if node.op == "AvgPool" and "FirstStage" in node.name)
+    builder = Builder(message)
+    bounds = [builder.const(f"slice/{index}", [value] * 4, "int32") for index, value in enumerate((0, 1000, 1))]
+    pool.input[0] = builder.node("slice", "StridedSlice", [pool.input[0], *bounds])
+    with pytest.raises(ModelFileError, match=r"StridedSlice.*NASNet.*take another feature extractor"):
         spec_of(message)
 
 
@@ -174,11 +194,105 @@ def test_three_crops_are_another_kind_of_model(message: pb.GraphDef) -> None:
         spec_of(message)
 
 
-def test_resizers_that_are_not_bilinear_are_refused(message: pb.GraphDef) -> None:
+def resizers(message: pb.GraphDef) -> list[pb.NodeDef]:
+    """One for upright images, one for the others."""
+    return [node for node in message.node if node.op == "ResizeBilinear" and node.name.startswith("Preprocessor")]
+
+
+@pytest.mark.parametrize(
+    ("op", "method"), [("ResizeNearestNeighbor", "nearest"), ("ResizeBicubic", "bicubic"), ("ResizeArea", "area")]
+)
+def test_the_method_of_a_resizer(message: pb.GraphDef, op: str, method: str) -> None:
+    for node in resizers(message):
+        node.op = op
+    assert spec_of(message).resize == ResizeSpec("keep_aspect", 96, 160, method=method)  # type: ignore[arg-type]
+
+
+def test_the_method_counts_where_the_config_has_the_limits(message: pb.GraphDef, tiny_graph: Path) -> None:
+    for node in resizers(message):
+        node.op = "ResizeArea"
+    for name in ("stack", "stack_1"):
+        by_name(message)[f"Preprocessor/map/while/ResizeToRange/cond/{name}"].op = "Mystery"
+    config = read_pipeline_config(tiny_graph.parent / "pipeline.config")
+    assert read_model(Graph(message.node), config).resize == ResizeSpec("keep_aspect", 96, 160, method="area")
+
+
+def _another_method(node: pb.NodeDef) -> None:
+    node.op = "ResizeBicubic"
+
+
+def _another_centre(node: pb.NodeDef) -> None:
+    node.op = "ResizeArea"
+    node.attr["half_pixel_centers"].b = True
+
+
+@pytest.mark.parametrize("change", [_another_method, _another_centre])
+def test_resizers_of_other_rules_are_refused(message: pb.GraphDef, change: Callable[[pb.NodeDef], None]) -> None:
+    change(resizers(message)[0])
+    with pytest.raises(ModelFileError, match=r"by a rule that is not supported.*export it again"):
+        spec_of(message)
+
+
+def test_aligned_corners_are_the_conditional_resizers(message: pb.GraphDef) -> None:
+    for node in resizers(message):
+        node.attr["align_corners"].b = True
+    with pytest.raises(ModelFileError, match="aligned corners"):
+        spec_of(message)
+
+
+def test_options_that_hardly_anybody_sets(graphs: Path) -> None:
+    spec = spec_of(read(graphs / "tiny_options" / "frozen_inference_graph.pb"))
+    assert spec.resize == ResizeSpec(
+        "at_least",
+        180,
+        align_corners=True,
+        method="bicubic",
+        gray_weights=(f32(0.2989), f32(0.587), f32(0.114)),
+    )
+    assert spec.mask is not None
+    assert spec.mask.size == (32, 16)
+
+
+def test_images_that_are_only_ever_reduced(graphs: Path) -> None:
+    message = read(graphs / "tiny_options" / "frozen_inference_graph.pb")
     for node in message.node:
-        if node.op == "ResizeBilinear" and node.name.startswith("Preprocessor"):
-            node.op = "ResizeBicubic"
-    with pytest.raises(ModelFileError, match="ResizeBicubic"):
+        if "ResizeGivenMinDimension/M" in node.name and node.op in ("Minimum", "Maximum"):
+            node.op = "Maximum" if node.op == "Minimum" else "Minimum"
+    resize = spec_of(message).resize
+    assert (resize.kind, resize.min_dimension, resize.max_dimension) == ("at_most", None, 180)
+
+
+def test_a_keras_model_of_tensorflow_2(graphs: Path) -> None:
+    """Its pixels are prepared image by image, in the loop that resizes them."""
+    spec = spec_of(read(graphs / "tiny_keras" / "frozen_inference_graph.pb"))
+    assert (spec.backbone, spec.resize) == ("ResNet-50", ResizeSpec("keep_aspect", 96, 160))
+    assert spec.pixels == (PixelStep("sub", (f32(123.68), f32(116.779), f32(103.939))),)
+
+
+def test_steps_before_and_in_the_loop_stay_in_order(graphs: Path) -> None:
+    message = read(graphs / "tiny_keras" / "frozen_inference_graph.pb")
+    builder = Builder(message)
+    nodes = by_name(message)
+    inner = next(name for name in nodes if name.endswith("Preprocessor/sub"))
+    batch = next(name for name in nodes if name.endswith("map/TensorArrayV2Stack/TensorListStack"))
+    for name, source in (("half", inner), ("third", batch)):
+        takers = [node for node in message.node if source in node.input]
+        builder.const(f"{name}/factor", 1 / 2 if name == "half" else 1 / 3)
+        builder.node(name, "Mul", [source, f"{name}/factor"])
+        for node in takers:
+            node.input[:] = [name if tensor == source else tensor for tensor in node.input]
+    assert [step.op for step in spec_of(message).pixels] == ["sub", "mul", "mul"]
+    assert [step.operand for step in spec_of(message).pixels[1:]] == [(0.5,), (f32(1 / 3),)]
+
+
+def test_pixels_that_are_prepared_in_one_branch_only_are_refused(graphs: Path) -> None:
+    message = read(graphs / "tiny_keras" / "frozen_inference_graph.pb")
+    builder = Builder(message)
+    branches = [node for node in message.node if node.op == "Squeeze" and "ResizeToRange/cond" in node.name]
+    for node in branches:
+        builder.const(f"{node.name}/factor", 0.5)
+        node.input[0] = builder.node(f"{node.name}/half", "Mul", [node.input[0], f"{node.name}/factor"])
+    with pytest.raises(ModelFileError, match="in branches"):
         spec_of(message)
 
 

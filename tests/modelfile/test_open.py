@@ -56,10 +56,12 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("inside", ["saved_model.pb", "saved_model/saved_model.pb"])
 def test_a_saved_model_folder(tmp_path: Path, inside: str) -> None:
     (tmp_path / inside).parent.mkdir(exist_ok=True)
+    (tmp_path / inside).with_name("fingerprint.pb").write_bytes(b"\x08\x01")
     (tmp_path / inside).write_bytes(b"\x08\x01")
     message = refusal(tmp_path)
     assert "SavedModel" in message
     assert "export_inference_graph.py" in message
+    assert "convert_variables_to_constants_v2" in message
 
 
 def test_a_saved_model_file(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.modelfile.graphdef import node_name, tensor_value
+from mrcnn_cv.modelfile.evaluate import Evaluator
+from mrcnn_cv.modelfile.graphdef import Graph, node_name, tensor_value
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.unfuse import unfused
+from tests.conftest import DATA, load_golden
 from tests.modelfile.graphs import Builder, by_name, read, set_value
-from tests.modelfile.test_variants import check, predict
-from tests.parity import Image
+from tests.modelfile.test_variants import check, predict, with_unfused_batch_norm
+from tests.parity import Image, check_parity
 
 
 def remove(message: pb.GraphDef, names: set[str]) -> None:
@@ -83,6 +85,49 @@ def with_joined_layers(message: pb.GraphDef) -> None:
     remove(message, gone)
 
 
+def with_sums_in_a_row(message: pb.GraphDef) -> None:
+    """Grappler's arithmetic optimizer adds a batch norm's shift last, and a residual unit to its shortcut by AddN."""
+    with_unfused_batch_norm(message)
+    nodes, builder, gone = by_name(message), Builder(message), set()
+    for node in list(message.node):
+        norm = nodes.get(node_name(node.input[1])) if node.op == "AddV2" else None
+        if norm is not None and norm.name.endswith("FusedBatchNormV3"):
+            scaled, shift = norm.input
+            node.input[:] = [shift, builder.node(f"{node.name}/leaf", "AddN", [node.input[0], scaled])]
+            gone.add(norm.name)
+    assert len(gone) >= 12
+    remove(message, gone)
+
+
+def with_folded_paddings(message: pb.GraphDef) -> None:
+    """Constant folding leaves only numbers of the paddings that a dilated convolution reads from a constant table."""
+    values, nodes = Evaluator(Graph(message.node)), by_name(message)
+    slices = {name for name, node in nodes.items() if node.op == "StridedSlice" and "space_to_batch" in name}
+    folded = {name: values.value(name) for name in slices if nodes[nodes[name].input[0]].op == "Const"}
+    assert len(folded) > 10
+    for name, node in nodes.items():
+        if name in folded:
+            node.Clear()
+            node.name, node.op = name, "Const"
+            set_value(node, folded[name])
+        elif node.op == "SpaceToBatchND":
+            # The slice that takes all of them goes, too.
+            node.input[2] = f"{name.rpartition('/')[0]}/required_space_to_batch_paddings/paddings"
+
+
+@pytest.mark.parametrize("edit", [with_sums_in_a_row, with_folded_paddings], ids=lambda edit: edit.__name__)
+def test_an_optimised_resnet_gives_tensorflows_answers(
+    graphs: Path, tmp_path: Path, edit: Callable[[pb.GraphDef], None]
+) -> None:
+    message = read(graphs / "tiny_resnet50_atrous" / "frozen_inference_graph.pb")
+    edit(message)
+    path = tmp_path / "frozen_inference_graph.pb"
+    path.write_bytes(message.SerializeToString())
+    golden = load_golden(DATA, "tiny_resnet50_atrous/coffee")
+    model = MaskRCNN.load(path, backend="cpu")
+    check_parity(model.predict(golden.image, score_threshold=None), golden, model.spec)
+
+
 @pytest.mark.parametrize(
     "edits",
     [[with_reciprocals], [with_joined_resize], [with_joined_layers], [with_joined_layers, with_reciprocals]],
@@ -138,9 +183,18 @@ def test_a_batch_norm_with_a_sum() -> None:
     assert [part.op for part in unfused([node])] == ["FusedBatchNormV3", "Add", "Relu"]
 
 
+def test_a_row_of_sums() -> None:
+    parts = list(unfused([pb.NodeDef(name="sum", op="AddN", input=["x", "y", "z", "^first"])]))
+    assert [(part.name, part.op, list(part.input)) for part in parts] == [
+        ("sum/part_0", "AddV2", ["x", "y", "^first"]),
+        ("sum", "AddV2", ["sum/part_0", "z"]),
+    ]
+
+
 @pytest.mark.parametrize(
     "node",
     [
+        pb.NodeDef(name="sum", op="AddN", input=["x", "^first"]),
         fused("_FusedConv2D", ["x", "w"], []),
         fused("_FusedConv2D", ["x", "w"], [b"BiasAdd"]),
         fused("_FusedConv2D", ["x", "w", "b", "more"], [b"BiasAdd"]),

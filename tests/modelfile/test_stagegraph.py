@@ -321,6 +321,72 @@ def test_bilinear_resize_with_aligned_corners(build: Builder, size: tuple[int, i
     check(build, "resize", image, np.stack([y, x, y + 2 * x], axis=-1)[None].astype(np.float32))
 
 
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("size", [(8, 15), (9, 7), (3, 4)])
+def test_nearest_neighbour_resize(build: Builder, size: tuple[int, int], aligned: bool) -> None:
+    """Without aligned corners a sample takes the pixel that it lies in, with them the nearest one (halves go up)."""
+    image = values(2, 4, 5, 3)
+    build.const("size", size, "int32")
+    build.node("resize", "ResizeNearestNeighbor", ["image", "size"], align_corners=aligned)
+    chosen = []
+    for before, after in zip((4, 5), size, strict=True):
+        step = (before - 1) / (after - 1) if aligned else before / after
+        chosen.append(np.floor(np.arange(after) * step + (0.5 if aligned else 0) + 1e-9).astype(int))
+    check(build, "resize", image, image[:, chosen[0]][:, :, chosen[1]])
+
+
+def four_sides(build: Builder, name: str, height: int, width: int, channels: int) -> str:
+    """The shape of a Reshape whose number of regions is read off the image."""
+    for constant, value in (("zero", [0]), ("one", [1])):
+        build.const(f"{name}/{constant}", value, "int32")
+    ends = [f"{name}/zero", f"{name}/one", f"{name}/one"]
+    build.node(f"{name}/all", "Shape", ["image"])
+    batch = build.node(f"{name}/batch", "StridedSlice", [f"{name}/all", *ends], shrink_axis_mask=1)
+    sides = [build.const(f"{name}/{index}", side, "int32") for index, side in enumerate((height, width, channels))]
+    return build.node(name, "Pack", [batch, *sides])
+
+
+def reshaped_twice(build: Builder) -> None:
+    """The Object Detection API since 2019."""
+    build.node("columns", "Pack", ["image"] * 3, axis=3)
+    build.node("wide", "Reshape", ["columns", four_sides(build, "wide/shape", 4, 15, 2)])
+    build.node("rows", "Pack", ["wide"] * 2, axis=2)
+    build.node("large", "Reshape", ["rows", four_sides(build, "large/shape", 8, 15, 2)])
+
+
+def reshaped_once(build: Builder) -> None:
+    build.node("columns", "Pack", ["image"] * 3, axis=3)
+    build.node("rows", "Pack", ["columns"] * 2, axis=2)
+    build.const("large/shape", [-1, 8, 15, 2], "int32")
+    build.node("large", "Reshape", ["rows", "large/shape"])
+
+
+def multiplied_with_ones(build: Builder) -> None:
+    """Until 2018."""
+    build.const("spread/shape", [-1, 4, 1, 5, 1, 2], "int32")
+    build.node("spread", "Reshape", ["image", "spread/shape"])
+    build.const("ones", np.ones((1, 1, 2, 1, 3, 1)))
+    build.node("product", "Mul", ["spread", "ones"])
+    build.node("large", "Reshape", ["product", four_sides(build, "large/shape", 8, 15, 2)])
+
+
+@pytest.mark.parametrize("spell", [reshaped_twice, reshaped_once, multiplied_with_ones])
+def test_repeated_pixels(build: Builder, spell: Callable[[Builder], None]) -> None:
+    """convolve_then_upsample_masks."""
+    image = values(3, 4, 5, 2)
+    spell(build)
+    check(build, "large", image, image.repeat(2, axis=1).repeat(3, axis=2))
+
+
+def test_maps_that_are_stacked_otherwise_are_refused(build: Builder) -> None:
+    build.node("relu", "Relu", ["image"])
+    build.node("columns", "Pack", ["image", "relu"], axis=3)
+    build.const("large/shape", [-1, 4, 10, 2], "int32")
+    build.node("large", "Reshape", ["columns", "large/shape"])
+    with pytest.raises(ModelFileError, match="is a Pack"):
+        run(build, "large", values(1, 4, 5, 2))
+
+
 def crop(image: Float, box: tuple[float, ...], size: tuple[int, int]) -> Float:
     """TensorFlow's CropAndResize of one box y1 x1 y2 x2, one sample at a time."""
     result = np.zeros((*size, image.shape[2]), np.float32)

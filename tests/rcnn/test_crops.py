@@ -57,7 +57,7 @@ def crop_and_resize(feature_map: Float, region: Float, size: tuple[int, int]) ->
         count = size[axis]
         places.append(np.linspace(start, end, count) * length if count > 1 else np.array([(start + end) / 2 * length]))
     for row, column in np.ndindex(*size):
-        result[:, row, column] = bilinear(feature_map, places[0][row], places[1][column])
+        result[:, row, column] = bilinear(feature_map, float(places[0][row]), float(places[1][column]))
     return result
 
 

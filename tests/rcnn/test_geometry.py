@@ -10,9 +10,9 @@ from mrcnn_cv.rcnn.geometry import geometry, to_image
 def test_an_image_in_the_middle_of_its_padding() -> None:
     layout = geometry((50, 100), (25, 0), (100, 100), "pixels")
     boxes = np.array([[25, 0, 75, 100], [50, 50, 75, 75]], np.float32)
-    np.testing.assert_allclose(layout.fractions(boxes), [[0.25, 0, 0.75, 1], [0.5, 0.5, 0.75, 0.75]], rtol=1e-6)
+    np.testing.assert_allclose(layout.fractions(boxes), [[0.25, 0.0, 0.75, 1.0], [0.5, 0.5, 0.75, 0.75]], rtol=1e-6)
     in_image = layout.fractions_of_image(boxes)
-    np.testing.assert_allclose(in_image, [[0, 0, 1, 1], [0.5, 0.5, 1, 0.75]], rtol=1e-6)
+    np.testing.assert_allclose(in_image, [[0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 1.0, 0.75]], rtol=1e-6)
     np.testing.assert_allclose(to_image(in_image, (200, 400), "pixels"), [[0, 0, 400, 200], [200, 100, 300, 200]])
 
 

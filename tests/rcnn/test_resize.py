@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -68,6 +68,28 @@ def test_equals_tensorflow(answers: dict[str, NDArray[Any]], index: int, name: s
     np.testing.assert_allclose(resized(answers[f"resize_{index}_image"], size, half), expected, atol=3e-5)
 
 
+@pytest.mark.parametrize("aligned", [False, True], ids=["plain", "aligned"])
+@pytest.mark.parametrize("method", ["nearest", "bicubic", "area"])
+@pytest.mark.parametrize("index", range(5))
+def test_other_methods_equal_tensorflow_bit_for_bit(
+    answers: dict[str, NDArray[Any]], index: int, method: Literal["nearest", "bicubic", "area"], aligned: bool
+) -> None:
+    expected = answers[f"resize_{index}_{method}_{'aligned' if aligned else 'plain'}"]
+    height, width = expected.shape[:2]
+    spec = ResizeSpec("fixed", height=height, width=width, method=method, align_corners=aligned)
+    found = prepare(answers[f"resize_{index}_image"][:, :, ::-1], spec, ()).pixels
+    np.testing.assert_array_equal(found[0].transpose(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_aligned_corners_equal_tensorflow(answers: dict[str, NDArray[Any]], index: int) -> None:
+    expected = answers[f"resize_{index}_bilinear_aligned"]
+    height, width = expected.shape[:2]
+    spec = ResizeSpec("fixed", height=height, width=width, align_corners=True)
+    found = prepare(answers[f"resize_{index}_image"][:, :, ::-1], spec, ()).pixels
+    np.testing.assert_allclose(found[0].transpose(1, 2, 0), expected, atol=3e-5)
+
+
 def test_rows_beyond_the_first_block_are_right_too() -> None:
     """The work is done in blocks of rows; a tall ramp is one straight line over all of them."""
     ramp = np.repeat(np.arange(100, dtype=np.uint8)[:, None, None], 3, axis=2)
@@ -87,6 +109,12 @@ def test_keep_aspect_sizes_are_tensorflows(answers: dict[str, NDArray[Any]]) -> 
         found = resized_size(ResizeSpec("keep_aspect", low, high), height, width)
         # TensorFlow fails where one side would have no pixel; the size itself says so here.
         assert found == (new_height, new_width) or (new_height == 0 == min(found)), (low, high, height, width)
+
+
+def test_conditional_sizes_are_tensorflows(answers: dict[str, NDArray[Any]]) -> None:
+    for low, high, height, width, new_height, new_width in answers["conditional_sizes"].tolist():
+        spec = ResizeSpec("at_least", low) if low else ResizeSpec("at_most", max_dimension=high)
+        assert resized_size(spec, height, width) == (new_height, new_width), (spec, height, width)
 
 
 def test_keep_aspect_without_a_longer_limit() -> None:
@@ -117,6 +145,19 @@ def test_padding_with_another_colour_per_channel() -> None:
     found = prepare(np.zeros((10, 15, 3), np.uint8), spec, (PixelStep("mul", (2.0,)),)).pixels
     assert found[0, :, 19, 19].tolist() == [2, 4, 6]
     assert found[0, :, 9, 14].tolist() == [0, 0, 0]
+
+
+def test_padding_to_a_multiple_is_zeros_before_the_pixel_steps() -> None:
+    found = prepare(random_image(10, 16), ResizeSpec("identity", pad_multiple=8), (PixelStep("sub", (7.0,)),))
+    assert (found.size, found.pixels.shape) == ((10, 16), (1, 3, 16, 16))
+    assert (found.pixels[..., 10:, :] == -7).all()
+
+
+def test_gray_is_the_weighted_sum_of_the_channels() -> None:
+    blue, green, red = 10, 20, 30
+    image = np.array([[[blue, green, red]]], dtype=np.uint8)
+    found = prepare(image, ResizeSpec("identity", gray_weights=(0.5, 0.25, 0.125)), (PixelStep("sub", (1.0,)),))
+    np.testing.assert_array_equal(found.pixels, [[[[0.5 * red + 0.25 * green + 0.125 * blue - 1]]]])
 
 
 def test_pixel_steps_are_per_channel_in_rgb_order_one_after_the_other() -> None:
