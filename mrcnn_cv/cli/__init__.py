@@ -22,6 +22,7 @@ Examples:
   mrcnn-cv photo.jpg --model frozen_inference_graph.pb
   mrcnn-cv *.jpg --model model_folder --classes person,dog --score 0.7
   mrcnn-cv photo.jpg --model model.pb --json - | jq .instances
+  mrcnn-cv photos --model model.pb --save overlay,coco -o annotations
 
 \b
 Exit codes:
@@ -50,8 +51,9 @@ COMMANDS = {
 def cli() -> None:
     """Run a frozen Mask R-CNN through OpenCV and paint its instance masks on images.
 
-    SOURCE is an image file; several at once are fine. `mrcnn-cv SOURCE...` is short for `mrcnn-cv predict SOURCE...`.
-    Every option can be set in the environment as MRCNN_CV_<NAME>, for example MRCNN_CV_MODEL.
+    SOURCE is an image file, a folder, a pattern, a .zip or .tar of images, an address, or - for standard input; several
+    at once are fine. `mrcnn-cv SOURCE...` is short for `mrcnn-cv predict SOURCE...`. Every option can be set in the
+    environment as MRCNN_CV_<NAME>, for example MRCNN_CV_MODEL, or in a file mrcnn-cv.toml.
     """
 
 

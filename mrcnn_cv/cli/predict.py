@@ -20,7 +20,10 @@ RUN, LOOK, MESSAGES = "Batch runs", "Look of the overlay", "Messages"
 NOTHING = "none"
 
 # Spelled out, so that --help imports neither OpenCV nor numpy; a test compares them with the real ones.
-FORMATS = ("overlay", "json")
+FORMATS = (
+    *("overlay", "json", "jsonl", "coco", "coco-results", "yolo", "labelme", "voc", "cvat"),
+    *("masks", "semantic", "binary", "cutouts", "crops", "csv", "parquet"),
+)
 PROGRESS = ("auto", "bar", "lines", "json", "none")
 PARTS = ("labels", "boxes", "scores", "masks", "contours")
 

@@ -22,6 +22,7 @@ from mrcnn_cv.run import Listener, Stop, Thresholds, run
 from mrcnn_cv.run.books import Books
 from mrcnn_cv.run.crew import Crew, Models, plans_for
 from mrcnn_cv.run.manifest import versions
+from mrcnn_cv.run.summary import Totals
 from mrcnn_cv.sinks.ownership import OutputRecord
 from mrcnn_cv.sources.folders import Search
 from mrcnn_cv.sources.items import Item, Listing
@@ -64,17 +65,21 @@ def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> i
     model = _load(options)
     sinks, aggregates = outputs.files(model, {str(item.place): index for index, item in enumerate(listing.items)})
     items = list(listing.items) if books is None else books.to_do(listing.items, aggregates)
-    report = _report(options, outputs, books)
+    totals = Totals(pictures=len(items)) if books is None else books.totals
+    report = (
+        BatchReport(options["quiet"], options["verbose"], outputs.places, totals, options["progress"])
+        if is_batch
+        else Report(options["quiet"], options["verbose"], outputs.places)
+    )
     report.loaded(model, is_demo)
     thresholds = _thresholds(model, options)
     stop = Stop()
     limit = FailureLimit(0 if options["fail_fast"] else options["max_failures"], stop)
-    listeners = [*([] if books is None else books.listeners), limit, report]
+    listeners = [*([totals] if books is None else books.listeners), limit, report]
     crew = _crew(model, options, None if options["watch"] else len(items))
     source: Iterable[Item | None] = items
     if options["watch"]:
-        if books is not None:
-            books.totals.pictures = None
+        totals.pictures = None
         source = Watch(
             lambda: _not_kept(list_pictures(sources, search, lists), books, aggregates), lambda: stop.requested
         )
@@ -139,12 +144,6 @@ def _thresholds(model: MaskRCNN, options: dict[str, Any]) -> Thresholds:
         max_instances=options["max_instances"],
         classes=wanted,
     )
-
-
-def _report(options: dict[str, Any], outputs: Outputs, books: Books | None) -> Report:
-    if books is None:
-        return Report(options["quiet"], options["verbose"], outputs.places)
-    return BatchReport(options["quiet"], options["verbose"], outputs.places, books.totals, options["progress"])
 
 
 def _crew(model: MaskRCNN, options: dict[str, Any], pictures: int | None) -> Crew:

@@ -42,7 +42,7 @@ def list_pictures(sources: Sequence[str], search: Search, lists: Sequence[Path] 
         else:
             single.append(file_item(path, PurePosixPath(path.name)))
     groups += [(path.stem, listed(path)) for path in lists]
-    return Listing(single + _together(groups, alone=not single), bool(groups), search.left_out)
+    return Listing(_unique(single + _together(groups, alone=not single)), bool(groups), search.left_out)
 
 
 def _archive(path: Path, search: Search) -> list[Item]:
@@ -74,6 +74,20 @@ def _together(groups: list[tuple[str, list[Item]]], alone: bool) -> list[Item]:
         taken.add(names.same(unique))
         items += [item_at(item, PurePosixPath(unique) / item.place) for item in group]
     return items
+
+
+def _unique(items: list[Item]) -> list[Item]:
+    """The items with a number in a place that another one has already (files of one name, twice in an archive)."""
+    taken: set[str] = set()
+    found = []
+    for item in items:
+        place, number = str(item.place), 1
+        while names.same(names.numbered(place, number)) in taken:
+            number += 1
+        unique = names.numbered(place, number)
+        taken.add(names.same(unique))
+        found.append(item if number == 1 else item_at(item, PurePosixPath(unique)))
+    return found
 
 
 def _read_stdin() -> bytes:
