@@ -41,8 +41,8 @@ def paste(
 
     probabilities (mask_h, mask_w) float32; box (4,) x1 y1 x2 y2 in pixels. With "corners" the result equals that of
     the Object Detection API's `reframe_box_masks_to_image_masks` (utils/ops.py): bilinear, pixel p of n lies at
-    p / (n - 1), pixels outside of the box are empty. With "centers" pixel p covers [p, p + 1) and the samples at the
-    edges extend to the box.
+    p / (n - 1), pixels outside of the box are empty. With "centers" pixel p covers [p, p + 1), each sample is the
+    centre of a cell, and beyond the outermost ones a mask fades to zero (matterport, Detectron2, torchvision).
     """
     x1, y1, x2, y2 = (float(value) for value in box)
     mask_height, mask_width = probabilities.shape
@@ -73,15 +73,15 @@ def _interpolation(
     else:
         positions = (pixels + 0.5 - start) / extent * samples - 0.5
         inside = (pixels + 0.5 >= start) & (pixels + 0.5 <= end)
-        positions = np.clip(positions, 0, samples - 1)
     pixels, positions = pixels[inside], positions[inside]
-    lower = np.minimum(positions.astype(np.intp), max(samples - 2, 0))
+    lower = np.floor(positions).astype(np.intp)
     fraction = (positions - lower).astype(np.float32)
-    weights = np.zeros((len(pixels), samples), dtype=np.float32)
+    # A sample more on both sides: between the outermost ones and the edges of the box a mask fades to nothing.
+    weights = np.zeros((len(pixels), samples + 2), dtype=np.float32)
     index = np.arange(len(pixels))
-    weights[index, lower] = 1 - fraction
-    weights[index, np.minimum(lower + 1, samples - 1)] += fraction
-    return int(pixels[0]) if len(pixels) else 0, weights
+    weights[index, lower + 1] = 1 - fraction
+    weights[index, np.minimum(lower + 2, samples + 1)] += fraction
+    return int(pixels[0]) if len(pixels) else 0, np.ascontiguousarray(weights[:, 1:-1])
 
 
 def fill_box(box: NDArray[np.float32], image_size: tuple[int, int]) -> LocalMask:
@@ -131,3 +131,46 @@ def _compress(runs: NDArray[np.int64]) -> str:
             more = value != (-1 if bits & 0x10 else 0)
             text.append((bits | 0x20 if more else bits) + 48)
     return text.decode("ascii")
+
+
+def from_rle(rle: Rle) -> LocalMask:
+    """The mask in COCO's compressed run-length encoding, cut to the pixels that are set.
+
+    Nothing of the size of the image is allocated. ValueError for run lengths that do not fill the image.
+    """
+    height, width = rle["size"]
+    ends = np.cumsum(_expand(rle["counts"]))
+    if len(ends) and ends[-1] != height * width:
+        raise ValueError(f"the runs cover {ends[-1]} pixels of an image of {width} x {height}")
+    starts, ends = ends[0::2][: len(ends) // 2], ends[1::2]
+    starts, ends = starts[ends > starts], ends[ends > starts]
+    if not len(starts):
+        return LocalMask(0, 0, np.zeros((0, 0), dtype=np.bool_))
+    # Cut the runs where a column ends, so that each has a column and its rows.
+    first, last = starts // height, (ends - 1) // height
+    pieces = last - first + 1
+    run = np.repeat(np.arange(len(starts)), pieces)
+    column = np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces) + first[run]
+    upper = np.maximum(starts[run] - column * height, 0)
+    lower = np.minimum(ends[run] - column * height, height)
+    top, left = int(upper.min()), int(column[0])
+    change = np.zeros((int(lower.max()) - top + 1, int(column[-1]) - left + 1), dtype=np.int8)
+    np.add.at(change, (upper - top, column - left), 1)
+    np.add.at(change, (lower - top, column - left), -1)
+    return LocalMask(top, left, np.cumsum(change, axis=0, dtype=np.int8)[:-1].astype(np.bool_))
+
+
+def _expand(counts: str) -> NDArray[np.int64]:
+    """Run lengths from COCO's text form; the inverse of `_compress`."""
+    groups = np.frombuffer(counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
+    if not len(groups):
+        return groups
+    last = np.flatnonzero(~groups & 0x20)
+    first = np.concatenate([[0], last[:-1] + 1])
+    place = np.arange(len(groups)) - np.repeat(first, last - first + 1)
+    values = np.add.reduceat((groups & 0x1F) << 5 * place, first)
+    # The highest bit of the last group is the sign.
+    runs: NDArray[np.int64] = values - (((groups[last] >> 4) & 1) << 5 * (place[last] + 1))
+    for parity in (1, 2):
+        runs[parity::2] = np.cumsum(runs[parity::2])
+    return runs

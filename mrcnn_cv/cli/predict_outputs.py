@@ -47,6 +47,10 @@ class Outputs:
                 self.folder.protect(path)
             check_free(self.folder.directory, options["resume"], options["overwrite"])
             self.folder.check()
+            for name, made in FORMATS.items():
+                if name in options["save"] and made.aggregate is not None:
+                    # Says so where a library is missing.
+                    made.aggregate(Settings({}, ""))
         self.streams: list[Sink] = []
         if options["json_lines"] == "-":
             self.streams.append(JsonLines(own_stdout()))

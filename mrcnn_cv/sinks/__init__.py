@@ -95,7 +95,10 @@ class Aggregate(Protocol):
     name: str
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """Write the file for `records`, which come in the order of the pictures, once; it must not hold them all."""
+        """Write the file for `records`, which come in the order of the pictures; it must not hold them all.
+
+        They may be gone through more than once, and are read from disk each time.
+        """
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,107 @@ def _json(folder: OutputFolder, settings: Settings) -> Sink:
     return JsonRecords(folder)
 
 
+def _masks(folder: OutputFolder, settings: Settings) -> Sink:
+    from mrcnn_cv.sinks.instance_masks import InstanceMasks
+
+    return InstanceMasks(folder)
+
+
+def _semantic(folder: OutputFolder, settings: Settings) -> Sink:
+    from mrcnn_cv.sinks.semantic import SemanticMasks
+
+    return SemanticMasks(folder, settings)
+
+
+def _binary(folder: OutputFolder, settings: Settings) -> Sink:
+    from mrcnn_cv.sinks.binary import BinaryMasks
+
+    return BinaryMasks(folder)
+
+
+def _cutouts(folder: OutputFolder, settings: Settings) -> Sink:
+    from mrcnn_cv.sinks.cutouts import Cutouts
+
+    return Cutouts(folder, settings.soft_edges)
+
+
+def _crops(folder: OutputFolder, settings: Settings) -> Sink:
+    from mrcnn_cv.sinks.crops import Crops
+
+    return Crops(folder)
+
+
+def _labelme(folder: OutputFolder, settings: Settings) -> Sink:
+    from mrcnn_cv.sinks.labelme import LabelmeFiles
+
+    return LabelmeFiles(folder, settings)
+
+
+def _yolo(folder: OutputFolder, settings: Settings) -> Sink:
+    from mrcnn_cv.sinks.yolo import YoloFolder
+
+    return YoloFolder(folder, settings)
+
+
+def _voc(folder: OutputFolder, settings: Settings) -> Sink:
+    from mrcnn_cv.sinks.voc import VocFolder
+
+    return VocFolder(folder, settings)
+
+
+def _coco(settings: Settings) -> Aggregate:
+    from mrcnn_cv.sinks.coco import CocoDataset
+
+    return CocoDataset(settings)
+
+
+def _coco_results(settings: Settings) -> Aggregate:
+    from mrcnn_cv.sinks.coco_results import CocoResults
+
+    return CocoResults()
+
+
+def _jsonl(settings: Settings) -> Aggregate:
+    from mrcnn_cv.sinks.jsonl import JsonLinesTable
+
+    return JsonLinesTable()
+
+
+def _cvat(settings: Settings) -> Aggregate:
+    from mrcnn_cv.sinks.cvat import CvatAnnotations
+
+    return CvatAnnotations(settings)
+
+
+def _csv(settings: Settings) -> Aggregate:
+    from mrcnn_cv.sinks.csv_table import CsvTable
+
+    return CsvTable()
+
+
+def _parquet(settings: Settings) -> Aggregate:
+    from mrcnn_cv.sinks.parquet import ParquetTable
+
+    return ParquetTable()
+
+
 # Names of --save, in the order in which the sinks of one run are to be written: the overlay's drawing time goes into
 # the record.
 FORMATS: dict[str, Format] = {
     "overlay": Format("the picture with masks painted over it", _overlay),
     "json": Format("one JSON record per picture", _json),
+    "jsonl": Format("the records of all pictures in one file", aggregate=_jsonl),
+    "coco": Format("a data set in COCO's format", aggregate=_coco),
+    "coco-results": Format("a list of results for pycocotools", aggregate=_coco_results),
+    "yolo": Format("a data set folder for ultralytics", _yolo),
+    "labelme": Format("a JSON file per picture for labelme", _labelme),
+    "voc": Format("a data set folder in Pascal VOC's layout", _voc),
+    "cvat": Format("an XML file for CVAT", aggregate=_cvat),
+    "masks": Format("a PNG of instance numbers per picture", _masks),
+    "semantic": Format("a PNG of class ids per picture", _semantic),
+    "binary": Format("a black and white PNG per instance", _binary),
+    "cutouts": Format("each instance on a transparent background", _cutouts),
+    "crops": Format("the picture cut to the box of each instance", _crops),
+    "csv": Format("a table with a row per instance", aggregate=_csv),
+    "parquet": Format("the same table for pandas and others (extra: parquet)", aggregate=_parquet),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import BinaryIO, cast
 from mrcnn_cv import names
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.frame import Frame
-from mrcnn_cv.sinks.ownership import Fingerprinted, OutputRecord
+from mrcnn_cv.sinks.ownership import Fingerprinted, OutputRecord, fingerprint_of
 
 ELSEWHERE = "choose another output folder (-o)"
 
@@ -57,6 +58,8 @@ class OutputFolder:
         self._record = OutputRecord(self.directory)
         self._inputs: set[tuple[int, int]] = set()
         self._bases: dict[str, str] = {}
+        self._stems: dict[str, str] = {}
+        self._taken_stems: set[str] = set()
         self._claims: dict[str, str] = {}
         self._claimed: dict[tuple[str, str], str] = {}
         self._numbers: dict[str, int] = {}
@@ -91,18 +94,20 @@ class OutputFolder:
         if frame.path is not None:
             key, name = os.path.abspath(frame.path), str(frame.place or frame.path.name)
         else:
-            key, name = frame.name, str(frame.place or names.file_name(frame.name))
+            name = str(frame.place or names.file_name(frame.name))
+            key = name if frame.place else frame.name
         with self._lock:
             base = self._base(key, name)
-            wanted = self._wanted(base, suffix, kind, stem)
+            if stem:
+                base = self._stems[key]
+            wanted = self._wanted(base, suffix, kind)
             if self._is_input(wanted):
-                wanted = self._wanted(names.marked(base), suffix, kind, stem)
+                wanted = self._wanted(names.marked(base), suffix, kind)
             return self.directory / self._claim(key, wanted, inputs_too=False)
 
-    def _wanted(self, base: str, suffix: str | None, kind: str, stem: bool) -> str:
+    def _wanted(self, base: str, suffix: str | None, kind: str) -> str:
         place = PurePosixPath(kind, base)
-        name = (place.stem if stem else place.name) + (suffix or "")
-        return str(place.with_name(names.fitting(name)))
+        return str(place.with_name(names.fitting(place.name + (suffix or ""))))
 
     def write(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, a path from `path_for`, whole or not at all.
@@ -126,11 +131,43 @@ class OutputFolder:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.note(path, seen.size, seen.hexdigest())
                 os.replace(temporary, path)
-                if (files := getattr(_written, "files", None)) is not None:
-                    files.append((path, seen.size))
+                _report(path, seen.size)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
+        except OSError as error:
+            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+
+    def copy(self, source: Path, path: Path) -> None:
+        """Put the file `source` at `path` as well: by a hard link where the file system has them, else as a copy."""
+        try:
+            if os.path.lexists(path) and os.path.samefile(source, path):
+                _report(path, path.stat().st_size)
+                return
+            with source.open("rb") as file:
+                size, fingerprint = fingerprint_of(file)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.check_replaceable(path)
+            temporary = self.directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
+            try:
+                try:
+                    os.link(os.path.realpath(source), temporary)
+                except OSError:
+                    shutil.copyfile(source, temporary)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.note(path, size, fingerprint)
+                os.replace(temporary, path)
+                _report(path, size)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+
+    def discard(self, path: Path) -> None:
+        """Remove the file at `path` (in this folder) where it is an unchanged output of an earlier run."""
+        try:
+            if _identity(path) not in self._inputs and self._record.is_ours(path):
+                path.unlink()
         except OSError as error:
             raise OutputError(why_unwritable(error, path, self.remedy)) from error
 
@@ -156,7 +193,19 @@ class OutputFolder:
         """The input's name, made different from those of all inputs before it."""
         if key not in self._bases:
             self._bases[key] = self._claim(key, name, inputs_too=True)
+            self._stems[key] = self._new_stem(self._bases[key])
         return self._bases[key]
+
+    def _new_stem(self, base: str) -> str:
+        """The name without its suffix, made different from those of all inputs before it."""
+        place = PurePosixPath(base)
+        number = 1
+        while True:
+            stem = str(place.with_name(place.stem if number == 1 else f"{place.stem}-{number}"))
+            if names.same(stem) not in self._taken_stems:
+                self._taken_stems.add(names.same(stem))
+                return stem
+            number += 1
 
     def _claim(self, key: str, wanted: str, *, inputs_too: bool) -> str:
         """`wanted`, or the first number of it that belongs to no other input; the same at every call."""
@@ -179,6 +228,12 @@ class OutputFolder:
     def _is_input(self, name: str) -> bool:
         identity = _identity(self.directory / name)
         return identity is not None and identity in self._inputs
+
+
+def _report(path: Path, size: int) -> None:
+    """To `written_files`, where this thread is inside of it."""
+    if (files := getattr(_written, "files", None)) is not None:
+        files.append((path, size))
 
 
 def why_unwritable(error: OSError, path: Path, remedy: str = ELSEWHERE) -> str:

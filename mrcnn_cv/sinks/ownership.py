@@ -24,6 +24,15 @@ def new_digest(data: bytes = b"") -> hashlib.blake2b:
     return hashlib.blake2b(data, digest_size=16)
 
 
+def fingerprint_of(file: BinaryIO) -> _Content:
+    """Size and fingerprint of what is left to read in a file."""
+    size, running = 0, new_digest()
+    while piece := file.read(1 << 20):
+        running.update(piece)
+        size += len(piece)
+    return size, running.hexdigest()
+
+
 class Fingerprinted:
     """A file that takes the size and the fingerprint of what is written to it."""
 
@@ -62,13 +71,10 @@ class OutputRecord:
             size = path.stat().st_size
             if not any(length == size for length, _ in known):
                 return False
-            running = new_digest()
             with path.open("rb") as file:
-                while piece := file.read(1 << 20):
-                    running.update(piece)
+                return fingerprint_of(file) in known
         except OSError:
             return False
-        return (size, running.hexdigest()) in known
 
     def exists(self) -> bool:
         """Whether mrcnn-cv wrote anything into this folder."""

@@ -90,7 +90,7 @@ def test_names_spelled_out_for_the_help_are_those_of_the_library() -> None:
         (["photo.png", "--threads", "99999999999"], "--threads must be"),
         (["photo.png", "--line-width", "1.5"], "--line-width must be a whole number"),
         (["photo.png", "--save", "overlays"], "--save does not know 'overlays': did you mean 'overlay'?"),
-        (["photo.png", "--save", "xml"], "choose from overlay, json, none"),
+        (["photo.png", "--save", "xml"], "choose from overlay, json, jsonl, coco, "),
         (["photo.png", "--save", "none,json"], "--save takes either 'none' or something else"),
         (["photo.png", "--save", ","], "--save is empty"),
         (["photo.png", "--hide", "label"], "did you mean 'labels'?"),
