@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import ModelFile, open_model
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.shapes import Layer, Shape, layers
-from mrcnn_cv.modelfile.spec import AnchorSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
+from mrcnn_cv.modelfile.spec import AnchorSpec, CropSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
 
 DEFAULT_IMAGE = (480, 640)
 """(height, width) of the image for which sizes and operations are counted unless another is given."""
@@ -45,7 +45,7 @@ def inspect(
         "classes": {"count": spec.class_count, "names": {str(number): name for number, name in sorted(names.items())}},
         "resize": {key: value for key, value in asdict(spec.resize).items() if value is not None},
         "pixels": [asdict(step) for step in spec.pixels],
-        "anchors": _anchors(spec.anchors),
+        "anchors": _anchors(spec),
         "proposals": {**_nms(spec.proposal_nms), "box_scales": list(spec.proposal_coder.scales)},
         "box_head": {
             "crop_size": list(spec.crop.size),
@@ -78,18 +78,30 @@ def _input_sizes(spec: ModelSpec, image_size: tuple[int, int]) -> tuple[tuple[in
 
 
 def _nets(spec: ModelSpec, padded: tuple[int, int]) -> list[dict[str, Any]]:
-    trunk = layers(spec.trunk, {"image": (1, *padded, 3)})
+    trunk = layers(spec.trunk, {"image": (1, *padded, _channels(spec))})
     features = next(layer.output for layer in trunk if layer.name == spec.trunk.outputs[0])
     proposals = spec.proposal_nms.max_total
     found = [_net("trunk", spec.trunk, trunk, None)]
-    for name, stage, count in (
-        ("box head", spec.box_head, proposals),
-        ("mask head", spec.mask_head, 1),
+    for name, stage, crop, count in (
+        ("box head", spec.box_head, spec.crop, proposals),
+        ("mask head", spec.mask_head, None if spec.mask is None else spec.mask.crop, 1),
     ):
-        if stage is not None:
-            inputs: Mapping[str, Shape] = {"features": features, "regions": (1, 1, count, 7)}
-            found.append(_net(name, stage, layers(stage, inputs), count))
+        if stage is not None and crop is not None:
+            found.append(_net(name, stage, layers(stage, _head_shapes(crop, features, count)), count))
     return found
+
+
+def _head_shapes(crop: CropSpec, features: Shape, count: int) -> Mapping[str, Shape]:
+    """What a head takes for `count` regions."""
+    if crop.method == "in_net":
+        return {"features": features, "regions": (1, 1, count, 7)}
+    height, width, channels = *crop.size, features[3]
+    return {"crops": (count, height * width * channels) if crop.flat else (count, height, width, channels)}
+
+
+def _channels(spec: ModelSpec) -> int:
+    """Of the trunk's input."""
+    return 1 if spec.resize.gray_weights else 3
 
 
 def _parameters(spec: ModelSpec) -> int:
@@ -118,10 +130,16 @@ def _net(name: str, stage: StageGraph, found: list[Layer], regions: int | None) 
     }
 
 
-def _anchors(levels: tuple[AnchorSpec, ...]) -> dict[str, Any]:
-    """Of the one map, or of the finest; with a feature pyramid, then all of them."""
-    found = asdict(levels[0])
-    return found if len(levels) == 1 else {**found, "levels": [asdict(level) for level in levels]}
+def _anchors(spec: ModelSpec) -> dict[str, Any]:
+    """In pixels; of the one map, or of the finest; with a feature pyramid, then all of them."""
+    levels = [asdict(_in_pixels(level) if spec.box_edges == "centers" else level) for level in spec.anchors]
+    return levels[0] if len(levels) == 1 else {**levels[0], "levels": levels}
+
+
+def _in_pixels(level: AnchorSpec) -> AnchorSpec:
+    """An anchor between pixel centres is one pixel shorter, and half of one nearer to the origin."""
+    sizes = tuple((height + 1, width + 1) for height, width in level.sizes)
+    return replace(level, sizes=sizes, offset=(level.offset[0] + 0.5, level.offset[1] + 0.5))
 
 
 def _masks(mask: MaskSpec) -> dict[str, Any]:
@@ -146,6 +164,7 @@ def _nms(nms: NmsSpec) -> dict[str, Any]:
 
 def unusual(spec: ModelSpec) -> list[str]:
     """What sets a model apart from those that the Object Detection API's sample configs make, one sentence each."""
+    one_map = len(spec.anchors) == 1  # Families with a feature pyramid have customs of their own.
     found = [
         (spec.mask is None, "it has no mask branch: boxes only"),
         (spec.class_agnostic_boxes, "all classes share one box per region"),
@@ -154,16 +173,27 @@ def unusual(spec: ModelSpec) -> list[str]:
         (spec.logit_factor != 1, f"class logits are multiplied by {spec.logit_factor:g} first"),
         (spec.resize.kind == "fixed", "images are resized to one fixed shape, which changes their aspect"),
         (spec.resize.kind == "identity", "images are not resized"),
-        (spec.resize.pad_to_max, "images are padded to a square"),
+        (spec.resize.kind == "at_least", "images are enlarged where they are small, and not resized otherwise"),
+        (spec.resize.kind == "at_most", "images are reduced where they are large, and not resized otherwise"),
+        (
+            spec.resize.method not in ("bilinear", "antialiased"),
+            f"images are resized by {spec.resize.method}, not bilinearly",
+        ),
+        (bool(spec.resize.gray_weights), "images are converted to gray"),
+        (one_map and spec.resize.pad_to_max, "images are padded to a square"),
+        (spec.resize.pad_multiple is not None, f"images are padded to multiples of {spec.resize.pad_multiple}"),
         (any(spec.resize.pad_value), f"the padding has the colour {spec.resize.pad_value}"),
         (spec.detection_nms.class_agnostic, "a region counts for its best class only: boxes of all classes compete"),
-        (spec.resize.half_pixel_centers, "images are resized by TensorFlow 2's rule"),
+        (one_map and spec.resize.half_pixel_centers, "images are resized by TensorFlow 2's rule"),
         (
-            len(spec.anchors) == 1 and spec.anchors[0].stride not in ((16, 16), (8, 8)),
+            one_map and spec.anchors[0].stride not in ((16, 16), (8, 8)),
             f"anchors have a stride of {spec.anchors[0].stride}",
         ),
-        (not spec.anchors[0].clip_to_image, "anchors are not clipped to the image"),
-        (spec.proposal_nms.clip_first, "boxes are clipped before they are suppressed, as exporters of 2018 do"),
+        (one_map and not spec.anchors[0].clip_to_image, "anchors are not clipped to the image"),
+        (
+            one_map and spec.proposal_nms.clip_first,
+            "boxes are clipped before they are suppressed, as exporters of 2018 do",
+        ),
     ]
     return [text for holds, text in found if holds]
 
@@ -176,21 +206,29 @@ def checks(file: ModelFile) -> list[dict[str, Any]]:
     from mrcnn_cv.errors import MrcnnCvError
 
     spec, results = file.spec, []
-    size = (1, 3, *_input_sizes(spec, (96, 128))[1])
+    size = (1, _channels(spec), *_input_sizes(spec, (96, 128))[1])
     for name in backends.BACKENDS:
         if backends.probe(name).problem is not None:
             continue
-        for stage_name, stage in (("trunk", spec.trunk), ("box head", spec.box_head), ("mask head", spec.mask_head)):
+        for stage_name, stage, crop in (
+            ("trunk", spec.trunk, None),
+            ("box head", spec.box_head, spec.crop),
+            ("mask head", spec.mask_head, None if spec.mask is None else spec.mask.crop),
+        ):
             if stage is None:
                 continue
             problem = None
             try:
                 net = backends.CvNet(stage, backends.BACKENDS[name])
-                if stage_name == "trunk":
+                if crop is None:
                     features = net.run({"image": np.zeros(size, dtype=np.float32)})[0]
-                else:
+                elif crop.method == "in_net":
                     region = np.array([0, 0, 0, 0.25, 0.25, 0.75, 0.75], dtype=np.float32).reshape(1, 1, 1, 7)
                     net.run({"features": features, "regions": region})
+                else:
+                    height, width, channels = *crop.size, features.shape[1]
+                    shape = (1, height * width * channels) if crop.flat else (1, channels, height, width)
+                    net.run({"crops": np.zeros(shape, dtype=np.float32)})
                 if name not in net.devices():
                     problem = f"every layer ran on {', '.join(sorted(net.devices())) or 'something else'}"
             except MrcnnCvError as error:

@@ -103,7 +103,7 @@ def freeze(weights: Path, config: str | None, settings: dict[str, Any], package:
 
 def prepare_tensorflow() -> Any:
     """TensorFlow (its version 1 interface), set up so that matterport's code of 2018 can be imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # From 2.16 on TensorFlow brings Keras 3, in which nothing of matterport's works.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     try:
@@ -113,6 +113,7 @@ def prepare_tensorflow() -> Any:
     if tf.__version__.startswith("1."):
         return tf
     v1 = tf.compat.v1
+    v1.logging.set_verbosity(v1.logging.ERROR)
     # Loops then are made of plain nodes, and layers are not hidden in functions.
     v1.disable_v2_behavior()
     for new, old in ((tf, v1), (tf.sets, v1.sets), (tf.image, v1.image)):

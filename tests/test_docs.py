@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
+from itertools import takewhile
 from pathlib import Path
 
 import cv2
@@ -38,12 +41,23 @@ def commands() -> list[tuple[str, str]]:
 def desk(tmp_path: Path, tiny_graph: Path, photo_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the examples name."""
     shutil.copy(tiny_graph, tmp_path)
+    packed = ROOT / "tests" / "data" / "matterport" / "plain.pb.xz"
+    (tmp_path / "matterport.pb").write_bytes(lzma.decompress(packed.read_bytes()))
+    packed = ROOT / "tests" / "data" / "detectron2" / "r50.onnx.xz"
+    (tmp_path / "detectron2.onnx").write_bytes(lzma.decompress(packed.read_bytes()))
+    shutil.copy(packed.with_name("r50-coffee.yaml"), tmp_path / "detectron2.yaml")
     (tmp_path / "model_folder").mkdir()
     shutil.copy(tiny_graph, tmp_path / "model_folder")
     image = cv2.imread(str(photo_path))
     assert image is not None
     for name in ("photo.jpg", "another.png"):
         cv2.imwrite(str(tmp_path / name), image)
+    for name in ("photos/1.jpg", "photos/street/2.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "photo.jpg", tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.write(tmp_path / "photo.jpg", "inside/photo.jpg")
+    (tmp_path / "list.txt").write_text("photos/1.jpg\nphoto.jpg\n", encoding="utf-8")
     labels = "".join(f"item {{ id: {i} name: '{name}' }}\n" for i, name in enumerate(("circle", "star", "ring"), 1))
     (tmp_path / "labels.pbtxt").write_text(labels, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -55,8 +69,8 @@ def test_commands(page: str, line: str, desk: Path) -> None:
     # What needs a graphics card ends, without one, with the documented exit code.
     expected = {0, 4} if "--backend cuda" in line else {0}
     words = shlex.split(line)
-    environment = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
-    rest = [word for word in words if not re.match(r"[A-Z_]+=", word)]
+    environment = dict(word.split("=", 1) for word in takewhile(re.compile(r"[A-Z_]+=").match, words))
+    rest = words[len(environment) :]
     assert rest[0] == "mrcnn-cv", line
     done = subprocess.run(
         [PROGRAM, *rest[1:]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ LABEL_WIDTH = 14
 @click.argument("model", metavar="MODEL")
 @option("Model", "--labels", metavar="FILE", help="Names of the classes.", default_note="those beside the model")
 @option(
-    "Model", "--pipeline-config", metavar="FILE", help="To cross-check it.", default_note="the one beside the model"
+    "Model",
+    "--pipeline-config",
+    metavar="FILE",
+    help="pipeline.config, or values of a matterport Config.",
+    default_note="the one beside the model",
 )
 @option(
     "Model",
@@ -100,8 +105,9 @@ def _class_rows(classes: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _number_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     resize, anchors, image = found["resize"], found["anchors"], found["image"]
     longest = resize.get("max_dimension", "any")
+    least = "" if resize["shrinks"] else "at least "
     sizes = {
-        "keep_aspect": f"shorter side {resize.get('min_dimension')}, longer at most {longest}",
+        "keep_aspect": f"shorter side {least}{resize.get('min_dimension', 'any')}, longer at most {longest}",
         "fixed": f"to {resize.get('width')}x{resize.get('height')}",
         "at_least": f"shorter side at least {resize.get('min_dimension')}",
         "at_most": f"longer side at most {longest}",
@@ -112,11 +118,7 @@ def _number_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     signs = {"mul": "*", "sub": "-", "add": "+", "div": "/"}
     steps = [f"{signs[step['op']]} {', '.join(f'{value:g}' for value in step['operand'])}" for step in found["pixels"]]
     yield "pixels", ("gray" if resize["gray_weights"] else "RGB") + "".join(f" {step}" for step in steps)
-    yield (
-        "anchors",
-        f"{len(anchors['sizes'])} per cell, stride {_pair(anchors['stride'])}, offset {_pair(anchors['offset'])}",
-    )
-    yield "", "sizes (h x w) " + ", ".join(f"{height:.0f}x{width:.0f}" for height, width in anchors["sizes"])
+    yield from _anchor_rows(anchors)
     yield "proposals", _limits(found["proposals"])
     head = found["box_head"]
     scales = ", ".join(f"{value:g}" for value in head["box_scales"])
@@ -124,6 +126,25 @@ def _number_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "detections", _limits(found["detections"])
     masks = found["masks"]
     yield "masks", "none" if masks is None else f"{_wh(masks['size'])} samples, from crops of {_wh(masks['crop_size'])}"
+
+
+def _anchor_rows(anchors: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    offset = f"offset {_pair(anchors['offset'])}"
+    if "levels" not in anchors:
+        yield "anchors", f"{len(anchors['sizes'])} per cell, stride {_stride(anchors)}, {offset}"
+        yield "", f"sizes (h x w) {_anchor_sizes(anchors)}"
+        return
+    yield "anchors", f"{len(anchors['sizes'])} per cell on {len(anchors['levels'])} levels, {offset}"
+    for level in anchors["levels"]:
+        yield "", f"stride {_stride(level)}, sizes (h x w) {_anchor_sizes(level)}"
+
+
+def _stride(level: dict[str, Any]) -> str:
+    return "as the map's" if level["stride"] is None else _pair(level["stride"])
+
+
+def _anchor_sizes(level: dict[str, Any]) -> str:
+    return ", ".join(f"{height:.0f}x{width:.0f}" for height, width in level["sizes"])
 
 
 def _limits(nms: dict[str, Any]) -> str:
@@ -134,10 +155,17 @@ def _limits(nms: dict[str, Any]) -> str:
 def _net_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "net", f"{'regions':>8}  {'layers':>6}  {'parameters':>11}  {'GFLOP':>8}  outputs (NHWC)"
     for net in found["nets"]:
-        shapes = ", ".join("x".join(map(str, output["shape"])) for output in net["outputs"])
+        shapes = ", ".join(_output_shapes([output["shape"] for output in net["outputs"]]))
         regions = "" if net["regions"] is None else str(net["regions"])
         row = f"{regions:>8}  {len(net['layers']):>6}  {net['parameters']:>11,}  {net['gflops']:>8.2f}  {shapes}"
         yield net["name"], row
+
+
+def _output_shapes(shapes: list[list[int]]) -> Iterator[str]:
+    """Each shape; of the maps of a pyramid the finest and the coarsest."""
+    for _, group in groupby(shapes, key=lambda shape: shape[-1]):
+        texts = ["x".join(map(str, shape)) for shape in group]
+        yield texts[0] if len(texts) == 1 else f"{len(texts)} from {texts[0]} to {texts[-1]}"
 
 
 def _checks(checks: list[dict[str, Any]]) -> Iterator[str]:

@@ -162,7 +162,8 @@ def remove(names: tuple[str, ...], quiet: bool) -> None:
     "settings",
     multiple=True,
     metavar="OPTION=VALUE",
-    help="Default of an option of `mrcnn-cv predict` with this model, such as score=0.7; may be repeated.",
+    help="Default of an option of `mrcnn-cv predict` with this model, such as score=0.7, or a value of a matterport"
+    " Config, such as IMAGE_MAX_DIM=512, which is kept beside the graph; may be repeated.",
     default_note="none",
     environment=False,
 )
@@ -174,10 +175,11 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
 
     The files stay where they are. `--model NAME` then means this model with its labels and options.
     """
+    from mrcnn_cv.cli.model_config import is_config_value, write_config
     from mrcnn_cv.zoo import user_models
 
     user_models.check_name(name, overwrite=overwrite)
-    defaults = dict(_setting(each) for each in settings)
+    defaults = dict(_setting(each) for each in settings if not is_config_value(each))
 
     from mrcnn_cv.modelfile.labels import read_labels
     from mrcnn_cv.modelfile.open import open_model
@@ -185,6 +187,9 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
     from mrcnn_cv.zoo.find import unpacked
 
     given = Path(os.path.abspath(path))
+    config_values = [each for each in settings if is_config_value(each)]
+    if config_values:
+        say(f"the values are kept in {write_config(given, config_values)}")
     opened = open_model(unpacked(given) if given.is_file() and is_archive(given) else given)
     names = Path(os.path.abspath(labels)) if labels else None
     if names is not None:

@@ -83,7 +83,7 @@ _MODEL_OPTIONS = (
         "--pipeline-config",
         type=PathText(),
         metavar="FILE",
-        help="The model's pipeline.config, to cross-check it.",
+        help="The model's pipeline.config, to cross-check it, or the values of a matterport Config (.json, .toml).",
         default_note="the one beside the model",
     ),
     option(

@@ -35,8 +35,18 @@ LEAST_INPUTS = {
         ("Conv2D", "DepthwiseConv2dNative", "MatMul", "Reshape", "Mean", "Pad", "MirrorPad", "ConcatV2"), 2
     ),
     **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea"), 2),
-    **dict.fromkeys(("Gather", "GatherV2", "GatherNd"), 2),
-    **dict.fromkeys(("PadV2", "SpaceToBatchND", "BatchToSpaceND", "NonMaxSuppression", "NonMaxSuppressionV2"), 3),
+    **dict.fromkeys(("Gather", "GatherV2", "GatherNd", "TopKV2"), 2),
+    **dict.fromkeys(
+        (
+            "PadV2",
+            "SpaceToBatchND",
+            "BatchToSpaceND",
+            "Conv2DBackpropInput",
+            "NonMaxSuppression",
+            "NonMaxSuppressionV2",
+        ),
+        3,
+    ),
     **dict.fromkeys(("NonMaxSuppressionV3", "NonMaxSuppressionV4", "NonMaxSuppressionV5", "CropAndResize"), 4),
     **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), 5),
 }
@@ -73,9 +83,13 @@ MAX_REPEATED = 1 << 24
 
 
 class Graph:
-    """A checked GraphDef. Tensors are called as TensorFlow calls them: `node`, `node:1`."""
+    """A checked GraphDef. Tensors are called as TensorFlow calls them: `node`, `node:1`.
 
-    def __init__(self, nodes: Iterable[pb.NodeDef]) -> None:
+    functions: what its loops and branches call, by name.
+    """
+
+    def __init__(self, nodes: Iterable[pb.NodeDef], functions: Iterable[pb.FunctionDef] = ()) -> None:
+        self.functions = {function.signature.name: function for function in functions}
         self.nodes: dict[str, pb.NodeDef] = {}
         for node in nodes:
             if not _NAME.fullmatch(node.name):
@@ -203,7 +217,7 @@ def read_graph(path: Path) -> Graph:
             f"{path} holds no graph nodes, so it is not a frozen TensorFlow graph (frozen_inference_graph.pb)"
         )
     try:
-        return Graph(unfused(message.node))
+        return Graph(unfused(message.node), message.library.function)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
 

@@ -49,7 +49,7 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
     given    the user's label file; LabelFileError where it cannot be read
     beside   the folder that holds the model: a label file found there is taken, with a warning unless it is a label map
              of the Object Detection API; one that cannot be read is a warning. With neither, 90 classes are taken to be
-             COCO's.
+             COCO's, by its ids, and 80 as well, in its order.
 
     Ids without a name are shown as numbers by whoever uses them; one warning says that there are some.
     """
@@ -68,6 +68,9 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
         return _fitted(names, class_count, origin, warnings), warnings
     if class_count == COCO_CLASS_COUNT:
         return dict(COCO_LABELS), warnings
+    if class_count == len(COCO_LABELS):
+        warnings.append("80 classes are taken to be COCO's, in its order: give a label file (--labels) if they are not")
+        return dict(enumerate(COCO_LABELS.values(), start=1)), warnings
     warnings.append(f"no class names are known, ids 1 to {class_count} are shown instead: give a label file (--labels)")
     return {}, warnings
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.modelfile import object_detection_api
+from mrcnn_cv.modelfile import matterport, matterport_config, object_detection_api
 from mrcnn_cv.modelfile.graphdef import Graph, read_graph
-from mrcnn_cv.modelfile.object_detection_parts import CONTROL_OPS, FUNCTION_OPS, LOWER_FUNCTIONS, NMS_OPS
+from mrcnn_cv.modelfile.object_detection_parts import (
+    CONTROL_OPS,
+    FUNCTION_OPS,
+    LOWER_FUNCTIONS,
+    NMS_OPS,
+    PLAIN_SUPPRESSION,
+)
+from mrcnn_cv.modelfile.open_onnx import is_onnx, read_onnx_model
 from mrcnn_cv.modelfile.pipeline_config import PipelineConfig, read_pipeline_config
 from mrcnn_cv.modelfile.spec import ModelSpec
 
@@ -20,8 +28,13 @@ SUPPORTED = (
     " (frozen_inference_graph.pb)"
 )
 
+_PYTORCH_SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".pkl")
+_CAFFE2_FILES = ("model.pb", "model_init.pb")
+_SAVED_MODEL_FILES = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb")
+
 _FREEZE = (
-    "export it with the Object Detection API's export_inference_graph.py, which writes a frozen_inference_graph.pb"
+    "export it with the Object Detection API's export_inference_graph.py, which writes a frozen_inference_graph.pb, or"
+    " freeze it with TensorFlow 2's convert_variables_to_constants_v2 (docs/models.md)"
 )
 
 
@@ -36,12 +49,15 @@ class ModelFile:
 def open_model(path: Path, config: Path | None = None) -> ModelFile:
     """Open a `.pb` file, or the folder that holds it.
 
-    config: a pipeline.config; one in the same folder is taken by itself.
+    config: a pipeline.config, or the values of a matterport Config; one in the same folder is taken by itself.
     Raises ModelFileError, one sentence that names the file and says what it is and what to do.
     """
-    found = _find(path)
-    _refuse_other_kinds(found)
+    found = find_model_file(path)
+    if _refuse_other_kinds(found) == "onnx":
+        return ModelFile(found, read_onnx_model(found, config))
     graph = read_graph(found)
+    if matterport.is_matterport(graph):
+        return _open_matterport(found, graph, config)
     warnings: list[str] = []
     pipeline = _config(found, config, warnings)
     if not object_detection_api.is_region_cnn(graph):
@@ -53,7 +69,25 @@ def open_model(path: Path, config: Path | None = None) -> ModelFile:
     return ModelFile(found, replace(spec, warnings=(*warnings, *spec.warnings)))
 
 
-def _find(path: Path) -> Path:
+def _open_matterport(found: Path, graph: Graph, given: Path | None) -> ModelFile:
+    """A matterport graph with the config that was given, or the one beside it; only a given one must be good."""
+    path, warnings = given or matterport_config.find_config(found), []
+    config = matterport_config.Config()
+    try:
+        config = config if path is None else matterport_config.read_config(path)
+    except ModelFileError as error:
+        if given is not None:
+            raise
+        warnings.append(f"{error}; it is not used")
+    try:
+        spec = matterport.read_model(graph, config, found.stem)
+    except ModelFileError as error:
+        raise ModelFileError(f"{found} {error}") from error
+    return ModelFile(found, replace(spec, warnings=(*warnings, *spec.warnings)))
+
+
+def find_model_file(path: Path) -> Path:
+    """The model that a path means: the file itself, or the one in a folder; ModelFileError where there is none."""
     try:
         if path.is_dir():
             return _in_folder(path)
@@ -69,7 +103,8 @@ def _find(path: Path) -> Path:
 def _in_folder(folder: Path) -> Path:
     if (folder / GRAPH_NAME).is_file():
         return folder / GRAPH_NAME
-    graphs = sorted(file for file in folder.glob("*.pb") if file.name != "saved_model.pb")
+    graphs = sorted(file for file in folder.glob("*.pb") if file.name not in _SAVED_MODEL_FILES)
+    graphs = graphs or sorted(folder.glob("*.onnx"))
     if len(graphs) == 1:
         return graphs[0]
     if graphs:
@@ -94,8 +129,8 @@ def _config(found: Path, given: Path | None, warnings: list[str]) -> PipelineCon
         return None
 
 
-def _refuse_other_kinds(path: Path) -> None:
-    """Say plainly what a file is when its first bytes or its name tell."""
+def _refuse_other_kinds(path: Path) -> Literal["onnx", "graph"]:
+    """The kind of a file, by its first bytes or its name; says plainly what it is when it is of another."""
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -105,18 +140,32 @@ def _refuse_other_kinds(path: Path) -> None:
     if not head:
         raise ModelFileError(f"{path} is empty: copy or download it again")
     if head.startswith(b"\x89HDF\r\n") or suffix in (".h5", ".hdf5", ".keras"):
-        raise ModelFileError(f"{path} is a Keras file, not a frozen TensorFlow graph: freeze the model to a .pb first")
+        raise ModelFileError(
+            f"{path} is a Keras file, not a frozen TensorFlow graph: for a matterport Mask R-CNN run"
+            f" 'python scripts/freeze_matterport.py {path.name}' where the model runs (docs/models.md)"
+        )
     if path.name == "saved_model.pb":
         raise ModelFileError(f"{path} is a SavedModel, not a frozen graph: {_FREEZE}")
+    if suffix in _PYTORCH_SUFFIXES or b"data.pkl" in head:
+        raise ModelFileError(
+            f"{path} is a PyTorch file (weights, a checkpoint or TorchScript), not ONNX: export the model to ONNX"
+            " (docs/models.md)"
+        )
+    if path.name in _CAFFE2_FILES and all((path.parent / name).is_file() for name in _CAFFE2_FILES):
+        raise ModelFileError(
+            f"{path} is a Caffe2 model, which is not supported: export it with --export-method tracing --format onnx"
+            " (docs/models.md)"
+        )
     if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ", b"BZh")):
         raise ModelFileError(f"{path} is a compressed archive: unpack it and name the .pb inside")
     if head.startswith(b"version https://git-lfs"):
         raise ModelFileError(f"{path} is a Git LFS pointer, not the model itself: run 'git lfs pull'")
-    if suffix == ".onnx":
-        raise ModelFileError(f"{path} is an ONNX model, which this version does not run: {SUPPORTED}")
+    if is_onnx(head, suffix):
+        return "onnx"
     if _is_text(head):
         kind = "a text graph (.pbtxt)" if b"node" in head else "a text file"
         raise ModelFileError(f"{path} is {kind}; mrcnn-cv needs no .pbtxt, only the binary {GRAPH_NAME}: name that one")
+    return "graph"
 
 
 def _is_text(head: bytes) -> bool:
@@ -130,10 +179,7 @@ def _what_else(graph: Graph) -> str:
         return "is a graph with variables, so it is not frozen"
     detector = any(name.endswith("detection_boxes") for name in graph.nodes)
     if detector and not ops & NMS_OPS and not ops & CONTROL_OPS:
-        return (
-            "suppresses boxes without NonMaxSuppression, which is not supported; export it again without"
-            " use_static_shapes, use_partitioned_nms and use_combined_nms in its pipeline.config"
-        )
+        return f"suppresses boxes without NonMaxSuppression, which is not supported; {PLAIN_SUPPRESSION}"
     if functions := sorted(ops & FUNCTION_OPS):
         return f"keeps parts of its work in functions ({', '.join(functions)}), {LOWER_FUNCTIONS}"
     if any("MatMulCropAndResize" in name for name in graph.nodes):

@@ -48,7 +48,8 @@ def layers(stage: StageGraph, inputs: Mapping[str, Shape]) -> list[Layer]:
         shapes[node.name] = _SHAPES[node.op](node, sources, values)
         if min(shapes[node.name]) < 1:
             raise ModelFileError(f"the layer '{node.name}' has nothing left of its input: the image is too small")
-        weights = sum(prod(_dims(value)) for value in values) if node.op in _WEIGHTED else 0
+        numbers = [value for value in values if value.attr["dtype"].type == pb.DT_FLOAT]
+        weights = sum(prod(_dims(value)) for value in numbers) if node.op in _WEIGHTED else 0
         found.append(Layer(node.name, node.op, shapes[node.name], weights, _flops(node, shapes[node.name], values)))
     return found
 
@@ -61,6 +62,8 @@ def _flops(node: pb.NodeDef, output: Shape, values: list[pb.NodeDef]) -> int:
     elements = prod(output)
     if node.op == "Conv2D":
         return 2 * elements * prod(_dims(values[0])[:3])
+    if node.op == "Conv2DBackpropInput":
+        return 2 * elements * _dims(values[1])[3]
     if node.op == "DepthwiseConv2dNative":
         return 2 * elements * prod(_dims(values[0])[:2])
     if node.op == "MatMul":
@@ -75,15 +78,20 @@ def _same_or_valid(node: pb.NodeDef, size: Shape, window: tuple[int, int]) -> tu
     if node.attr["padding"].s == b"SAME":
         height, width = (-(-side // stride) for side, stride in zip(size[1:3], strides, strict=True))
     else:
+        pads = list(node.attr["explicit_paddings"].list.i)[2:6] or [0, 0, 0, 0]
         height, width = (
-            (side - length) // stride + 1 for side, length, stride in zip(size[1:3], window, strides, strict=True)
+            (side + before + after - length) // stride + 1
+            for side, before, after, length, stride in zip(
+                size[1:3], pads[::2], pads[1::2], window, strides, strict=True
+            )
         )
     return height, width
 
 
 def _convolution(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
     size, kernel = sources[0], _dims(values[0])
-    if size[3] != kernel[2]:
+    # With fewer channels than there are, a convolution has groups.
+    if size[3] != kernel[2] and (node.op != "Conv2D" or size[3] % kernel[2]):
         raise ModelFileError(f"the layer '{node.name}' takes {kernel[2]} channels but is given {size[3]}")
     channels = kernel[3] if node.op == "Conv2D" else kernel[2] * kernel[3]
     return (size[0], *_same_or_valid(node, size, (kernel[0], kernel[1])), channels)
@@ -109,6 +117,13 @@ def _add(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Sh
     if len(set(sources)) != 1:
         raise ModelFileError(f"the layer '{node.name}' adds maps of different shapes")
     return sources[0]
+
+
+def _multiply(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
+    larger = max(sources, key=prod)
+    if any(size not in (larger, (larger[0], 1, 1, larger[3])) for size in sources):
+        raise ModelFileError(f"the layer '{node.name}' multiplies maps of different shapes")
+    return larger
 
 
 def _matrix(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
@@ -140,19 +155,30 @@ def _batch_to_space(node: pb.NodeDef, sources: list[Shape], values: list[pb.Node
 
 
 def _resize(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
+    if len(values) == 2:
+        rows, columns = (int(tensor_value(value)) for value in values)
+        return (sources[0][0], sources[0][1] * rows, sources[0][2] * columns, sources[0][3])
     height, width = (int(side) for side in tensor_value(values[0]))
     return (sources[0][0], height, width, sources[0][3])
+
+
+def _transposed(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
+    height, width, channels, taken = _dims(values[1])
+    if sources[0][3] != taken:
+        raise ModelFileError(f"the layer '{node.name}' takes {taken} channels but is given {sources[0][3]}")
+    return (sources[0][0], sources[0][1] * height, sources[0][2] * width, channels)
 
 
 def _unchanged(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
     return sources[0]
 
 
-_WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul", "BiasAdd", "FusedBatchNorm"})
+_WEIGHTED = frozenset({"Conv2D", "Conv2DBackpropInput", "DepthwiseConv2dNative", "MatMul", "BiasAdd", "FusedBatchNorm"})
 
 _SHAPES: dict[str, Callable[[pb.NodeDef, list[Shape], list[pb.NodeDef]], Shape]] = {
     "Conv2D": _convolution,
     "DepthwiseConv2dNative": _convolution,
+    "Conv2DBackpropInput": _transposed,
     "MaxPool": _pool,
     "AvgPool": _pool,
     "CropAndResize": _crop,
@@ -163,10 +189,15 @@ _SHAPES: dict[str, Callable[[pb.NodeDef, list[Shape], list[pb.NodeDef]], Shape]]
     "SpaceToBatchND": _space_to_batch,
     "BatchToSpaceND": _batch_to_space,
     "ResizeBilinear": _resize,
+    "ResizeNearestNeighbor": _resize,
     "Mean": lambda node, sources, values: (sources[0][0], 1, 1, sources[0][3]),
     "Flatten": lambda node, sources, values: (sources[0][0], prod(sources[0][1:])),
     "BiasAdd": _unchanged,
     "Relu": _unchanged,
     "Relu6": _unchanged,
+    "Sigmoid": _unchanged,
+    "HardSigmoid": _unchanged,
+    "HardSwish": _unchanged,
+    "Mul": _multiply,
     "FusedBatchNorm": _unchanged,
 }

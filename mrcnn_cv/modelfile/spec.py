@@ -36,8 +36,9 @@ class ResizeSpec:
     gray_weights   the trunk takes one channel, the sum of red, green and blue with these weights; empty: all three
     shrinks        False: no image becomes smaller than it is for the sake of its shorter side (matterport)
     min_scale      an image is enlarged at least so much (matterport); None: as its shorter side asks
-    rounding       how the sides become whole pixels; "down": torchvision
+    rounding       how the sides become whole pixels; "down": torchvision, "half_up": Detectron2
     zero_border    what lies beyond the border counts as black when pixels are interpolated (scikit-image)
+    method         "antialiased": Pillow's bilinear, smoothed where an image shrinks (Detectron2)
     whole_values   pixels are cut down to whole numbers after resizing (matterport)
     pad_multiple   both sides are padded to the next multiple of this; None: they are not
     pad_centered   the padding surrounds the image, instead of following it at the bottom and the right
@@ -53,11 +54,11 @@ class ResizeSpec:
     pad_value: tuple[float, ...] = (0.0,)
     half_pixel_centers: bool = False
     align_corners: bool = False
-    method: Literal["bilinear", "nearest", "bicubic", "area"] = "bilinear"
+    method: Literal["bilinear", "nearest", "bicubic", "area", "antialiased"] = "bilinear"
     gray_weights: tuple[float, ...] = ()
     shrinks: bool = True
     min_scale: float | None = None
-    rounding: Literal["nearest", "down"] = "nearest"
+    rounding: Literal["nearest", "down", "half_up"] = "nearest"
     zero_border: bool = False
     whole_values: bool = False
     pad_multiple: int | None = None
@@ -172,13 +173,15 @@ class CropSpec:
 class MaskSpec:
     """The mask branch: (height, width) of a mask in samples, how its regions are cut, where its samples lie in a box.
 
-    sampling: "corners" or "centers", see `Instances.mask_sampling`.
+    sampling: "corners" or "centers", see `Instances.mask_sampling`. interleaved: more than 1: the head puts out its
+    masks so many times smaller on each side, with the samples of each cell, by row and column, as blocks of channels.
     """
 
     size: tuple[int, int]
     crop: CropSpec
     class_agnostic: bool
     sampling: Literal["corners", "centers"] = "corners"
+    interleaved: int = 1
 
 
 @dataclass(frozen=True)
@@ -187,11 +190,13 @@ class ModelSpec:
 
     Trunk outputs: the F feature maps of the heads, finest first; then for each of the L levels of `anchors` the box
     encodings (1, 4 A, h, w), then for each the objectness logits (1, 2 A, h, w), background first, or (1, A, h, w) for
-    "sigmoid". Box head outputs: encodings (N, 4 C), or (N, 4) when `class_agnostic_boxes`; logits (N, C + 1),
-    background first. Mask head output: logits (N, C or 1, mask_h, mask_w). Encodings are ty tx th tw. Class i (from 0)
-    has the label id i + 1. box_edges: "pixels": a box of the whole input goes from 0 to its side, "centers": to the
-    side less one, from the middle of the first pixel to that of the last (matterport). whole_pixels: boxes are whole
-    pixels of the image, rounded, or cut down where edges are "pixels".
+    "sigmoid" and for "logits", which nothing converts. Box head outputs: encodings (N, 4 C), or (N, 4) when
+    `class_agnostic_boxes`; logits (N, C + 1), background first. Mask head output: logits (N, C or 1, mask_h, mask_w).
+    Encodings are ty tx th tw. Class i (from 0) has the label id i + 1.
+
+    box_edges: "pixels": a box of the whole input goes from 0 to its side, "centers": to the side less one, from the
+    middle of the first pixel to that of the last (matterport). whole_pixels: boxes are whole pixels of the image,
+    rounded, or cut down where edges are "pixels".
     """
 
     family: str
@@ -214,7 +219,7 @@ class ModelSpec:
     trunk: StageGraph
     box_head: StageGraph
     mask_head: StageGraph | None
-    objectness: Literal["softmax", "sigmoid"] = "softmax"
+    objectness: Literal["softmax", "sigmoid", "logits"] = "softmax"
     box_edges: Literal["pixels", "centers"] = "pixels"
     whole_pixels: bool = False
     warnings: tuple[str, ...] = ()

@@ -19,12 +19,15 @@ from mrcnn_cv.modelfile.graphdef import PASS_THROUGH, Graph, node_name
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.modelfile.stagewriter import REGIONS, Writer
+from mrcnn_cv.modelfile.upsampling import read_factors, read_upsampled
 
 BATCH_NORM = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 ADD = frozenset({"Add", "AddV2", "BiasAdd"})
-AFFINE = BATCH_NORM | ADD | {"Sub", "Mul", "RealDiv"}
+JOINING = ADD | {"Mul"}
+AFFINE = BATCH_NORM | JOINING | {"Sub", "RealDiv"}
 WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
-LAYERS_WITH_WEIGHTS = WEIGHTED | {"BatchToSpaceND"}
+TRANSPOSED = "Conv2DBackpropInput"
+LAYERS_WITH_WEIGHTS = WEIGHTED | {"BatchToSpaceND", TRANSPOSED}
 
 Vector = NDArray[np.float64]
 
@@ -66,14 +69,16 @@ class StageCutter:
                 node = base
                 if not self._folds(base):
                     return [base.name]
-            elif node.op in ADD:
+            elif node.op in JOINING:
                 return [node_name(tensor) for tensor in self._graph.inputs(node)]
         if node.op in PASS_THROUGH | WEIGHTED or node.op in _LAYERS:
             inputs = [node_name(tensor) for tensor in self._graph.inputs(node)]
             if node.op == "ConcatV2":
                 return inputs[:-1]
-            dilated = read_dilated(self._graph, self._values, node)
-            return inputs[:1] if dilated is None else [node_name(dilated.source)]
+            if node.op == TRANSPOSED:
+                return inputs[2:]
+            several = read_dilated(self._graph, self._values, node) or read_upsampled(self._graph, self._values, node)
+            return inputs[:1] if several is None else [node_name(several.source)]
         raise ModelFileError(
             f"the node '{node.name}' is a {node.op}, which is not a layer of a Faster or Mask R-CNN that mrcnn-cv knows"
         )
@@ -85,7 +90,7 @@ class StageCutter:
             base, factor, shift = self._affine(node)
             if base is node:
                 names = [self._written[node_name(tensor)] for tensor in self._graph.inputs(node)]
-                return self._writer.add(node.name, names)
+                return (self._writer.add if node.op in ADD else self._writer.multiply)(node.name, names)
             if not self._folds(base):
                 return self._writer.affine(node.name, self._written[base.name], factor, shift)
             return self._weighted(base, factor, shift)
@@ -152,7 +157,7 @@ class StageCutter:
                 with np.errstate(divide="ignore"):
                     return inputs[1 - index], 1 / value if node.op == "RealDiv" else value, np.zeros(1)
             return inputs[1 - index], np.ones(1), -value if node.op == "Sub" else value
-        if node.op in ADD:
+        if node.op in JOINING:
             return None
         raise ModelFileError(f"the node '{node.name}' ({node.op}) combines two feature maps, which is not supported")
 
@@ -171,6 +176,8 @@ class StageCutter:
         if dilated is not None:
             node, source, dilation = dilated
         name = node.name
+        if node.op == TRANSPOSED:
+            source = self._graph.inputs(node)[2]
         weights = self._constant(node, 1).astype(np.float64)
         if weights.ndim != (2 if node.op == "MatMul" else 4) or 0 in weights.shape:
             raise ModelFileError(f"the weights of '{name}' ({node.op}) have the shape {weights.shape}")
@@ -180,6 +187,8 @@ class StageCutter:
             if node.attr["transpose_a"].b:
                 raise ModelFileError(f"the node '{name}' transposes its input, which is not supported")
             weights = weights.T if node.attr["transpose_b"].b else weights
+        if node.op == TRANSPOSED:
+            weights = weights.swapaxes(2, 3)
         channels = weights.shape[-1] * (weights.shape[-2] if node.op == "DepthwiseConv2dNative" else 1)
         for vector in (factor, shift):
             if vector.size not in (1, channels):
@@ -190,6 +199,8 @@ class StageCutter:
         weights *= scale.reshape(weights.shape[-2:]) if node.op == "DepthwiseConv2dNative" else scale
         bias = np.broadcast_to(shift, channels).astype(np.float32)
         taken = self._written[node_name(source)]
+        if node.op == TRANSPOSED:
+            return self._writer.transposed(node, taken, weights.astype(np.float32), bias)
         return self._writer.weighted(node, taken, weights.astype(np.float32), bias, dilation)
 
     def _concat(self, node: pb.NodeDef) -> str:
@@ -220,6 +231,13 @@ class StageCutter:
         # What follows a mean without the two axes takes a matrix.
         return mean if node.attr["keep_dims"].b else self._writer.flatten(f"{node.name}/flat", mean)
 
+    def _reshape(self, node: pb.NodeDef) -> str:
+        upsampled = read_upsampled(self._graph, self._values, node)
+        if upsampled is None:
+            return self._flatten(node)
+        resize = pb.NodeDef(name=node.name, op="ResizeNearestNeighbor")
+        return self._writer.resize(resize, self._written[node_name(upsampled.source)], np.array(upsampled.size))
+
     def _flatten(self, node: pb.NodeDef) -> str:
         if not self._flattens(node):
             raise ModelFileError(f"the node '{node.name}' ({node.op}) is not a flattening, so it is not supported here")
@@ -238,22 +256,34 @@ class StageCutter:
         return len(sides) == 2 and int(sides[0]) == -1
 
     def _resize(self, node: pb.NodeDef) -> str:
+        if len(self._graph.inputs(node)) == 3:
+            # cv2.dnn's own form, into which other formats are translated.
+            rows, columns = (int(self._constant(node, index)) for index in (1, 2))
+            return self._writer.enlarge(node.name, self._input(node, 0), (rows, columns))
+        factors = read_factors(self._graph, node)
+        if factors is not None:
+            return self._writer.enlarge(node.name, self._input(node, 0), factors)
         return self._writer.resize(node, self._input(node, 0), self._constant(node, 1))
 
 
 _LAYERS: dict[str, Callable[[StageCutter, pb.NodeDef], str]] = {
     "Relu": StageCutter._activation,
     "Relu6": StageCutter._activation,
+    "Sigmoid": StageCutter._activation,
+    "HardSigmoid": StageCutter._activation,
+    "HardSwish": StageCutter._activation,
     "MaxPool": StageCutter._pool,
     "AvgPool": StageCutter._pool,
     "ConcatV2": StageCutter._concat,
     "Pad": StageCutter._pad,
     "MirrorPad": StageCutter._mirror_pad,
     "Mean": StageCutter._mean,
-    "Reshape": StageCutter._flatten,
+    "Reshape": StageCutter._reshape,
     "Squeeze": StageCutter._flatten,
     "ResizeBilinear": StageCutter._resize,
+    "ResizeNearestNeighbor": StageCutter._resize,
     "BatchToSpaceND": lambda cutter, node: cutter._write(node),
+    TRANSPOSED: lambda cutter, node: cutter._write(node),
 }
 
 NET_OPS = PASS_THROUGH | AFFINE | WEIGHTED | frozenset(_LAYERS) | {"SpaceToBatchND"}

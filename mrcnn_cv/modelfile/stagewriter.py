@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,10 @@ class Writer:
     cv2.dnn, whose importer turns them.
     """
 
-    def __init__(self) -> None:
-        self._graph = pb.GraphDef()
-        self._names: set[str] = set()
+    def __init__(self, nodes: Iterable[pb.NodeDef] = ()) -> None:
+        """nodes: layers that were written before."""
+        self._graph = pb.GraphDef(node=nodes)
+        self._names = {node.name for node in self._graph.node}
 
     def serialize(self) -> bytes:
         """The GraphDef's bytes."""
@@ -71,11 +72,28 @@ class Writer:
             return self._node(f"{node.name}{BIAS_SUFFIX}", "BiasAdd", [layer, self._const(f"{node.name}/biases", bias)])
         return layer
 
+    def transposed(self, node: pb.NodeDef, source: str, weights: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
+        """Conv2DBackpropInput whose patches lie side by side; weights (height, width, in, out)."""
+        _check_layout(node)
+        _check_window(node, "strides")
+        if list(node.attr["strides"].list.i)[1:3] != list(weights.shape[:2]) or min(weights.shape[:2]) < 1:
+            raise ModelFileError(f"the strides of '{node.name}' are not the size of its kernel, which is not supported")
+        # Of the shape only whether it is a multiple of the strides counts for the importer.
+        shape = np.array([1, *weights.shape[:2], weights.shape[3]], np.int32)
+        constants = [
+            self._const(f"{node.name}/shape", shape),
+            self._const(f"{node.name}/weights", weights.swapaxes(2, 3)),
+        ]
+        layer = self._node(node.name, node.op, [*constants, source])
+        _copy_attributes(node, self._graph.node[-1], ("strides",))
+        self._graph.node[-1].attr["padding"].s = b"VALID"
+        return self._node(f"{node.name}{BIAS_SUFFIX}", "BiasAdd", [layer, self._const(f"{node.name}/biases", bias)])
+
     def _window(self, node: pb.NodeDef, added: pb.NodeDef, dilation: int) -> None:
         """Strides and padding of a convolution."""
         _check_layout(node)
         _check_window(node, "strides")
-        _copy_attributes(node, added, ("strides", "padding"))
+        _copy_attributes(node, added, ("strides", "padding", *_EXPLICIT))
         if dilation > 1:
             added.attr["padding"].s = b"VALID"
 
@@ -97,15 +115,22 @@ class Writer:
     def add(self, name: str, sources: Sequence[str]) -> str:
         return self._node(name, "Add", sources)
 
+    def multiply(self, name: str, sources: Sequence[str]) -> str:
+        """Two maps; one of them may be a single pixel."""
+        return self._node(name, "Mul", sources)
+
     def activation(self, node: pb.NodeDef, source: str) -> str:
-        return self._node(node.name, node.op, [source])
+        """Ops that TensorFlow does not have become cv2.dnn's layers of that name."""
+        layer = self._node(node.name, node.op, [source])
+        _copy_attributes(node, self._graph.node[-1], ("alpha", "beta"))
+        return layer
 
     def pool(self, node: pb.NodeDef, source: str) -> str:
         _check_layout(node)
         for attribute in ("ksize", "strides"):
             _check_window(node, attribute)
         layer = self._node(node.name, node.op, [source])
-        _copy_attributes(node, self._graph.node[-1], ("ksize", "strides", "padding"))
+        _copy_attributes(node, self._graph.node[-1], ("ksize", "strides", "padding", *_EXPLICIT))
         # Without a convolution before it, the importer would not know the order of what a Flatten then takes.
         self._graph.node[-1].attr["data_format"].s = b"NHWC"
         return layer
@@ -139,6 +164,16 @@ class Writer:
             self._graph.node[-1].attr[attribute].b = node.attr[attribute].b
         return layer
 
+    def enlarge(self, name: str, source: str, factors: tuple[int, int]) -> str:
+        """Every pixel repeated (rows, columns) times, for maps of any size: cv2.dnn's own form with two factors."""
+        if not all(1 <= factor <= 64 for factor in factors):
+            raise ModelFileError(f"the node '{name}' repeats pixels {factors} times, which is out of range")
+        rows, columns = (
+            self._const(f"{name}/{side}", np.array(factor, np.int32))
+            for side, factor in zip(("rows", "columns"), factors, strict=True)
+        )
+        return self._node(name, "ResizeNearestNeighbor", [source, rows, columns])
+
     def _node(self, name: str, op: str, inputs: Sequence[str]) -> str:
         name = self._unique(name)
         node = self._graph.node.add(name=name, op=op, input=inputs)
@@ -169,9 +204,13 @@ class Writer:
         return name
 
 
+_EXPLICIT = ("explicit_paddings",)
+
+
 def _copy_attributes(source: pb.NodeDef, target: pb.NodeDef, names: Sequence[str]) -> None:
     for name in names:
-        target.attr[name].CopyFrom(source.attr[name])
+        if name in source.attr:
+            target.attr[name].CopyFrom(source.attr[name])
 
 
 def _check_layout(node: pb.NodeDef) -> None:
@@ -179,7 +218,12 @@ def _check_layout(node: pb.NodeDef) -> None:
         raise ModelFileError(
             f"the node '{node.name}' is in {node.attr['data_format'].s!r} order: export the model for the CPU (NHWC)"
         )
-    if node.attr["padding"].s not in (b"SAME", b"VALID"):
+    padding, amounts = node.attr["padding"].s, list(node.attr["explicit_paddings"].list.i)
+    if padding == b"EXPLICIT":
+        # In pairs of before and after for each of the axes; the importer reads no others than those of the map.
+        if len(amounts) != 8 or any(amounts[:2] + amounts[6:]) or not all(0 <= amount <= 64 for amount in amounts):
+            raise ModelFileError(f"the paddings {amounts} of '{node.name}' are out of range")
+    elif padding not in (b"SAME", b"VALID"):
         raise ModelFileError(f"the padding of '{node.name}' is neither SAME nor VALID")
 
 

@@ -85,6 +85,7 @@ def find_detections(
         own_scores = scores[regions, classes]
         if nms.clip_first:
             boxes = clip(boxes, geometry.window)
+            boxes = np.rint(boxes) if nms.round_first else boxes
             solid = is_solid(boxes, nms.min_side)
             boxes, own_scores, classes = boxes[solid], own_scores[solid], classes[solid]
         kept = suppress(boxes, own_scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)

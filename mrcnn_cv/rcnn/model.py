@@ -175,7 +175,7 @@ class MaskRCNN:
         cut = self.spec.mask.crop
         regions = (layout.fractions_of_image if cut.of_image else layout.fractions)(detections.boxes)
         (logits,) = self._nets.mask_head.run(_head_inputs(features, regions, cut, padded_size))
-        return select_masks(logits, detections.classes)
+        return select_masks(logits, detections.classes, self.spec.mask.interleaved)
 
     def _instances(
         self,
@@ -190,11 +190,12 @@ class MaskRCNN:
         boxes = to_image(fractions, (height, width), self.spec.box_edges)
         scores, classes = detections.scores, detections.classes
         if self.spec.whole_pixels:
-            boxes = np.rint(boxes) if self.spec.box_edges == "centers" else np.floor(boxes)
-            # What has no pixel left is nothing.
-            kept = is_solid(boxes, 0.0)
-            boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
-            masks = None if masks is None else masks[kept]
+            # Of float32 something may be missing to a whole pixel.
+            boxes = np.rint(boxes) if self.spec.box_edges == "centers" else np.floor(boxes + np.float32(1e-3))
+        # What has no pixel left is nothing.
+        kept = is_solid(boxes, 0.0)
+        boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
+        masks = None if masks is None else masks[kept]
         class_ids = (classes + 1).astype(np.int32)
         return Instances(
             boxes=boxes,

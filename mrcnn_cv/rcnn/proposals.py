@@ -43,7 +43,11 @@ def find_proposals(encodings: Sequence[Float], logits: Sequence[Float], spec: Mo
     kept_boxes, kept_scores = [], []
     for level_encodings, scores, anchors in found:
         chosen = best(scores, nms.max_candidates)
+        if spec.objectness != "softmax":
+            # Where two of them round to the same score, the logits still tell which is the better.
+            chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
         boxes, scores = decode(level_encodings[chosen], anchors[chosen], spec.proposal_coder), scores[chosen]
+        scores = sigmoid(scores) if spec.objectness == "sigmoid" else scores
         if nms.clip_first:
             boxes = clip(boxes, window)
             scores = np.where(is_solid(boxes, nms.min_side), scores, np.float32(-np.inf))
@@ -58,11 +62,15 @@ def find_proposals(encodings: Sequence[Float], logits: Sequence[Float], spec: Mo
 
 
 def _candidates(
-    encodings: Float, logits: Float, spec: AnchorSpec, objectness: Literal["softmax", "sigmoid"], geometry: Geometry
+    encodings: Float,
+    logits: Float,
+    spec: AnchorSpec,
+    objectness: Literal["softmax", "sigmoid", "logits"],
+    geometry: Geometry,
 ) -> tuple[Float, Float, Boxes]:
-    """(encodings (M, 4), scores (M,), anchors (M, 4)) of a level, in the order of its anchors."""
+    """(encodings (M, 4), scores (M,), anchors (M, 4)) of a level, by anchor; logits for scores but for "softmax"."""
     rows, columns = encodings.shape[2:]
     numbers = np.ascontiguousarray(logits[0].transpose(1, 2, 0))
-    scores = foreground(numbers.reshape(-1, 2)) if objectness == "softmax" else sigmoid(numbers.ravel())
+    scores = foreground(numbers.reshape(-1, 2)) if objectness == "softmax" else numbers.ravel()
     anchors = anchor_grid(spec, rows, columns, geometry.extent)
     return encodings[0].transpose(1, 2, 0).reshape(-1, 4), scores, anchors

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.modelfile.spec import PixelStep, ResizeSpec
+from mrcnn_cv.rcnn.antialias import resize_antialiased
 from mrcnn_cv.rcnn.resample import resample, step
 from mrcnn_cv.rcnn.zero_border import resize_zero_border
 
@@ -54,6 +55,8 @@ def resized_size(spec: ResizeSpec, height: int, width: int) -> tuple[int, int]:
         return height, width
     if spec.rounding == "down":
         return _size_rounded_down(spec.min_dimension, spec.max_dimension, height, width)
+    if spec.rounding == "half_up":
+        return _size_rounded_half_up(spec.min_dimension, spec.max_dimension, height, width)
     factor = np.float32(spec.min_dimension) / shorter
     if spec.max_dimension is not None:
         factor = min(factor, np.float32(spec.max_dimension) / longer)
@@ -70,6 +73,16 @@ def _size_rounded_down(shorter: int, longer: int | None, height: int, width: int
     if longer is not None:
         scale = min(scale, longer / max(height, width))
     return math.floor(height * scale), math.floor(width * scale)
+
+
+def _size_rounded_half_up(shorter: int, longer: int | None, height: int, width: int) -> tuple[int, int]:
+    """Detectron2's rule, in Python's own floats. Source: its ResizeShortestEdge (get_output_shape)."""
+    scale = float(shorter) / min(height, width)
+    new_height, new_width = (float(shorter), scale * width) if height < width else (scale * height, float(shorter))
+    if longer is not None and max(new_height, new_width) > longer:
+        scale = float(longer) / max(new_height, new_width)
+        new_height, new_width = new_height * scale, new_width * scale
+    return int(new_height + 0.5), int(new_width + 0.5)
 
 
 def _enlarged_size(spec: ResizeSpec, height: int, width: int) -> tuple[int, int]:
@@ -109,6 +122,8 @@ def prepare(image_bgr: NDArray[np.uint8], spec: ResizeSpec, steps: tuple[PixelSt
     inside = result[0, :, top : top + size[0], left : left + size[1]]
     if spec.zero_border:
         resize_zero_border(_planes(image_bgr), size, spec.whole_values, inside)
+    elif spec.method == "antialiased":
+        resize_antialiased(_planes(image_bgr), size, inside)
     elif spec.method == "bilinear":
         resize_bilinear(image_bgr, size, spec.half_pixel_centers, inside, spec.align_corners)
     else:

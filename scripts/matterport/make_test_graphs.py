@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+import code_of_2017  # noqa: E402
 import freeze_matterport as freezing  # noqa: E402
 
 PHOTOS = HERE.parent.parent / "tests" / "data" / "images"
@@ -45,6 +46,8 @@ GRAPHS: dict[str, dict[str, Any]] = {
     },
     # Batch norm in its parts, as Keras wrote it before fused ones, and loops over the regions of plain nodes.
     "decomposed": {"NUM_CLASSES": 3, "IMAGE_MAX_DIM": 128},
+    # Code of 2017, restated in code_of_2017.py.
+    "pixels": {"IMAGE_MAX_DIM": 192},
 }  # fmt: skip
 ANSWERS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     # Answers by graph: photo, values of the Config that only `detect` looks at.
@@ -57,6 +60,7 @@ ANSWERS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     },
     "loops": {"square": ("astronaut", {})},
     "decomposed": {"square": ("coffee", {})},
+    "pixels": {"square": ("coffee", {})},
 }  # fmt: skip
 SPREADS = {
     "rpn_class_raw": 2.0, "rpn_bbox_pred": 1.0, "mrcnn_class_logits": 2.0, "mrcnn_bbox_fc": 1.0, "mrcnn_mask": 2.0,
@@ -102,7 +106,7 @@ def build(graph: str) -> tuple[Any, Any]:
 
     if graph == "loops":
         tensorflow.enable_control_flow_v2()
-    if graph != "plain":
+    if graph not in ("plain", "pixels"):
         keras.layers.TimeDistributed.__init__ = looping[0]
     # NumPy had these names until 1.24.
     np.bool = bool
@@ -113,6 +117,8 @@ def build(graph: str) -> tuple[Any, Any]:
         norm = code.BatchNorm.__init__
         code.BatchNorm.__init__ = lambda self, **options: norm(self, fused=False, **options)
     config = freezing.build_config("mrcnn", None, {**SMALL, **GRAPHS[graph]})
+    if graph == "pixels":
+        code_of_2017.patch(code, tensorflow, config)
     return tensorflow, code.MaskRCNN(mode="inference", config=config, model_dir=".")
 
 
@@ -175,19 +181,37 @@ def answer(model: Any, image: NDArray[Any], values: dict[str, Any]) -> dict[str,
     for name, value in values.items():
         setattr(model.config, name, value)
     model._anchor_cache = {}
-    found = model.detect([image])[0]
     molded, metas, windows = model.mold_inputs([image])
     anchors = model.get_anchors(molded[0].shape)[np.newaxis]
     detections, _, _, masks, rois, _, _ = model.keras_model.predict([molded, metas, anchors], verbose=0)
     count = int((detections[0, :, 4] > 0).sum())
     classes = detections[0, :count, 4].astype(int)
     own = masks[0, np.arange(count), :, :, classes]
+    if detections[0, :, :4].max() > 2:
+        found = answer_of_2017(model, detections[0, :count], own, windows[0], image.shape)
+    else:
+        found = model.detect([image])[0]
     return {
         "rois": found["rois"].astype(np.int32), "class_ids": found["class_ids"].astype(np.int32),
         "scores": found["scores"], "mask_shape": np.array(found["masks"].shape)[[2, 0, 1]],
         "masks": np.packbits(np.moveaxis(found["masks"], -1, 0)), "mask_probabilities": own.astype(np.float16),
         "detections": detections[0, :count], "window": np.array(windows[0]), "proposals": rois[0],
         "input_shape": np.array(molded.shape), "input_every_8th": molded[:, ::8, ::8],
+    }  # fmt: skip
+
+
+def answer_of_2017(
+    model: Any, detections: NDArray[Any], masks: NDArray[Any], window: NDArray[Any], shape: tuple[int, ...]
+) -> dict[str, NDArray[Any]]:
+    """What `detect` made of detections in pixels."""
+    from mrcnn import utils
+
+    boxes = code_of_2017.in_photo(detections[:, :4], window, shape)
+    kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    pasted = [utils.unmold_mask(mask, box, shape) for mask, box in zip(masks[kept], boxes[kept], strict=True)]
+    return {
+        "rois": boxes[kept], "class_ids": detections[kept, 4], "scores": detections[kept, 5],
+        "masks": np.stack(pasted, axis=-1),
     }  # fmt: skip
 
 

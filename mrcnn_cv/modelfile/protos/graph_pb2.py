@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%mrcnn_cv/modelfile/protos/graph.proto\x12\x0emrcnn_cv.graph\"p\n\x10TensorShapeProto\x12\x31\n\x03\x64im\x18\x02 \x03(\x0b\x32$.mrcnn_cv.graph.TensorShapeProto.Dim\x12\x14\n\x0cunknown_rank\x18\x03 \x01(\x08\x1a\x13\n\x03\x44im\x12\x0c\n\x04size\x18\x01 \x01(\x03\"\x89\x02\n\x0bTensorProto\x12\'\n\x05\x64type\x18\x01 \x01(\x0e\x32\x18.mrcnn_cv.graph.DataType\x12\x36\n\x0ctensor_shape\x18\x02 \x01(\x0b\x32 .mrcnn_cv.graph.TensorShapeProto\x12\x16\n\x0etensor_content\x18\x04 \x01(\x0c\x12\x11\n\tfloat_val\x18\x05 \x03(\x02\x12\x12\n\ndouble_val\x18\x06 \x03(\x01\x12\x0f\n\x07int_val\x18\x07 \x03(\x05\x12\x12\n\nstring_val\x18\x08 \x03(\x0c\x12\x11\n\tint64_val\x18\n \x03(\x03\x12\x10\n\x08\x62ool_val\x18\x0b \x03(\x08\x12\x10\n\x08half_val\x18\r \x03(\x05\"\xc9\x03\n\tAttrValue\x12\x33\n\x04list\x18\x01 \x01(\x0b\x32#.mrcnn_cv.graph.AttrValue.ListValueH\x00\x12\x0b\n\x01s\x18\x02 \x01(\x0cH\x00\x12\x0b\n\x01i\x18\x03 \x01(\x03H\x00\x12\x0b\n\x01\x66\x18\x04 \x01(\x02H\x00\x12\x0b\n\x01\x62\x18\x05 \x01(\x08H\x00\x12(\n\x04type\x18\x06 \x01(\x0e\x32\x18.mrcnn_cv.graph.DataTypeH\x00\x12\x31\n\x05shape\x18\x07 \x01(\x0b\x32 .mrcnn_cv.graph.TensorShapeProtoH\x00\x12-\n\x06tensor\x18\x08 \x01(\x0b\x32\x1b.mrcnn_cv.graph.TensorProtoH\x00\x1a\xbd\x01\n\tListValue\x12\t\n\x01s\x18\x02 \x03(\x0c\x12\t\n\x01i\x18\x03 \x03(\x03\x12\t\n\x01\x66\x18\x04 \x03(\x02\x12\t\n\x01\x62\x18\x05 \x03(\x08\x12&\n\x04type\x18\x06 \x03(\x0e\x32\x18.mrcnn_cv.graph.DataType\x12/\n\x05shape\x18\x07 \x03(\x0b\x32 .mrcnn_cv.graph.TensorShapeProto\x12+\n\x06tensor\x18\x08 \x03(\x0b\x32\x1b.mrcnn_cv.graph.TensorProtoB\x07\n\x05value\"\xbb\x01\n\x07NodeDef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02op\x18\x02 \x01(\t\x12\r\n\x05input\x18\x03 \x03(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12/\n\x04\x61ttr\x18\x05 \x03(\x0b\x32!.mrcnn_cv.graph.NodeDef.AttrEntry\x1a\x46\n\tAttrEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mrcnn_cv.graph.AttrValue:\x02\x38\x01\"1\n\x08GraphDef\x12%\n\x04node\x18\x01 \x03(\x0b\x32\x17.mrcnn_cv.graph.NodeDef*\xb6\x01\n\x08\x44\x61taType\x12\x0e\n\nDT_INVALID\x10\x00\x12\x0c\n\x08\x44T_FLOAT\x10\x01\x12\r\n\tDT_DOUBLE\x10\x02\x12\x0c\n\x08\x44T_INT32\x10\x03\x12\x0c\n\x08\x44T_UINT8\x10\x04\x12\x0c\n\x08\x44T_INT16\x10\x05\x12\x0b\n\x07\x44T_INT8\x10\x06\x12\r\n\tDT_STRING\x10\x07\x12\x0c\n\x08\x44T_INT64\x10\t\x12\x0b\n\x07\x44T_BOOL\x10\n\x12\x0f\n\x0b\x44T_BFLOAT16\x10\x0e\x12\x0b\n\x07\x44T_HALF\x10\x13\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%mrcnn_cv/modelfile/protos/graph.proto\x12\x0emrcnn_cv.graph\"p\n\x10TensorShapeProto\x12\x31\n\x03\x64im\x18\x02 \x03(\x0b\x32$.mrcnn_cv.graph.TensorShapeProto.Dim\x12\x14\n\x0cunknown_rank\x18\x03 \x01(\x08\x1a\x13\n\x03\x44im\x12\x0c\n\x04size\x18\x01 \x01(\x03\"\x89\x02\n\x0bTensorProto\x12\'\n\x05\x64type\x18\x01 \x01(\x0e\x32\x18.mrcnn_cv.graph.DataType\x12\x36\n\x0ctensor_shape\x18\x02 \x01(\x0b\x32 .mrcnn_cv.graph.TensorShapeProto\x12\x16\n\x0etensor_content\x18\x04 \x01(\x0c\x12\x11\n\tfloat_val\x18\x05 \x03(\x02\x12\x12\n\ndouble_val\x18\x06 \x03(\x01\x12\x0f\n\x07int_val\x18\x07 \x03(\x05\x12\x12\n\nstring_val\x18\x08 \x03(\x0c\x12\x11\n\tint64_val\x18\n \x03(\x03\x12\x10\n\x08\x62ool_val\x18\x0b \x03(\x08\x12\x10\n\x08half_val\x18\r \x03(\x05\"\xf7\x03\n\tAttrValue\x12\x33\n\x04list\x18\x01 \x01(\x0b\x32#.mrcnn_cv.graph.AttrValue.ListValueH\x00\x12\x0b\n\x01s\x18\x02 \x01(\x0cH\x00\x12\x0b\n\x01i\x18\x03 \x01(\x03H\x00\x12\x0b\n\x01\x66\x18\x04 \x01(\x02H\x00\x12\x0b\n\x01\x62\x18\x05 \x01(\x08H\x00\x12(\n\x04type\x18\x06 \x01(\x0e\x32\x18.mrcnn_cv.graph.DataTypeH\x00\x12\x31\n\x05shape\x18\x07 \x01(\x0b\x32 .mrcnn_cv.graph.TensorShapeProtoH\x00\x12-\n\x06tensor\x18\x08 \x01(\x0b\x32\x1b.mrcnn_cv.graph.TensorProtoH\x00\x12,\n\x04\x66unc\x18\n \x01(\x0b\x32\x1c.mrcnn_cv.graph.NameAttrListH\x00\x1a\xbd\x01\n\tListValue\x12\t\n\x01s\x18\x02 \x03(\x0c\x12\t\n\x01i\x18\x03 \x03(\x03\x12\t\n\x01\x66\x18\x04 \x03(\x02\x12\t\n\x01\x62\x18\x05 \x03(\x08\x12&\n\x04type\x18\x06 \x03(\x0e\x32\x18.mrcnn_cv.graph.DataType\x12/\n\x05shape\x18\x07 \x03(\x0b\x32 .mrcnn_cv.graph.TensorShapeProto\x12+\n\x06tensor\x18\x08 \x03(\x0b\x32\x1b.mrcnn_cv.graph.TensorProtoB\x07\n\x05value\"\x1c\n\x0cNameAttrList\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xbb\x01\n\x07NodeDef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02op\x18\x02 \x01(\t\x12\r\n\x05input\x18\x03 \x03(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12/\n\x04\x61ttr\x18\x05 \x03(\x0b\x32!.mrcnn_cv.graph.NodeDef.AttrEntry\x1a\x46\n\tAttrEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mrcnn_cv.graph.AttrValue:\x02\x38\x01\"^\n\x05OpDef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\tinput_arg\x18\x02 \x03(\x0b\x32\x1c.mrcnn_cv.graph.OpDef.ArgDef\x1a\x16\n\x06\x41rgDef\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xc1\x01\n\x0b\x46unctionDef\x12(\n\tsignature\x18\x01 \x01(\x0b\x32\x15.mrcnn_cv.graph.OpDef\x12)\n\x08node_def\x18\x03 \x03(\x0b\x32\x17.mrcnn_cv.graph.NodeDef\x12\x31\n\x03ret\x18\x04 \x03(\x0b\x32$.mrcnn_cv.graph.FunctionDef.RetEntry\x1a*\n\x08RetEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"C\n\x12\x46unctionDefLibrary\x12-\n\x08\x66unction\x18\x01 \x03(\x0b\x32\x1b.mrcnn_cv.graph.FunctionDef\"f\n\x08GraphDef\x12%\n\x04node\x18\x01 \x03(\x0b\x32\x17.mrcnn_cv.graph.NodeDef\x12\x33\n\x07library\x18\x02 \x01(\x0b\x32\".mrcnn_cv.graph.FunctionDefLibrary*\xb6\x01\n\x08\x44\x61taType\x12\x0e\n\nDT_INVALID\x10\x00\x12\x0c\n\x08\x44T_FLOAT\x10\x01\x12\r\n\tDT_DOUBLE\x10\x02\x12\x0c\n\x08\x44T_INT32\x10\x03\x12\x0c\n\x08\x44T_UINT8\x10\x04\x12\x0c\n\x08\x44T_INT16\x10\x05\x12\x0b\n\x07\x44T_INT8\x10\x06\x12\r\n\tDT_STRING\x10\x07\x12\x0c\n\x08\x44T_INT64\x10\t\x12\x0b\n\x07\x44T_BOOL\x10\n\x12\x0f\n\x0b\x44T_BFLOAT16\x10\x0e\x12\x0b\n\x07\x44T_HALF\x10\x13\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -23,8 +23,10 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_NODEDEF_ATTRENTRY']._options = None
   _globals['_NODEDEF_ATTRENTRY']._serialized_options = b'8\001'
-  _globals['_DATATYPE']._serialized_start=1141
-  _globals['_DATATYPE']._serialized_end=1323
+  _globals['_FUNCTIONDEF_RETENTRY']._options = None
+  _globals['_FUNCTIONDEF_RETENTRY']._serialized_options = b'8\001'
+  _globals['_DATATYPE']._serialized_start=1631
+  _globals['_DATATYPE']._serialized_end=1813
   _globals['_TENSORSHAPEPROTO']._serialized_start=57
   _globals['_TENSORSHAPEPROTO']._serialized_end=169
   _globals['_TENSORSHAPEPROTO_DIM']._serialized_start=150
@@ -32,13 +34,25 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_TENSORPROTO']._serialized_start=172
   _globals['_TENSORPROTO']._serialized_end=437
   _globals['_ATTRVALUE']._serialized_start=440
-  _globals['_ATTRVALUE']._serialized_end=897
-  _globals['_ATTRVALUE_LISTVALUE']._serialized_start=699
-  _globals['_ATTRVALUE_LISTVALUE']._serialized_end=888
-  _globals['_NODEDEF']._serialized_start=900
-  _globals['_NODEDEF']._serialized_end=1087
-  _globals['_NODEDEF_ATTRENTRY']._serialized_start=1017
-  _globals['_NODEDEF_ATTRENTRY']._serialized_end=1087
-  _globals['_GRAPHDEF']._serialized_start=1089
-  _globals['_GRAPHDEF']._serialized_end=1138
+  _globals['_ATTRVALUE']._serialized_end=943
+  _globals['_ATTRVALUE_LISTVALUE']._serialized_start=745
+  _globals['_ATTRVALUE_LISTVALUE']._serialized_end=934
+  _globals['_NAMEATTRLIST']._serialized_start=945
+  _globals['_NAMEATTRLIST']._serialized_end=973
+  _globals['_NODEDEF']._serialized_start=976
+  _globals['_NODEDEF']._serialized_end=1163
+  _globals['_NODEDEF_ATTRENTRY']._serialized_start=1093
+  _globals['_NODEDEF_ATTRENTRY']._serialized_end=1163
+  _globals['_OPDEF']._serialized_start=1165
+  _globals['_OPDEF']._serialized_end=1259
+  _globals['_OPDEF_ARGDEF']._serialized_start=1237
+  _globals['_OPDEF_ARGDEF']._serialized_end=1259
+  _globals['_FUNCTIONDEF']._serialized_start=1262
+  _globals['_FUNCTIONDEF']._serialized_end=1455
+  _globals['_FUNCTIONDEF_RETENTRY']._serialized_start=1413
+  _globals['_FUNCTIONDEF_RETENTRY']._serialized_end=1455
+  _globals['_FUNCTIONDEFLIBRARY']._serialized_start=1457
+  _globals['_FUNCTIONDEFLIBRARY']._serialized_end=1524
+  _globals['_GRAPHDEF']._serialized_start=1526
+  _globals['_GRAPHDEF']._serialized_end=1628
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,198 @@
+"""The values of a matterport Config: from the graph, from a file beside it, or matterport's own defaults."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mrcnn_cv.errors import ModelFileError
+
+MAX_BYTES = 1 << 20
+MAX_SIDE = 8192
+
+Values = dict[str, Any]
+"""Values by the names that matterport's mrcnn/config.py gives them."""
+
+
+class _Setting(NamedTuple):
+    """How a value is checked (ValueError says what it must be), and matterport's default."""
+
+    check: Callable[[Any], Any]
+    default: Any
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a config file says of the settings that matter here."""
+
+    path: Path | None = None
+    values: Values = field(default_factory=dict)
+
+
+def find_config(graph: Path) -> Path | None:
+    """The config of a graph: its own name or "config", with .json or .toml, in the same folder."""
+    names = [f"{graph.stem}.json", f"{graph.stem}.toml", "config.json", "config.toml"]
+    return next((graph.parent / name for name in names if (graph.parent / name).is_file()), None)
+
+
+def read_config(path: Path) -> Config:
+    """Read a config: a JSON or TOML table of values by matterport's names; those of training are passed over.
+
+    Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that cannot be meant.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelFileError(f"{path} is too large for the values of a Config ({path.stat().st_size} bytes)")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFileError(f"{path} cannot be read as the values of a Config: {error}") from error
+    content = _parse(path, text)
+    if not isinstance(content, dict) or not content.keys() & SETTINGS.keys():
+        raise ModelFileError(f"{path} holds no values of a matterport Config, such as IMAGE_MAX_DIM")
+    try:
+        return Config(path, {name: check(name, content[name]) for name in SETTINGS if name in content})
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        if path.suffix.lower() == ".toml":
+            return _toml(text)
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
+        raise ModelFileError(f"{path} is not valid {kind} ({error}): correct it, or move it away") from error
+
+
+def _toml(text: str) -> Any:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
+def check(name: str, value: Any) -> Any:
+    """A value in its own type; ValueError, a sentence with the name, for one that cannot be meant."""
+    if name not in SETTINGS:
+        raise ValueError(f"{name} is no value of a matterport Config that mrcnn-cv needs: {', '.join(SETTINGS)}")
+    try:
+        return SETTINGS[name].check(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be {error}, not {value!r}") from error
+
+
+def settle(from_graph: Values, config: Config, graph_name: str) -> tuple[Values, list[str]]:
+    """(every value, warnings): the graph's own, else the config's, else the default, which is an assumption."""
+    values, warnings, assumed = {}, [], []
+    for name, setting in SETTINGS.items():
+        if name in from_graph:
+            values[name] = from_graph[name]
+            if name in config.values and not _same(config.values[name], from_graph[name]):
+                warnings.append(
+                    f"{config.path} disagrees with the graph about {name}: the graph's {_text(from_graph[name])} is"
+                    f" used, not the config's {_text(config.values[name])}"
+                )
+        elif name in config.values:
+            values[name] = config.values[name]
+        else:
+            values[name] = setting.default
+            if name not in _UNUSED.get(values["IMAGE_RESIZE_MODE"], ()):
+                assumed.append(f"{name} = {_text(setting.default)}")
+    if assumed:
+        warnings.append(
+            f"neither the graph nor a config beside it says {len(assumed)} numbers, so matterport's defaults are"
+            f" assumed: {', '.join(assumed)}; if your Config has others, put them into {graph_name}.json beside the"
+            " graph, or let 'mrcnn-cv models add' do that (docs/models.md)"
+        )
+    return values, warnings
+
+
+def _same(one: Any, other: Any) -> bool:
+    pair = [value if isinstance(value, tuple) else (value,) for value in (one, other)]
+    if len(pair[0]) != len(pair[1]):
+        return False
+    return all(
+        a == b if isinstance(a, str) or isinstance(b, str) else math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-7)
+        for a, b in zip(*pair, strict=True)
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    def checked(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+            raise ValueError(f"a whole number from {least} to {most}")
+        if not least <= value <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(value)
+
+    return checked
+
+
+def _number(least: float, most: float) -> Callable[[Any], float]:
+    def checked(value: Any) -> float:
+        # What is not a number compares as false.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ValueError(f"a number from {least:g} to {most:g}")
+        return float(value)
+
+    return checked
+
+
+def _several(check: Callable[[Any], Any], least: int, most: int) -> Callable[[Any], tuple[Any, ...]]:
+    def checked(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple) or not least <= len(value) <= most:
+            raise ValueError(f"a list of {least if least == most else f'{least} to {most}'} numbers")
+        try:
+            return tuple(check(item) for item in value)
+        except ValueError as error:
+            raise ValueError(f"a list of which each item is {error}") from error
+
+    return checked
+
+
+def _or_zero(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """matterport writes None and 0 for "does not matter"."""
+    return lambda value: check(0 if value is None else value)
+
+
+def _mode(value: Any) -> str:
+    if value not in ("square", "pad64", "none"):
+        raise ValueError("square, pad64 or none (crop is for training only)")
+    return str(value)
+
+
+SETTINGS: Mapping[str, _Setting] = {
+    "IMAGE_RESIZE_MODE": _Setting(_mode, "square"),
+    "IMAGE_MIN_DIM": _Setting(_or_zero(_whole(0, MAX_SIDE)), 800),
+    "IMAGE_MAX_DIM": _Setting(_whole(64, MAX_SIDE), 1024),
+    "IMAGE_MIN_SCALE": _Setting(_or_zero(_number(0, 64)), 0.0),
+    "MEAN_PIXEL": _Setting(_several(_number(-1e4, 1e4), 3, 3), (123.7, 116.8, 103.9)),
+    "RPN_ANCHOR_SCALES": _Setting(_several(_number(1, MAX_SIDE), 1, 16), (32.0, 64.0, 128.0, 256.0, 512.0)),
+    "RPN_ANCHOR_RATIOS": _Setting(_several(_number(0.01, 100), 1, 64), (0.5, 1.0, 2.0)),
+    "RPN_BBOX_STD_DEV": _Setting(_several(_number(1e-4, 100), 4, 4), (0.1, 0.1, 0.2, 0.2)),
+    "PRE_NMS_LIMIT": _Setting(_whole(1, 10**7), 6000),
+    "RPN_NMS_THRESHOLD": _Setting(_number(0, 1), 0.7),
+    "POST_NMS_ROIS_INFERENCE": _Setting(_whole(1, 10**5), 1000),
+    "BBOX_STD_DEV": _Setting(_several(_number(1e-4, 100), 4, 4), (0.1, 0.1, 0.2, 0.2)),
+    "DETECTION_MIN_CONFIDENCE": _Setting(_or_zero(_number(0, 1)), 0.7),
+    "DETECTION_NMS_THRESHOLD": _Setting(_number(0, 1), 0.3),
+    "DETECTION_MAX_INSTANCES": _Setting(_whole(1, 10**5), 100),
+    "NUM_CLASSES": _Setting(_whole(2, 10**5), 2),
+}
+"""Strides are not among them: the layers of the graph tell."""
+
+_UNUSED = {"pad64": {"IMAGE_MAX_DIM"}, "none": {"IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "IMAGE_MIN_SCALE"}}
+"""What a resize mode does not look at."""
