@@ -43,6 +43,8 @@ def desk(tmp_path: Path, tiny_graph: Path, photo_path: Path, monkeypatch: pytest
     shutil.copy(tiny_graph, tmp_path)
     packed = ROOT / "tests" / "data" / "matterport" / "plain.pb.xz"
     (tmp_path / "matterport.pb").write_bytes(lzma.decompress(packed.read_bytes()))
+    packed = ROOT / "tests" / "data" / "torchvision" / "mask_rcnn.onnx.xz"
+    (tmp_path / "torchvision.onnx").write_bytes(lzma.decompress(packed.read_bytes()))
     packed = ROOT / "tests" / "data" / "detectron2" / "r50.onnx.xz"
     (tmp_path / "detectron2.onnx").write_bytes(lzma.decompress(packed.read_bytes()))
     shutil.copy(packed.with_name("r50-coffee.yaml"), tmp_path / "detectron2.yaml")

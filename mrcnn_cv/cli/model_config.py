@@ -27,6 +27,9 @@ def write_config(model: Path, settings: list[str]) -> Path:
     from mrcnn_cv.zoo import cache
 
     graph = find_model_file(model)
+    other = UsageError(f"--set {settings[0]} is for models of matterport's Mask_RCNN, which {graph} is not")
+    if graph.suffix.lower() == ".onnx":
+        raise other
     beside = find_config(graph)
     values = dict(read_config(beside).values) if beside is not None else {}
     values |= dict(map(_parsed, settings))
@@ -36,7 +39,7 @@ def write_config(model: Path, settings: list[str]) -> Path:
         draft.write_text(content, encoding="utf-8")
         opened = open_model(graph, draft)
     if not opened.spec.family.startswith("matterport"):
-        raise UsageError(f"--set {settings[0]} is for models of matterport's Mask_RCNN, which {graph} is not")
+        raise other
     target = graph.with_suffix(".json")
     with cache.writable(target):
         cache.write_atomically(target, content.encode())

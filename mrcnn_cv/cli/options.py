@@ -83,7 +83,8 @@ _MODEL_OPTIONS = (
         "--pipeline-config",
         type=PathText(),
         metavar="FILE",
-        help="The model's pipeline.config, to cross-check it, or the values of a matterport Config (.json, .toml).",
+        help="The model's pipeline.config, to cross-check it, or the values of a matterport Config (.json, .toml)"
+        " or of a Detectron2 config (.yaml).",
         default_note="the one beside the model",
     ),
     option(

@@ -47,9 +47,10 @@ class ModelFile:
 
 
 def open_model(path: Path, config: Path | None = None) -> ModelFile:
-    """Open a `.pb` file, or the folder that holds it.
+    """Open a `.pb` or `.onnx` file, or the folder that holds it.
 
-    config: a pipeline.config, or the values of a matterport Config; one in the same folder is taken by itself.
+    config: a pipeline.config, or the values of a matterport Config or a Detectron2 config; one in the same folder is
+    taken by itself.
     Raises ModelFileError, one sentence that names the file and says what it is and what to do.
     """
     found = find_model_file(path)

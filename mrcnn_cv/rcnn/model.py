@@ -18,7 +18,7 @@ from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import open_model
 from mrcnn_cv.modelfile.spec import CropSpec, ModelSpec
 from mrcnn_cv.rcnn.boxes import Boxes, is_solid, to_regions
-from mrcnn_cv.rcnn.crops import crop
+from mrcnn_cv.rcnn.crops import channels_last, crop
 from mrcnn_cv.rcnn.detections import Detections, find_detections, limits
 from mrcnn_cv.rcnn.geometry import Geometry, geometry, to_image
 from mrcnn_cv.rcnn.masks import select_masks
@@ -157,7 +157,11 @@ class MaskRCNN:
         """(feature maps, box encodings, objectness logits), the last two for each level of anchors."""
         outputs = self._nets.trunk.run({"image": pixels})
         levels = len(self.spec.anchors)
-        return outputs[: -2 * levels], outputs[-2 * levels : -levels], outputs[-levels:]
+        features = outputs[: -2 * levels]
+        if self.spec.crop.method != "in_net":
+            # Once for both heads.
+            features = [channels_last(feature_map) for feature_map in features]
+        return features, outputs[-2 * levels : -levels], outputs[-levels:]
 
     def _box_head(self, features: list[Float], proposals: Boxes, padded_size: tuple[int, int]) -> list[Float]:
         if len(proposals) == 0:

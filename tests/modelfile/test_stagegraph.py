@@ -533,6 +533,10 @@ def _explicit_padding(build: Builder) -> str:
     return conv(build, "image", values(1, 1, 3, 3), padding=b"EXPLICIT")
 
 
+def _unknown_padding(build: Builder) -> str:
+    return conv(build, "image", values(1, 1, 3, 3), padding=b"FULL")
+
+
 def _huge_stride(build: Builder) -> str:
     return conv(build, "image", values(1, 1, 3, 3), stride=10000)
 
@@ -556,8 +560,8 @@ def _by_position(build: Builder) -> str:
     return build.node("sum", "Add", ["image", "grid"])
 
 
-def _product_of_maps(build: Builder) -> str:
-    return build.node("product", "Mul", ["image", "image"])
+def _difference_of_maps(build: Builder) -> str:
+    return build.node("difference", "Sub", ["image", "image"])
 
 
 def _constant_first(build: Builder) -> str:
@@ -619,13 +623,14 @@ REFUSALS: list[tuple[Callable[[Builder], str], str]] = [
     (_not_numbers, "not all finite"),
     (_negative_variance, "not all finite"),
     (_channels_first, "NHWC"),
-    (_explicit_padding, "neither SAME nor VALID"),
+    (_explicit_padding, "out of range"),
+    (_unknown_padding, "neither SAME nor VALID"),
     (_huge_stride, "out of range"),
     (_weights_from_the_image, "needs a constant"),
     (_weights_of_another_rank, "weights"),
     (_scale_of_another_width, "3 channels but 5"),
     (_by_position, "by position"),
-    (_product_of_maps, "combines two feature maps"),
+    (_difference_of_maps, "combines two feature maps"),
     (_constant_first, "constant first"),
     (_join_of_rows, "axis"),
     (_mean_of_rows, "height and width"),

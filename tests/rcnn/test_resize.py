@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.modelfile.spec import PixelStep, ResizeSpec
-from mrcnn_cv.rcnn.resize import prepare, resize_bilinear, resized_size
+from mrcnn_cv.rcnn.resize import padded_size, prepare, resize_bilinear, resized_size
 
 Image = NDArray[np.uint8]
 sides = st.integers(1, 40)
@@ -185,3 +185,40 @@ def test_an_image_without_a_shorter_side_left_is_refused(shape: tuple[int, int])
 def test_an_input_too_large_for_memory_is_refused_before_it_is_made() -> None:
     with pytest.raises(InputError, match="800x800000"):
         prepare(random_image(1000, 1), ResizeSpec("keep_aspect", 800), ())
+
+
+TORCHVISION = ResizeSpec(
+    "keep_aspect", 800, 1333, rounding="down", half_pixel_centers=True, pad_multiple=32, pad_prepared=True
+)
+
+
+@pytest.mark.parametrize(
+    ("size", "resized", "padded"),
+    [
+        ((480, 640), (800, 1066), (800, 1088)),
+        ((1080, 1920), (749, 1333), (768, 1344)),
+        ((3000, 2000), (1200, 800), (1216, 800)),
+        ((93, 200), (619, 1333), (640, 1344)),
+        ((161, 163), (799, 809), (800, 832)),
+        ((1, 5), (266, 1333), (288, 1344)),
+    ],
+)
+def test_sides_rounded_down_are_torchvisions(
+    size: tuple[int, int], resized: tuple[int, int], padded: tuple[int, int]
+) -> None:
+    """What torchvision 0.28's GeneralizedRCNNTransform makes of images of these sizes."""
+    assert resized_size(TORCHVISION, *size) == resized
+    assert padded_size(TORCHVISION, resized) == padded
+
+
+def test_padding_that_is_zero_after_the_pixel_steps() -> None:
+    """What torchvision's GeneralizedRCNNTransform(7, 12, ..., size_divisible=4) makes of a ramp of 4x5 pixels."""
+    ramp = np.arange(60, dtype=np.uint8).reshape(3, 4, 5) * 4
+    spec = ResizeSpec("keep_aspect", 7, 12, rounding="down", half_pixel_centers=True, pad_multiple=4, pad_prepared=True)
+    steps = (PixelStep("div", (255.0,)), PixelStep("sub", (0.5, 0.4, 0.3)), PixelStep("div", (0.2, 0.3, 0.4)))
+    network_input = prepare(np.ascontiguousarray(ramp[::-1].transpose(1, 2, 0)), spec, steps)
+    assert network_input.size == (7, 8)
+    assert network_input.pixels.shape == (1, 3, 8, 8)
+    expected = [-2.5, -2.3676469, -2.2205882, -1.9117647, -1.7794118, -1.6323529, -1.3235295, -1.1911764, -1.0441176]
+    np.testing.assert_allclose(network_input.pixels[0, 0, ::3, ::3].ravel(), expected, atol=1e-5)
+    assert not network_input.pixels[0, :, 7].any()

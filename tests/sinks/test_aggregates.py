@@ -89,7 +89,7 @@ def test_it_is_made_anew_now_and_then_for_a_small_share_of_the_time(
     tmp_path: Path, make_frame: MakeFrame, found: Instances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     format_ = Places()
     with AggregateFiles(OutputFolder(tmp_path), [format_]) as files:
         for index in range(100):

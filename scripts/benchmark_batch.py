@@ -1,0 +1,98 @@
+"""Time a batch run against the plain loop over `predict` and overlays, and against the nets alone, in turn.
+
+python scripts/benchmark_batch.py examples/shapes.jpg --images 200 --runs 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mrcnn_cv import MaskRCNN
+from mrcnn_cv.backend import available_processors
+from mrcnn_cv.draw import Style
+from mrcnn_cv.run import Thresholds, run
+from mrcnn_cv.run.crew import Crew, Models, plans_for
+from mrcnn_cv.sinks import FORMATS, Settings
+from mrcnn_cv.sinks.folder import OutputFolder
+from mrcnn_cv.sources.folders import Search
+from mrcnn_cv.sources.listing import list_pictures
+from mrcnn_cv.zoo import demo_model
+
+
+def plain_loop(model: MaskRCNN, pictures: list[Path], out: Path) -> None:
+    """What a user writes first."""
+    for path in pictures:
+        image = cv2.imread(str(path))
+        assert image is not None
+        cv2.imwrite(str(out / path.name), model.predict(np.asarray(image, np.uint8)).draw(np.asarray(image, np.uint8)))
+
+
+def nets_alone(model: MaskRCNN, pictures: list[Path]) -> None:
+    """The same predictions on one picture that is decoded already, and nothing written."""
+    image = np.asarray(cv2.imread(str(pictures[0])), np.uint8)
+    for _ in pictures:
+        model.predict(image)
+
+
+def batch(model: MaskRCNN, graph: Path, folder: Path, out: Path, workers: int | None) -> Crew:
+    """A run as the command line puts it together."""
+    items = list_pictures([str(folder)], Search()).items
+    crew = Crew(Models(model, lambda: MaskRCNN.load(graph)), plans_for(workers, None, "cpu", len(items)))
+    make = FORMATS["overlay"].make
+    assert make is not None
+    sinks = [make(OutputFolder(out), Settings({}, "", Style()))]
+    run(crew, items, sinks, Thresholds(), [])
+    return crew
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--model", type=Path, help="a frozen graph; the demo model where it is not given")
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--workers", type=int, help="as --workers; auto where it is not given")
+    options = parser.parse_args()
+    graph = options.model or demo_model()
+    model = MaskRCNN.load(graph)
+    threads = available_processors()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "in")
+        folder.mkdir()
+        for number in range(options.images):
+            shutil.copy(options.image, folder / f"{number}{options.image.suffix}")
+        pictures = sorted(folder.iterdir())
+        seconds: dict[str, list[float]] = {"plain loop": [], "nets alone": [], "batch": []}
+        for turn in range(options.runs):
+            out = Path(name, f"out{turn}")
+            (out / "plain").mkdir(parents=True)
+            for what in seconds:
+                cv2.setNumThreads(threads)
+                start = time.perf_counter()
+                if what == "plain loop":
+                    plain_loop(model, pictures, out / "plain")
+                elif what == "nets alone":
+                    nets_alone(model, pictures)
+                else:
+                    crew = batch(model, graph, folder, out / "batch", options.workers)
+                    print(f"chosen: {crew.chosen}")
+                seconds[what].append(time.perf_counter() - start)
+        for what, values in seconds.items():
+            each = statistics.median(values) / options.images
+            print(f"{what:12} {1000 * each:7.1f} ms per image, {1 / each:6.1f} images per second")
+        for what in ("plain loop", "nets alone"):
+            ratios = [one / other for one, other in zip(seconds[what], seconds["batch"], strict=True)]
+            spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+            print(f"batch is {statistics.median(ratios):.2f} times as fast as the {what} ({spread})")
+
+
+if __name__ == "__main__":
+    main()
