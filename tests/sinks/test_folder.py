@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mrcnn_cv import names
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.frame import Frame
-from mrcnn_cv import names
 from mrcnn_cv.sinks.folder import OutputFolder
 from mrcnn_cv.sinks.ownership import RECORD_NAME
 from tests.sinks.conftest import MakeFrame

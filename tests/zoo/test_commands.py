@@ -12,8 +12,8 @@ import click
 import pytest
 
 from mrcnn_cv import cli
-from mrcnn_cv.cli import models as commands
 from mrcnn_cv.cli import live as live_module
+from mrcnn_cv.cli import models as commands
 from mrcnn_cv.cli.named_model import find_model
 from mrcnn_cv.cli.predict import predict
 from mrcnn_cv.cli.progress import PullProgress, line, readable_size
