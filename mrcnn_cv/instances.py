@@ -40,7 +40,8 @@ class Instances:
     image_size          (height, width) of the image in pixels
     mask_threshold      probability above which a pixel belongs to the instance
     mask_sampling       where the mask's samples lie in the box: "corners" (the outermost samples lie on the box's
-                        edges, as TensorFlow's crop_and_resize takes them) or "centers" (each is the centre of a cell)
+                        edges, as TensorFlow's crop_and_resize takes them), "centers" (each is the centre of a cell)
+                        or "expanded" (the same in a box a sample larger on each side, which lies on whole pixels)
     """
 
     boxes: NDArray[np.float32]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.opencv import cv2
 
-Sampling = Literal["corners", "centers"]
+Sampling = Literal["corners", "centers", "expanded"]
 
 
 class LocalMask(NamedTuple):
@@ -42,7 +42,9 @@ def paste(
     probabilities (mask_h, mask_w) float32; box (4,) x1 y1 x2 y2 in pixels. With "corners" the result equals that of
     the Object Detection API's `reframe_box_masks_to_image_masks` (utils/ops.py): bilinear, pixel p of n lies at
     p / (n - 1), pixels outside of the box are empty. With "centers" pixel p covers [p, p + 1), each sample is the
-    centre of a cell, and beyond the outermost ones a mask fades to zero (matterport, Detectron2, torchvision).
+    centre of a cell, and beyond the outermost ones a mask fades to zero (matterport, Detectron2). "expanded" is that
+    for a box that has grown by a sample on each side, and whose corners are cut off to whole pixels (torchvision's
+    models/detection/roi_heads.py, paste_masks_in_image).
     """
     x1, y1, x2, y2 = (float(value) for value in box)
     mask_height, mask_width = probabilities.shape
@@ -64,6 +66,8 @@ def _interpolation(
     extent = end - start
     if not 0 < extent < np.inf:
         return 0, np.zeros((0, samples), dtype=np.float32)
+    if sampling == "expanded":
+        return _expanded(start, end, length, samples)
     pixels = np.arange(max(0, int(start) - 1), min(length, int(np.ceil(end)) + 2), dtype=np.float64)
     if sampling == "corners":
         # The API measures pixels in steps of 1 / (n - 1) but boxes in units of n; a single pixel lies in the middle.
@@ -73,7 +77,23 @@ def _interpolation(
     else:
         positions = (pixels + 0.5 - start) / extent * samples - 0.5
         inside = (pixels + 0.5 >= start) & (pixels + 0.5 <= end)
-    pixels, positions = pixels[inside], positions[inside]
+    return _weights(pixels[inside], positions[inside], samples)
+
+
+def _expanded(start: float, end: float, length: int, samples: int) -> tuple[int, NDArray[np.float32]]:
+    """The same for the box that torchvision makes of one, in its float32 arithmetic."""
+    half = np.float32(end - start) * np.float32(0.5) * np.float32((samples + 2) / samples)
+    centre = (np.float32(end) + np.float32(start)) * np.float32(0.5)
+    first, last = int(centre - half), int(centre + half)
+    pixels = np.arange(max(0, first), min(length, last + 1), dtype=np.float64)
+    positions = (pixels - first + 0.5) * ((samples + 2) / max(last - first + 1, 1)) - 1.5
+    return _weights(pixels, np.clip(positions, -1, samples), samples)
+
+
+def _weights(
+    pixels: NDArray[np.float64], positions: NDArray[np.float64], samples: int
+) -> tuple[int, NDArray[np.float32]]:
+    """First pixel and the weights for pixels that lie at `positions`, counted in samples from the first one."""
     lower = np.floor(positions).astype(np.intp)
     fraction = (positions - lower).astype(np.float32)
     # A sample more on both sides: between the outermost ones and the edges of the box a mask fades to nothing.

@@ -14,7 +14,7 @@ from tests.conftest import DATA
 
 Float = NDArray[np.float32]
 SIZE = (37, 53)
-SAMPLINGS: tuple[Sampling, ...] = ("corners", "centers")
+SAMPLINGS: tuple[Sampling, ...] = ("corners", "centers", "expanded")
 
 
 def on_image(local: LocalMask, size: tuple[int, int] = SIZE) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from mrcnn_cv.modelfile.onnx_parts import Crops, channel_count, find_parts
 from mrcnn_cv.modelfile.onnxgraph import OnnxGraph
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.shapes import layers
+from mrcnn_cv.modelfile.side_by_side import without_transposed
 from mrcnn_cv.modelfile.spec import (
     AnchorSpec,
     BoxCoder,
@@ -176,7 +177,9 @@ class _Reader:
         crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits)], "MODEL.ROI_MASK_HEAD.POOLER_TYPE")
         sizes = layers(head, {CROPS: (1, *crop.size, self._channels(parts.features[0]))})
         size = next(layer.output[1:3] for layer in sizes if layer.name == head.outputs[0])
-        return MaskSpec((size[0], size[1]), crop, class_agnostic=channels == 1, sampling="centers"), head
+        head, side = without_transposed(head)
+        mask = MaskSpec((size[0], size[1]), crop, class_agnostic=channels == 1, sampling="centers", interleaved=side)
+        return mask, head
 
     def _backbone(self) -> str:
         """By how many convolutions there are before the pyramid, which has two for each level."""

@@ -173,14 +173,15 @@ class CropSpec:
 class MaskSpec:
     """The mask branch: (height, width) of a mask in samples, how its regions are cut, where its samples lie in a box.
 
-    sampling: "corners" or "centers", see `Instances.mask_sampling`. interleaved: more than 1: the head puts out its
-    masks so many times smaller on each side, with the samples of each cell, by row and column, as blocks of channels.
+    sampling: "corners", "centers" or "expanded", see `Instances.mask_sampling`. interleaved: more than 1: the head puts
+    out its masks so many times smaller on each side, with the samples of each cell, by row and column, as blocks of
+    channels.
     """
 
     size: tuple[int, int]
     crop: CropSpec
     class_agnostic: bool
-    sampling: Literal["corners", "centers"] = "corners"
+    sampling: Literal["corners", "centers", "expanded"] = "corners"
     interleaved: int = 1
 
 

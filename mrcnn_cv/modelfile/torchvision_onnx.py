@@ -19,6 +19,7 @@ from mrcnn_cv.modelfile.onnx_numbers import OnnxNumbers
 from mrcnn_cv.modelfile.onnx_parts import Crops, Parts, channel_count, find_parts
 from mrcnn_cv.modelfile.onnxgraph import Node, OnnxGraph
 from mrcnn_cv.modelfile.shapes import layers
+from mrcnn_cv.modelfile.side_by_side import without_transposed
 from mrcnn_cv.modelfile.spec import (
     AnchorSpec,
     BoxCoder,
@@ -159,7 +160,8 @@ class _Reader:
             for layer in layers(head, {CROPS: (1, *crop.size, self._channels(parts.features[0]))})
             if layer.name == head.outputs[0]
         )
-        return MaskSpec((size[0], size[1]), crop, class_agnostic=False, sampling="centers"), head
+        head, side = without_transposed(head)
+        return MaskSpec((size[0], size[1]), crop, class_agnostic=False, sampling="expanded", interleaved=side), head
 
     def _backbone(self) -> str:
         """By how many convolutions there are before the pyramid, which has two for each level."""
