@@ -24,8 +24,8 @@ GRAPH_NAME = "frozen_inference_graph.pb"
 CONFIG_NAME = "pipeline.config"
 
 SUPPORTED = (
-    "mrcnn-cv runs frozen Mask R-CNN and Faster R-CNN graphs of the TensorFlow Object Detection API"
-    " (frozen_inference_graph.pb)"
+    "mrcnn-cv runs Mask R-CNN and Faster R-CNN: frozen graphs (.pb) of the TensorFlow Object Detection API and of"
+    " matterport's Mask_RCNN, ONNX files of torchvision and Detectron2 (docs/models.md)"
 )
 
 _PYTORCH_SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".pkl")
