@@ -121,7 +121,8 @@ def _from_pbtxt(text: str, path: Path) -> dict[int, str]:
     except text_format.ParseError as error:
         where = f" (line {error.GetLine()})" if error.GetLine() is not None else ""
         # The parser quotes the file, which may hold a line of any length, and commands for a terminal.
-        reason = clean(re.sub(r"^\d+:\d+ : ", "", str(error)))[:160]
+        quoted = clean(re.sub(r"^\d+:\d+ : ", "", str(error)))[:160]
+        reason = "".join(character if character.isprintable() else "�" for character in quoted)
         raise LabelFileError(f"{path} is not a valid label map{where}: {reason}") from error
     except RecursionError as error:
         raise LabelFileError(f"{path} is not a label map: it is nested too deeply") from error

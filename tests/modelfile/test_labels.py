@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mrcnn_cv.errors import LabelFileError
@@ -310,6 +310,7 @@ def test_a_clean_name_is_one_printable_line(name: str) -> None:
     st.sampled_from(["a.pbtxt", "a.txt", "a.json"]),
     st.one_of(st.binary(max_size=60), st.text("item{}:id123name'\"[], \n\\x", max_size=60).map(str.encode)),
 )
+@example("a.pbtxt", "\u05f5".encode())
 def test_any_content_is_read_or_refused(tmp_path: Path, name: str, content: bytes) -> None:
     path = file(tmp_path, name, content)
     try:
