@@ -21,7 +21,7 @@ from mrcnn_cv.errors import BackendError, ModelFileError, UsageError
 from mrcnn_cv.instances import BackendUse
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.modelfile.stagewriter import BIAS_SUFFIX, REGIONS, Writer
+from mrcnn_cv.modelfile.stagewriter import BIAS_SUFFIX, CROPS, REGIONS, Writer
 from mrcnn_cv.opencv import cv2, quiet
 
 Float = NDArray[np.float32]
@@ -101,7 +101,8 @@ class CvNet:
 
     def __init__(self, stage: StageGraph, backend: Backend) -> None:
         self._backend = backend
-        self._stage = stage if KEEPS_OLD_PADDINGS and REGIONS not in stage.inputs else None
+        # Heads pad crops, which are all of one size.
+        self._stage = stage if KEEPS_OLD_PADDINGS and not {REGIONS, CROPS} & set(stage.inputs) else None
         self._sizes: list[tuple[int, ...]] = []
         self._has_run = False
         self._net = _read(stage.graph_def, backend)
@@ -123,8 +124,9 @@ class CvNet:
         try:
             for name, value in inputs.items():
                 self._net.setInput(value, name)
-            # forward() hands out views of buffers that the next run overwrites.
-            return [np.array(output) for output in self._net.forward(self._outputs)]
+            # What is no copy is a view of a buffer that the next run overwrites.
+            outputs: list[Any] = list(self._net.forward(self._outputs))
+            return [output if output.flags.owndata else np.array(output) for output in outputs]
         except cv2.error as error:
             raise BackendError(f"OpenCV {cv2.__version__} failed inside the net: {_one_line(error)}") from error
 

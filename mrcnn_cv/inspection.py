@@ -96,7 +96,10 @@ def _head_shapes(crop: CropSpec, features: Shape, count: int) -> Mapping[str, Sh
     if crop.method == "in_net":
         return {"features": features, "regions": (1, 1, count, 7)}
     height, width, channels = *crop.size, features[3]
-    return {"crops": (count, height * width * channels) if crop.flat else (count, height, width, channels)}
+    if crop.flat:
+        row = height * width * channels
+        return {"crops": (1, 1, count, row) if crop.as_pixels else (count, row)}
+    return {"crops": (count, height, width, channels)}
 
 
 def _channels(spec: ModelSpec) -> int:
@@ -228,6 +231,7 @@ def checks(file: ModelFile) -> list[dict[str, Any]]:
                 else:
                     height, width, channels = *crop.size, features.shape[1]
                     shape = (1, height * width * channels) if crop.flat else (1, channels, height, width)
+                    shape = (*shape, 1, 1) if crop.as_pixels else shape
                     net.run({"crops": np.zeros(shape, dtype=np.float32)})
                 if name not in net.devices():
                     problem = f"every layer ran on {', '.join(sorted(net.devices())) or 'something else'}"

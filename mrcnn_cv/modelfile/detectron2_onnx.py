@@ -161,8 +161,10 @@ class _Reader:
         pyramid = replace(self._read.pyramid(crops) or default, nudge=0.0)
         taken = self._graph.consumers(crops.tensor)
         flat = bool(taken) and all(node.op in ("Flatten", "Reshape") for node in taken)
-        crop = replace(crop, pyramid=pyramid, flat=flat, aligned=self._values[pooler] == "ROIAlignV2")
-        start = Map(CROPS, (self._channels(self._parts.features[0]), *crop.size), flat=flat)
+        aligned = self._values[pooler] == "ROIAlignV2"
+        crop = replace(crop, pyramid=pyramid, flat=flat, as_pixels=flat, aligned=aligned)
+        size = (self._channels(self._parts.features[0]), *crop.size)
+        start = Map(CROPS, size, flat=flat, pixels=math.prod(size) if flat else 0)
         return crop, cut_onnx_stage(self._graph, self._evaluator, {crops.tensor: start}, outputs)
 
     def _mask(self) -> tuple[MaskSpec | None, StageGraph | None]:

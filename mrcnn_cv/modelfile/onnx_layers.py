@@ -12,7 +12,7 @@ from mrcnn_cv.modelfile.onnx_ops import LAYERS, is_layer, sources
 from mrcnn_cv.modelfile.onnx_translation import Map, Translation
 from mrcnn_cv.modelfile.onnxgraph import OnnxGraph
 from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.modelfile.stagegraph import cut_stage
+from mrcnn_cv.modelfile.stagegraph import PIXELS_AS_ROWS, cut_stage
 
 __all__ = ["Map", "Output", "beginnings", "cut_onnx_stage"]
 
@@ -56,7 +56,12 @@ def _translate(translation: Translation, outputs: Sequence[Output]) -> list[str]
         _order(translation, output)
     for output in outputs:
         _translate_all_before(translation, translation.graph.behind(output.tensor))
-    return [translation.maps[translation.graph.behind(output.tensor)].name for output in outputs]
+    found = [translation.maps[translation.graph.behind(output.tensor)] for output in outputs]
+    return [_as_rows(translation, each) if each.pixels else each.name for each in found]
+
+
+def _as_rows(translation: Translation, found: Map) -> str:
+    return translation.append(f"{found.name}/rows", PIXELS_AS_ROWS, [found.name], length=found.pixels)
 
 
 def _order(translation: Translation, output: Output) -> None:

@@ -23,12 +23,14 @@ class Map:
 
     size: (channels, height, width) of the crops that a head takes, as far as its layers; None in a trunk. shrunk:
     pixels of the net's input per cell. flat: a row of numbers per crop, ordered as `size` until a matrix takes it.
+    pixels: not 0: rows of so many numbers lie as the pixels of one map, see `Writer.rows_as_pixels`.
     """
 
     name: str
     size: tuple[int, int, int] | None = None
     shrunk: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))
     flat: bool = False
+    pixels: int = 0
 
 
 class Translation:
@@ -98,6 +100,8 @@ class Translation:
                 added.attr[key].s = value
             elif isinstance(value, bool):
                 added.attr[key].b = value
+            elif isinstance(value, int):
+                added.attr[key].i = value
             elif isinstance(value, float):
                 added.attr[key].f = value
             else:

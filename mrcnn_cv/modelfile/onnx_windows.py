@@ -15,6 +15,7 @@ import numpy as np
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.onnx_translation import Map, Translation
 from mrcnn_cv.modelfile.onnxgraph import Node
+from mrcnn_cv.modelfile.stagegraph import ROWS_AS_PIXELS
 
 
 def pair(node: Node, name: str, default: int) -> tuple[int, int]:
@@ -71,12 +72,15 @@ def convolution(translation: Translation, node: Node) -> Map:
     if not 1 <= groups <= outputs or outputs % groups:
         raise ModelFileError(f"has a convolution '{node.name}' with {groups} groups for {outputs} channels")
     attributes: dict[str, Any] = {"strides": [1, *strides, 1], **padding(pads(node))}
+    if strides == dilations == (1, 1) and pads(node) == [height // 2, width // 2] * 2 and height % 2 and width % 2:
+        # Pads that are given make a layer of their own.
+        attributes = {"strides": [1, 1, 1, 1], "padding": b"SAME"}
     kernel = (height + (height - 1) * (dilations[0] - 1), width + (width - 1) * (dilations[1] - 1))
     if dilations != (1, 1):
         if pads(node) != [kernel[0] // 2, kernel[1] // 2] * 2 or strides != (1, 1):
             raise ModelFileError(f"has a dilated convolution '{node.name}' that changes the size of its input")
         attributes |= {"padding": b"SAME", "dilations": [1, *dilations, 1]}
-        del attributes["explicit_paddings"]
+        attributes.pop("explicit_paddings", None)
     if source.size is not None and source.size[0] != inputs * groups:
         raise ModelFileError(
             f"has a convolution '{node.name}' that takes {inputs * groups} channels but is given {source.size[0]}"
@@ -131,14 +135,22 @@ def fully_connected(translation: Translation, node: Node) -> Map:
         # TensorFlow flattens with the channels last.
         weights = weights.reshape(channels, height * width, -1).swapaxes(0, 1).reshape(len(weights), -1)
     outputs = weights.shape[1]
-    weights = translation.order(node, weights, 1) * np.float32(node.real("alpha", 1))
-    layer = translation.add(node, "MatMul", [source.name, translation.const("weights", weights)])
     bias = translation.optional(node, 2, "biases") if node.op == "Gemm" else None
     if bias is not None:
         if bias.size not in (1, outputs):
             raise ModelFileError(f"has a fully connected layer '{node.name}' with {bias.size} biases for {outputs}")
         bias = np.broadcast_to(bias.ravel(), outputs) * np.float32(node.real("beta", 1))
-    return replace(source, name=translation.biased(node, layer, bias), size=None)
+    pixels = source.name
+    if not source.pixels:
+        pixels = translation.append(f"{pixels}/pixels", ROWS_AS_PIXELS, [source.name], length=len(weights))
+    elif source.pixels != len(weights):
+        raise ModelFileError(
+            f"has a fully connected layer '{node.name}' that takes {len(weights)} numbers, but is given {source.pixels}"
+        )
+    weights = translation.order(node, weights, 1) * np.float32(node.real("alpha", 1))
+    kernels = translation.const("weights", weights[np.newaxis, np.newaxis])
+    layer = translation.add(node, "Conv2D", [pixels, kernels], strides=[1, 1, 1, 1], padding=b"VALID")
+    return replace(source, name=translation.biased(node, layer, bias), size=None, pixels=weights.shape[1])
 
 
 def batch_norm(translation: Translation, node: Node) -> Map:

@@ -169,6 +169,18 @@ def _transposed(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]
     return (sources[0][0], sources[0][1] * height, sources[0][2] * width, channels)
 
 
+def _turned(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
+    return tuple(sources[0][axis] for axis in tensor_value(values[0]))
+
+
+def _reshaped(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
+    sides = [int(side) for side in tensor_value(values[0])]
+    if sides[:2] == [1, 1] and sources[0][0] != sides[3]:
+        raise ModelFileError(f"the layer '{node.name}' takes rows of {sides[3]} numbers but is given {sources[0][0]}")
+    rest = prod(sources[0]) // prod(side for side in sides if side != -1)
+    return tuple(rest if side == -1 else side for side in sides)
+
+
 def _unchanged(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
     return sources[0]
 
@@ -192,6 +204,8 @@ _SHAPES: dict[str, Callable[[pb.NodeDef, list[Shape], list[pb.NodeDef]], Shape]]
     "ResizeNearestNeighbor": _resize,
     "Mean": lambda node, sources, values: (sources[0][0], 1, 1, sources[0][3]),
     "Flatten": lambda node, sources, values: (sources[0][0], prod(sources[0][1:])),
+    "Transpose": _turned,
+    "Reshape": _reshaped,
     "BiasAdd": _unchanged,
     "Relu": _unchanged,
     "Relu6": _unchanged,

@@ -155,6 +155,7 @@ class CropSpec:
     aligned         roi_align: pixel centres lie at half a pixel (Detectron2), not at whole ones (torchvision)
     scales          roi_align: cells of each map per pixel of the trunk's input
     flat            the head takes a crop as one row of numbers, channels last, and not as a map
+    as_pixels       flat: all of them as one map (1, numbers, 1, N), see `Writer.rows_as_pixels`
     of_image        regions are fractions of the image, not of the padded input (the Object Detection API's masks)
     pyramid         None where all regions are cut from one map
     """
@@ -165,6 +166,7 @@ class CropSpec:
     aligned: bool = False
     scales: tuple[float, ...] = ()
     flat: bool = False
+    as_pixels: bool = False
     of_image: bool = False
     pyramid: PyramidSpec | None = None
 

@@ -265,8 +265,19 @@ class StageCutter:
             return self._writer.enlarge(node.name, self._input(node, 0), factors)
         return self._writer.resize(node, self._input(node, 0), self._constant(node, 1))
 
+    def _rows_as_pixels(self, node: pb.NodeDef) -> str:
+        return self._writer.rows_as_pixels(node.name, self._input(node, 0), node.attr["length"].i)
+
+    def _pixels_as_rows(self, node: pb.NodeDef) -> str:
+        return self._writer.pixels_as_rows(node.name, self._input(node, 0), node.attr["length"].i)
+
+
+ROWS_AS_PIXELS, PIXELS_AS_ROWS = "RowsAsPixels", "PixelsAsRows"
+"""Ops of ours, for those who translate other formats: a matrix product as a convolution."""
 
 _LAYERS: dict[str, Callable[[StageCutter, pb.NodeDef], str]] = {
+    ROWS_AS_PIXELS: StageCutter._rows_as_pixels,
+    PIXELS_AS_ROWS: StageCutter._pixels_as_rows,
     "Relu": StageCutter._activation,
     "Relu6": StageCutter._activation,
     "Sigmoid": StageCutter._activation,

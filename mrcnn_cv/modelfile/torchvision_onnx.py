@@ -32,11 +32,9 @@ from mrcnn_cv.modelfile.spec import (
     ResizeSpec,
     StageGraph,
 )
+from mrcnn_cv.modelfile.stagewriter import CROPS
 
 Value = TypeVar("Value")
-
-CROPS = "crops"
-"""The input of a head that takes crops."""
 
 SIDES = (800, 1333)
 DIVISOR = 32
@@ -135,9 +133,10 @@ class _Reader:
             crop = replace(
                 crop, pyramid=self._assumed(self._read.pyramid(crops), default, "how regions are given to its levels")
             )
-        crop = replace(crop, flat=self._takes_rows(crops.tensor))
+        flat = self._takes_rows(crops.tensor)
+        crop = replace(crop, flat=flat, as_pixels=flat)
         channels = self._channels(self._parts.features[0])
-        start = Map(CROPS, (channels, *crop.size), flat=crop.flat)
+        start = Map(CROPS, (channels, *crop.size), flat=flat, pixels=channels * math.prod(crop.size) if flat else 0)
         return crop, cut_onnx_stage(self._graph, self._values, {crops.tensor: start}, outputs)
 
     def _takes_rows(self, crops: str) -> bool:

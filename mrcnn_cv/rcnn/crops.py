@@ -6,6 +6,7 @@ the map: crop = row weights @ map @ column weights.
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -21,30 +22,74 @@ Float = NDArray[np.float32]
 def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tuple[int, int]) -> Float:
     """The crops of N regions, for a head: (N, C, h, w) float32, or (N, h * w * C) where it takes them flat.
 
+    With `as_pixels` the latter is (1, h * w * C, 1, N).
+
     features: maps (1, C, H, W), finest first. regions (N, 4): y1 x1 y2 x2 as fractions of the trunk's input, which has
     `input_size` (height, width) pixels. Source of the sampling: TensorFlow's core/kernels/image/crop_and_resize_op.cc;
     torchvision's ops/cpu/roi_align_kernel.cpp.
     """
     regions = clip(regions, (0, 0, 1, 1))
     chosen = level_of(regions, spec.pyramid, input_size) if spec.pyramid else np.zeros(len(regions), np.intp)
-    result = np.empty((len(regions), *spec.size, features[0].shape[1]), dtype=np.float32)
+    places = np.empty(len(regions), np.intp)
+    levels: dict[int, _Level] = {}
     for level in np.unique(chosen):
-        feature_map = np.ascontiguousarray(channels_last(features[level])[0].transpose(1, 2, 0))
         own = np.flatnonzero(chosen == level)
-        places = [
-            _points(regions[own][:, axis::2], level, axis, feature_map.shape[axis], spec, input_size) for axis in (0, 1)
-        ]
-        rows, columns = (axis_weights(*points, feature_map.shape[axis]) for axis, points in enumerate(places))
-        for position, index in enumerate(own):
-            top, height = rows.first[position], rows.cells[position]
-            left, width = columns.first[position], columns.cells[position]
-            window = feature_map[top : top + height, left : left + width]
-            # A stack of small products: BLAS takes them one by one, without threads.
-            across = np.matmul(columns.weights[position, :, :width], window).reshape(height, -1)
-            _small_products(rows.weights[position, :, :height], across, result[index].reshape(spec.size[0], -1))
-    if spec.flat:
-        return result.reshape(len(result), -1)
-    return np.ascontiguousarray(result.transpose(0, 3, 1, 2))
+        places[own] = np.arange(len(own))
+        levels[level] = _level(features[level], regions[own], level, spec, input_size)
+    shape = (*spec.size, features[0].shape[1])
+    if spec.flat and spec.as_pixels:
+        return _as_pixels(levels, chosen, places, shape)
+    result = np.empty((len(regions), *shape), dtype=np.float32)
+    for index, (level, place) in enumerate(zip(chosen.tolist(), places.tolist(), strict=True)):
+        levels[level].cut(place, result[index])
+    return result.reshape(len(result), -1) if spec.flat else np.ascontiguousarray(result.transpose(0, 3, 1, 2))
+
+
+def _as_pixels(
+    levels: dict[int, _Level], chosen: NDArray[np.intp], places: NDArray[np.intp], shape: tuple[int, int, int]
+) -> Float:
+    """The crops as the columns of one matrix, some at a time: memory that is new costs more than the sums."""
+    result = np.empty((prod(shape), len(chosen)), dtype=np.float32)
+    some = np.empty((CROPS_AT_ONCE, *shape), dtype=np.float32)
+    for start in range(0, len(chosen), CROPS_AT_ONCE):
+        part = slice(start, start + CROPS_AT_ONCE)
+        count = len(chosen[part])
+        for index, (level, place) in enumerate(zip(chosen[part].tolist(), places[part].tolist(), strict=True)):
+            levels[level].cut(place, some[index])
+        result[:, part] = cv2.transpose(some[:count].reshape(count, -1))
+    return result[np.newaxis, :, np.newaxis]
+
+
+CROPS_AT_ONCE = 64
+"""Crops that fit into the processor's cache together."""
+
+
+class _Level(NamedTuple):
+    """A map (H, W, C), and what its rows and columns add to the samples of the regions that are cut from it."""
+
+    feature_map: Float
+    rows: AxisWeights
+    columns: AxisWeights
+
+    def cut(self, place: int, out: Float) -> None:
+        """Cut the region with number `place` into `out` (h, w, C)."""
+        top, height = self.rows.first[place], self.rows.cells[place]
+        left, width = self.columns.first[place], self.columns.cells[place]
+        window = self.feature_map[top : top + height, left : left + width]
+        # A stack of small products: BLAS takes them one by one, without threads.
+        across = np.matmul(self.columns.weights[place, :, :width], window).reshape(height, -1)
+        _small_products(self.rows.weights[place, :, :height], across, out.reshape(len(out), -1))
+
+
+def _level(feature_map: Float, regions: Boxes, level: int, spec: CropSpec, input_size: tuple[int, int]) -> _Level:
+    turned = np.ascontiguousarray(channels_last(feature_map)[0].transpose(1, 2, 0))
+    rows, columns = (
+        axis_weights(
+            *_points(regions[:, axis::2], level, axis, turned.shape[axis], spec, input_size), turned.shape[axis]
+        )
+        for axis in (0, 1)
+    )
+    return _Level(turned, rows, columns)
 
 
 def channels_last(feature_map: Float) -> Float:
@@ -52,7 +97,6 @@ def channels_last(feature_map: Float) -> Float:
     _, channels, height, width = feature_map.shape
     if feature_map.strides[1] == feature_map.itemsize:
         return feature_map
-    # Twice as fast as numpy's copy of a transposed view.
     turned = cv2.transpose(np.ascontiguousarray(feature_map).reshape(channels, -1))
     return np.asarray(turned, dtype=np.float32).reshape(1, height, width, channels).transpose(0, 3, 1, 2)
 

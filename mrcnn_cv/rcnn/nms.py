@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.rcnn.boxes import Boxes, areas
 
-CANDIDATES_AT_ONCE = 512
+CANDIDATES_AT_ONCE = 128
 """Candidates compared at a time: few are needed until enough are kept, and the arrays stay in the cache."""
 
 
@@ -51,11 +51,14 @@ def best(scores: NDArray[np.float32], count: int | None) -> NDArray[np.intp]:
 def _greedy(boxes: Boxes, iou_threshold: float, max_kept: int) -> NDArray[np.intp]:
     """Positions of the boxes that stay when each one kept removes what overlaps it further down."""
     chosen: list[int] = []
-    alive = np.arange(len(boxes))
-    while len(alive) and len(chosen) < max_kept:
-        best, rest = alive[0], alive[1:]
-        chosen.append(int(best))
-        alive = rest[~_overlaps(boxes[rest], boxes[best : best + 1], iou_threshold)[:, 0]]
+    removed = np.zeros(len(boxes), dtype=np.bool_)
+    overlapping = _overlaps(boxes, boxes, iou_threshold)
+    for index in range(len(boxes)):
+        if len(chosen) == max_kept:
+            break
+        if not removed[index]:
+            chosen.append(index)
+            removed |= overlapping[index]
     return np.array(chosen, dtype=np.intp)
 
 

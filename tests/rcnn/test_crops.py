@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mrcnn_cv.modelfile.spec import CropSpec, PyramidSpec
-from mrcnn_cv.rcnn.crops import crop, level_of
+from mrcnn_cv.rcnn.crops import CROPS_AT_ONCE, channels_last, crop, level_of
 
 Float = NDArray[np.float32]
 
@@ -126,6 +126,25 @@ def test_flat_crops_have_their_channels_last() -> None:
     as_map = crop([feature_map], area, ALIGN, (32, 32))
     flat = crop([feature_map], area, replace(ALIGN, flat=True), (32, 32))
     np.testing.assert_array_equal(flat, as_map.transpose(0, 2, 3, 1).reshape(1, -1))
+
+
+def test_flat_crops_as_the_pixels_of_one_map() -> None:
+    """More of them than are cut at a time."""
+    rng = np.random.default_rng(0)
+    feature_map = rng.normal(size=(1, 2, 8, 8)).astype(np.float32)
+    areas = ordered([tuple(corners) for corners in rng.uniform(size=(CROPS_AT_ONCE * 2 + 3, 4))])
+    flat = crop([feature_map], areas, replace(ALIGN, flat=True), (32, 32))
+    pixels = crop([feature_map], areas, replace(ALIGN, flat=True, as_pixels=True), (32, 32))
+    assert pixels.shape == (1, 12, 1, len(areas))
+    np.testing.assert_array_equal(pixels[0, :, 0].T, flat)
+
+
+def test_a_map_whose_channels_lie_side_by_side_is_not_copied() -> None:
+    feature_map = np.random.default_rng(0).normal(size=(1, 5, 6, 7)).astype(np.float32)
+    turned = channels_last(feature_map)
+    np.testing.assert_array_equal(turned, feature_map)
+    assert turned.strides[1] == 4
+    assert channels_last(turned) is turned
 
 
 @pytest.mark.parametrize("method", ["roi_align", "crop_and_resize"])
