@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -180,21 +179,19 @@ class _Threads:
 
     def _serve(self) -> None:
         while (task := self._tasks.get()) is not None:
-            future, act = task
-            if self._dismissed:
-                future.cancel()
-                continue
-            try:
-                result = act()
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            self._do(*task)
             # What a picture holds is not kept until the next one comes.
-            del task, future, act
-            with suppress(UnboundLocalError):
-                del result
+            del task
         self._last()
+
+    def _do(self, future: Future[Any], act: Callable[[], Any]) -> None:
+        if self._dismissed:
+            future.cancel()
+            return
+        try:
+            future.set_result(act())
+        except BaseException as error:
+            future.set_exception(error)
 
 
 def plans_for(workers: int | None, threads: int | None, backend: str, pictures: int | None) -> list[Plan]:
@@ -203,7 +200,8 @@ def plans_for(workers: int | None, threads: int | None, backend: str, pictures: 
     if workers is not None:
         return [Plan(workers, max(1, processors // workers))]
     one = Plan(1, threads or 0)
-    enough = pictures is None or pictures >= 10 * (TRIAL + 1) * (processors + 1)
+    # How long pictures take that are still to arrive says nothing about a plan.
+    enough = pictures is not None and pictures >= 10 * (TRIAL + 1) * (processors + 1)
     if backend != "cpu" or processors < 2 or not enough:
         return [one]
     return [Plan(1, processors), Plan(processors, 1)]

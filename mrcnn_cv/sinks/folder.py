@@ -93,6 +93,9 @@ class OutputFolder:
         """
         if frame.path is not None:
             key, name = os.path.abspath(frame.path), str(frame.place or frame.path.name)
+            if key not in self._bases:
+                # A picture that arrived while the run goes on.
+                self.protect(frame.path)
         else:
             name = str(frame.place or names.file_name(frame.name))
             key = name if frame.place else frame.name

@@ -389,3 +389,10 @@ def test_no_two_inputs_share_an_output_and_none_is_an_input(
     assert taken == [folder.path_for(make_frame(path), suffix) for path in paths for suffix in (None, ".json")]
     for path in paths:
         path.unlink()
+
+
+def test_an_input_that_nobody_announced_is_not_written_to_either(tmp_path: Path, make_frame: MakeFrame) -> None:
+    """--watch takes what arrives, also with its outputs in the same folder and --overwrite."""
+    (tmp_path / "new.jpg").write_bytes(b"input")
+    assert put(OutputFolder(tmp_path, overwrite=True), make_frame(tmp_path / "new.jpg")).name == "new-masks.jpg"
+    assert (tmp_path / "new.jpg").read_bytes() == b"input"
