@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.modelfile.detectron2_config import Values
+from mrcnn_cv.modelfile.config_values import Values
 from mrcnn_cv.modelfile.onnx_evaluate import OnnxEvaluator
 from mrcnn_cv.modelfile.onnx_numbers import OnnxNumbers
 from mrcnn_cv.modelfile.onnx_parts import WEIGHTED, Crops, Parts

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.modelfile.detectron2_config import SETTINGS, Config, Values, settle
+from mrcnn_cv.modelfile.config_values import Values
+from mrcnn_cv.modelfile.detectron2_config import SETTINGS, Config, settle
 from mrcnn_cv.modelfile.detectron2_numbers import Detectron2Numbers, cell_sizes
 from mrcnn_cv.modelfile.onnx_evaluate import OnnxEvaluator
 from mrcnn_cv.modelfile.onnx_layers import Map, Output, cut_onnx_stage

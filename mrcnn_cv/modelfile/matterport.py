@@ -7,9 +7,10 @@ import re
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.config_values import Values
 from mrcnn_cv.modelfile.graphdef import Graph
 from mrcnn_cv.modelfile.matterport_anchors import anchor_specs
-from mrcnn_cv.modelfile.matterport_config import Config, Values, settle
+from mrcnn_cv.modelfile.matterport_config import Config, settle
 from mrcnn_cv.modelfile.matterport_heads import plain_heads
 from mrcnn_cv.modelfile.matterport_numbers import Layout, NumberReader
 from mrcnn_cv.modelfile.matterport_parts import Crops, Parts, find_parts, pyramid_crops, with_bias

@@ -10,8 +10,8 @@ from math import sqrt
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.config_values import Values
 from mrcnn_cv.modelfile.evaluate import Array
-from mrcnn_cv.modelfile.matterport_config import Values
 from mrcnn_cv.modelfile.spec import AnchorSpec
 
 

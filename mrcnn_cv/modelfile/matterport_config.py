@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mrcnn_cv.errors import ModelFileError
-
-MAX_BYTES = 1 << 20
-MAX_SIDE = 8192
-
-Values = dict[str, Any]
-"""Values by the names that matterport's mrcnn/config.py gives them."""
-
-
-class _Setting(NamedTuple):
-    """How a value is checked (ValueError says what it must be), and matterport's default."""
-
-    check: Callable[[Any], Any]
-    default: Any
+from mrcnn_cv.modelfile.config_values import (
+    MAX_SIDE,
+    Check,
+    Setting,
+    Values,
+    number,
+    one_of,
+    read_text,
+    same,
+    several,
+    shown,
+    whole,
+)
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a config file says of the settings that matter here."""
+    """What a config file says of the settings that matter here, by the names of matterport's mrcnn/config.py."""
 
     path: Path | None = None
     values: Values = field(default_factory=dict)
@@ -45,13 +44,7 @@ def read_config(path: Path) -> Config:
 
     Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that cannot be meant.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelFileError(f"{path} is too large for the values of a Config ({path.stat().st_size} bytes)")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"{path} cannot be read as the values of a Config: {error}") from error
-    content = _parse(path, text)
+    content = _parse(path, read_text(path, "the values of a Config"))
     if not isinstance(content, dict) or not content.keys() & SETTINGS.keys():
         raise ModelFileError(f"{path} holds no values of a matterport Config, such as IMAGE_MAX_DIM")
     try:
@@ -94,17 +87,17 @@ def settle(from_graph: Values, config: Config, graph_name: str) -> tuple[Values,
     for name, setting in SETTINGS.items():
         if name in from_graph:
             values[name] = from_graph[name]
-            if name in config.values and not _same(config.values[name], from_graph[name]):
+            if name in config.values and not same(config.values[name], from_graph[name]):
                 warnings.append(
-                    f"{config.path} disagrees with the graph about {name}: the graph's {_text(from_graph[name])} is"
-                    f" used, not the config's {_text(config.values[name])}"
+                    f"{config.path} disagrees with the graph about {name}: the graph's {shown(from_graph[name])} is"
+                    f" used, not the config's {shown(config.values[name])}"
                 )
         elif name in config.values:
             values[name] = config.values[name]
         else:
             values[name] = setting.default
             if name not in _UNUSED.get(values["IMAGE_RESIZE_MODE"], ()):
-                assumed.append(f"{name} = {_text(setting.default)}")
+                assumed.append(f"{name} = {shown(setting.default)}")
     if assumed:
         warnings.append(
             f"neither the graph nor a config beside it says {len(assumed)} numbers, so matterport's defaults are"
@@ -114,83 +107,28 @@ def settle(from_graph: Values, config: Config, graph_name: str) -> tuple[Values,
     return values, warnings
 
 
-def _same(one: Any, other: Any) -> bool:
-    pair = [value if isinstance(value, tuple) else (value,) for value in (one, other)]
-    if len(pair[0]) != len(pair[1]):
-        return False
-    return all(
-        a == b if isinstance(a, str) or isinstance(b, str) else math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-7)
-        for a, b in zip(*pair, strict=True)
-    )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_text, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _whole(least: int, most: int) -> Callable[[Any], int]:
-    def checked(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-            raise ValueError(f"a whole number from {least} to {most}")
-        if not least <= value <= most:
-            raise ValueError(f"a whole number from {least} to {most}")
-        return int(value)
-
-    return checked
-
-
-def _number(least: float, most: float) -> Callable[[Any], float]:
-    def checked(value: Any) -> float:
-        # What is not a number compares as false.
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise ValueError(f"a number from {least:g} to {most:g}")
-        return float(value)
-
-    return checked
-
-
-def _several(check: Callable[[Any], Any], least: int, most: int) -> Callable[[Any], tuple[Any, ...]]:
-    def checked(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple) or not least <= len(value) <= most:
-            raise ValueError(f"a list of {least if least == most else f'{least} to {most}'} numbers")
-        try:
-            return tuple(check(item) for item in value)
-        except ValueError as error:
-            raise ValueError(f"a list of which each item is {error}") from error
-
-    return checked
-
-
-def _or_zero(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _or_zero(check: Check) -> Check:
     """matterport writes None and 0 for "does not matter"."""
     return lambda value: check(0 if value is None else value)
 
 
-def _mode(value: Any) -> str:
-    if value not in ("square", "pad64", "none"):
-        raise ValueError("square, pad64 or none (crop is for training only)")
-    return str(value)
-
-
-SETTINGS: Mapping[str, _Setting] = {
-    "IMAGE_RESIZE_MODE": _Setting(_mode, "square"),
-    "IMAGE_MIN_DIM": _Setting(_or_zero(_whole(0, MAX_SIDE)), 800),
-    "IMAGE_MAX_DIM": _Setting(_whole(64, MAX_SIDE), 1024),
-    "IMAGE_MIN_SCALE": _Setting(_or_zero(_number(0, 64)), 0.0),
-    "MEAN_PIXEL": _Setting(_several(_number(-1e4, 1e4), 3, 3), (123.7, 116.8, 103.9)),
-    "RPN_ANCHOR_SCALES": _Setting(_several(_number(1, MAX_SIDE), 1, 16), (32.0, 64.0, 128.0, 256.0, 512.0)),
-    "RPN_ANCHOR_RATIOS": _Setting(_several(_number(0.01, 100), 1, 64), (0.5, 1.0, 2.0)),
-    "RPN_BBOX_STD_DEV": _Setting(_several(_number(1e-4, 100), 4, 4), (0.1, 0.1, 0.2, 0.2)),
-    "PRE_NMS_LIMIT": _Setting(_whole(1, 10**7), 6000),
-    "RPN_NMS_THRESHOLD": _Setting(_number(0, 1), 0.7),
-    "POST_NMS_ROIS_INFERENCE": _Setting(_whole(1, 10**5), 1000),
-    "BBOX_STD_DEV": _Setting(_several(_number(1e-4, 100), 4, 4), (0.1, 0.1, 0.2, 0.2)),
-    "DETECTION_MIN_CONFIDENCE": _Setting(_or_zero(_number(0, 1)), 0.7),
-    "DETECTION_NMS_THRESHOLD": _Setting(_number(0, 1), 0.3),
-    "DETECTION_MAX_INSTANCES": _Setting(_whole(1, 10**5), 100),
-    "NUM_CLASSES": _Setting(_whole(2, 10**5), 2),
+SETTINGS: Mapping[str, Setting] = {
+    "IMAGE_RESIZE_MODE": Setting(one_of("square", "pad64", "none"), "square"),
+    "IMAGE_MIN_DIM": Setting(_or_zero(whole(0, MAX_SIDE)), 800),
+    "IMAGE_MAX_DIM": Setting(whole(64, MAX_SIDE), 1024),
+    "IMAGE_MIN_SCALE": Setting(_or_zero(number(0, 64)), 0.0),
+    "MEAN_PIXEL": Setting(several(number(-1e4, 1e4), 3, 3), (123.7, 116.8, 103.9)),
+    "RPN_ANCHOR_SCALES": Setting(several(number(1, MAX_SIDE), 1, 16), (32.0, 64.0, 128.0, 256.0, 512.0)),
+    "RPN_ANCHOR_RATIOS": Setting(several(number(0.01, 100), 1, 64), (0.5, 1.0, 2.0)),
+    "RPN_BBOX_STD_DEV": Setting(several(number(1e-4, 100), 4, 4), (0.1, 0.1, 0.2, 0.2)),
+    "PRE_NMS_LIMIT": Setting(whole(1, 10**7), 6000),
+    "RPN_NMS_THRESHOLD": Setting(number(0, 1), 0.7),
+    "POST_NMS_ROIS_INFERENCE": Setting(whole(1, 10**5), 1000),
+    "BBOX_STD_DEV": Setting(several(number(1e-4, 100), 4, 4), (0.1, 0.1, 0.2, 0.2)),
+    "DETECTION_MIN_CONFIDENCE": Setting(_or_zero(number(0, 1)), 0.7),
+    "DETECTION_NMS_THRESHOLD": Setting(number(0, 1), 0.3),
+    "DETECTION_MAX_INSTANCES": Setting(whole(1, 10**5), 100),
+    "NUM_CLASSES": Setting(whole(2, 10**5), 2),
 }
 """Strides are not among them: the layers of the graph tell."""
 

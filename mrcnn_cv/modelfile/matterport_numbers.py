@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.config_values import Values
 from mrcnn_cv.modelfile.evaluate import Array, Evaluator, NotConstant
 from mrcnn_cv.modelfile.functions import function_graph
 from mrcnn_cv.modelfile.graphdef import Graph
 from mrcnn_cv.modelfile.matterport_anchors import read_grid, side_of
-from mrcnn_cv.modelfile.matterport_config import Values, check
+from mrcnn_cv.modelfile.matterport_config import check
 from mrcnn_cv.modelfile.matterport_parts import Crops, Parts, after, is_layer, layer_of, level_choice
 from mrcnn_cv.modelfile.object_detection_parts import NMS_OPS
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb

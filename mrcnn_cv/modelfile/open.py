@@ -8,6 +8,7 @@ from typing import Literal
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile import matterport, matterport_config, object_detection_api
+from mrcnn_cv.modelfile.config_values import given_or_beside
 from mrcnn_cv.modelfile.graphdef import Graph, read_graph
 from mrcnn_cv.modelfile.object_detection_parts import (
     CONTROL_OPS,
@@ -72,14 +73,9 @@ def open_model(path: Path, config: Path | None = None) -> ModelFile:
 
 def _open_matterport(found: Path, graph: Graph, given: Path | None) -> ModelFile:
     """A matterport graph with the config that was given, or the one beside it; only a given one must be good."""
-    path, warnings = given or matterport_config.find_config(found), []
-    config = matterport_config.Config()
-    try:
-        config = config if path is None else matterport_config.read_config(path)
-    except ModelFileError as error:
-        if given is not None:
-            raise
-        warnings.append(f"{error}; it is not used")
+    config, warnings = given_or_beside(
+        given, matterport_config.find_config(found), matterport_config.read_config, matterport_config.Config()
+    )
     try:
         spec = matterport.read_model(graph, config, found.stem)
     except ModelFileError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile import detectron2_config, detectron2_onnx, torchvision_onnx
+from mrcnn_cv.modelfile.config_values import given_or_beside
 from mrcnn_cv.modelfile.onnxgraph import OnnxGraph, read_onnx
 from mrcnn_cv.modelfile.spec import ModelSpec
 
@@ -54,14 +55,9 @@ def read_onnx_model(path: Path, config: Path | None = None) -> ModelSpec:
 
 def _read_detectron2(path: Path, graph: OnnxGraph, given: Path | None) -> ModelSpec:
     """A Detectron2 model with the config that was given, or the one beside it; only a given one must be good."""
-    beside, warnings = given or detectron2_config.find_config(path), []
-    config = detectron2_config.Config()
-    try:
-        config = config if beside is None else detectron2_config.read_config(beside)
-    except ModelFileError as error:
-        if given is not None:
-            raise
-        warnings.append(f"{error}; it is not used")
+    config, warnings = given_or_beside(
+        given, detectron2_config.find_config(path), detectron2_config.read_config, detectron2_config.Config()
+    )
     try:
         spec = detectron2_onnx.read_model(graph, config, path.stem)
     except ModelFileError as error:

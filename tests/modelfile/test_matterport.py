@@ -150,7 +150,7 @@ def test_a_bad_config_beside_the_graph_is_a_warning_and_a_given_one_an_error(tmp
         ('{"IMAGE_MAX_DIM": true}', "IMAGE_MAX_DIM must be a whole number"),
         ('{"IMAGE_MAX_DIM": NaN}', "IMAGE_MAX_DIM must be a whole number"),
         ('{"IMAGE_RESIZE_MODE": "crop"}', "IMAGE_RESIZE_MODE must be square, pad64 or none"),
-        ('{"MEAN_PIXEL": [1, 2]}', "MEAN_PIXEL must be a list of 3 numbers"),
+        ('{"MEAN_PIXEL": [1, 2]}', "MEAN_PIXEL must be a list of 3"),
         ('{"RPN_ANCHOR_SCALES": [NaN]}', "RPN_ANCHOR_SCALES must be a list of which each item is a number"),
         ('{"BBOX_STD_DEV": [0.1, 0.1, 0, 0.2]}', "BBOX_STD_DEV must be a list"),
         ("[1]", "holds no values of a matterport Config"),
