@@ -21,7 +21,7 @@ from mrcnn_cv.errors import BackendError, ModelFileError, UsageError
 from mrcnn_cv.instances import BackendUse
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.modelfile.stagewriter import BIAS_SUFFIX, CROPS, REGIONS, Writer
+from mrcnn_cv.modelfile.stagewriter import BIAS_SUFFIX, CROPS, Writer
 from mrcnn_cv.opencv import cv2, quiet
 
 Float = NDArray[np.float32]
@@ -102,7 +102,7 @@ class CvNet:
     def __init__(self, stage: StageGraph, backend: Backend) -> None:
         self._backend = backend
         # Heads pad crops, which are all of one size.
-        self._stage = stage if KEEPS_OLD_PADDINGS and not {REGIONS, CROPS} & set(stage.inputs) else None
+        self._stage = stage if KEEPS_OLD_PADDINGS and CROPS not in stage.inputs else None
         self._sizes: list[tuple[int, ...]] = []
         self._has_run = False
         self._net = _read(stage.graph_def, backend)

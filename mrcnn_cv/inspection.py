@@ -13,7 +13,7 @@ from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import ModelFile, open_model
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.shapes import Layer, Shape, layers
-from mrcnn_cv.modelfile.spec import AnchorSpec, CropSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
+from mrcnn_cv.modelfile.spec import TILE, AnchorSpec, CropSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
 
 DEFAULT_IMAGE = (480, 640)
 """(height, width) of the image for which sizes and operations are counted unless another is given."""
@@ -93,12 +93,10 @@ def _nets(spec: ModelSpec, padded: tuple[int, int]) -> list[dict[str, Any]]:
 
 def _head_shapes(crop: CropSpec, features: Shape, count: int) -> Mapping[str, Shape]:
     """What a head takes for `count` regions."""
-    if crop.method == "in_net":
-        return {"features": features, "regions": (1, 1, count, 7)}
-    height, width, channels = *crop.size, features[3]
+    height, width, channels = *crop.head_size, features[3]
     if crop.flat:
         row = height * width * channels
-        return {"crops": (1, 1, count, row) if crop.as_pixels else (count, row)}
+        return {"crops": (-(-count // TILE), 4, 4, row) if crop.as_pixels else (count, row)}
     return {"crops": (count, height, width, channels)}
 
 
@@ -225,13 +223,10 @@ def checks(file: ModelFile) -> list[dict[str, Any]]:
                 net = backends.CvNet(stage, backends.BACKENDS[name])
                 if crop is None:
                     features = net.run({"image": np.zeros(size, dtype=np.float32)})[0]
-                elif crop.method == "in_net":
-                    region = np.array([0, 0, 0, 0.25, 0.25, 0.75, 0.75], dtype=np.float32).reshape(1, 1, 1, 7)
-                    net.run({"features": features, "regions": region})
                 else:
-                    height, width, channels = *crop.size, features.shape[1]
+                    height, width, channels = *crop.head_size, features.shape[1]
                     shape = (1, height * width * channels) if crop.flat else (1, channels, height, width)
-                    shape = (*shape, 1, 1) if crop.as_pixels else shape
+                    shape = (*shape, 4, 4) if crop.as_pixels else shape
                     net.run({"crops": np.zeros(shape, dtype=np.float32)})
                 if name not in net.devices():
                     problem = f"every layer ran on {', '.join(sorted(net.devices())) or 'something else'}"

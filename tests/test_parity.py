@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.rcnn.boxes import to_regions
+from mrcnn_cv.rcnn.crops import crop
 from mrcnn_cv.rcnn.detections import find_detections
 from mrcnn_cv.rcnn.geometry import Geometry, geometry
 from mrcnn_cv.rcnn.masks import select_masks
@@ -82,11 +82,12 @@ def mask_differences(case: Case, indices: Sequence[int]) -> list[float]:
     """How far our mask head is from TensorFlow's on TensorFlow's own boxes, a few at a time."""
     model, golden = case
     assert model._nets.mask_head is not None
+    assert model.spec.mask is not None
     trunk, result = features(case), []
     for start in range(0, len(indices), MASKS):
         some = list(indices[start : start + MASKS])
-        regions = to_regions(golden.arrays["detection_boxes"][some])
-        (logits,) = model._nets.mask_head.run({"features": trunk, "regions": regions})
+        crops = crop([trunk], golden.arrays["detection_boxes"][some], model.spec.mask.crop, trunk.shape[2:])
+        (logits,) = model._nets.mask_head.run({"crops": crops})
         masks = select_masks(logits, golden.arrays["detection_classes"][some].astype(np.intp) - 1)
         result += np.abs(masks - golden.arrays["detection_masks"][some]).max(axis=(1, 2)).tolist()
     return result
@@ -160,7 +161,8 @@ def test_box_head_on_tensorflows_proposals(case: Case) -> None:
     assert inside.any()
     pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
     features = model._nets.trunk.run({"image": pixels})[0]
-    encodings, logits = model._nets.box_head.run({"features": features, "regions": to_regions(proposals[inside])})
+    crops = crop([features], proposals[inside], model.spec.crop, features.shape[2:])
+    encodings, logits = model._nets.box_head.run({"crops": crops})
     theirs = golden.arrays["refined_box_encodings"]
     np.testing.assert_allclose(encodings.reshape(-1, *theirs.shape[1:]), theirs[inside], atol=5e-3)
     np.testing.assert_allclose(logits, golden.arrays["class_logits"][inside], atol=2e-2)

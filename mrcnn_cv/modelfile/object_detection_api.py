@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.graphdef import Graph
+from mrcnn_cv.modelfile.object_detection_crops import read_crop
 from mrcnn_cv.modelfile.object_detection_nms import SuppressionReader
 from mrcnn_cv.modelfile.object_detection_numbers import NumberReader
 from mrcnn_cv.modelfile.object_detection_origin import backbone, exporter
 from mrcnn_cv.modelfile.object_detection_parts import NMS_OPS, Parts, find_parts
 from mrcnn_cv.modelfile.object_detection_resize import read_resize
 from mrcnn_cv.modelfile.pipeline_config import PipelineConfig, disagreements
-from mrcnn_cv.modelfile.spec import CropSpec, MaskSpec, ModelSpec
+from mrcnn_cv.modelfile.spec import MaskSpec, ModelSpec, StageGraph
 from mrcnn_cv.modelfile.stagegraph import cut_stage
+from mrcnn_cv.modelfile.stagewriter import CROPS
 
 Value = TypeVar("Value")
 
@@ -40,13 +43,13 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
         raise ModelFileError(
             f"predicts {class_count + 1} scores and {encodings} box numbers per region, which do not fit"
         )
-    mask = _mask(read, parts, class_count, config)
+    mask, mask_head = _mask(graph, read, parts, class_count, config)
     conversion, factor = read.score_conversion()
     resize = _either(
         read_resize(graph, parts, read, config.resize), None, "its image resizer (min_dimension, max_dimension)"
     )
     first_stage = frozenset(graph.upstream([parts.proposal_nms.name]))
-    crop_size = read.crop_size(parts.crop)
+    crop, crops = read_crop(graph, parts.crop, read.crop_size(parts.crop))
     spec = ModelSpec(
         family="Object Detection API",
         architecture="Mask R-CNN" if mask else "Faster R-CNN",
@@ -60,7 +63,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
         proposal_nms=_either(
             suppressions.read((parts.proposal_nms,)), config.proposal_nms, "the limits of its proposals"
         ),
-        crop=CropSpec(crop_size),
+        crop=crop,
         box_coder=read.box_coder(parts.detection_nms[0], first_stage),
         class_agnostic_boxes=encodings == 4 and class_count > 1,
         score_conversion=conversion,
@@ -72,35 +75,27 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
         ),
         mask=mask,
         trunk=cut_stage(graph, {parts.image: "image"}, [parts.features, parts.rpn_encodings, parts.rpn_logits]),
-        box_head=cut_stage(
-            graph,
-            {parts.features: "features"},
-            [parts.box_encodings, parts.class_logits],
-            ("features", parts.crops, crop_size),
-        ),
-        mask_head=None
-        if mask is None or parts.mask_logits is None
-        else cut_stage(
-            graph,
-            {parts.features: "features"},
-            [parts.mask_logits],
-            ("features", parts.mask_crops, mask.crop.size),
-        ),
+        box_head=cut_stage(graph, dict.fromkeys(crops, CROPS), [parts.box_encodings, parts.class_logits]),
+        mask_head=mask_head,
         warnings=(),
     )
     return disagreements(spec, config)
 
 
-def _mask(read: NumberReader, parts: Parts, class_count: int, config: PipelineConfig) -> MaskSpec | None:
+def _mask(
+    graph: Graph, read: NumberReader, parts: Parts, class_count: int, config: PipelineConfig
+) -> tuple[MaskSpec, StageGraph] | tuple[None, None]:
+    """The mask branch and its net; None for both where there is none."""
     if parts.mask_crop is None or parts.mask_logits is None:
-        return None
+        return None, None
     channels = read.channels(parts.mask_logits)
     if channels not in (1, class_count):
         raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
     size = _either(read.mask_size(), config.mask_size, "the size of its masks")
     # Its regions are fractions of the image even where the network's input is padded.
-    crop = CropSpec(read.crop_size(parts.mask_crop), of_image=True)
-    return MaskSpec(size, crop, class_agnostic=channels == 1 and class_count > 1)
+    crop, crops = read_crop(graph, parts.mask_crop, read.crop_size(parts.mask_crop))
+    mask = MaskSpec(size, replace(crop, of_image=True), class_agnostic=channels == 1 and class_count > 1)
+    return mask, cut_stage(graph, dict.fromkeys(crops, CROPS), [parts.mask_logits])
 
 
 def _either(from_graph: Value | None, from_config: Value | None, what: str) -> Value:

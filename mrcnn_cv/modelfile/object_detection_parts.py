@@ -48,14 +48,11 @@ class Parts:
     rpn_logits: str
     proposal_nms: pb.NodeDef
     crop: pb.NodeDef
-    crops: tuple[str, ...]
-    """The crops under all names under which the head takes them (a Reshape restores their shape)."""
     box_encodings: str
     class_logits: str
     detection_nms: tuple[pb.NodeDef, ...]
     """One per class."""
     mask_crop: pb.NodeDef | None = None
-    mask_crops: tuple[str, ...] = ()
     mask_logits: str | None = None
 
 
@@ -83,7 +80,6 @@ def find_parts(graph: Graph) -> Parts:
         )
     features = node_name(graph.inputs(crop)[0])
     resized, pixels, image = _image_input(graph, features)
-    crops = _aliases(graph, crop)
     rpn_encodings, rpn_logits = _predictors(graph, proposal_nms[0], lambda node: True, "region proposal")
     in_head = graph.downstream(crop, lambda node: node.op in NMS_OPS)
     box_encodings, class_logits = _predictors(graph, detection_nms[0], lambda node: node.name in in_head, "box")
@@ -96,12 +92,10 @@ def find_parts(graph: Graph) -> Parts:
         rpn_logits=rpn_logits,
         proposal_nms=proposal_nms[0],
         crop=crop,
-        crops=crops,
         box_encodings=box_encodings,
         class_logits=class_logits,
         detection_nms=tuple(detection_nms),
         mask_crop=mask_crop,
-        mask_crops=_aliases(graph, mask_crop) if mask_crop is not None else (),
         mask_logits=_last_layer(graph, mask_crop) if mask_crop is not None else None,
     )
 
@@ -142,14 +136,6 @@ def _first(graph: Graph, suppressions: list[pb.NodeDef]) -> list[pb.NodeDef]:
         for consumer in graph.consumers(node.name):
             behind |= graph.downstream(consumer, known).keys()
     return [node for node in suppressions if node.name not in behind] or suppressions
-
-
-def _aliases(graph: Graph, crop: pb.NodeDef) -> tuple[str, ...]:
-    """A crop's result under all its names: Reshapes that follow only restore its shape."""
-    names = [crop.name]
-    for name in names:
-        names += [node.name for node in graph.consumers(name) if node.op == "Reshape"]
-    return tuple(names)
 
 
 def _image_input(graph: Graph, features: str) -> tuple[str, tuple[PixelStep, ...], str]:

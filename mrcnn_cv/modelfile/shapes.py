@@ -27,7 +27,7 @@ class Layer:
 
 
 def layers(stage: StageGraph, inputs: Mapping[str, Shape]) -> list[Layer]:
-    """The layers of a stage in order, for input shapes (N, H, W, C); `regions` is (1, 1, N, 7).
+    """The layers of a stage in order, for input shapes (N, H, W, C).
 
     Raises ModelFileError where shapes do not fit together.
     """
@@ -100,11 +100,6 @@ def _convolution(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef
 def _pool(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
     window = node.attr["ksize"].list.i
     return (sources[0][0], *_same_or_valid(node, sources[0], (window[1], window[2])), sources[0][3])
-
-
-def _crop(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
-    height, width = (int(side) for side in tensor_value(values[0]))
-    return (sources[1][2], height, width, sources[0][3])
 
 
 def _concat(node: pb.NodeDef, sources: list[Shape], values: list[pb.NodeDef]) -> Shape:
@@ -193,7 +188,6 @@ _SHAPES: dict[str, Callable[[pb.NodeDef, list[Shape], list[pb.NodeDef]], Shape]]
     "Conv2DBackpropInput": _transposed,
     "MaxPool": _pool,
     "AvgPool": _pool,
-    "CropAndResize": _crop,
     "ConcatV2": _concat,
     "Add": _add,
     "MatMul": _matrix,

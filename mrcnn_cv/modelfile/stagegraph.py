@@ -18,7 +18,7 @@ from mrcnn_cv.modelfile.evaluate import Evaluator, NotConstant
 from mrcnn_cv.modelfile.graphdef import PASS_THROUGH, Graph, node_name
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.modelfile.stagewriter import REGIONS, Writer
+from mrcnn_cv.modelfile.stagewriter import Writer
 from mrcnn_cv.modelfile.upsampling import read_factors, read_upsampled
 
 BATCH_NORM = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
@@ -300,27 +300,11 @@ _LAYERS: dict[str, Callable[[StageCutter, pb.NodeDef], str]] = {
 NET_OPS = PASS_THROUGH | AFFINE | WEIGHTED | frozenset(_LAYERS) | {"SpaceToBatchND"}
 
 
-def cut_stage(
-    graph: Graph,
-    starts: dict[str, str],
-    tensors: Sequence[str],
-    regions: tuple[str, Sequence[str], tuple[int, int]] | None = None,
-) -> StageGraph:
-    """The net from `starts` to `tensors`.
-
-    starts: tensor of the graph → name of the net's input. regions: (input of `starts` that is cropped, tensors of the
-    graph that are its crops, (height, width) of a crop); the net then begins with CropAndResize and takes "regions".
-    """
+def cut_stage(graph: Graph, starts: dict[str, str], tensors: Sequence[str]) -> StageGraph:
+    """The net from `starts` (tensor of the graph → name of the net's input) to `tensors`."""
     writer = Writer()
-    inputs = list(dict.fromkeys(starts.values()))
+    inputs = tuple(dict.fromkeys(starts.values()))
     for name in inputs:
         writer.placeholder(name)
-    known = dict(starts)
-    if regions is not None:
-        source, crops, crop_size = regions
-        writer.placeholder(REGIONS)
-        inputs.append(REGIONS)
-        crop = writer.crop("crop", source, REGIONS, crop_size)
-        known |= {node_name(tensor): crop for tensor in crops}
-    outputs = StageCutter(graph, known, writer).cut(tensors)
-    return StageGraph(writer.serialize(), tuple(inputs), outputs)
+    outputs = StageCutter(graph, starts, writer).cut(tensors)
+    return StageGraph(writer.serialize(), inputs, outputs)

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 
-REGIONS = "regions"
-"""The input of a stage that holds the regions to crop."""
-
 CROPS = "crops"
 """The input of a stage that takes crops."""
 
@@ -43,15 +40,6 @@ class Writer:
 
     def placeholder(self, name: str) -> str:
         return self._node(name, "Placeholder", [])
-
-    def crop(self, name: str, source: str, regions: str, size: tuple[int, int]) -> str:
-        """TensorFlow's CropAndResize, in the three-input form that cv2.dnn takes."""
-        height, width = size
-        if not (0 < height <= 512 and 0 < width <= 512):
-            raise ModelFileError(f"the crop size {height}x{width} is out of range")
-        return self._node(
-            name, "CropAndResize", [source, regions, self._const(f"{name}/size", np.array(size, np.int32))]
-        )
 
     def weighted(
         self, node: pb.NodeDef, source: str, weights: NDArray[np.float32], bias: NDArray[np.float32], dilation: int

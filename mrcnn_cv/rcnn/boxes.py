@@ -55,11 +55,3 @@ def is_solid(boxes: Boxes, min_side: float | None) -> NDArray[np.bool_]:
     shorter = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     result: NDArray[np.bool_] = (areas(boxes) > 0) & (shorter >= np.float32(min_side))
     return result
-
-
-def to_regions(boxes: Boxes) -> NDArray[np.float32]:
-    """The (1, 1, N, 7) float32 rows that a head takes, from boxes as fractions (kept inside, whatever rounding did)."""
-    inside = clip(boxes, (0, 0, 1, 1))
-    regions = np.zeros((1, 1, len(boxes), 7), dtype=np.float32)
-    regions[0, 0, :, 3:] = inside[:, [1, 0, 3, 2]]
-    return regions

@@ -1,4 +1,4 @@
-"""Cut regions out of a feature pyramid: CropAndResize and RoIAlign, as two small matrix products for each region.
+"""Cut regions out of feature maps: CropAndResize and RoIAlign, as two small matrix products for each region.
 
 Both sample bilinearly on a grid, so the rows and the columns of a crop each are weighted sums of rows and columns of
 the map: crop = row weights @ map @ column weights.
@@ -12,17 +12,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.modelfile.spec import CropSpec, PyramidSpec
+from mrcnn_cv.modelfile.spec import TILE, CropSpec, PyramidSpec
 from mrcnn_cv.opencv import cv2
 from mrcnn_cv.rcnn.boxes import Boxes, clip
+from mrcnn_cv.rcnn.parallel import in_parallel
 
 Float = NDArray[np.float32]
 
 
 def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tuple[int, int]) -> Float:
-    """The crops of N regions, for a head: (N, C, h, w) float32, or (N, h * w * C) where it takes them flat.
+    """The crops of N regions as a head takes them: (N, C, h, w) float32, (h, w) being `spec.head_size`.
 
-    With `as_pixels` the latter is (1, h * w * C, 1, N).
+    With `flat` it is (N, h * w * C), and with `as_pixels` (ceil(N / 16), h * w * C, 4, 4), see `as_tiles`.
 
     features: maps (1, C, H, W), finest first. regions (N, 4): y1 x1 y2 x2 as fractions of the trunk's input, which has
     `input_size` (height, width) pixels. Source of the sampling: TensorFlow's core/kernels/image/crop_and_resize_op.cc;
@@ -36,32 +37,80 @@ def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tupl
         own = np.flatnonzero(chosen == level)
         places[own] = np.arange(len(own))
         levels[level] = _level(features[level], regions[own], level, spec, input_size)
-    shape = (*spec.size, features[0].shape[1])
-    if spec.flat and spec.as_pixels:
-        return _as_pixels(levels, chosen, places, shape)
-    result = np.empty((len(regions), *shape), dtype=np.float32)
-    for index, (level, place) in enumerate(zip(chosen.tolist(), places.tolist(), strict=True)):
-        levels[level].cut(place, result[index])
-    return result.reshape(len(result), -1) if spec.flat else np.ascontiguousarray(result.transpose(0, 3, 1, 2))
+    crops = _Crops(levels, chosen.tolist(), places.tolist(), (*spec.size, features[0].shape[1]), spec.pooled)
+    if not spec.flat:
+        return crops.as_maps()
+    return crops.as_tiles() if spec.as_pixels else crops.as_rows()
 
 
-def _as_pixels(
-    levels: dict[int, _Level], chosen: NDArray[np.intp], places: NDArray[np.intp], shape: tuple[int, int, int]
-) -> Float:
-    """The crops as the columns of one matrix, some at a time: memory that is new costs more than the sums."""
-    result = np.empty((prod(shape), len(chosen)), dtype=np.float32)
-    some = np.empty((CROPS_AT_ONCE, *shape), dtype=np.float32)
-    for start in range(0, len(chosen), CROPS_AT_ONCE):
-        part = slice(start, start + CROPS_AT_ONCE)
-        count = len(chosen[part])
-        for index, (level, place) in enumerate(zip(chosen[part].tolist(), places[part].tolist(), strict=True)):
-            levels[level].cut(place, some[index])
-        result[:, part] = cv2.transpose(some[:count].reshape(count, -1))
-    return result[np.newaxis, :, np.newaxis]
+class _Crops(NamedTuple):
+    """Crops that are about to be cut; (height, width, channels) in `shape` before pooling."""
 
+    levels: dict[int, _Level]
+    chosen: list[int]
+    places: list[int]
+    shape: tuple[int, int, int]
+    pooled: int
 
-CROPS_AT_ONCE = 64
-"""Crops that fit into the processor's cache together."""
+    @property
+    def head_shape(self) -> tuple[int, int, int]:
+        height, width, channels = self.shape
+        return height // self.pooled, width // self.pooled, channels
+
+    def as_maps(self) -> Float:
+        """(N, C, h, w)."""
+        height, width, channels = self.head_shape
+        result = np.empty((len(self.chosen), channels, height * width), dtype=np.float32)
+
+        def cut(part: range) -> None:
+            # Memory that is new costs more than the sums, and what is in the processor's cache is turned quickly.
+            own, larger = np.empty(self.head_shape, dtype=np.float32), np.empty(self.shape, dtype=np.float32)
+            for index in part:
+                self._cut(index, own, larger)
+                cv2.transpose(own.reshape(-1, channels), dst=result[index])
+
+        in_parallel(cut, len(result))
+        return result.reshape(-1, channels, height, width)
+
+    def as_rows(self) -> Float:
+        """(N, h * w * C)."""
+        result = np.empty((len(self.chosen), *self.head_shape), dtype=np.float32)
+
+        def cut(part: range) -> None:
+            larger = np.empty(self.shape, dtype=np.float32)
+            for index in part:
+                self._cut(index, result[index], larger)
+
+        in_parallel(cut, len(result))
+        return result.reshape(len(result), -1)
+
+    def as_tiles(self) -> Float:
+        """(T, h * w * C, 4, 4): 16 crops in each tile as its pixels, so that a matrix product is a convolution."""
+        count, length = len(self.chosen), prod(self.head_shape)
+        result = np.empty((-(-count // TILE), length, TILE), dtype=np.float32)
+
+        def cut(part: range) -> None:
+            rows = np.zeros((TILE, *self.head_shape), dtype=np.float32)
+            larger = np.empty(self.shape, dtype=np.float32)
+            for tile in part:
+                for row, index in enumerate(range(tile * TILE, min((tile + 1) * TILE, count))):
+                    self._cut(index, rows[row], larger)
+                cv2.transpose(rows.reshape(TILE, -1), dst=result[tile])
+
+        in_parallel(cut, len(result))
+        return result.reshape(-1, length, 4, 4)
+
+    def _cut(self, index: int, out: Float, larger: Float) -> None:
+        """Cut one crop into `out` (h, w, C), pooled; larger: memory for one that is not pooled yet."""
+        level = self.levels[self.chosen[index]]
+        if self.pooled == 1:
+            level.cut(self.places[index], out)
+            return
+        level.cut(self.places[index], larger)
+        height, width, channels = out.shape
+        squares = larger.reshape(height, self.pooled, width, self.pooled * channels)
+        rows = squares.max(axis=1)
+        rows.reshape(height, width, self.pooled, channels).max(axis=2, out=out)
 
 
 class _Level(NamedTuple):
@@ -163,12 +212,15 @@ def _points(
     """
     count = spec.size[axis]
     if spec.method == "crop_and_resize":
-        # TensorFlow's own order of operations; what lies outside is zero.
-        start, end = (spans * np.float32(length - 1)).T[:, :, np.newaxis]
-        step = (end - start) / np.float32(count - 1) if count > 1 else (end - start) / 2
+        # TensorFlow's own order of operations. There a sample that rounding puts beyond the last cell is zero, so that
+        # the last digit of a box at the border decides whether it loses a row; here it is moved back.
+        last = np.float32(length - 1)
+        start, end = spans.T[:, :, np.newaxis]
+        step = (end - start) * last / np.float32(count - 1) if count > 1 else np.float32(0.5) * (end - start) * last
+        start = start * last
         steps = np.arange(count, dtype=np.float32) if count > 1 else np.ones(1, dtype=np.float32)
         points = (start + steps * step)[..., np.newaxis]
-        return points, ((points >= 0) & (points <= length - 1)).astype(np.float32)
+        return points, np.ones_like(points)
     scale = np.float32(spec.scales[level] * input_size[axis])
     start, end = (spans * scale - np.float32(0.5 if spec.aligned else 0)).T
     extent = end - start if spec.aligned else np.maximum(end - start, np.float32(1))

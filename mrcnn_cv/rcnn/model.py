@@ -16,8 +16,8 @@ from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.instances import BackendUse, Instances
 from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import open_model
-from mrcnn_cv.modelfile.spec import CropSpec, ModelSpec
-from mrcnn_cv.rcnn.boxes import Boxes, is_solid, to_regions
+from mrcnn_cv.modelfile.spec import ModelSpec
+from mrcnn_cv.rcnn.boxes import Boxes, is_solid
 from mrcnn_cv.rcnn.crops import channels_last, crop
 from mrcnn_cv.rcnn.detections import Detections, find_detections, limits
 from mrcnn_cv.rcnn.geometry import Geometry, geometry, to_image
@@ -157,17 +157,17 @@ class MaskRCNN:
         """(feature maps, box encodings, objectness logits), the last two for each level of anchors."""
         outputs = self._nets.trunk.run({"image": pixels})
         levels = len(self.spec.anchors)
-        features = outputs[: -2 * levels]
-        if self.spec.crop.method != "in_net":
-            # Once for both heads.
-            features = [channels_last(feature_map) for feature_map in features]
+        # Turned once for both heads.
+        features = [channels_last(feature_map) for feature_map in outputs[: -2 * levels]]
         return features, outputs[-2 * levels : -levels], outputs[-levels:]
 
     def _box_head(self, features: list[Float], proposals: Boxes, padded_size: tuple[int, int]) -> list[Float]:
         if len(proposals) == 0:
             boxes = 1 if self.spec.class_agnostic_boxes else self.spec.class_count
             return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.spec.class_count + 1), np.float32)]
-        return self._nets.box_head.run(_head_inputs(features, proposals, self.spec.crop, padded_size))
+        outputs = self._nets.box_head.run({"crops": crop(features, proposals, self.spec.crop, padded_size)})
+        # The last tile may have more.
+        return [output[: len(proposals)] for output in outputs]
 
     def _masks(
         self, features: list[Float], detections: Detections, layout: Geometry, padded_size: tuple[int, int]
@@ -178,7 +178,7 @@ class MaskRCNN:
             return np.zeros((0, *self.spec.mask.size), dtype=np.float32)
         cut = self.spec.mask.crop
         regions = (layout.fractions_of_image if cut.of_image else layout.fractions)(detections.boxes)
-        (logits,) = self._nets.mask_head.run(_head_inputs(features, regions, cut, padded_size))
+        (logits,) = self._nets.mask_head.run({"crops": crop(features, regions, cut, padded_size)})
         return select_masks(logits, detections.classes, self.spec.mask.interleaved)
 
     def _instances(
@@ -245,15 +245,6 @@ class MaskRCNN:
         wanted = np.zeros(self.spec.class_count, dtype=np.bool_)
         wanted[np.array(self.class_ids(classes), dtype=np.intp) - 1] = True
         return wanted
-
-
-def _head_inputs(
-    features: list[Float], regions: Boxes, cut: CropSpec, padded_size: tuple[int, int]
-) -> dict[str, Float]:
-    """What a head takes, for regions (N, 4) as fractions of the trunk's input."""
-    if cut.method == "in_net":
-        return {"features": features[0], "regions": to_regions(regions)}
-    return {"crops": crop(features, regions, cut, padded_size)}
 
 
 class _Clock:

@@ -387,42 +387,6 @@ def test_maps_that_are_stacked_otherwise_are_refused(build: Builder) -> None:
         run(build, "large", values(1, 4, 5, 2))
 
 
-def crop(image: Float, box: tuple[float, ...], size: tuple[int, int]) -> Float:
-    """TensorFlow's CropAndResize of one box y1 x1 y2 x2, one sample at a time."""
-    result = np.zeros((*size, image.shape[2]), np.float32)
-    height, width = image.shape[0] - 1, image.shape[1] - 1
-    for row in range(size[0]):
-        for column in range(size[1]):
-            y = box[0] * height + row * (box[2] - box[0]) * height / (size[0] - 1)
-            x = box[1] * width + column * (box[3] - box[1]) * width / (size[1] - 1)
-            top, left, bottom, right = int(y), int(x), int(np.ceil(y)), int(np.ceil(x))
-            upper = image[top, left] + (image[top, right] - image[top, left]) * (x - left)
-            lower = image[bottom, left] + (image[bottom, right] - image[bottom, left]) * (x - left)
-            result[row, column] = upper + (lower - upper) * (y - top)
-    return result
-
-
-def test_crops_are_the_first_layer_and_their_number_may_change(build: Builder) -> None:
-    features, weights = values(1, 6, 8, 3), values(1, 1, 3, 2, seed=1)
-    for name in ("boxes", "indices"):
-        build.node(name, "Placeholder")
-    build.const("size", [4, 5], "int32")
-    build.node("crop", "CropAndResize", ["image", "boxes", "indices", "size"])
-    build.const("any_shape", [-1, 4, 5, 3], "int32")
-    build.node("shaped", "Reshape", ["crop", "any_shape"])
-    conv(build, "shaped", weights)
-    stage = cut_stage(build.graph(), {"image": "features"}, ["conv"], ("features", ["crop", "shaped"], (4, 5)))
-    assert stage.inputs == ("features", "regions")
-    net = CvNet(stage, BACKENDS["cpu"])
-    for count in (1, 3, 7, 2):
-        boxes = np.sort(np.random.default_rng(count).random((count, 2, 2), dtype=np.float32), axis=1).reshape(-1, 4)
-        regions = np.zeros((1, 1, count, 7), np.float32)
-        regions[0, 0, :, 3:] = boxes[:, [1, 0, 3, 2]]
-        (found,) = net.run({"features": nchw(features), "regions": regions})
-        expected = np.stack([crop(features[0], tuple(box), (4, 5)) for box in boxes.tolist()])
-        np.testing.assert_allclose(found.transpose(0, 2, 3, 1), convolve(expected, weights), atol=1e-4)
-
-
 def test_a_batch_norm_after_a_shared_layer_leaves_the_other_branch_alone(build: Builder) -> None:
     image, weights, norm = values(1, 5, 6, 3), values(3, 3, 3, 4, seed=1), Norm(4)
     norm.add(build, conv(build, "image", weights))

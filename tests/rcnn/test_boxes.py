@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn_cv.modelfile.spec import BoxCoder
-from mrcnn_cv.rcnn.boxes import areas, clip, decode, to_regions
+from mrcnn_cv.rcnn.boxes import areas, clip, decode
 
 CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 Box = tuple[float, float, float, float]
@@ -68,11 +68,3 @@ def test_clipped_boxes_lie_inside_whatever_they_were(box: Box) -> None:
 def test_areas() -> None:
     found = areas(np.array([[0, 0, 2, 3], [1, 1, 1, 5], [2, 0, 1, 3]], np.float32))
     np.testing.assert_array_equal(found, [6, 0, -3])
-
-
-def test_regions_are_rows_of_image_class_score_and_left_top_right_bottom() -> None:
-    found = to_regions(np.array([[0.1, 0.2, 0.3, 0.4], [-0.5, 0, 1.5, np.nan]], np.float32))
-    assert found.shape == (1, 1, 2, 7)
-    assert found.dtype == np.float32
-    expected = np.array([[0, 0, 0, 0.2, 0.1, 0.4, 0.3], [0, 0, 0, 0, 0, 0, 1]], np.float32)
-    np.testing.assert_array_equal(found[0, 0], expected)

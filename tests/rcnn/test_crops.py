@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mrcnn_cv.modelfile.spec import CropSpec, PyramidSpec
-from mrcnn_cv.rcnn.crops import CROPS_AT_ONCE, channels_last, crop, level_of
+from mrcnn_cv.opencv import cv2
+from mrcnn_cv.rcnn.crops import channels_last, crop, level_of
 
 Float = NDArray[np.float32]
 
@@ -128,15 +129,43 @@ def test_flat_crops_have_their_channels_last() -> None:
     np.testing.assert_array_equal(flat, as_map.transpose(0, 2, 3, 1).reshape(1, -1))
 
 
-def test_flat_crops_as_the_pixels_of_one_map() -> None:
-    """More of them than are cut at a time."""
+@pytest.mark.parametrize("count", [1, 16, 3 * 16 + 5])
+def test_flat_crops_as_the_pixels_of_tiles(count: int) -> None:
     rng = np.random.default_rng(0)
     feature_map = rng.normal(size=(1, 2, 8, 8)).astype(np.float32)
-    areas = ordered([tuple(corners) for corners in rng.uniform(size=(CROPS_AT_ONCE * 2 + 3, 4))])
+    areas = ordered([tuple(corners) for corners in rng.uniform(size=(count, 4))])
     flat = crop([feature_map], areas, replace(ALIGN, flat=True), (32, 32))
     pixels = crop([feature_map], areas, replace(ALIGN, flat=True, as_pixels=True), (32, 32))
-    assert pixels.shape == (1, 12, 1, len(areas))
-    np.testing.assert_array_equal(pixels[0, :, 0].T, flat)
+    assert pixels.shape == (-(-count // 16), 12, 4, 4)
+    np.testing.assert_array_equal(pixels.reshape(-1, 12, 16).swapaxes(1, 2).reshape(-1, 12)[:count], flat)
+
+
+@pytest.mark.parametrize("pooled", [2, 3])
+def test_of_a_square_of_samples_the_largest_is_kept(pooled: int) -> None:
+    rng = np.random.default_rng(0)
+    feature_map = rng.normal(size=(1, 5, 9, 11)).astype(np.float32)
+    areas = ordered([tuple(corners) for corners in rng.uniform(size=(7, 4))])
+    spec = CropSpec((6, 12))
+    every = crop([feature_map], areas, spec, (32, 32))
+    found = crop([feature_map], areas, replace(spec, pooled=pooled), (32, 32))
+    squares = every.reshape(7, 5, 6 // pooled, pooled, 12 // pooled, pooled)
+    np.testing.assert_array_equal(found, squares.max(axis=(3, 5)))
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_crops_are_the_same_whatever_the_number_of_threads(flat: bool) -> None:
+    rng = np.random.default_rng(0)
+    maps = [rng.normal(size=(1, 3, side, side)).astype(np.float32) for side in (16, 8)]
+    areas = ordered([tuple(corners) for corners in rng.uniform(size=(101, 4))])
+    spec = replace(ALIGN, flat=flat, as_pixels=flat, scales=(0.5, 0.25), pyramid=PyramidSpec(2, 0, 16.0))
+    before, found = cv2.getNumThreads(), []
+    try:
+        for threads in (1, 3):
+            cv2.setNumThreads(threads)
+            found.append(crop(maps, areas, spec, (32, 32)))
+    finally:
+        cv2.setNumThreads(before)
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_map_whose_channels_lie_side_by_side_is_not_copied() -> None:

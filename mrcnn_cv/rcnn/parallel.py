@@ -1,0 +1,31 @@
+"""Work on many regions in as many threads as OpenCV may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from mrcnn_cv.opencv import cv2
+
+LEAST = 8
+"""With fewer regions for each thread, handing them over costs more than it gives."""
+
+
+def in_parallel(work: Callable[[range], None], count: int) -> None:
+    """Call `work` with parts of range(count), at the same time; it should spend its time in numpy or OpenCV."""
+    threads = min(cv2.getNumThreads(), count // LEAST)
+    if threads < 2:
+        work(range(count))
+        return
+    ends = [count * part // threads for part in range(threads + 1)]
+    parts = [range(start, end) for start, end in zip(ends, ends[1:], strict=False)]
+    others = [_pool().submit(work, part) for part in parts[1:]]
+    work(parts[0])
+    for other in others:
+        other.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="regions")
