@@ -220,7 +220,7 @@ def checks(file: ModelFile) -> list[dict[str, Any]]:
                 continue
             problem = None
             try:
-                net = backends.CvNet(stage, backends.BACKENDS[name])
+                net = backends.probe(name).build(stage)
                 if crop is None:
                     features = net.run({"image": np.zeros(size, dtype=np.float32)})[0]
                 else:

@@ -15,6 +15,7 @@ import pytest
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.zoo import demo_model
 from tests.conftest import DATA, read_image
+from tests.engine import ENGINE
 from tests.parity import EXCEPTIONS, Golden, ends_at_border, outliers
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +26,7 @@ PROGRAM = Path(sys.executable).parent / "mrcnn-cv"
 
 @cache
 def model() -> MaskRCNN:
-    return MaskRCNN.load(demo_model(), backend="cpu")
+    return MaskRCNN.load(demo_model(), backend=ENGINE)
 
 
 def test_first_command(tmp_path: Path) -> None:

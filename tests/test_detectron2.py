@@ -25,6 +25,7 @@ from mrcnn_cv.rcnn.geometry import geometry
 from mrcnn_cv.rcnn.proposals import find_proposals
 from mrcnn_cv.rcnn.resize import prepare
 from tests.conftest import DATA, read_image
+from tests.engine import ENGINE
 from tests.parity import IOU, MASK, SCORE, iou
 
 FOLDER = DATA / "detectron2"
@@ -44,7 +45,7 @@ class Case:
 
 @cache
 def load(path: Path) -> MaskRCNN:
-    return MaskRCNN.load(path, backend="cpu")
+    return MaskRCNN.load(path, backend=ENGINE)
 
 
 def photo(name: str) -> NDArray[np.uint8]:

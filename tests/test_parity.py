@@ -17,6 +17,7 @@ from mrcnn_cv.rcnn.masks import select_masks
 from mrcnn_cv.rcnn.proposals import find_proposals
 from mrcnn_cv.rcnn.resize import prepare
 from tests.conftest import DATA, golden_root, load_golden, tiny_cases
+from tests.engine import ENGINE
 from tests.parity import EXCEPTIONS, MASK, Float, Golden, Outlier, ends_at_border, outliers
 
 FULL_SIZE = (
@@ -28,6 +29,7 @@ FULL_SIZE = (
     "faster_rcnn_resnet50/astronaut",
     "faster_rcnn_resnet50/coffee",
 )
+
 AMPLIFYING = frozenset({"mask_rcnn_resnet50_atrous"})
 """Graphs whose random mask head makes 0.01 to 0.05 in a mask of 0.005 to 0.02 px in a box, which is float noise.
 
@@ -42,7 +44,7 @@ Case = tuple[MaskRCNN, Golden]
 
 @cache
 def _load(graph: Path) -> MaskRCNN:
-    return MaskRCNN.load(graph, backend="cpu")
+    return MaskRCNN.load(graph, backend=ENGINE)
 
 
 @pytest.fixture(params=CASES)

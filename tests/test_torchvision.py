@@ -21,6 +21,7 @@ from mrcnn_cv.inspection import inspect
 from mrcnn_cv.masks import paste
 from mrcnn_cv.modelfile import torchvision_onnx
 from tests.conftest import DATA, read_image
+from tests.engine import ENGINE
 from tests.torchvision_parity import TorchAnswer, outliers
 
 FOLDER = DATA / "torchvision"
@@ -41,7 +42,7 @@ class Case:
 
 @cache
 def load(path: Path) -> MaskRCNN:
-    return MaskRCNN.load(path, backend="cpu")
+    return MaskRCNN.load(path, backend=ENGINE)
 
 
 def picture(name: str) -> NDArray[np.uint8]:
@@ -200,7 +201,7 @@ def test_a_model_exported_for_one_size_takes_any_other(models: Path, size: tuple
 def test_a_model_that_a_simplifier_froze_is_refused_in_words(models: Path) -> None:
     """Exported for one size and then simplified, nothing is left of the sides that images are resized to."""
     with pytest.raises(ModelFileError, match=r"they become 192x128: export it again with dynamic_axes"):
-        MaskRCNN.load(models / f"{FIXED_AND_SIMPLIFIED}.onnx", backend="cpu")
+        MaskRCNN.load(models / f"{FIXED_AND_SIMPLIFIED}.onnx", backend=ENGINE)
 
 
 def test_a_model_that_a_simplifier_froze_runs_with_torchvisions_defaults(
@@ -208,7 +209,7 @@ def test_a_model_that_a_simplifier_froze_runs_with_torchvisions_defaults(
 ) -> None:
     """Its anchors are found in what is left of them; what is assumed is said."""
     monkeypatch.setattr(torchvision_onnx, "SIDES", (128, 192))
-    model = MaskRCNN.load(models / f"{FIXED_AND_SIMPLIFIED}.onnx", backend="cpu")
+    model = MaskRCNN.load(models / f"{FIXED_AND_SIMPLIFIED}.onnx", backend=ENGINE)
     with np.load(FOLDER / f"{FIXED_AND_SIMPLIFIED}-coffee.npz") as arrays:
         answer = TorchAnswer(**arrays)
     assert outliers(model.predict(picture("coffee"), score_threshold=None), answer)[0] == []
@@ -223,12 +224,12 @@ def test_a_file_that_is_cut_short(models: Path, tmp_path: Path, share: float) ->
     whole = (models / "faster_rcnn_one_map.onnx").read_bytes()
     (tmp_path / "model.onnx").write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(ModelFileError):
-        MaskRCNN.load(tmp_path / "model.onnx", backend="cpu")
+        MaskRCNN.load(tmp_path / "model.onnx", backend=ENGINE)
 
 
 def test_an_onnx_model_is_known_by_its_content(models: Path, tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes((models / "faster_rcnn_one_map.onnx").read_bytes())
-    assert MaskRCNN.load(tmp_path / "model.bin", backend="cpu").spec.family == "torchvision"
+    assert MaskRCNN.load(tmp_path / "model.bin", backend=ENGINE).spec.family == "torchvision"
 
 
 def test_inspect_describes_nets_that_take_crops(models: Path) -> None:

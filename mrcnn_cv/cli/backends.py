@@ -40,10 +40,10 @@ def backends(as_json: bool) -> None:
         click.echo(json.dumps({"opencv": cv2.__version__, "auto": chosen, "backends": records}, indent=2))
         return
     click.echo(f"OpenCV {cv2.__version__}; --backend auto takes {chosen}\n")
-    click.echo(f"{'backend':<12}  {'in build':<8}  {'works':<5}  device")
+    click.echo(f"{'backend':<13}  {'in build':<8}  {'works':<5}  device")
     for found in probes:
         row = (found.backend.name, _yes(found.in_build), _yes(found.problem is None), plain(found.device) or "-")
-        click.echo(f"{row[0]:<12}  {row[1]:<8}  {row[2]:<5}  {row[3]}")
+        click.echo(f"{row[0]:<13}  {row[1]:<8}  {row[2]:<5}  {row[3]}")
     _print_remedies(probes)
 
 

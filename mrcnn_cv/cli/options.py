@@ -11,7 +11,10 @@ from mrcnn_cv.cli.values import OneOf, PathText, Whole
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-BACKENDS = ("auto", "cpu", "opencl", "opencl-fp16", "cuda", "cuda-fp16", "openvino")
+BACKENDS = (
+    *("auto", "cpu", "openvino", "openvino-bf16", "openvino-fp16"),
+    *("opencl", "opencl-fp16", "cuda", "cuda-fp16"),
+)
 """The names that `mrcnn_cv.backend` knows, spelled out so that --help need not import OpenCV; a test compares them."""
 
 MOST_THREADS = 1024
@@ -97,10 +100,17 @@ _MODEL_OPTIONS = (
     ),
     option(
         _MODEL,
+        "--device",
+        metavar="NAME",
+        help="What OpenVINO computes on: CPU, GPU, GPU.1, NPU or another name of its own.",
+        default_note="CPU",
+    ),
+    option(
+        _MODEL,
         "--threads",
         type=Whole(1, MOST_THREADS),
         metavar="N",
-        help="Threads for OpenCV.",
+        help="Threads for OpenCV and OpenVINO.",
         default_note="all processors",
     ),
 )

@@ -73,24 +73,26 @@ class MaskRCNN:
         labels: str | Path | None = None,
         pipeline_config: str | Path | None = None,
         threads: int | None = None,
+        device: str | None = None,
     ) -> MaskRCNN:
         """Load a frozen graph: the `.pb` or the folder that holds it.
 
         backend: a name of `--backend`; anything but "auto" runs there or raises BackendError. labels: a label map
         (.pbtxt, .names, .txt, .json); None: the one beside the model, or COCO's for 90 classes. pipeline_config: None:
         the one beside the model, if any. threads: for the whole process (OpenCV knows no other way); None: OpenCV's own
-        choice. Raises ModelFileError, LabelFileError, BackendError.
+        choice. device: OpenVINO's name of one ("GPU", "NPU"); None: the processor. Raises ModelFileError,
+        LabelFileError, BackendError.
         """
         if threads is not None:
             backends.set_threads(threads)
-        chosen = backends.choose(backend)
+        chosen = backends.choose(backend, device)
         file = open_model(Path(path), None if pipeline_config is None else Path(pipeline_config))
         names, notes = labels_for(file.spec.class_count, None if labels is None else Path(labels), file.path.parent)
         spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
         nets = Nets(
-            trunk=backends.CvNet(spec.trunk, chosen.backend),
-            box_head=backends.CvNet(spec.box_head, chosen.backend),
-            mask_head=None if spec.mask_head is None else backends.CvNet(spec.mask_head, chosen.backend),
+            trunk=chosen.build(spec.trunk),
+            box_head=chosen.build(spec.box_head),
+            mask_head=None if spec.mask_head is None else chosen.build(spec.mask_head),
         )
         return cls(spec, file.path, nets, backend, chosen, names)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 
 from mrcnn_cv.opencv import cv2
 
@@ -19,7 +20,7 @@ def in_parallel(work: Callable[[range], None], count: int) -> None:
         work(range(count))
         return
     ends = [count * part // threads for part in range(threads + 1)]
-    parts = [range(start, end) for start, end in zip(ends, ends[1:], strict=False)]
+    parts = [range(start, end) for start, end in pairwise(ends)]
     others = [_pool().submit(work, part) for part in parts[1:]]
     work(parts[0])
     for other in others:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrcnn_cv.backend import BACKENDS, CvNet
+from mrcnn_cv.backend import BACKENDS, make_net
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.onnx_evaluate import OnnxEvaluator
 from mrcnn_cv.modelfile.onnx_layers import Map, Output, beginnings, cut_onnx_stage
 from mrcnn_cv.modelfile.shapes import layers
+from tests.engine import ENGINE
 from tests.modelfile.onnx_graphs import OnnxBuilder
 from tests.modelfile.test_stagegraph import values, windows
 
@@ -57,7 +58,7 @@ def check(
     """That a net from "image" makes `expected` of an image, and what `layers` says of its shape."""
     graph = build.graph()
     stage = cut_onnx_stage(graph, OnnxEvaluator(graph), {"image": start or Map("image")}, [Output(output, order)])
-    net = CvNet(stage, BACKENDS["cpu"])
+    net = make_net(stage, BACKENDS[ENGINE])
     (found,) = net.run({"image": image})
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mrcnn_cv.backend import BACKENDS, CvNet
+from mrcnn_cv.backend import BACKENDS, make_net
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.shapes import layers
 from mrcnn_cv.modelfile.side_by_side import without_transposed
 from mrcnn_cv.modelfile.stagegraph import cut_stage
 from mrcnn_cv.rcnn.masks import select_masks
+from tests.engine import ENGINE
 from tests.modelfile.graphs import Builder
 from tests.modelfile.test_stagegraph import Float, convolve, nchw, values
 
@@ -42,7 +43,7 @@ def upsample(build: Builder, factors: list[int], **attributes: bool) -> None:
 def test_a_map_of_any_size_is_enlarged(build: Builder, factors: list[int], half_pixel_centers: bool) -> None:
     upsample(build, factors, half_pixel_centers=half_pixel_centers)
     stage = cut_stage(build.graph(), {"image": "image"}, ["up"])
-    net = CvNet(stage, BACKENDS["cpu"])
+    net = make_net(stage, BACKENDS[ENGINE])
     for size in ((8, 6), (5, 7), (16, 12), (8, 6)):
         image = values(1, *size, 3)
         (found,) = net.run({"image": nchw(image)})
@@ -85,7 +86,7 @@ def test_transposed_convolution_with_what_follows_it(build: Builder, count: int)
     transpose(build, weights, TWO)
     stage = cut_stage(build.graph(), {"image": "image"}, ["out"])
     image = values(count, 7, 9, 3)
-    (found,) = CvNet(stage, BACKENDS["cpu"]).run({"image": nchw(image)})
+    (found,) = make_net(stage, BACKENDS[ENGINE]).run({"image": nchw(image)})
     low = convolve(image, values(3, 3, 3, 2))
     spread = np.einsum("nyxi,hwoi->nyhxwo", low, weights).reshape(count, 14, 18, 5)
     expected = np.maximum((spread + values(5, seed=3)) * values(5, seed=4), 0)
@@ -119,7 +120,7 @@ def test_a_mask_head_does_without_its_transposed_convolution(build: Builder, act
     other, interleaved = without_transposed(stage)
     assert interleaved == 2
     crops = nchw(values(4, 7, 9, 3))
-    (expected,), (found,) = (CvNet(net, BACKENDS["cpu"]).run({"crops": crops}) for net in (stage, other))
+    (expected,), (found,) = (make_net(net, BACKENDS[ENGINE]).run({"crops": crops}) for net in (stage, other))
     assert found.shape == (4, 12, 7, 9)
     classes = np.array([0, 2, 1, 2])
     np.testing.assert_allclose(select_masks(found, classes, 2), select_masks(expected, classes), atol=1e-5)

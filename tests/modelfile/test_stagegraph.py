@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrcnn_cv.backend import BACKENDS, CvNet
+from mrcnn_cv.backend import BACKENDS, make_net
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.modelfile.stagegraph import cut_stage
+from tests.engine import ENGINE
 from tests.modelfile.graphs import Builder, set_value
 
 Float = NDArray[np.float32]
@@ -59,7 +60,7 @@ def convolve(image: Float, weights: Float, stride: int = 1, padding: str = "SAME
 def run(build: Builder, outputs: str | list[str], image: Float, start: str = "image") -> list[Float]:
     """The outputs of the net from `start`, as NHWC."""
     names = [outputs] if isinstance(outputs, str) else outputs
-    net = CvNet(cut_stage(build.graph(), {start: "image"}, names), BACKENDS["cpu"])
+    net = make_net(cut_stage(build.graph(), {start: "image"}, names), BACKENDS[ENGINE])
     found = net.run({"image": nchw(image)})
     return [one.transpose(0, 2, 3, 1) if one.ndim == 4 else one for one in found]
 

@@ -165,7 +165,7 @@ def test_crops_are_the_same_whatever_the_number_of_threads(flat: bool) -> None:
             found.append(crop(maps, areas, spec, (32, 32)))
     finally:
         cv2.setNumThreads(before)
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_a_map_whose_channels_lie_side_by_side_is_not_copied() -> None:
