@@ -13,7 +13,7 @@ from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import ModelFile, open_model
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.shapes import Layer, Shape, layers
-from mrcnn_cv.modelfile.spec import TILE, AnchorSpec, CropSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
+from mrcnn_cv.modelfile.spec import AnchorSpec, CropSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
 
 DEFAULT_IMAGE = (480, 640)
 """(height, width) of the image for which sizes and operations are counted unless another is given."""
@@ -33,7 +33,7 @@ def inspect(
     file = open_model(path, config)
     spec = file.spec
     names, notes = labels_for(spec.class_count, labels, file.path.parent)
-    size, padded = _input_sizes(spec, image_size)
+    size, padded = input_sizes(spec, image_size)
     nets = _nets(spec, padded)
     return {
         "file": _file(file.path),
@@ -69,7 +69,7 @@ def _file(path: Path) -> dict[str, Any]:
     return {"path": str(path), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _input_sizes(spec: ModelSpec, image_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+def input_sizes(spec: ModelSpec, image_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """(size of the resized image, size of the network's input, padding included)."""
     from mrcnn_cv.rcnn.resize import padded_size, resized_size
 
@@ -78,7 +78,7 @@ def _input_sizes(spec: ModelSpec, image_size: tuple[int, int]) -> tuple[tuple[in
 
 
 def _nets(spec: ModelSpec, padded: tuple[int, int]) -> list[dict[str, Any]]:
-    trunk = layers(spec.trunk, {"image": (1, *padded, _channels(spec))})
+    trunk = layers(spec.trunk, {"image": (1, *padded, input_channels(spec))})
     features = next(layer.output for layer in trunk if layer.name == spec.trunk.outputs[0])
     proposals = spec.proposal_nms.max_total
     found = [_net("trunk", spec.trunk, trunk, None)]
@@ -87,20 +87,20 @@ def _nets(spec: ModelSpec, padded: tuple[int, int]) -> list[dict[str, Any]]:
         ("mask head", spec.mask_head, None if spec.mask is None else spec.mask.crop, 1),
     ):
         if stage is not None and crop is not None:
-            found.append(_net(name, stage, layers(stage, _head_shapes(crop, features, count)), count))
+            found.append(_net(name, stage, layers(stage, head_shapes(crop, features, count)), count))
     return found
 
 
-def _head_shapes(crop: CropSpec, features: Shape, count: int) -> Mapping[str, Shape]:
+def head_shapes(crop: CropSpec, features: Shape, count: int) -> Mapping[str, Shape]:
     """What a head takes for `count` regions."""
     height, width, channels = *crop.head_size, features[3]
     if crop.flat:
         row = height * width * channels
-        return {"crops": (-(-count // TILE), 4, 4, row) if crop.as_pixels else (count, row)}
+        return {"crops": (1, 1, count, row) if crop.as_pixels else (count, row)}
     return {"crops": (count, height, width, channels)}
 
 
-def _channels(spec: ModelSpec) -> int:
+def input_channels(spec: ModelSpec) -> int:
     """Of the trunk's input."""
     return 1 if spec.resize.gray_weights else 3
 
@@ -207,7 +207,7 @@ def checks(file: ModelFile) -> list[dict[str, Any]]:
     from mrcnn_cv.errors import MrcnnCvError
 
     spec, results = file.spec, []
-    size = (1, _channels(spec), *_input_sizes(spec, (96, 128))[1])
+    size = (1, input_channels(spec), *input_sizes(spec, (96, 128))[1])
     for name in backends.BACKENDS:
         if backends.probe(name).problem is not None:
             continue
@@ -226,7 +226,7 @@ def checks(file: ModelFile) -> list[dict[str, Any]]:
                 else:
                     height, width, channels = *crop.head_size, features.shape[1]
                     shape = (1, height * width * channels) if crop.flat else (1, channels, height, width)
-                    shape = (*shape, 4, 4) if crop.as_pixels else shape
+                    shape = (*shape, 1, 1) if crop.as_pixels else shape
                     net.run({"crops": np.zeros(shape, dtype=np.float32)})
                 if name not in net.devices():
                     problem = f"every layer ran on {', '.join(sorted(net.devices())) or 'something else'}"

@@ -143,29 +143,26 @@ class PyramidSpec:
     nudge: float = 0.0
 
 
-TILE = 16
-"""cv2.dnn convolves maps of 16 pixels with 1.7 times the operations per second of larger ones."""
-
-
 @dataclass(frozen=True)
 class CropSpec:
     """How the regions of a head are cut out of the feature maps.
 
     size            (height, width) of a crop in samples
     method          "crop_and_resize": TensorFlow's. "roi_align": Mask R-CNN, section 3: each sample of a crop is the
-                    mean of points
+                    mean of points. "roi_pool": Fast R-CNN, section 2.1; cells lie as in roi_align where there are
+                    scales, else as in crop_and_resize
     sampling_ratio  roi_align: points along each side of a sample; 0: as many as it has pixels of the map, rounded up
     aligned         roi_align: pixel centres lie at half a pixel (Detectron2), not at whole ones (torchvision)
-    scales          roi_align: cells of each map per pixel of the trunk's input
+    scales          roi_align, roi_pool: cells of each map per pixel of the trunk's input
     flat            the head takes a crop as one row of numbers, channels last, and not as a map
-    as_pixels       flat: 16 of them at a time as the pixels of a map (T, numbers, 4, 4)
+    as_pixels       flat: all of them as the pixels of one map (1, numbers, 1, N), see `Writer.rows_as_pixels`
     of_image        regions are fractions of the image, not of the padded input (the Object Detection API's masks)
     pooled          the head takes the largest of every pooled x pooled samples
     pyramid         None where all regions are cut from one map
     """
 
     size: tuple[int, int]
-    method: Literal["crop_and_resize", "roi_align"] = "crop_and_resize"
+    method: Literal["crop_and_resize", "roi_align", "roi_pool"] = "crop_and_resize"
     sampling_ratio: int = 0
     aligned: bool = False
     scales: tuple[float, ...] = ()

@@ -307,4 +307,4 @@ def cut_stage(graph: Graph, starts: dict[str, str], tensors: Sequence[str]) -> S
     for name in inputs:
         writer.placeholder(name)
     outputs = StageCutter(graph, starts, writer).cut(tensors)
-    return StageGraph(writer.serialize(), inputs, outputs)
+    return StageGraph(writer.serialize(outputs), inputs, outputs)

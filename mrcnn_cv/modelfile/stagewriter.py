@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.pool_order import pools_last
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 
 CROPS = "crops"
@@ -34,8 +35,10 @@ class Writer:
         self._graph = pb.GraphDef(node=nodes)
         self._names = {node.name for node in self._graph.node}
 
-    def serialize(self) -> bytes:
-        """The GraphDef's bytes."""
+    def serialize(self, outputs: tuple[str, ...] | None = None) -> bytes:
+        """The GraphDef's bytes; outputs: of the stage when all of it is written, whose layers may then be reordered."""
+        if outputs is not None:
+            pools_last(self._graph, outputs)
         return self._graph.SerializeToString()
 
     def placeholder(self, name: str) -> str:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.modelfile.spec import TILE, CropSpec, PyramidSpec
+from mrcnn_cv.modelfile.spec import CropSpec, PyramidSpec
 from mrcnn_cv.opencv import cv2
 from mrcnn_cv.rcnn.boxes import Boxes, clip
 from mrcnn_cv.rcnn.parallel import in_parallel
+from mrcnn_cv.rcnn.roi_pool import PooledLevel, bins
 
 Float = NDArray[np.float32]
 
@@ -23,7 +24,7 @@ Float = NDArray[np.float32]
 def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tuple[int, int]) -> Float:
     """The crops of N regions as a head takes them: (N, C, h, w) float32, (h, w) being `spec.head_size`.
 
-    With `flat` it is (N, h * w * C), and with `as_pixels` (ceil(N / 16), h * w * C, 4, 4), see `as_tiles`.
+    With `flat` it is (N, h * w * C), and with `as_pixels` (1, h * w * C, 1, N).
 
     features: maps (1, C, H, W), finest first. regions (N, 4): y1 x1 y2 x2 as fractions of the trunk's input, which has
     `input_size` (height, width) pixels. Source of the sampling: TensorFlow's core/kernels/image/crop_and_resize_op.cc;
@@ -32,7 +33,7 @@ def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tupl
     regions = clip(regions, (0, 0, 1, 1))
     chosen = level_of(regions, spec.pyramid, input_size) if spec.pyramid else np.zeros(len(regions), np.intp)
     places = np.empty(len(regions), np.intp)
-    levels: dict[int, _Level] = {}
+    levels: dict[int, _Level | PooledLevel] = {}
     for level in np.unique(chosen):
         own = np.flatnonzero(chosen == level)
         places[own] = np.arange(len(own))
@@ -40,13 +41,17 @@ def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tupl
     crops = _Crops(levels, chosen.tolist(), places.tolist(), (*spec.size, features[0].shape[1]), spec.pooled)
     if not spec.flat:
         return crops.as_maps()
-    return crops.as_tiles() if spec.as_pixels else crops.as_rows()
+    return crops.as_pixels() if spec.as_pixels else crops.as_rows()
+
+
+CROPS_AT_ONCE = 64
+"""Crops that fit into the processor's cache together."""
 
 
 class _Crops(NamedTuple):
     """Crops that are about to be cut; (height, width, channels) in `shape` before pooling."""
 
-    levels: dict[int, _Level]
+    levels: dict[int, _Level | PooledLevel]
     chosen: list[int]
     places: list[int]
     shape: tuple[int, int, int]
@@ -84,21 +89,22 @@ class _Crops(NamedTuple):
         in_parallel(cut, len(result))
         return result.reshape(len(result), -1)
 
-    def as_tiles(self) -> Float:
-        """(T, h * w * C, 4, 4): 16 crops in each tile as its pixels, so that a matrix product is a convolution."""
+    def as_pixels(self) -> Float:
+        """(1, h * w * C, 1, N): as the pixels of one map, for which a matrix product is a convolution."""
         count, length = len(self.chosen), prod(self.head_shape)
-        result = np.empty((-(-count // TILE), length, TILE), dtype=np.float32)
+        result = np.empty((length, count), dtype=np.float32)
 
         def cut(part: range) -> None:
-            rows = np.zeros((TILE, *self.head_shape), dtype=np.float32)
+            rows = np.empty((CROPS_AT_ONCE, *self.head_shape), dtype=np.float32)
             larger = np.empty(self.shape, dtype=np.float32)
-            for tile in part:
-                for row, index in enumerate(range(tile * TILE, min((tile + 1) * TILE, count))):
+            for start in part[::CROPS_AT_ONCE]:
+                end = min(start + CROPS_AT_ONCE, part.stop)
+                for row, index in enumerate(range(start, end)):
                     self._cut(index, rows[row], larger)
-                cv2.transpose(rows.reshape(TILE, -1), dst=result[tile])
+                result[:, start:end] = cv2.transpose(rows[: end - start].reshape(end - start, -1))
 
-        in_parallel(cut, len(result))
-        return result.reshape(-1, length, 4, 4)
+        in_parallel(cut, count)
+        return result[np.newaxis, :, np.newaxis]
 
     def _cut(self, index: int, out: Float, larger: Float) -> None:
         """Cut one crop into `out` (h, w, C), pooled; larger: memory for one that is not pooled yet."""
@@ -130,8 +136,13 @@ class _Level(NamedTuple):
         _small_products(self.rows.weights[place, :, :height], across, out.reshape(len(out), -1))
 
 
-def _level(feature_map: Float, regions: Boxes, level: int, spec: CropSpec, input_size: tuple[int, int]) -> _Level:
+def _level(
+    feature_map: Float, regions: Boxes, level: int, spec: CropSpec, input_size: tuple[int, int]
+) -> _Level | PooledLevel:
     turned = np.ascontiguousarray(channels_last(feature_map)[0].transpose(1, 2, 0))
+    if spec.method == "roi_pool":
+        pooled = (bins(regions[:, axis::2], level, axis, turned.shape[axis], spec, input_size) for axis in (0, 1))
+        return PooledLevel(turned, *pooled)
     rows, columns = (
         axis_weights(
             *_points(regions[:, axis::2], level, axis, turned.shape[axis], spec, input_size), turned.shape[axis]

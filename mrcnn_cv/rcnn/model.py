@@ -167,9 +167,7 @@ class MaskRCNN:
         if len(proposals) == 0:
             boxes = 1 if self.spec.class_agnostic_boxes else self.spec.class_count
             return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.spec.class_count + 1), np.float32)]
-        outputs = self._nets.box_head.run({"crops": crop(features, proposals, self.spec.crop, padded_size)})
-        # The last tile may have more.
-        return [output[: len(proposals)] for output in outputs]
+        return self._nets.box_head.run({"crops": crop(features, proposals, self.spec.crop, padded_size)})
 
     def _masks(
         self, features: list[Float], detections: Detections, layout: Geometry, padded_size: tuple[int, int]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,9 @@ from mrcnn_cv.rcnn.boxes import Boxes, areas
 
 CANDIDATES_AT_ONCE = 128
 """Candidates compared at a time: few are needed until enough are kept, and the arrays stay in the cache."""
+
+SORTED_FIRST = 20
+"""Candidates sorted at once, for each box that may be kept; a net has tens of thousands, of which few are looked at."""
 
 
 def suppress(
@@ -22,19 +27,27 @@ def suppress(
     last two points.
     """
     candidates = np.flatnonzero(scores > np.float32(score_threshold))
-    candidates = candidates[np.argsort(-scores[candidates], kind="stable")]
-    corners = boxes.reshape(-1, 2, 2)
-    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    corners = boxes[:, :2], boxes[:, 2:]
+    boxes = np.concatenate([np.minimum(*corners), np.maximum(*corners)], axis=1)
     kept = np.empty(0, dtype=np.intp)
-    for start in range(0, len(candidates), CANDIDATES_AT_ONCE):
-        if len(kept) >= max_kept:
-            break
-        batch = candidates[start : start + CANDIDATES_AT_ONCE]
-        alive = ~_overlaps(boxes[batch], boxes[kept], iou_threshold).any(axis=1)
-        batch = batch[alive]
-        chosen = _greedy(boxes[batch], iou_threshold, max_kept - len(kept))
-        kept = np.concatenate([kept, batch[chosen]])
+    for ordered in _by_score(candidates, scores, SORTED_FIRST * max_kept):
+        for start in range(0, len(ordered), CANDIDATES_AT_ONCE):
+            if len(kept) >= max_kept:
+                return kept
+            batch = ordered[start : start + CANDIDATES_AT_ONCE]
+            alive = ~_overlaps(boxes[batch], boxes[kept], iou_threshold).any(axis=1)
+            batch = batch[alive]
+            chosen = _greedy(boxes[batch], iou_threshold, max_kept - len(kept))
+            kept = np.concatenate([kept, batch[chosen]])
     return kept
+
+
+def _by_score(candidates: NDArray[np.intp], scores: NDArray[np.float32], first: int) -> Iterator[NDArray[np.intp]]:
+    """The candidates, best score first, in two parts: what comes after the `first` best is sorted when it is needed."""
+    chosen = np.zeros(len(candidates), dtype=np.bool_)
+    chosen[best(scores[candidates], first)] = True
+    for part in (candidates[chosen], candidates[~chosen]):
+        yield part[np.argsort(-scores[part], kind="stable")]
 
 
 def best(scores: NDArray[np.float32], count: int | None) -> NDArray[np.intp]:
