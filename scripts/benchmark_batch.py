@@ -42,10 +42,11 @@ def nets_alone(model: MaskRCNN, pictures: list[Path]) -> None:
         model.predict(image)
 
 
-def batch(model: MaskRCNN, graph: Path, folder: Path, out: Path, workers: int | None) -> Crew:
+def batch(model: MaskRCNN, graph: Path, folder: Path, out: Path, options: argparse.Namespace) -> Crew:
     """A run as the command line puts it together."""
     items = list_pictures([str(folder)], Search()).items
-    crew = Crew(Models(model, lambda: MaskRCNN.load(graph)), plans_for(workers, None, "cpu", len(items)))
+    plans = plans_for(options.workers, None, model.chosen_backend, len(items))
+    crew = Crew(Models(model, lambda: MaskRCNN.load(graph, options.backend)), plans)
     make = FORMATS["overlay"].make
     assert make is not None
     sinks = [make(OutputFolder(out), Settings({}, "", Style()))]
@@ -59,10 +60,13 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a frozen graph; the demo model where it is not given")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--plain-backend", help="of the plain loop; that of --backend where it is not given")
     parser.add_argument("--workers", type=int, help="as --workers; auto where it is not given")
     options = parser.parse_args()
     graph = options.model or demo_model()
-    model = MaskRCNN.load(graph)
+    model = MaskRCNN.load(graph, options.backend)
+    plain = MaskRCNN.load(graph, options.plain_backend) if options.plain_backend else model
     threads = available_processors()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "in")
@@ -78,11 +82,11 @@ def main() -> None:
                 cv2.setNumThreads(threads)
                 start = time.perf_counter()
                 if what == "plain loop":
-                    plain_loop(model, pictures, out / "plain")
+                    plain_loop(plain, pictures, out / "plain")
                 elif what == "nets alone":
                     nets_alone(model, pictures)
                 else:
-                    crew = batch(model, graph, folder, out / "batch", options.workers)
+                    crew = batch(model, graph, folder, out / "batch", options)
                     print(f"chosen: {crew.chosen}")
                 seconds[what].append(time.perf_counter() - start)
         for what, values in seconds.items():

@@ -95,5 +95,7 @@ class OpenVinoNet:
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": self._backend.target, "NUM_STREAMS": 1}
         if self._device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = self._threads
+            # Pinned, the threads of all nets of one thread each would share the first processor.
+            settings["ENABLE_CPU_PINNING"] = False
         model = translate(self._stage, shapes)
         self._request = core().compile_model(model, self._device, settings).create_infer_request()
