@@ -7,6 +7,9 @@ from functools import lru_cache
 
 Bgr = tuple[int, int, int]
 
+UNFOLLOWED: Bgr = (170, 170, 170)
+"""The colour of an instance that no track has taken up (yet)."""
+
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 _FIRST_HUE = math.radians(15)
 _LIGHTNESSES = (0.68, 0.80, 0.56)

@@ -5,20 +5,23 @@ Everything is done on the pixels under a box; nothing of the size of the image i
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.colours import Bgr, colour, ink_on
+from mrcnn_cv.colours import UNFOLLOWED, Bgr, colour, ink_on
+from mrcnn_cv.draw_panel import draw_panel, draw_stats
+from mrcnn_cv.draw_trails import paint_trail
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.instances import Instances
 from mrcnn_cv.opencv import cv2
+from mrcnn_cv.proportions import LEAST_TEXT_HEIGHT, line_width, text_height
 from mrcnn_cv.text import render_text, text_size
 
-__all__ = ["PARTS", "ColorBy", "Style", "colour", "draw"]
+__all__ = ["PARTS", "ColorBy", "Style", "colour", "draw", "draw_stats"]
 
 ColorBy = Literal["instance", "class"]
 Image = NDArray[np.uint8]
@@ -26,7 +29,6 @@ Image = NDArray[np.uint8]
 PARTS = ("labels", "boxes", "scores", "masks", "contours")
 """What `Style.hide` can name."""
 
-_MIN_TEXT_HEIGHT = 6
 _LONGEST_NAME = 200
 
 
@@ -37,8 +39,10 @@ class Style:
     opacity      of the masks: 0 leaves the image as it is, 1 hides it under the colour
     line_width   of boxes and contours in pixels; None: grows with the image
     hide         any of PARTS; with both labels and scores hidden there are no tags at all
-    color_by     "instance": a colour for each place in the list; "class": the same colour for all of a class
+    color_by     "instance": a colour for each track, or each place in the list; "class": one for all of a class
     text_height  of a line of text in pixels; None: grows with the image
+    trail        where each followed instance came from, as a line
+    counts       how many of each class there are, in the top right corner; of followed ones how many there were, too
 
     Raises UsageError for anything else.
     """
@@ -48,12 +52,14 @@ class Style:
     hide: frozenset[str] = frozenset()
     color_by: ColorBy = "instance"
     text_height: int | None = None
+    trail: bool = False
+    counts: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.opacity <= 1:
             raise UsageError(f"an opacity of {self.opacity} is not possible: give a number from 0 to 1")
         _check_pixels("line width", self.line_width, 1)
-        _check_pixels("text height", self.text_height, _MIN_TEXT_HEIGHT)
+        _check_pixels("text height", self.text_height, LEAST_TEXT_HEIGHT)
         unknown = sorted(set(self.hide) - set(PARTS))
         if unknown:
             raise UsageError(f"cannot hide {', '.join(map(repr, unknown))}: give some of {', '.join(PARTS)}")
@@ -89,17 +95,40 @@ def draw(image_bgr: Image, instances: Instances, style: Style | None = None) -> 
     painted = np.array(image_bgr, order="C")
     boxes = {index: box for index in range(len(instances)) if (box := _visible(instances, index)) is not None}
     ranked = [int(index) for index in np.argsort(-instances.scores, kind="stable") if int(index) in boxes]
-    colours = {i: colour(int(instances.class_ids[i]) if style.color_by == "class" else i) for i in ranked}
-    line_width = style.line_width or _line_width(painted)
+    colours = {index: _colour(instances, index, style) for index in ranked}
+    width = style.line_width or line_width(painted)
     for index in reversed(ranked):
-        _paint_mask(painted, instances, index, colours[index], style, line_width)
+        _paint_mask(painted, instances, index, colours[index], style, width)
         if "boxes" not in style.hide:
-            _paint_frame(painted, boxes[index], colours[index], line_width)
+            _paint_frame(painted, boxes[index], colours[index], width)
+    if style.trail and instances.trails is not None:
+        for index in reversed(ranked):
+            paint_trail(painted, instances.trails[index], colours[index], width)
     tags = _tags(painted, instances, {index: boxes[index] for index in ranked}, style)
     for index, (left, top, text) in reversed(tags.items()):
         rows, columns = text.shape
         painted[top : top + rows, left : left + columns] = _shades(colours[index])[text]
+    if style.counts:
+        draw_panel(painted, _counts(instances), "right", style.text_height)
     return painted
+
+
+def _colour(instances: Instances, index: int, style: Style) -> Bgr:
+    if style.color_by == "class":
+        return colour(int(instances.class_ids[index]))
+    if instances.track_ids is None:
+        return colour(index)
+    number = int(instances.track_ids[index])
+    return colour(number - 1) if number else UNFOLLOWED
+
+
+def _counts(instances: Instances) -> list[str]:
+    """A line for each class: how many there are, and of followed ones how many there were so far."""
+    if instances.track_ids is None or instances.totals is None:
+        return [f"{label} {number}" for label, number in instances.counts().items()]
+    now = Counter(label for label, number in zip(instances.labels, instances.track_ids, strict=True) if number)
+    # In the order in which they first appeared, so that lines stay where they are.
+    return [f"{label} {now[label]} ({total} so far)" for label, total in instances.totals.items()]
 
 
 def _check_image(image_bgr: Image, instances: Instances) -> None:
@@ -131,21 +160,6 @@ def _visible(instances: Instances, index: int) -> _Box | None:
         return None
     left, top = min(round(x1), width - 1), min(round(y1), height - 1)
     return _Box(left, top, max(left + 1, round(x2)), max(top + 1, round(y2)))
-
-
-def _line_width(image: Image) -> int:
-    """1 pixel on a thumbnail, 2 on 600 x 400, 8 on 12 megapixels."""
-    return max(1, round(0.9 + _side(image) / 480))
-
-
-def _text_height(image: Image) -> int:
-    """10 pixels on a thumbnail, 18 on 600 x 400, 65 on 12 megapixels."""
-    return round(9.5 + 0.016 * _side(image))
-
-
-def _side(image: Image) -> float:
-    """Side of the square with as many pixels."""
-    return math.sqrt(image.shape[0] * image.shape[1])
 
 
 def _paint_mask(image: Image, instances: Instances, index: int, ink: Bgr, style: Style, line_width: int) -> None:
@@ -193,23 +207,32 @@ def _tags(
 ) -> dict[int, tuple[int, int, Image]]:
     """Left, top and coverage (h, w) uint8 of the tag of each instance; best score first, which gets the best place."""
     rows, columns = image.shape[:2]
-    height = min(style.text_height or _text_height(image), rows - 2)
-    if height < _MIN_TEXT_HEIGHT or {"labels", "scores"} <= style.hide:
+    height = min(style.text_height or text_height(image), rows - 2)
+    if height < LEAST_TEXT_HEIGHT or {"labels", "scores"} <= style.hide:
         return {}
     margin_x, margin_y = max(1, round(height * 0.25)), min(round(height * 0.06), (rows - height) // 2)
     taken = np.zeros((0, 4), dtype=np.int64)
     tags: dict[int, tuple[int, int, Image]] = {}
     for index, box in boxes.items():
-        name = "" if "labels" in style.hide else instances.labels[index]
-        score = "" if "scores" in style.hide else f"{instances.scores[index]:.2f}"
-        text = _fitting(name, score, height, columns - 2 * margin_x)
-        if not text:
+        text = _tag_text(instances, index, height, columns - 2 * margin_x, style)
+        if not text.shape[1]:
             continue
-        tag = np.pad(render_text(text, height), ((margin_y, margin_y), (margin_x, margin_x)))
+        tag = np.pad(text, ((margin_y, margin_y), (margin_x, margin_x)))
         place = _place(box, tag.shape, (rows, columns), taken)
         taken = np.vstack([taken, place])
         tags[index] = (int(place[0]), int(place[1]), tag)
     return tags
+
+
+def _tag_text(instances: Instances, index: int, height: int, width: int, style: Style) -> Image:
+    """Coverage (height, w) of "#12 person 0.98", at most `width` pixels; of no width where nothing fits."""
+    label = "" if "labels" in style.hide else instances.labels[index]
+    score = "" if "scores" in style.hide else f"{instances.scores[index]:.2f}"
+    number = 0 if instances.track_ids is None or "labels" in style.hide else int(instances.track_ids[index])
+    # A text of its own: numbers and scores are rendered once, and not again for each pair of them.
+    before = render_text(f"#{number} " if number else "", height)
+    text = render_text(_fitting(label, score, height, width - before.shape[1]), height)
+    return np.hstack([before, text]) if text.shape[1] else text
 
 
 def _fitting(name: str, score: str, height: int, width: int) -> str:

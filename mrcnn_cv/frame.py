@@ -22,6 +22,7 @@ class Frame:
     path     the file it came from; None where there is none
     read_ms  milliseconds spent on reading and decoding
     place    where its outputs go below the output folder, as if it were copied there (street/01.jpg); None: its name
+    arrived  time.monotonic() at which a live picture came; None elsewhere
     """
 
     image: NDArray[np.uint8]
@@ -31,6 +32,7 @@ class Frame:
     path: Path | None = None
     read_ms: float = 0.0
     place: PurePosixPath | None = None
+    arrived: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

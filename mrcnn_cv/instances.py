@@ -42,6 +42,12 @@ class Instances:
     mask_sampling       where the mask's samples lie in the box: "corners" (the outermost samples lie on the box's
                         edges, as TensorFlow's crop_and_resize takes them), "centers" (each is the centre of a cell)
                         or "expanded" (the same in a box a sample larger on each side, which lies on whole pixels)
+    time                seconds from the start of the video or stream; None for a picture of its own
+
+    What `mrcnn_cv.tracking` adds; None for a picture of its own:
+    track_ids           (N,) int32: the same number in every frame for the same thing, from 1; 0: not followed (yet)
+    trails              N arrays (k, 2) float32: x y in pixels of where each box's centre was, oldest first
+    totals              how many different things each label has had since tracking began
     """
 
     boxes: NDArray[np.float32]
@@ -57,6 +63,10 @@ class Instances:
     model: str | None = None
     backend: BackendUse | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    track_ids: NDArray[np.int32] | None = None
+    trails: list[NDArray[np.float32]] | None = None
+    totals: dict[str, int] | None = None
+    time: float | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -95,9 +105,12 @@ class Instances:
     def to_dict(self) -> dict[str, Any]:
         """The JSON record of this image; docs/json.md and its schema describe it."""
         height, width = self.image_size
+        # A picture of its own has no such key.
+        moment = {} if self.time is None else {"time": round(self.time, 6)}
         return {
             "source": self.source,
             "frame": self.frame,
+            **moment,
             "width": width,
             "height": height,
             "model": self.model,
@@ -116,7 +129,10 @@ class Instances:
         for index in range(len(self)):
             local = self.local_mask(index)
             has_mask = self.mask_probabilities is not None
+            # Where nobody followed the instances, the record has no such key; null: not followed (yet).
+            followed = {} if self.track_ids is None else {"track_id": int(self.track_ids[index]) or None}
             yield {
+                **followed,
                 "class_id": int(self.class_ids[index]),
                 "label": self.labels[index],
                 "score": round(float(self.scores[index]), 6),

@@ -159,7 +159,7 @@ def from_rle(rle: Rle) -> LocalMask:
     Nothing of the size of the image is allocated. ValueError for run lengths that do not fill the image.
     """
     height, width = rle["size"]
-    ends = np.cumsum(_expand(rle["counts"]))
+    ends = np.cumsum(expand(rle["counts"]))
     if len(ends) and ends[-1] != height * width:
         raise ValueError(f"the runs cover {ends[-1]} pixels of an image of {width} x {height}")
     starts, ends = ends[0::2][: len(ends) // 2], ends[1::2]
@@ -180,7 +180,7 @@ def from_rle(rle: Rle) -> LocalMask:
     return LocalMask(top, left, np.cumsum(change, axis=0, dtype=np.int8)[:-1].astype(np.bool_))
 
 
-def _expand(counts: str) -> NDArray[np.int64]:
+def expand(counts: str) -> NDArray[np.int64]:
     """Run lengths from COCO's text form; the inverse of `_compress`."""
     groups = np.frombuffer(counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
     if not len(groups):

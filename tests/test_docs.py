@@ -13,7 +13,10 @@ from itertools import takewhile
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+
+from tests.videos import write_video
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,11 +57,17 @@ def desk(tmp_path: Path, tiny_graph: Path, photo_path: Path, monkeypatch: pytest
     assert image is not None
     for name in ("photo.jpg", "another.png"):
         cv2.imwrite(str(tmp_path / name), image)
+    clip = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 25, image.shape[1::-1])
+    for _ in range(8):
+        clip.write(image)
+    clip.release()
     for name in ("photos/1.jpg", "photos/street/2.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(tmp_path / "photo.jpg", tmp_path / name)
     with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
         archive.write(tmp_path / "photo.jpg", "inside/photo.jpg")
+    write_video(tmp_path / "clip.mp4", [np.asarray(image, np.uint8)] * 6, rate=12, sound="aac")
+    shutil.copy(ROOT / "tests" / "data" / "evaluation" / "annotations.json", tmp_path)
     (tmp_path / "list.txt").write_text("photos/1.jpg\nphoto.jpg\n", encoding="utf-8")
     labels = "".join(f"item {{ id: {i} name: '{name}' }}\n" for i, name in enumerate(("circle", "star", "ring"), 1))
     (tmp_path / "labels.pbtxt").write_text(labels, encoding="utf-8")

@@ -29,14 +29,19 @@ Exit codes:
   0  all done              4    backend not available
   1  a bug of ours         5    at least one input failed, the others are done
   2  wrong usage           6    output cannot be written
-  3  model or label file   130  interrupted
+  3  model or label file   7    compare: below --min-agreement
+                           130  interrupted
 """
 
 COMMANDS = {
     "predict": "mrcnn_cv.cli.predict:predict",
     "inspect": "mrcnn_cv.cli.inspect:inspect",
+    "eval": "mrcnn_cv.cli.eval:evaluate",
+    "compare": "mrcnn_cv.cli.compare:compare",
     "models": "mrcnn_cv.cli.models:models",
+    "bench": "mrcnn_cv.cli.bench:bench",
     "backends": "mrcnn_cv.cli.backends:backends",
+    "devices": "mrcnn_cv.cli.devices:devices",
 }
 
 

@@ -1,4 +1,4 @@
-"""`mrcnn-cv predict`: find instances in images."""
+"""`mrcnn-cv predict`: find instances in images and videos."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from mrcnn_cv.cli.commands import GroupedCommand
+from mrcnn_cv.cli.moving_options import moving_options
 from mrcnn_cv.cli.options import model_options, option
 from mrcnn_cv.cli.values import Fraction, Names, OneOf, PathText, Whole, Workers
 from mrcnn_cv.errors import OutputError
@@ -21,7 +22,7 @@ NOTHING = "none"
 
 # Spelled out, so that --help imports neither OpenCV nor numpy; a test compares them with the real ones.
 FORMATS = (
-    *("overlay", "json", "jsonl", "coco", "coco-results", "yolo", "labelme", "voc", "cvat"),
+    *("overlay", "frames", "json", "jsonl", "coco", "coco-results", "yolo", "labelme", "voc", "cvat"),
     *("masks", "semantic", "binary", "cutouts", "crops", "csv", "parquet"),
 )
 PROGRESS = ("auto", "bar", "lines", "json", "none")
@@ -41,7 +42,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
     return value
 
 
-@click.command(cls=GroupedCommand, short_help="Find instances in images (the default command).")
+@click.command(cls=GroupedCommand, short_help="Find instances in images and videos (the default command).")
 @click.argument("sources", nargs=-1, metavar="SOURCE...", type=PathText())
 @model_options
 @option(
@@ -75,6 +76,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
     default_note="none",
 )
 @option(PICTURES, "--watch", is_flag=True, help="Go on with what arrives in the folders, until Ctrl-C.")
+@moving_options
 @option(
     FOUND,
     "--score",
@@ -241,13 +243,15 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
     metavar="WHAT",
     help="A colour for each instance, or for each class.",
 )
+@option(LOOK, "--stats", is_flag=True, help="Show rate, delay and instances in the corner of a video or live view.")
 @option(MESSAGES, "-q", "--quiet", is_flag=True, help="Errors only.")
 @option(MESSAGES, "-v", "--verbose", is_flag=True, help="Also where the time went.")
 def predict(sources: tuple[str, ...], **options: Any) -> int:
-    """Find instances in images and paint their masks.
+    """Find instances in images and videos and paint their masks.
 
     SOURCE is an image file, a folder, a pattern ('photos/**/*.jpg'), a .zip or .tar of images, an http(s) address, or -
-    for an image on standard input; several at once are fine. Every option can be set in the environment as
+    for an image on standard input; several at once are fine. Or it is a video file, or several; or one camera (0) or
+    stream (rtsp://...). Every option can be set in the environment as
     MRCNN_CV_<NAME>, for example MRCNN_CV_MODEL, and in a file mrcnn-cv.toml.
     """
     _check(sources, options)
@@ -260,6 +264,8 @@ def predict(sources: tuple[str, ...], **options: Any) -> int:
         from mrcnn_cv.cli.named_model import find_model
 
         find_model(click.get_current_context(), options, yes=options["yes"], quiet=options["quiet"])
+    # Threads of a BLAS spin while they wait, on processors that the nets and the encoder need.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # This imports OpenCV, so it waits until the command line is known to be sound.
     from mrcnn_cv.cli.predict_job import execute
 
@@ -280,5 +286,7 @@ def _check(sources: tuple[str, ...], options: dict[str, Any]) -> None:
         raise OutputError("--json - cannot write, since standard output is closed: name a file (--json FILE)")
     if options["watch"] and options["show"]:
         raise click.UsageError("--watch waits for pictures and --show for a key: give one of them")
+    if options["end"] is not None and options["end"] <= (options["start"] or 0):
+        raise click.UsageError("--end must come after --start")
     if options["save"] == (NOTHING,) and (options["resume"] or options["watch"]) and options["json_lines"] is None:
         raise click.UsageError("--save none keeps nothing, so there is nothing to resume or to watch for")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import signal
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,49 +10,44 @@ from typing import Any
 
 from mrcnn_cv.cli.batch_report import BatchReport
 from mrcnn_cv.cli.interrupts import Interrupts
+from mrcnn_cv.cli.job_parts import (
+    OF_THE_RESULT,
+    FailureLimit,
+    crew_for,
+    head_of,
+    interrupted_code,
+    load_model,
+    thresholds_for,
+)
 from mrcnn_cv.cli.predict_outputs import Outputs
 from mrcnn_cv.cli.report import Report
 from mrcnn_cv.cli.say import say
-from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, InputError, UsageError
-from mrcnn_cv.frame import Unreadable
-from mrcnn_cv.rcnn.model import MaskRCNN
-from mrcnn_cv.run import Listener, Stop, Thresholds, run
+from mrcnn_cv.errors import InputError, UsageError
+from mrcnn_cv.run import Stop, run
 from mrcnn_cv.run.books import Books
-from mrcnn_cv.run.crew import Crew, Models, plans_for
-from mrcnn_cv.run.manifest import versions
 from mrcnn_cv.run.summary import Totals
 from mrcnn_cv.sinks.ownership import OutputRecord
 from mrcnn_cv.sources.folders import Search
 from mrcnn_cv.sources.items import Item, Listing
+from mrcnn_cv.sources.kinds import Kind, is_animation, kind_of
 from mrcnn_cv.sources.listing import list_pictures
-from mrcnn_cv.sources.order import Chosen
+from mrcnn_cv.sources.order import PICTURES, Chosen
 from mrcnn_cv.sources.watch import Watch
 
-OF_THE_RESULT = (
-    *("labels", "pipeline_config", "score", "mask_threshold", "nms", "max_instances", "classes", "exclude"),
-    *("save", "polygons", "min_area", "soft_edges", "opacity", "line_width", "hide", "color_by"),
-    *("no_recursive", "include_files", "exclude_files"),
-)
-"""Options that decide what a run puts out: a run is resumed with the same ones."""
-
-
-class FailureLimit(Listener):
-    """Ends a run with more failures than it may have; most: None for any number."""
-
-    def __init__(self, most: int | None, stop: Stop) -> None:
-        self._left = most
-        self._stop = stop
-        self.is_reached = False
-
-    def failed(self, failed: Unreadable) -> None:
-        if self._left is not None:
-            self._left -= 1
-            self.is_reached = self.is_reached or self._left < 0
-            self._stop.requested = self._stop.requested or self.is_reached
+FRAMES = "frames"
 
 
 def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> int:
     """Run; returns the exit code."""
+    kind = _kind(sources, options)
+    if kind == "live":
+        from mrcnn_cv.cli.live_job import execute_live
+
+        return execute_live(sources[0], options, is_demo)
+    if kind == "video":
+        from mrcnn_cv.cli.video_job import execute_video
+
+        return execute_video(sources, options, is_demo)
     search, lists = _search(options), [Path(name) for name in options["list"]]
     listing = list_pictures(sources, search, lists)
     outputs = Outputs(options, listing.items)
@@ -62,7 +55,7 @@ def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> i
     books = Books(outputs.folder, options["resume"]) if is_batch and outputs.folder is not None else None
     if options["dry_run"]:
         return _tell(listing, books, outputs)
-    model = _load(options)
+    model = load_model(options)
     sinks, aggregates = outputs.files(model, {str(item.place): index for index, item in enumerate(listing.items)})
     items = list(listing.items) if books is None else books.to_do(listing.items, aggregates)
     totals = Totals(pictures=len(items)) if books is None else books.totals
@@ -72,11 +65,11 @@ def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> i
         else Report(options["quiet"], options["verbose"], outputs.places)
     )
     report.loaded(model, is_demo)
-    thresholds = _thresholds(model, options)
+    thresholds = thresholds_for(model, options)
     stop = Stop()
     limit = FailureLimit(0 if options["fail_fast"] else options["max_failures"], stop)
     listeners = [*([totals] if books is None else books.listeners), limit, report]
-    crew = _crew(model, options, None if options["watch"] else len(items))
+    crew = crew_for(model, options, None if options["watch"] else len(items))
     source: Iterable[Item | None] = items
     if options["watch"]:
         totals.pictures = None
@@ -84,7 +77,7 @@ def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> i
             lambda: _not_kept(list_pictures(sources, search, lists), books, aggregates), lambda: stop.requested
         )
     if books is not None:
-        books.open(_head(sources, options, model))
+        books.open(head_of(sources, options, model, OF_THE_RESULT))
     code = 1
     with Interrupts(stop) as interrupts, ExitStack() as stack:
         stack.callback(report.end)
@@ -92,8 +85,7 @@ def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> i
             together = [] if aggregates is None else [aggregates]
             outcome = run(crew, source, [*sinks, *together, *outputs.streams], thresholds, listeners, stop)
             code = InputError.exit_code if outcome.failed else 0
-            if interrupts.received is not None:
-                code = 128 + interrupts.received if interrupts.received == signal.SIGTERM else INTERRUPTED_EXIT_CODE
+            code = interrupted_code(interrupts) or code
         finally:
             if books is not None:
                 books.close(code)
@@ -103,6 +95,28 @@ def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> i
         more = "; the same command with --resume goes on" if books is not None else ""
         say(f"mrcnn-cv: interrupted; what was written so far is complete{more}")
     return code
+
+
+def _kind(sources: Sequence[str], options: dict[str, Any]) -> Kind:
+    """What kind of sources these are, all of them. UsageError where they are of several kinds, or options fit none."""
+    kinds = {source: kind_of(source) for source in sources}
+    found = set(kinds.values()) | ({"pictures"} if options["list"] or options["watch"] else set())
+    if "live" in found and (len(found) > 1 or len(sources) > 1):
+        live = next(source for source, kind in kinds.items() if kind == "live")
+        raise UsageError(f"{live} is a camera or a stream, and goes alone: leave the other sources out")
+    if found == {"live"} or found == {"video"}:
+        return "live" if "live" in found else "video"
+    videos = [source for source, kind in kinds.items() if kind == "video" and not _may_be_a_picture(Path(source))]
+    if videos:
+        raise UsageError(f"{videos[0]} is a video, and does not go with pictures: give each a command of its own")
+    if FRAMES in options["save"]:
+        raise UsageError(f"--save {FRAMES} is for videos: leave it out for pictures")
+    return "pictures"
+
+
+def _may_be_a_picture(path: Path) -> bool:
+    """Whether a video can be meant as a picture: an animation, or a file that is named like one, which then fails."""
+    return is_animation(path) or path.suffix.lower() in PICTURES
 
 
 def _search(options: dict[str, Any]) -> Search:
@@ -123,56 +137,11 @@ def _search(options: dict[str, Any]) -> Search:
     return Search(chosen, recursive=not options["no_recursive"], skip=skip, outputs=outputs)
 
 
-def _load(options: dict[str, Any]) -> MaskRCNN:
-    return MaskRCNN.load(
-        options["model"], options["backend"], options["labels"], options["pipeline_config"], options["threads"]
-    )
-
-
-def _thresholds(model: MaskRCNN, options: dict[str, Any]) -> Thresholds:
-    wanted = model.class_ids(options["classes"]) if options["classes"] else None
-    if options["exclude"]:
-        excluded = set(model.class_ids(options["exclude"]))
-        every = range(1, model.spec.class_count + 1)
-        wanted = [each for each in (every if wanted is None else wanted) if each not in excluded]
-        if not wanted:
-            raise UsageError("--exclude leaves no class to look for: leave at least one in")
-    return Thresholds(
-        score_threshold=None if options["score"] == "model" else options["score"],
-        mask_threshold=options["mask_threshold"],
-        nms_threshold=options["nms"],
-        max_instances=options["max_instances"],
-        classes=wanted,
-    )
-
-
-def _crew(model: MaskRCNN, options: dict[str, Any], pictures: int | None) -> Crew:
-    """The workers: as many as were asked for, or as turn out to be the fastest."""
-    wanted = None if options["workers"] == "auto" else int(options["workers"])
-    plans = plans_for(wanted, options["threads"], model.chosen_backend, pictures)
-    return Crew(Models(model, lambda: _load({**options, "threads": None})), plans)
-
-
 def _not_kept(listing: Listing, books: Books | None, aggregates: Any) -> list[Item]:
     """The pictures of a folder that is watched, without those that an earlier run did."""
     if books is None or books.past is None:
         return list(listing.items)
     return [item for item in listing.items if not books.is_done(item, aggregates)]
-
-
-def _head(sources: Sequence[str], options: dict[str, Any], model: MaskRCNN) -> dict[str, Any]:
-    """What the manifest says about a run before its first picture."""
-    digest = hashlib.sha256()
-    with model.path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return {
-        "sources": [*sources, *(f"--list {name}" for name in options["list"])],
-        "options": {name: options[name] for name in OF_THE_RESULT},
-        "model": {"file": model.path.name, "sha256": digest.hexdigest()},
-        "versions": versions(),
-        "backend": options["backend"],
-    }
 
 
 def _tell(listing: Listing, books: Books | None, outputs: Outputs) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ NOTHING = "none"
 class Outputs:
     """The outputs of a run. Everything that can be wrong with them is found here, before the model is loaded.
 
+    style    how pictures are painted
     folder   None where nothing is saved
     streams  sinks that take the pictures in order: records of --json, the window
     """
@@ -29,11 +30,13 @@ class Outputs:
         from mrcnn_cv.sinks.json_lines import JsonLines, JsonLinesFile
 
         self._options = options
-        self._style = Style(
+        self.style = Style(
             opacity=options["opacity"],
             line_width=options["line_width"],
             hide=frozenset(options["hide"]),
             color_by=options["color_by"],
+            trail=options["trail"],
+            counts=options["counts"],
         )
         inputs = [item.path for item in items if item.path is not None]
         model_files = _model_files(options)
@@ -63,12 +66,14 @@ class Outputs:
             from mrcnn_cv.sinks.window import Window, check_display
 
             check_display()
-            self.streams.append(Window(self._style))
+            self.streams.append(Window(self.style))
 
-    def files(self, model: MaskRCNN, indexes: Mapping[str, int]) -> tuple[list[Sink], AggregateFiles | None]:
+    def files(
+        self, model: MaskRCNN, indexes: Mapping[str, int], leave_out: Collection[str] = ()
+    ) -> tuple[list[Sink], AggregateFiles | None]:
         """(sinks with files of their own for each picture, the files for all pictures), once the model is known.
 
-        indexes: the order of the pictures by place.
+        indexes: the order of the pictures by place. leave_out: formats that somebody else sees to.
         """
         if self.folder is None:
             return [], None
@@ -76,12 +81,12 @@ class Outputs:
         settings = Settings(
             labels={number: model.label(number) for number in range(1, model.spec.class_count + 1)},
             model=model.path.name,
-            style=self._style,
+            style=self.style,
             polygons=options["polygons"],
             min_area=options["min_area"] or 0,
             soft_edges=options["soft_edges"],
         )
-        chosen = [made for name, made in FORMATS.items() if name in options["save"]]
+        chosen = [made for name, made in FORMATS.items() if name in options["save"] and name not in leave_out]
         sinks = [each.make(self.folder, settings) for each in chosen if each.make is not None]
         aggregates = [each.aggregate(settings) for each in chosen if each.aggregate is not None]
         if not aggregates:

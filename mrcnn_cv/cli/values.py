@@ -17,11 +17,11 @@ Parameter = click.Parameter | None
 Context = click.Context | None
 
 
-class _Value(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+class Value(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "value"
 
 
-class Fraction(_Value):
+class Fraction(Value):
     """A number from 0 to 1, or one of a few words that are kept as they are."""
 
     name = "fraction"
@@ -42,7 +42,7 @@ class Fraction(_Value):
         return number
 
 
-class Whole(_Value):
+class Whole(Value):
     """A whole number from `least` to `most`."""
 
     name = "n"
@@ -70,7 +70,7 @@ class Workers(Whole):
         return value if value == "auto" else super().convert(value, parameter, context)
 
 
-class OneOf(_Value):
+class OneOf(Value):
     """One of a few words, in any case."""
 
     name = "name"
@@ -88,7 +88,7 @@ class OneOf(_Value):
         return [CompletionItem(choice) for choice in self.choices if choice.startswith(incomplete)]
 
 
-class Names(_Value):
+class Names(Value):
     """Comma-separated words as a tuple; any, or of a few choices. `alone` is a choice that goes with no other."""
 
     name = "names"
@@ -120,7 +120,7 @@ class Names(_Value):
         return [CompletionItem(before + comma + word) for word in self.choices or () if word.startswith(begun)]
 
 
-class PathText(_Value):
+class PathText(Value):
     """A path as it was given; `kind` ("file" or "dir") is what a shell completes."""
 
     name = "path"

@@ -51,7 +51,8 @@ def bins(spans: Float, level: int, axis: int, length: int, spec: CropSpec, input
     cells = np.maximum(last - first + 1, 1)
     steps = np.arange(count)
     ends = np.stack([first + steps * cells // count, first - (-(steps + 1) * cells // count)], axis=-1)
-    return np.clip(ends, 0, length)
+    clipped: Bins = np.clip(ends, 0, length)
+    return clipped
 
 
 def with_roi_pooling(spec: ModelSpec) -> ModelSpec:

@@ -67,18 +67,27 @@ class Models:
 
 @dataclass(frozen=True)
 class Steps(Generic[Taken, Read, Found, Result]):
-    """What is done with each picture: read by a reader, found by a worker with its model, written by a writer."""
+    """What is done with each picture: read by a reader, found by a worker with its model, written by a writer.
+
+    follow  is done between the last two, in the order of the pictures, by one thread; None: nothing is
+    """
 
     read: Callable[[Taken], Read]
     find: Callable[[Read, Callable[[], MaskRCNN]], Found]
     write: Callable[[Found], Result]
+    follow: Callable[[Found], Found] | None = None
 
 
 class Crew:
-    """plans: the ways to work that are tried in turn; the fastest goes on. One plan: no trial."""
+    """The threads of a run.
 
-    def __init__(self, models: Models, plans: list[Plan]) -> None:
+    plans  the ways to work that are tried in turn; the fastest goes on. One plan: no trial
+    ahead  how many pictures may be in work at a time; None: enough that nobody waits
+    """
+
+    def __init__(self, models: Models, plans: list[Plan], ahead: int | None = None) -> None:
         self._models = models
+        self._ahead = ahead
         self.plans = plans
         self.chosen: Plan | None = plans[0] if len(plans) == 1 else None
 
@@ -114,12 +123,14 @@ class Crew:
             backends.set_threads(plan.threads)
         readers, writers = (_Threads(name, min(plan.workers, 4)) for name in ("reader", "writer"))
         workers = _Threads("worker", plan.workers, self._models.give_back)
+        followers = _Threads("follower", 0 if steps.follow is None else 1)
+        # Enough that nobody waits, and few enough that memory stays flat.
+        most = 2 * plan.workers + 2 if self._ahead is None else self._ahead
         flying: deque[Future[Result]] = deque()
         wait, ended = True, False
         try:
             while flying or not (ended or stopped()):
-                # Enough that nobody waits, and few enough that memory stays flat.
-                while len(flying) < 2 * plan.workers + 2 and not (ended or stopped()):
+                while len(flying) < most and not (ended or stopped()):
                     try:
                         taken = next(source)
                     except StopIteration:
@@ -129,7 +140,9 @@ class Crew:
                         break
                     read = readers.submit(partial(steps.read, taken))
                     found = workers.submit(partial(self._find, steps, read))
-                    flying.append(writers.submit(partial(_write, steps, found)))
+                    if steps.follow is not None:
+                        found = followers.submit(partial(_then, steps.follow, found))
+                    flying.append(writers.submit(partial(_then, steps.write, found)))
                 if flying:
                     yield flying.popleft().result()
         except KeyboardInterrupt:
@@ -137,15 +150,15 @@ class Crew:
             wait = False
             raise
         finally:
-            for threads in (readers, workers, writers):
+            for threads in (readers, workers, followers, writers):
                 threads.dismiss(wait)
 
     def _find(self, steps: Steps[Any, Any, Any, Any], read: Future[Any]) -> Any:
         return steps.find(read.result(), self._models.mine)
 
 
-def _write(steps: Steps[Any, Any, Any, Any], found: Future[Any]) -> Any:
-    return steps.write(found.result())
+def _then(act: Callable[[Any], Any], before: Future[Any]) -> Any:
+    return act(before.result())
 
 
 class _Threads:
@@ -194,6 +207,10 @@ class _Threads:
             future.set_exception(error)
 
 
+ON_PROCESSORS = frozenset({"cpu", "openvino", "openvino-bf16"})
+"""Backends that share the processors out among their workers."""
+
+
 def plans_for(workers: int | None, threads: int | None, backend: str, pictures: int | None) -> list[Plan]:
     """The plans to try. workers, threads: None where the user did not say. pictures: None where nobody knows."""
     processors = threads or backends.available_processors()
@@ -201,7 +218,7 @@ def plans_for(workers: int | None, threads: int | None, backend: str, pictures: 
         return [Plan(workers, max(1, processors // workers))]
     one = Plan(1, threads or 0)
     # How long pictures take that are still to arrive says nothing about a plan.
-    enough = pictures is not None and pictures >= 10 * (TRIAL + 1) * (processors + 1)
-    if backend != "cpu" or processors < 2 or not enough:
+    enough = pictures is not None and pictures >= 5 * (TRIAL + 1) * (processors + 1)
+    if backend not in ON_PROCESSORS or processors < 2 or not enough:
         return [one]
     return [Plan(1, processors), Plan(processors, 1)]

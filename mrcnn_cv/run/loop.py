@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.frame import Frame, Unreadable
@@ -18,9 +19,9 @@ from mrcnn_cv.sinks.folder import written_files
 from mrcnn_cv.sources.items import Item, load
 
 
-@dataclass(frozen=True)
+@dataclass
 class Thresholds:
-    """What to ask of `MaskRCNN.predict`, under its names."""
+    """What to ask of `MaskRCNN.predict`, under its names. A change counts from the next picture on."""
 
     score_threshold: float | None = 0.5
     mask_threshold: float = 0.5
@@ -78,17 +79,24 @@ class _Picture:
     files: list[tuple[Path, int]] = field(default_factory=list)
 
 
+Late = Callable[[], "Frame | Unreadable | None"]
+Follow = Callable[[Frame, Instances], Instances]
+
+
 def run(
     crew: Crew,
-    source: Iterable[Item | Frame | Unreadable | None],
+    source: Iterable[Item | Frame | Unreadable | Late | None],
     sinks: Sequence[Sink],
     thresholds: Thresholds,
     listeners: Sequence[Listener],
     stop: Stop | None = None,
+    follow: Follow | None = None,
 ) -> Outcome:
     """Take every picture of `source` through the crew's models and hand the instances to every sink.
 
-    A source gives None where it has nothing at the moment.
+    A source gives None where it has nothing at the moment. A picture that it does not want to choose before a worker is
+    free is a callable, which gives None where none came after all. follow: takes the instances of every picture in
+    order, before any sink does, and gives those that the sinks are to have; a tracker needs that.
 
     Sinks whose `ordered` is False are written by several threads at a time, in any order; the others by the caller's,
     in order. Raises OutputError or BackendError, which end the run (what was written stays); a SinkClosed ends it
@@ -97,7 +105,7 @@ def run(
     outcome, stop = Outcome(), stop or Stop()
     unordered = [sink for sink in sinks if not sink.ordered]
     ordered = [sink for sink in sinks if sink.ordered]
-    steps = _steps(thresholds, unordered)
+    steps = _steps(thresholds, unordered, follow)
     with ExitStack() as stack:
         for sink in sinks:
             stack.enter_context(sink)
@@ -109,26 +117,37 @@ def run(
     return outcome
 
 
-Taken = tuple[int, "Item | Frame | Unreadable"]
-Steps4 = Steps[Taken, "Frame | Unreadable", "_Picture | Unreadable", "_Picture | Unreadable"]
+Taken = tuple[int, "Item | Frame | Unreadable | Late"]
+Outgoing: TypeAlias = "_Picture | Unreadable | None"
+Steps4 = Steps[Taken, "Frame | Unreadable | Late", Outgoing, Outgoing]
 
 
-def _numbered(source: Iterable[Item | Frame | Unreadable | None]) -> Iterator[Taken | None]:
+def _numbered(source: Iterable[Item | Frame | Unreadable | Late | None]) -> Iterator[Taken | None]:
     index = 0
     for item in source:
         yield None if item is None else (index, item)
         index += item is not None
 
 
-def _steps(thresholds: Thresholds, sinks: Sequence[Sink]) -> Steps4:
-    def read(taken: Taken) -> Frame | Unreadable:
+def _steps(thresholds: Thresholds, sinks: Sequence[Sink], follow: Follow | None) -> Steps4:
+    def read(taken: Taken) -> Frame | Unreadable | Late:
         index, item = taken
         return load(item, index) if isinstance(item, Item) else item
 
-    def find(frame: Frame | Unreadable, model: Callable[[], MaskRCNN]) -> _Picture | Unreadable:
-        return frame if isinstance(frame, Unreadable) else _find(frame, model(), thresholds)
+    def find(taken: Frame | Unreadable | Late, model: Callable[[], MaskRCNN]) -> _Picture | Unreadable | None:
+        frame = taken() if callable(taken) else taken
+        return _find(frame, model(), thresholds) if isinstance(frame, Frame) else frame
 
-    def write(picture: _Picture | Unreadable) -> _Picture | Unreadable:
+    def followed(picture: _Picture | Unreadable | None) -> _Picture | Unreadable | None:
+        if isinstance(picture, _Picture) and follow is not None:
+            start = time.perf_counter()
+            picture.found = follow(picture.frame, picture.found)
+            seconds = time.perf_counter() - start
+            picture.found.timings_ms["track"] = seconds * 1000
+            picture.seconds += seconds
+        return picture
+
+    def write(picture: _Picture | Unreadable | None) -> _Picture | Unreadable | None:
         if isinstance(picture, _Picture):
             start = time.perf_counter()
             with written_files() as picture.files:
@@ -137,7 +156,7 @@ def _steps(thresholds: Thresholds, sinks: Sequence[Sink]) -> Steps4:
             picture.seconds += time.perf_counter() - start
         return picture
 
-    return Steps(read, find, write)
+    return Steps(read, find, write, None if follow is None else followed)
 
 
 def _find(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> _Picture | Unreadable:
@@ -154,14 +173,18 @@ def _find(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> _Picture | U
     except InputError as error:
         return Unreadable(frame.name, frame.index, InputError(f"{frame.name}: {error}"), frame.path, frame.place)
     found.source = frame.name
+    if frame.time is not None:
+        found.frame, found.time = frame.index, frame.time
     found.timings_ms = {"read": frame.read_ms, **found.timings_ms}
     return _Picture(frame, found, frame.read_ms / 1000 + time.perf_counter() - start)
 
 
 def _deliver(
-    picture: _Picture | Unreadable, sinks: Sequence[Sink], listeners: Sequence[Listener], outcome: Outcome
+    picture: _Picture | Unreadable | None, sinks: Sequence[Sink], listeners: Sequence[Listener], outcome: Outcome
 ) -> None:
     """What happens in order: the sinks that need it, the books, the terminal."""
+    if picture is None:
+        return
     if isinstance(picture, Unreadable):
         outcome.failed += 1
         for listener in listeners:

@@ -68,7 +68,7 @@ class Manifest(Listener):
         head: dict[str, Any] = {}
         pictures: dict[str, Picture] = {}
         for line in data.splitlines():
-            entry = _parse(line)
+            entry = parse_line(line)
             if entry.get("kind") == "run":
                 head = entry
             elif entry.get("kind") == "picture" and (found := _picture(entry)) is not None:
@@ -166,7 +166,8 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value, ensure_ascii=False))
 
 
-def _parse(line: bytes) -> dict[str, Any]:
+def parse_line(line: bytes) -> dict[str, Any]:
+    """The entry on one line; empty where there is none."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):

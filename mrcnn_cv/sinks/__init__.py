@@ -116,6 +116,12 @@ def _overlay(folder: OutputFolder, settings: Settings) -> Sink:
     return OverlayImages(folder, settings.style)
 
 
+def _frames(folder: OutputFolder, settings: Settings) -> Sink:
+    from mrcnn_cv.sinks.frames import FramePictures
+
+    return FramePictures(folder)
+
+
 def _json(folder: OutputFolder, settings: Settings) -> Sink:
     from mrcnn_cv.sinks.json_record import JsonRecords
 
@@ -209,7 +215,8 @@ def _parquet(settings: Settings) -> Aggregate:
 # Names of --save, in the order in which the sinks of one run are to be written: the overlay's drawing time goes into
 # the record.
 FORMATS: dict[str, Format] = {
-    "overlay": Format("the picture with masks painted over it", _overlay),
+    "overlay": Format("the picture, or the video, with masks painted over it", _overlay),
+    "frames": Format("the frames of a video as pictures", _frames),
     "json": Format("one JSON record per picture", _json),
     "jsonl": Format("the records of all pictures in one file", aggregate=_jsonl),
     "coco": Format("a data set in COCO's format", aggregate=_coco),

@@ -28,6 +28,8 @@ class AggregateFiles:
 
     keep     go on with the records of an earlier run
     indexes  the pictures' order by place, where it is known
+
+    first_index  is added to the indexes of the frames; set it before each of several videos
     """
 
     ordered = True
@@ -43,6 +45,7 @@ class AggregateFiles:
         self._folder = folder
         self._aggregates = aggregates
         self._indexes = indexes or {}
+        self.first_index = 0
         self._next = 0.0
         try:
             self._records = Records(folder.directory, keep)
@@ -69,7 +72,8 @@ class AggregateFiles:
             self._records.open()
         except OSError as error:
             raise OutputError(why_unwritable(error, self._records.path)) from error
-        self._records.reorder(self._indexes)
+        if self._indexes:
+            self._records.reorder(self._indexes)
         self._assemble()
         return self
 
@@ -86,7 +90,7 @@ class AggregateFiles:
     def write(self, frame: Frame, found: Instances) -> None:
         """Add one picture; OutputError where its record cannot be written."""
         place = str(frame.place or frame.name)
-        index = self._indexes.get(place, frame.index)
+        index = self._indexes.get(place, self.first_index + frame.index)
         try:
             self._records.add({"place": place, "index": index, **found.to_dict()})
         except OSError as error:

@@ -57,6 +57,8 @@ class CocoDataset:
         file.write(b"]}\n")
 
     def _annotation(self, record: Record, instance: Instance) -> dict[str, Any]:
+        number = instance.get("track_id")
+        followed = {} if number is None else {"track_id": number}
         return {
             "category_id": instance["class_id"],
             "segmentation": self._segmentation(record, instance),
@@ -64,6 +66,7 @@ class CocoDataset:
             "bbox": bbox(instance),
             "iscrowd": 0,
             "score": instance["score"],
+            **followed,
         }
 
     def _segmentation(self, record: Record, instance: Instance) -> Any:

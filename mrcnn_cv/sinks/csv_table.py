@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
-from mrcnn_cv.sinks.table import COLUMNS, rows
+from mrcnn_cv.sinks.table import columns, rows
 
 if TYPE_CHECKING:
     from mrcnn_cv.sinks.records import Record
@@ -22,7 +22,7 @@ class CsvTable:
         """Write the file; one record is held at a time."""
         line = io.StringIO()
         writer = csv.writer(line, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(columns(records))
         for row in rows(records):
             writer.writerow(row)
             file.write(line.getvalue().encode("utf-8"))

@@ -14,6 +14,7 @@ import numpy as np
 from mrcnn_cv import polygons
 from mrcnn_cv.colours import colour
 from mrcnn_cv.sinks.record_masks import Instance, local_mask
+from mrcnn_cv.sinks.records import is_tracked
 from mrcnn_cv.sinks.xml_text import attribute, text
 
 if TYPE_CHECKING:
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
     from mrcnn_cv.sinks import Settings
     from mrcnn_cv.sinks.records import Record
 
+_TRACK_ID = (
+    "<attribute><name>track_id</name><mutable>False</mutable><input_type>text</input_type>"
+    "<default_value></default_value><values></values></attribute>"
+)
+
 
 class CvatAnnotations:
     """annotations.xml. A mask is a `mask`, or with `polygons` a `polygon` for each of its parts, which share a group;
-    the box of a model without masks is a `box`. The better score lies on top."""
+    the box of a model without masks is a `box`. The better score lies on top. The number of a track is an attribute."""
 
     name = "annotations.xml"
 
@@ -33,7 +39,7 @@ class CvatAnnotations:
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
         """Write the file; one record is held at a time."""
-        file.write(_head(self.settings).encode("utf-8"))
+        file.write(_head(self.settings, is_tracked(records)).encode("utf-8"))
         groups = count(1)
         for number, record in enumerate(records):
             file.write("".join(self._image(number, record, groups)).encode("utf-8"))
@@ -45,8 +51,10 @@ class CvatAnnotations:
         last = len(record["instances"]) - 1
         for index, instance in enumerate(record["instances"]):
             common = f'label={attribute(instance["label"])} source="auto" occluded="0"'
+            number = instance.get("track_id")
+            inner = "" if number is None else f'<attribute name="track_id">{number}</attribute>'
             for kind, values in self._shapes(record, instance, groups):
-                yield f'    <{kind} {common} {values} z_order="{last - index}"></{kind}>\n'
+                yield f'    <{kind} {common} {values} z_order="{last - index}">{inner}</{kind}>\n'
         yield "  </image>\n"
 
     def _shapes(self, record: Record, instance: Instance, groups: Iterator[int]) -> Iterator[tuple[str, str]]:
@@ -77,10 +85,12 @@ def _mask(local: LocalMask) -> str:
     return f'rle="{lengths}" left="{local.left}" top="{local.top}" width="{width}" height="{height}"'
 
 
-def _head(settings: Settings) -> str:
+def _head(settings: Settings, tracked: bool) -> str:
+    attributes = _TRACK_ID if tracked else ""
     labels = "".join(
         f"        <label>\n          <name>{text(label)}</name>\n"
-        f"          <color>{_hex(class_id)}</color>\n          <attributes></attributes>\n        </label>\n"
+        f"          <color>{_hex(class_id)}</color>\n"
+        f"          <attributes>{attributes}</attributes>\n        </label>\n"
         for class_id, label in sorted(settings.labels.items())
     )
     return (

@@ -92,13 +92,27 @@ class OutputFolder:
         its own below this one ("masks"), with the same tree in it. stem: `suffix` takes the place of the input's own.
         """
         if frame.path is not None:
-            key, name = os.path.abspath(frame.path), str(frame.place or frame.path.name)
-            if key not in self._bases:
-                # A picture that arrived while the run goes on.
-                self.protect(frame.path)
-        else:
-            name = str(frame.place or names.file_name(frame.name))
-            key = name if frame.place else frame.name
+            return self.path_of(frame.path, suffix, kind=kind, stem=stem, place=frame.place)
+        name = str(frame.place or names.file_name(frame.name))
+        return self._path(name if frame.place else frame.name, name, suffix, kind, stem)
+
+    def path_of(
+        self,
+        path: Path,
+        suffix: str | None = None,
+        *,
+        kind: str = "",
+        stem: bool = False,
+        place: PurePosixPath | None = None,
+    ) -> Path:
+        """As `path_for`, for the input file `path` as a whole."""
+        key = os.path.abspath(path)
+        if key not in self._bases:
+            # A picture that arrived while the run goes on.
+            self.protect(path)
+        return self._path(key, str(place or path.name), suffix, kind, stem)
+
+    def _path(self, key: str, name: str, suffix: str | None, kind: str, stem: bool) -> Path:
         with self._lock:
             base = self._base(key, name)
             if stem:
@@ -138,6 +152,25 @@ class OutputFolder:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
+        except OSError as error:
+            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+
+    @contextmanager
+    def placing(self, path: Path) -> Iterator[Path]:
+        """As `replacing`, for a writer that wants a name rather than a file: it gives the name of a file to make."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.check_replaceable(path)
+            temporary = path.parent / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
+            try:
+                yield temporary
+                with temporary.open("rb") as file:
+                    size, fingerprint = fingerprint_of(file)
+                self.note(path, size, fingerprint)
+                os.replace(temporary, path)
+                _report(path, size)
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(why_unwritable(error, path, self.remedy)) from error
 

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mrcnn_cv.errors import UsageError
-from mrcnn_cv.sinks.table import COLUMNS, rows
+from mrcnn_cv.sinks.table import columns, rows
 
 if TYPE_CHECKING:
     from mrcnn_cv.sinks.records import Record
@@ -35,12 +35,12 @@ class ParquetTable:
         """Write the file; a row group is held at a time."""
         arrow = self._arrow
         kinds = {"text": arrow.string(), "whole": arrow.int64(), "real": arrow.float64()}
-        schema = arrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+        schema = arrow.schema([(name, kinds[kind]) for name, kind in columns(records).items()])
         every = rows(records)
         with arrow.parquet.ParquetWriter(_Counted(file), schema, compression="zstd") as writer:
             while some := list(islice(every, _ROWS)):
-                columns = zip(*some, strict=True)
-                arrays = [arrow.array(column, each.type) for column, each in zip(columns, schema, strict=True)]
+                values = zip(*some, strict=True)
+                arrays = [arrow.array(column, each.type) for column, each in zip(values, schema, strict=True)]
                 writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 

@@ -7,7 +7,7 @@ in memory. The file is JSON lines and only ever appended to, so a run that is ki
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -79,6 +79,12 @@ class Records:
                 record = _parse(file.readline())
                 if record is not None:
                     yield record
+
+
+def is_tracked(records: Iterable[Record]) -> bool:
+    """Whether the instances were followed, which the first one of them tells; they are of one run."""
+    first = next((record["instances"][0] for record in records if record["instances"]), None)
+    return first is not None and "track_id" in first
 
 
 def _parse(line: bytes) -> Record | None:

@@ -29,7 +29,7 @@ LARGEST = (1600, 900)
 
 _PROBE = "import cv2; cv2.namedWindow('mrcnn-cv'); cv2.destroyAllWindows()"
 _PROBE_SECONDS = 30
-_STOP_KEYS = {ord("q"), ord("Q"), 27}
+STOP_KEYS = {ord("q"), ord("Q"), 27}
 
 
 def check_display() -> None:
@@ -42,7 +42,7 @@ def check_display() -> None:
     if linux and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
         raise UsageError(
             "--show needs a display and there is none (DISPLAY is not set): leave --show out and look at the files in"
-            " the output folder, or connect with ssh -X"
+            " the output folder, connect with ssh -X, or see a live source in a browser (--serve 8080)"
         )
     returned, complaint = _probe(os.environ.get("DISPLAY"), os.environ.get("WAYLAND_DISPLAY"))
     if returned == 0:
@@ -113,5 +113,5 @@ class Window:
         while (key := cv2.waitKey(50)) < 0:
             if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
                 raise SinkClosed(delivered=True)
-        if key & 0xFF in _STOP_KEYS:
+        if key & 0xFF in STOP_KEYS:
             raise SinkClosed(delivered=True)

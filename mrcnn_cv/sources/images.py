@@ -45,10 +45,11 @@ def read_file(path: Path) -> bytes:
                 raise InputError(f"{name} is not an image in a format that OpenCV knows")
             return head + file.read()
     except (OSError, ValueError, MemoryError) as error:
-        raise InputError(_why_unreadable(error, path, name)) from error
+        raise InputError(why_unreadable(error, path, name)) from error
 
 
-def _why_unreadable(error: Exception, path: Path, name: str) -> str:
+def why_unreadable(error: Exception, path: Path, name: str) -> str:
+    """One sentence for an error from opening or reading the file `path`, which the user calls `name`."""
     if isinstance(error, MemoryError):
         return f"{name} is too large for the memory of this machine: make the picture smaller"
     if isinstance(error, PermissionError):

@@ -68,8 +68,9 @@ def main() -> None:
     parser.add_argument("--race", type=Path, metavar="PYTHON", help="the python of an environment with torchvision")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--backend", default="cpu")
     options = parser.parse_args()
-    model = MaskRCNN.load(options.model, backend="cpu", threads=options.threads)
+    model = MaskRCNN.load(options.model, backend=options.backend, threads=options.threads)
     if options.race is not None:
         race(model, options.model, options.race, options.files[0], options.rounds, options.threads)
     else:

@@ -24,13 +24,16 @@ def test_help_names_every_option_with_its_default_and_fits_the_terminal(run: Run
         expected = [
             "Model",
             "Images",
+            "Video",
+            "Live",
+            "Tracking",
             "What counts as found",
             "Output",
             "Batch runs",
             "Look of the overlay",
             "Messages",
         ]
-        assert headings[-7:] == expected
+        assert headings[-10:] == expected
         entries = [" ".join(entry.split()) for entry in re.split(r"^  (?=-)", text, flags=re.MULTILINE)[1:]]
         shown = {re.findall(r"--[a-z-]+", entry)[0]: entry for entry in entries}
         every = {max(each.opts, key=len) for each in predict.predict.params if each.opts[0].startswith("-")}
@@ -90,13 +93,13 @@ def test_names_spelled_out_for_the_help_are_those_of_the_library() -> None:
         (["photo.png", "--threads", "99999999999"], "--threads must be"),
         (["photo.png", "--line-width", "1.5"], "--line-width must be a whole number"),
         (["photo.png", "--save", "overlays"], "--save does not know 'overlays': did you mean 'overlay'?"),
-        (["photo.png", "--save", "xml"], "choose from overlay, json, jsonl, coco, "),
+        (["photo.png", "--save", "xml"], "choose from overlay, frames, json, jsonl, "),
         (["photo.png", "--save", "none,json"], "--save takes either 'none' or something else"),
         (["photo.png", "--save", ","], "--save is empty"),
         (["photo.png", "--hide", "label"], "did you mean 'labels'?"),
         (["photo.png", "--hide", "eyes"], "choose from labels, boxes, scores, masks, contours"),
         (["photo.png", "--color-by", "colour"], "--color-by does not know 'colour': choose from instance, class"),
-        (["photo.png", "--backend", "gpu"], "--backend does not know 'gpu': choose from auto, cpu, opencl"),
+        (["photo.png", "--backend", "gpu"], "--backend does not know 'gpu': choose from auto, cpu, openvino"),
         (["photo.png", "--backend", "cdua"], "did you mean 'cuda'?"),
         (["photo.png", "--labels", ""], "--labels is empty"),
         (["photo.png", ""], "a source is empty"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, cast
 
@@ -268,3 +270,71 @@ def test_looking_at_a_picture_does_not_count_as_its_time() -> None:
     run(crew(), [frame("a.jpg")], [Window("window", [])], Thresholds(), [Told()])
     # The ten minutes are taken off what really passed here, which is next to nothing.
     assert told[0] == pytest.approx(-600_000, abs=60_000)
+
+
+def test_what_follows_comes_in_order_however_uneven_the_workers_are() -> None:
+    class Uneven(Model):
+        def predict(self, image: np.ndarray[Any, Any], **asked: Any) -> Instances:
+            time.sleep(0.01 if image.shape[1] % 3 else 0.0)
+            return super().predict(image, **asked)
+
+    followed: list[str] = []
+    written: list[str | None] = []
+
+    def follow(frame: Frame, found: Instances) -> Instances:
+        followed.append(frame.name)
+        changed = replace(found, model=f"followed {frame.name}")
+        changed.timings_ms = {}
+        return changed
+
+    class Sink(Recorder):
+        def write(self, frame: Frame, found: Instances) -> None:
+            assert "track" in found.timings_ms
+            written.append(found.model)
+
+    names = [str(number) for number in range(30)]
+    frames = [frame(name, width=2 + index) for index, name in enumerate(names)]
+    run(crew(Uneven(), workers=4), frames, [Sink("sink", [])], Thresholds(), [], follow=follow)
+    assert followed == names
+    assert written == [f"followed {name}" for name in names]
+
+
+def test_a_picture_may_be_chosen_when_a_worker_is_free() -> None:
+    events: list[Event] = []
+    pictures = [frame("a"), None, Unreadable("b", 1, InputError("b is gone")), frame("c")]
+    outcome = play([partial(lambda picture: picture, each) for each in pictures], events=events)
+    assert outcome == Outcome(done=2, failed=1)
+    assert [name for _, name in events] == ["a", "b: b is gone", "c"]
+
+
+def test_no_more_than_asked_for_are_in_work() -> None:
+    flying = most = 0
+
+    def frames() -> Iterator[Frame]:
+        nonlocal flying, most
+        for number in range(50):
+            flying += 1
+            most = max(most, flying)
+            yield frame(str(number))
+
+    class Told(Listener):
+        def done(self, done: Done) -> None:
+            nonlocal flying
+            flying -= 1
+
+    first = cast(MaskRCNN, Model())
+    team = Crew(Models(first, lambda: first), [Plan(2, 0)], ahead=3)
+    assert run(team, frames(), [], Thresholds(), [Told()]).done == 50
+    assert most == 3
+
+
+def test_frames_of_a_video_say_which_and_when() -> None:
+    seen: list[tuple[int | None, float | None]] = []
+
+    class Sink(Recorder):
+        def write(self, frame: Frame, found: Instances) -> None:
+            seen.append((found.frame, found.time))
+
+    pictures = [frame("photo"), Frame(np.zeros((6, 8, 3), np.uint8), "clip.mp4", 7, 0.28)]
+    run(crew(), pictures, [Sink("", [])], Thresholds(), [])
+    assert seen == [(None, None), (7, 0.28)]
