@@ -23,6 +23,8 @@ Examples:
   mrcnn-cv *.jpg --model model_folder --classes person,dog --score 0.7
   mrcnn-cv photo.jpg --model model.pb --json - | jq .instances
   mrcnn-cv photos --model model.pb --save overlay,coco -o annotations
+  mrcnn-cv clip.mp4 --model model.pb --track
+  mrcnn-cv 0 --show
 
 \b
 Exit codes:
@@ -54,11 +56,11 @@ COMMANDS = {
 )
 @click.version_option(__version__, message="mrcnn-cv %(version)s")
 def cli() -> None:
-    """Run a frozen Mask R-CNN through OpenCV and paint its instance masks on images.
+    """Run a frozen Mask R-CNN through OpenCV and paint its instance masks on images and videos.
 
-    SOURCE is an image file, a folder, a pattern, a .zip or .tar of images, an address, or - for standard input; several
-    at once are fine. `mrcnn-cv SOURCE...` is short for `mrcnn-cv predict SOURCE...`. Every option can be set in the
-    environment as MRCNN_CV_<NAME>, for example MRCNN_CV_MODEL, or in a file mrcnn-cv.toml.
+    SOURCE is an image or video file, a folder, a pattern, a .zip or .tar of images, an address, - for standard input, a
+    camera (0), or a stream (rtsp://...); several files at once are fine. `mrcnn-cv SOURCE...` is short for `mrcnn-cv
+    predict SOURCE...`. Every option can be set in the environment as MRCNN_CV_<NAME>, and in a file mrcnn-cv.toml.
     """
 
 
@@ -68,8 +70,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
     code = _run(arguments)
-    if code in (INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE) and threading.active_count() > 1:
-        # Workers that nobody waited for are inside of OpenCV, which an orderly end would pull from under them.
+    was_ended = code in (INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE) and threading.active_count() > 1
+    if was_ended or any(thread.name == "live-reader" for thread in threading.enumerate()):
+        # Workers that nobody waited for are inside of OpenCV, and a reader inside of a driver that hangs: an orderly
+        # end would pull these from under them.
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()

@@ -16,6 +16,7 @@ from mrcnn_cv import __version__
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.frame import Frame, Unreadable
 from mrcnn_cv.sources.moving import MOST_PIXELS, VideoInfo, import_av
+from mrcnn_cv.video_info import failures
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -142,19 +143,20 @@ class Stream:
         import av
 
         packets = self._container.demux(self._stream)
+        broken: tuple[type[Exception], ...] = (*failures(), MemoryError)
         while not self._closed:
             try:
                 packet = next(packets)
             except StopIteration:
                 return
-            except (av.error.FFmpegError, OSError) as error:
+            except failures() as error:
                 yield InputError(_why_lost(error, self.name, self._seconds))
                 return
             try:
                 frames: list[Any] = packet.decode()
             except av.error.EOFError:
                 return
-            except (av.error.FFmpegError, ValueError, MemoryError):
+            except broken:
                 self.damaged += 1
                 frames = []
             whole = [frame for frame in frames if not frame.is_corrupt]
@@ -192,7 +194,7 @@ def _open(address: str, name: str, seconds: float) -> InputContainer:
     try:
         container: InputContainer = av.open(address, options=options, timeout=(seconds, seconds))
         return container
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except failures() as error:
         raise InputError(_why_closed(error, name, seconds)) from error
 
 

@@ -1,0 +1,70 @@
+"""The machine's own rate of arithmetic as a contestant: products of large matrices, by whatever is installed here."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.backend import set_threads
+from mrcnn_cv.opencv import cv2
+
+SIDE = 1536
+GFLOP = 2 * SIDE**3 / 1e9
+TRIES = 3
+"""Products in a row, of which the fastest counts: the first one wakes threads and fills caches."""
+
+HALF = "OpenVINO bf16"
+"""The one way that is not of 32 bits."""
+
+
+class Runner:
+    """job: threads (numpy's come from the environment)."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        set_threads(job["threads"])
+        random = np.random.default_rng(0)
+        left, right = (random.random((SIDE, SIDE), np.float32) for _ in range(2))
+        # In C++ a matrix to add may be left out; the stubs do not know.
+        gemm: Any = cv2.gemm
+        self._ways: dict[str, Callable[[], object]] = {
+            "numpy": lambda: left @ right,
+            "OpenCV": lambda: gemm(left, right, 1.0, None, 0.0),
+            **(_openvino(left, right, job["threads"]) if importlib.util.find_spec("openvino") else {}),
+        }
+
+    def run(self) -> dict[str, Any]:
+        """Milliseconds of one product by each way."""
+        return {"steps": {name: min(_milliseconds(way) for _ in range(TRIES)) for name, way in self._ways.items()}}
+
+    def about(self) -> dict[str, Any]:
+        return {}
+
+
+def _openvino(left: NDArray[np.float32], right: NDArray[np.float32], threads: int) -> dict[str, Callable[[], object]]:
+    """OpenVINO's products, in each precision that the processor has."""
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    core = ov.Core()
+    ways: dict[str, Callable[[], object]] = {}
+    for name, precision, capability in (("OpenVINO", "f32", "FP32"), (HALF, "bf16", "BF16")):
+        if capability not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            continue
+        parameter = ops.parameter([SIDE, SIDE], np.float32)
+        product = ops.result(ops.matmul(parameter, ops.constant(right), False, False))
+        settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        request = core.compile_model(ov.Model([product], [parameter]), "CPU", settings).create_infer_request()
+        ways[name] = partial(request.infer, {0: left}, share_inputs=True, share_outputs=True)
+    return ways
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return (time.perf_counter() - start) * 1000

@@ -1,0 +1,75 @@
+"""Which peers can run what, and where their packages are looked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrcnn_cv.bench.contestant import CannotRun
+from mrcnn_cv.bench.peers import PEERS, Case, python_for
+from mrcnn_cv.modelfile.open import open_model
+from tests.parity import Image
+
+
+@pytest.fixture
+def case(tiny_graph: Path, photo: Image, tmp_path: Path) -> Case:
+    return Case(tiny_graph, open_model(tiny_graph).spec, photo, tmp_path, 2)
+
+
+def test_a_peer_without_a_package_runs_here() -> None:
+    assert python_for(PEERS["whole-graph"], ()) is None
+
+
+def test_a_package_is_looked_for_here_and_then_elsewhere() -> None:
+    peer = replace(PEERS["tensorflow"], package="mrcnn_cv")
+    assert python_for(peer, ["/no/such/python"]) is None
+    absent = replace(peer, package="no_such_package_at_all")
+    with pytest.raises(
+        CannotRun, match=r"no_such_package_at_all is not installed here: install it, or .*--peer-python"
+    ):
+        python_for(absent, [])
+    with pytest.raises(CannotRun, match="installed neither here nor for"):
+        python_for(absent, ["/no/such/python", sys.executable])
+
+
+def test_another_environment_that_has_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    found = replace(PEERS["tensorflow"], package="json")
+    assert python_for(found, ["/no/such/python", sys.executable]) == sys.executable
+
+
+def test_tensorflow_is_given_the_picture_as_it_is(case: Case, photo: Image) -> None:
+    job = PEERS["tensorflow"].job(case)
+    assert job["threads"] == 2
+    np.testing.assert_array_equal(np.load(job["picture"])[0, :, :, ::-1], photo)
+
+
+def test_frozen_graphs_are_not_for_onnxruntime(case: Case) -> None:
+    with pytest.raises(CannotRun, match=r"\.onnx files, and this model is a frozen graph"):
+        PEERS["onnxruntime"].job(case)
+
+
+def test_onnx_files_are_not_for_tensorflow_nor_for_opencv(case: Case) -> None:
+    onnx = replace(case, model=Path("model.onnx"))
+    for name in ("tensorflow", "whole-graph"):
+        with pytest.raises(CannotRun, match="ONNX"):
+            PEERS[name].job(onnx)
+
+
+@pytest.mark.parametrize(("family", "largest"), [("torchvision", 1.0), ("Detectron2", 255.0)])
+def test_onnx_files_are_given_planes(case: Case, tmp_path: Path, family: str, largest: float) -> None:
+    import lzma
+
+    packed = Path(__file__).parents[1] / "data" / "torchvision" / "mask_rcnn.onnx.xz"
+    path = tmp_path / "model.onnx"
+    path.write_bytes(lzma.decompress(packed.read_bytes()))
+    job = PEERS["onnxruntime"].job(replace(case, model=path, spec=replace(case.spec, family=family)))
+    planes = np.load(job["picture"])
+    assert planes.dtype == np.float32
+    assert planes.shape[-3] == 3
+    assert 0.5 * largest < planes.max() <= largest

@@ -1,0 +1,88 @@
+"""`mrcnn-cv bench`: the table, the files, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mrcnn_cv.bench.ours import STEPS
+from mrcnn_cv.bench.peers import PEERS
+from mrcnn_cv.cli import bench
+from tests.cli.conftest import Run, refusal, success
+
+
+def test_names_in_help_are_the_real_ones() -> None:
+    assert tuple(PEERS) == bench.PEERS
+
+
+def test_everything_at_once(run: Run, tmp_path: Path, graphs: Path, photo_path: Path) -> None:
+    model = graphs / "tiny_resnet101"
+    command: list[str | Path] = [
+        "bench",
+        photo_path,
+        "--model",
+        model,
+        "--backend",
+        "cpu",
+        "--threads",
+        "1",
+        "--kept",
+        "2,4",
+    ]
+    command += ["--against", "whole-graph,onnxruntime", "--rounds", "2", "--json", "b.json", "--plot", "b.png"]
+    done = success(run(*command))
+    record = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    (group,) = record["groups"]
+    first, second, peer = group["contestants"]
+    assert [each["kept"] for each in (first, second, peer)] == [2, 4, None]
+    assert [each["found"] for each in (first, second)] == [2, 4]
+    assert first["backend"] == "cpu"
+    assert list(first["steps_ms"]) == list(STEPS)
+    parts = sum(first["steps_ms"][name]["median"] for name in STEPS[1:-2])
+    assert 0.3 * first["ms"]["median"] < parts < 3 * first["ms"]["median"]
+    assert all(len(each["runs_ms"]) == 2 for each in group["contestants"])
+    assert {each["contestant"] for each in group["ratios"]} == {"mrcnn-cv cpu, 2 kept", "mrcnn-cv cpu, 4 kept"}
+    assert 0 < first["share_of_matrices"] < 1
+    assert list(record["left_out"]) == ["ONNX Runtime"]
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+    assert "1 thread, picture 240x160, which enters the model as 144x96" in done.stdout
+    assert "left out: ONNX Runtime" in done.stdout
+    assert "round 2 of 2" in done.stderr
+    # Nothing else is left behind.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "b.png"]
+
+
+def test_json_on_stdout_takes_the_place_of_the_table(run: Run) -> None:
+    done = success(run("bench", "--backend", "cpu", "--size", "320x240", "--rounds", "1", "--json", "-", "--quiet"))
+    record = json.loads(done.stdout)
+    assert record["picture"] == "made up"
+    assert record["groups"][0]["image"] == [240, 320]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--threads", "0"), 2, "--threads takes whole numbers from 1 to 1024"),
+        (("--kept", "5,many"), 2, "--kept takes whole numbers from 1 to 1000, comma-separated, not 'many'"),
+        (("--size", "640"), 2, "--size takes WIDTHxHEIGHT in pixels, such as 640x480, not '640'"),
+        (("--against", "torch"), 2, "--against does not know 'torch'"),
+        (("--against", "all,tensorflow"), 2, "--against takes either 'all' or something else"),
+        (("--backend", "cuda"), 4, "--backend cuda cannot run here"),
+        (("--model", "nothing.pb"), 3, "there is no model file nothing.pb"),
+        (("no-such-photo.jpg",), 5, "no-such-photo.jpg does not exist"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(run: Run, arguments: tuple[str, ...], code: int, words: str) -> None:
+    from mrcnn_cv import backend
+
+    if "cuda" in arguments and backend.probe("cuda").problem is None:
+        pytest.skip("cuda runs here")
+    assert words in refusal(run("bench", *arguments), code)
+
+
+def test_a_result_that_cannot_be_written_is_told(run: Run, tmp_path: Path) -> None:
+    command = ("bench", "--backend", "cpu", "--size", "64x64", "--rounds", "1", "-q", "--plot", "missing/b.png")
+    assert "missing/b.png cannot be written" in refusal(run(*command), 6)
