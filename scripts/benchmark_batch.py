@@ -6,11 +6,15 @@ python scripts/benchmark_batch.py examples/shapes.jpg --images 200 --runs 3
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import tempfile
 import time
 from pathlib import Path
+
+# As the command line does: threads of OpenBLAS would spin beside OpenCV's.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import cv2
 import numpy as np

@@ -57,10 +57,6 @@ def desk(tmp_path: Path, tiny_graph: Path, photo_path: Path, monkeypatch: pytest
     assert image is not None
     for name in ("photo.jpg", "another.png"):
         cv2.imwrite(str(tmp_path / name), image)
-    clip = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 25, image.shape[1::-1])
-    for _ in range(8):
-        clip.write(image)
-    clip.release()
     for name in ("photos/1.jpg", "photos/street/2.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(tmp_path / "photo.jpg", tmp_path / name)

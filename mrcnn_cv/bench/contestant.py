@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from mrcnn_cv import errors
 HERE = Path(__file__).parent
 _PATIENCE = 10.0
 """Seconds for a process to end by itself."""
+_LONGEST = 300.0
+"""Seconds for one answer; whole graphs take up to half a minute to load."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,11 @@ class Contestant:
         with suppress(OSError):
             self._process.stdin.write(message + "\n")
             self._process.stdin.flush()
+        # A process that hangs would hold up all others.
+        alarm = threading.Timer(_LONGEST, self._process.kill)
+        alarm.start()
         line = self._process.stdout.readline()
+        alarm.cancel()
         if not line:
             raise CannotRun(self._last_words())
         told: dict[str, Any] = json.loads(line)

@@ -78,6 +78,8 @@ class Outputs:
         if self.folder is None:
             return [], None
         options = self._options
+        if options["resume"]:
+            self.folder.sweep()
         settings = Settings(
             labels={number: model.label(number) for number in range(1, model.spec.class_count + 1)},
             model=model.path.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -18,6 +19,8 @@ from mrcnn_cv.frame import Frame
 from mrcnn_cv.sinks.ownership import Fingerprinted, OutputRecord, fingerprint_of
 
 ELSEWHERE = "choose another output folder (-o)"
+
+_TEMPORARY = re.compile(r"\.mrcnn-cv-[0-9a-f]{12}\.tmp")
 
 
 _written = threading.local()
@@ -173,6 +176,15 @@ class OutputFolder:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(why_unwritable(error, path, self.remedy)) from error
+
+    def sweep(self) -> None:
+        """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be."""
+        try:
+            for path in self.directory.glob(".mrcnn-cv-*.tmp"):
+                if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(why_unwritable(error, self.directory, self.remedy)) from error
 
     def copy(self, source: Path, path: Path) -> None:
         """Put the file `source` at `path` as well: by a hard link where the file system has them, else as a copy."""

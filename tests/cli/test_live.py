@@ -60,6 +60,10 @@ def frames_in(path: Path) -> int:
     return count
 
 
+def _has_lines(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 def recording(folder: Path) -> Path:
     """The one video in a folder."""
     (path,) = folder.glob("*.mp4")
@@ -382,7 +386,7 @@ def test_a_crash_leaves_all_finished_parts_playable(
 def test_ctrl_c_while_nothing_comes(recorder: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     with MjpegServer([(10, "stall")], size=(240, 160)) as server:
         process = recorder(server.url(), "--json", "records.jsonl")
-        _wait_for(lambda: (tmp_path / "records.jsonl").exists(), process)
+        _wait_for(lambda: _has_lines(tmp_path / "records.jsonl"), process)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130

@@ -396,3 +396,11 @@ def test_an_input_that_nobody_announced_is_not_written_to_either(tmp_path: Path,
     (tmp_path / "new.jpg").write_bytes(b"input")
     assert put(OutputFolder(tmp_path, overwrite=True), make_frame(tmp_path / "new.jpg")).name == "new-masks.jpg"
     assert (tmp_path / "new.jpg").read_bytes() == b"input"
+
+
+def test_a_run_that_is_resumed_sweeps_up_what_a_killed_one_had_half_written(tmp_path: Path) -> None:
+    for name in (".mrcnn-cv-0123456789ab.tmp", ".mrcnn-cv-mine.tmp", "0123456789ab.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    OutputFolder(tmp_path).sweep()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mrcnn-cv-mine.tmp", "0123456789ab.tmp"]
+    OutputFolder(tmp_path / "missing").sweep()
