@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mrcnn_cv.cli.before_running import take_model
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, MOST_THREADS, option
 from mrcnn_cv.cli.say import plain, say
@@ -169,13 +170,8 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _model(options: dict[str, Any]) -> Path:
-    if options["model"] is None:
-        from mrcnn_cv.zoo import demo_model
-
-        return Path(demo_model())
-    from mrcnn_cv.cli.named_model import find_model
-
-    return find_model(click.get_current_context(), options, yes=options["yes"], quiet=options["quiet"]).path
+    take_model(options)
+    return Path(options["model"])
 
 
 def _show(report: Report, as_json: str | None, plot: str | None) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import click
 
+from mrcnn_cv.cli.before_running import calm_blas, check_stdout, take_model
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, model_options, option
 from mrcnn_cv.cli.values import Fraction, Names, PathText, Whole
-from mrcnn_cv.errors import OutputError
 
 FIGURES, OUTPUT, MESSAGES = "What is compared", "Output", "Messages"
 
@@ -100,10 +98,9 @@ def compare(words: tuple[str, ...], **options: Any) -> int:
     `mrcnn-cv predict` takes: images, folders, patterns, archives, addresses.
     """
     models, sources = _split(words, options)
-    if options["json_file"] == "-" and sys.__stdout__ is None:
-        raise OutputError("--json - cannot write, since standard output is closed: name a file (--json FILE)")
+    check_stdout(options["json_file"])
     sides = _sides(models, options)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    calm_blas()
     from mrcnn_cv.cli.compare_job import execute
 
     return execute(sides, sources, options)
@@ -145,14 +142,7 @@ def _sides(models: list[str | None], options: dict[str, Any]) -> list[dict[str, 
         # OpenVINO's devices are for OpenVINO.
         if options["backends"] is not None and not backend.startswith("openvino"):
             side["device"] = None
-        if model is None:
-            from mrcnn_cv.zoo import demo_model
-
-            side["model"] = str(demo_model())
-        else:
-            from mrcnn_cv.cli.named_model import find_model
-
-            find_model(click.get_current_context(), side, yes=options["yes"], quiet=options["quiet"])
+        take_model(side)
         # Thresholds that were registered with a name would be those of one side alone.
         sides.append({**side, "score": options["score"], "backend": backend})
     return sides

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import click
 
+from mrcnn_cv.cli.before_running import calm_blas, check_stdout, take_model
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import model_options, option
 from mrcnn_cv.cli.values import Fraction, OneOf, PathText, Whole, Workers
-from mrcnn_cv.errors import OutputError
 
 FIGURES, OUTPUT, RUN, MESSAGES = "What is measured", "Output", "Runs", "Messages"
 
@@ -102,23 +100,14 @@ def evaluate(annotations: str, images: str, **options: Any) -> int:
     \b
     pip install 'mrcnn-cv[eval]'
     """
-    if options["json_file"] == "-" and sys.__stdout__ is None:
-        raise OutputError("--json - cannot write, since standard output is closed: name a file (--json FILE)")
+    check_stdout(options["json_file"])
     if options["plot"] is not None and not options["plot"].lower().endswith(".png"):
         raise click.UsageError(f"--plot draws PNG files: name one that ends with .png, not '{options['plot']}'")
-    is_demo = options["model"] is None
-    if is_demo:
-        from mrcnn_cv.zoo import demo_model
-
-        options["model"] = str(demo_model())
-    else:
-        from mrcnn_cv.cli.named_model import find_model
-
-        score = options["score"]
-        find_model(click.get_current_context(), options, yes=options["yes"], quiet=options["quiet"])
-        # A threshold that was registered with a name is for looking at pictures.
-        options["score"] = score
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    score = options["score"]
+    is_demo = take_model(options)
+    # A threshold that was registered with a name is for looking at pictures.
+    options["score"] = score
+    calm_blas()
     from mrcnn_cv.cli.eval_job import execute
 
     return execute(annotations, images, options, is_demo)

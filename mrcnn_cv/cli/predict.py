@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mrcnn_cv.cli.before_running import calm_blas, check_stdout, take_model
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.moving_options import moving_options
 from mrcnn_cv.cli.options import model_options, option
 from mrcnn_cv.cli.values import Fraction, Names, OneOf, PathText, Whole, Workers
-from mrcnn_cv.errors import OutputError
 
 PICTURES, FOUND, OUTPUT = "Images", "What counts as found", "Output"
 RUN, LOOK, MESSAGES = "Batch runs", "Look of the overlay", "Messages"
@@ -255,17 +254,8 @@ def predict(sources: tuple[str, ...], **options: Any) -> int:
     MRCNN_CV_<NAME>, for example MRCNN_CV_MODEL, and in a file mrcnn-cv.toml.
     """
     _check(sources, options)
-    is_demo = options["model"] is None
-    if is_demo:
-        from mrcnn_cv.zoo import demo_model
-
-        options["model"] = str(demo_model())
-    else:
-        from mrcnn_cv.cli.named_model import find_model
-
-        find_model(click.get_current_context(), options, yes=options["yes"], quiet=options["quiet"])
-    # Threads of a BLAS spin while they wait, on processors that the nets and the encoder need.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    is_demo = take_model(options)
+    calm_blas()
     # This imports OpenCV, so it waits until the command line is known to be sound.
     from mrcnn_cv.cli.predict_job import execute
 
@@ -282,8 +272,7 @@ def _check(sources: tuple[str, ...], options: dict[str, Any]) -> None:
             os.getcwd()
         except FileNotFoundError as error:
             raise click.UsageError("the current folder does not exist any more: change to another one") from error
-    if options["json_lines"] == "-" and sys.__stdout__ is None:
-        raise OutputError("--json - cannot write, since standard output is closed: name a file (--json FILE)")
+    check_stdout(options["json_lines"])
     if options["watch"] and options["show"]:
         raise click.UsageError("--watch waits for pictures and --show for a key: give one of them")
     if options["end"] is not None and options["end"] <= (options["start"] or 0):

@@ -23,6 +23,15 @@ ELSEWHERE = "choose another output folder (-o)"
 _TEMPORARY = re.compile(r"\.mrcnn-cv-[0-9a-f]{12}\.tmp")
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a file is named like one that a run writes and then moves to its place."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def _temporary_in(directory: Path) -> Path:
+    return directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
+
+
 _written = threading.local()
 
 
@@ -143,7 +152,7 @@ class OutputFolder:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.check_replaceable(path)
-            temporary = self.directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
+            temporary = _temporary_in(self.directory)
             try:
                 with open(temporary, "xb") as file:
                     seen = Fingerprinted(file)
@@ -164,7 +173,7 @@ class OutputFolder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.check_replaceable(path)
-            temporary = path.parent / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
+            temporary = _temporary_in(path.parent)
             try:
                 yield temporary
                 with temporary.open("rb") as file:
@@ -181,7 +190,7 @@ class OutputFolder:
         """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be."""
         try:
             for path in self.directory.glob(".mrcnn-cv-*.tmp"):
-                if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                if is_temporary(path) and path.is_file() and not path.is_symlink():
                     path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(why_unwritable(error, self.directory, self.remedy)) from error
@@ -196,7 +205,7 @@ class OutputFolder:
                 size, fingerprint = fingerprint_of(file)
             self.directory.mkdir(parents=True, exist_ok=True)
             self.check_replaceable(path)
-            temporary = self.directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
+            temporary = _temporary_in(self.directory)
             try:
                 try:
                     os.link(os.path.realpath(source), temporary)

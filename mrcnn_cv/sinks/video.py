@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.sinks.folder import why_unwritable
+from mrcnn_cv.sinks.folder import is_temporary, why_unwritable
 from mrcnn_cv.sinks.video_join import Sound, join
 from mrcnn_cv.sinks.video_part import PartWriter, tick_for
 from mrcnn_cv.video_info import failures, is_of_the_disk
@@ -209,7 +209,7 @@ def discard_parts(folder: OutputFolder, directory: Path, keep: Sequence[Part] = 
     kept = {part.name for part in keep}
     try:
         for path in sorted(directory.iterdir()) if directory.is_dir() else ():
-            if path.name.startswith(".mrcnn-cv-") and path.suffix == ".tmp":
+            if is_temporary(path):
                 path.unlink()
             elif path.name not in kept:
                 folder.discard(path)
