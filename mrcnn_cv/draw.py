@@ -30,6 +30,8 @@ PARTS = ("labels", "boxes", "scores", "masks", "contours")
 """What `Style.hide` can name."""
 
 _LONGEST_NAME = 200
+_OFF_LINE = 0.5
+"""Pixels that an outline may lie off the edge of its mask."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,8 @@ def _paint_mask(image: Image, instances: Instances, index: int, ink: Bgr, style:
         outlines, _ = cv2.findContours(framed, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         # Thick lines need no smoothing, and smoothing them takes ten times as long.
         kind = cv2.LINE_AA if line_width < 4 else cv2.LINE_8
+        # Nor do all the steps of a slanted edge show: the line through them takes half as long.
+        outlines = [cv2.approxPolyDP(outline, _OFF_LINE, True) for outline in outlines]
         cv2.drawContours(image, outlines, -1, ink, line_width, kind, offset=(left - 1, top - 1))
 
 

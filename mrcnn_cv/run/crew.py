@@ -65,6 +65,32 @@ class Models:
                 self._free.append(model)
 
 
+class _Trial:
+    """Times plans by when their results come; the first of each worker does not count: it sets up its nets."""
+
+    def __init__(self) -> None:
+        self.fastest: Plan | None = None
+        self.timed = 0
+        self.is_lost = False
+        self._least = float("inf")
+
+    def begin(self, plan: Plan) -> None:
+        """From now on the results are those of `plan`."""
+        self._plan, self._count, self._start, self.is_lost = plan, 0, 0.0, False
+
+    def saw_one(self) -> None:
+        """One more result has come; sets is_lost where an earlier plan turns out to be faster."""
+        self._count += 1
+        if self._count == self._plan.workers:
+            self._start = time.perf_counter()
+        if self._count == (TRIAL + 1) * self._plan.workers:
+            seconds = (time.perf_counter() - self._start) / (TRIAL * self._plan.workers)
+            self.timed += 1
+            self.is_lost = seconds >= self._least
+            if not self.is_lost:
+                self._least, self.fastest = seconds, self._plan
+
+
 @dataclass(frozen=True)
 class Steps(Generic[Taken, Read, Found, Result]):
     """What is done with each picture: read by a reader, found by a worker with its model, written by a writer.
@@ -98,18 +124,17 @@ class Crew:
 
         A source that gives None has nothing at the moment, and is asked again.
         """
-        fastest = float("inf")
-        if self.chosen is None:
-            for plan in self.plans:
-                # The first picture of each worker sets up its nets.
-                yield from self._all(islice(source, plan.workers), steps, plan, stopped)
-                start, count = time.perf_counter(), 0
-                for result in self._all(islice(source, TRIAL * plan.workers), steps, plan, stopped):
-                    count += 1
-                    yield result
-                seconds = (time.perf_counter() - start) / count if count else float("inf")
-                if seconds < fastest:
-                    fastest, self.chosen = seconds, plan
+        trial = _Trial()
+        for plan in self.plans if self.chosen is None else ():
+            is_last = plan is self.plans[-1]
+            trial.begin(plan)
+            # The last plan goes on if it is the fastest: nobody waits for its pictures to be done first.
+            some = source if is_last else islice(source, (TRIAL + 1) * plan.workers)
+            for result in self._all(some, steps, plan, lambda: stopped() or trial.is_lost):
+                trial.saw_one()
+                yield result
+        if trial.timed == len(self.plans):
+            self.chosen = trial.fastest
         yield from self._all(source, steps, self.chosen or self.plans[0], stopped)
 
     def _all(
@@ -221,4 +246,5 @@ def plans_for(workers: int | None, threads: int | None, backend: str, pictures: 
     enough = pictures is not None and pictures >= 5 * (TRIAL + 1) * (processors + 1)
     if backend not in ON_PROCESSORS or processors < 2 or not enough:
         return [one]
-    return [Plan(1, processors), Plan(processors, 1)]
+    # On two processors one net with both threads usually wins: tried last, it goes on without a stop.
+    return [Plan(processors, 1), Plan(1, processors)]
