@@ -16,6 +16,8 @@ import numpy as np
 from mrcnn_cv.engines import Net, one_line
 from mrcnn_cv.engines.choices import AUTOMATIC, BACKENDS, CHOICES, OPENVINO, OPENVINO_REMEDY, PLUGIN, Backend
 from mrcnn_cv.engines.opencv_net import CvNet
+from mrcnn_cv.engines.opencv_pieces import CvPieces
+from mrcnn_cv.engines.small_maps import pieces_of
 from mrcnn_cv.errors import BackendError, ModelFileError, UsageError
 from mrcnn_cv.instances import BackendUse
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
@@ -43,13 +45,17 @@ class Probe:
     problem: str | None
     place: str = "CPU"
 
-    def build(self, stage: StageGraph) -> Net:
-        """A net on this backend."""
-        return make_net(stage, self.backend, self.place)
+    def build(self, stage: StageGraph, size: tuple[int, int] | None = None) -> Net:
+        """A net on this backend. size: (height, width) of its input maps, where it is always the same."""
+        return make_net(stage, self.backend, self.place, size)
 
 
-def make_net(stage: StageGraph, backend: Backend, place: str = "CPU") -> Net:
-    """A net that runs a stage; ModelFileError or BackendError where the engine cannot."""
+def make_net(stage: StageGraph, backend: Backend, place: str = "CPU", size: tuple[int, int] | None = None) -> Net:
+    """A net that runs a stage; ModelFileError or BackendError where the engine cannot. size: see `Probe.build`."""
+    if backend.name == "cpu" and size is not None:
+        pieces = pieces_of(stage, size)
+        if len(pieces) > 1:
+            return CvPieces(pieces, stage.outputs, backend)
     if backend.engine != OPENVINO:
         return CvNet(stage, backend)
     from mrcnn_cv.engines.openvino_net import OpenVinoNet

@@ -177,6 +177,11 @@ class CropSpec:
         """(height, width) of a crop as the head takes it."""
         return self.size[0] // self.pooled, self.size[1] // self.pooled
 
+    @property
+    def map_size(self) -> tuple[int, int] | None:
+        """The same where the head takes maps; None: it takes rows of numbers."""
+        return None if self.flat else self.head_size
+
 
 @dataclass(frozen=True)
 class MaskSpec:

@@ -1,0 +1,129 @@
+"""Heads taken apart around convolutions on small maps give what they give in one piece."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mrcnn_cv.backend import BACKENDS, CvNet, make_net
+from mrcnn_cv.engines.opencv_pieces import CvPieces, Sheet
+from mrcnn_cv.engines.small_maps import LEAST_CHANNELS, pieces_of
+from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+from mrcnn_cv.modelfile.spec import StageGraph
+from mrcnn_cv.modelfile.stagewriter import Writer
+
+Float = NDArray[np.float32]
+CHANNELS = LEAST_CHANNELS
+
+
+class Head:
+    """Writes the layers of a head with random weights, each of CHANNELS channels."""
+
+    def __init__(self) -> None:
+        self.writer = Writer()
+        self.crops = self.writer.placeholder("crops")
+        self._random = np.random.default_rng(0)
+        self._count = 0
+
+    def convolution(self, source: str, side: int, stride: int = 1, channels: int = CHANNELS, bias: bool = True) -> str:
+        node = self._node("Conv2D", "SAME", stride)
+        weights = self._random.normal(0, 1 / side, (side, side, CHANNELS, channels)).astype(np.float32)
+        shift = self._random.normal(size=channels) * bias
+        return self.writer.weighted(node, source, weights, shift.astype(np.float32), 1)
+
+    def relu(self, source: str) -> str:
+        return self.writer.activation(self._node("Relu", "", 1), source)
+
+    def largest(self, source: str, stride: int) -> str:
+        node = self._node("MaxPool", "SAME", stride)
+        node.attr["ksize"].list.i.extend([1, 3, 3, 1])
+        return self.writer.pool(node, source)
+
+    def stage(self, *outputs: str) -> StageGraph:
+        return StageGraph(self.writer.serialize(outputs), ("crops",), outputs)
+
+    def _node(self, op: str, padding: str, stride: int) -> pb.NodeDef:
+        self._count += 1
+        node = pb.NodeDef(name=f"layer{self._count}", op=op)
+        node.attr["strides"].list.i.extend([1, stride, stride, 1])
+        node.attr["padding"].s = padding.encode()
+        return node
+
+
+def residual() -> tuple[StageGraph, int]:
+    """Two residual units, as at the end of a ResNet."""
+    head = Head()
+    at = head.crops
+    for _ in range(2):
+        inner = head.relu(head.convolution(head.relu(head.convolution(at, 1)), 3))
+        at = head.relu(head.writer.add(f"{inner}/add", [head.convolution(inner, 1), at]))
+    pooled = head.writer.mean("mean", at)
+    return head.stage(head.writer.flatten("flat", pooled)), 5
+
+
+def inception() -> tuple[StageGraph, int]:
+    """Branches that make the maps half as large, and are joined."""
+    head = Head()
+    first = head.convolution(head.relu(head.convolution(head.crops, 1)), 3, 2)
+    inner = head.relu(head.convolution(head.relu(head.convolution(head.crops, 1)), 3))
+    second = head.relu(head.convolution(inner, 3, 2))
+    return head.stage(head.writer.concat("joined", [first, second, head.largest(head.crops, 2)])), 3
+
+
+def row() -> tuple[StageGraph, int]:
+    """Convolutions right behind each other, the first one without a bias; both are asked for."""
+    head = Head()
+    first = head.convolution(head.crops, 3, bias=False)
+    second = head.relu(head.convolution(first, 3))
+    return head.stage(first, second), 2
+
+
+def ends_with_one() -> tuple[StageGraph, int]:
+    head = Head()
+    return head.stage(head.convolution(head.convolution(head.crops, 1), 3)), 2
+
+
+@pytest.mark.parametrize("layout", [residual, inception, row, ends_with_one])
+@pytest.mark.parametrize(("count", "size"), [(1, (7, 7)), (3, (5, 5)), (17, (7, 7)), (10, (4, 11)), (4, (14, 9))])
+def test_a_head_in_pieces_equals_the_whole(layout: object, count: int, size: tuple[int, int]) -> None:
+    assert callable(layout)
+    stage, pieces = layout()
+    net = make_net(stage, BACKENDS["cpu"], size=size)
+    assert isinstance(net, CvPieces)
+    assert len(pieces_of(stage, size)) == pieces
+    whole = CvNet(stage, BACKENDS["cpu"])
+    random = np.random.default_rng(1)
+    # The second time there are fewer maps, and what the first ones left on the sheet must not show.
+    for maps in (count, max(1, count - 2)):
+        crops = random.normal(size=(maps, CHANNELS, *size)).astype(np.float32)
+        for found, expected in zip(net.run({"crops": crops}), whole.run({"crops": crops}), strict=True):
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+    assert net.devices() == {"cpu"}
+
+
+@pytest.mark.parametrize("size", [(14, 14), (12, 40), (4, 4), (2, 8)])
+def test_maps_of_sizes_that_are_fast_stay_in_one_piece(size: tuple[int, int]) -> None:
+    stage, _ = residual()
+    assert len(pieces_of(stage, size)) == 1
+    assert isinstance(make_net(stage, BACKENDS["cpu"], size=size), CvNet)
+
+
+def test_thin_and_strided_and_other_convolutions_stay_in_one_piece() -> None:
+    head = Head()
+    one = head.convolution(head.convolution(head.crops, 5), 3, 2)
+    stage = head.stage(head.convolution(one, 3, channels=LEAST_CHANNELS - 1))
+    assert len(pieces_of(stage, (7, 7))) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9, 30])
+def test_what_is_laid_out_can_be_picked_up_again(count: int) -> None:
+    maps = np.random.default_rng(count).normal(size=(count, 3, 5, 7)).astype(np.float32)
+    sheet = Sheet()
+    laid = sheet.lay(maps)
+    assert min(laid.shape[2:]) >= 12
+    np.testing.assert_array_equal(sheet.pick(laid, maps.shape), maps)
+    # Between neighbours there is nothing.
+    assert not laid[:, :, 5::6].any()
+    assert not laid[:, :, :, 7::8].any()
