@@ -8,11 +8,27 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+MOST_CHARACTERS = 600
+"""Of a message: the names and values in it may come from strangers."""
+
+
+def one_line(text: str) -> str:
+    """Text as a message may show it: one line without control characters, of a long one the beginning and the end."""
+    line = "".join(character if character.isprintable() else "�" for character in text)
+    if len(line) <= MOST_CHARACTERS:
+        return line
+    # What to do about it stands at the end.
+    end = MOST_CHARACTERS // 3
+    return f"{line[: MOST_CHARACTERS - end - 5]} ... {line[-end:]}"
+
 
 class MrcnnCvError(Exception):
-    """Base of all errors that a user can cause."""
+    """Base of all errors that a user can cause. The message is made one line of printable characters."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
 
 
 class UsageError(MrcnnCvError):

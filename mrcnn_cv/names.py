@@ -8,12 +8,15 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 MOST_BYTES = 255
 """A name may have so many on nearly all file systems."""
 
-_WINDOWS_RESERVED = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+MOST_PLACE_BYTES = 1024
+"""A place may have so many, so that there is room for the output folder in front of it."""
+
+_WINDOWS_RESERVED = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
 _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
@@ -52,5 +55,18 @@ def fitting(name: str) -> str:
 
 
 def place(parts: Iterable[str]) -> PurePosixPath:
-    """A place made of names from anywhere (an archive, an address); it stays below its folder on any system."""
-    return PurePosixPath(*[file_name(part) for part in parts if part not in ("", ".")] or ["_"])
+    """A place made of names from anywhere (an archive, an address); it stays below its folder on any system.
+
+    What is too long for a file system is cut, with a fingerprint in its stead.
+    """
+    path = PurePosixPath(*[fitting(file_name(part)) for part in parts if part not in ("", ".")] or ["_"])
+    data = os.fsencode(path)
+    if len(data) <= MOST_PLACE_BYTES:
+        return path
+    return PurePosixPath(path.parts[0], fitting(f"{hashlib.blake2b(data, digest_size=8).hexdigest()}-{path.name}"))
+
+
+def is_below(path: str) -> bool:
+    """Whether a path from a file that somebody else may have written is a name, or names, below a folder."""
+    native = Path(path)
+    return bool(native.parts) and not (native.anchor or ".." in native.parts or "\0" in path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -96,6 +98,85 @@ def test_pasted_masks_equal_a_slow_reference(box: tuple[float, ...], size: tuple
     sure = (np.abs(expected - 0.5) > 1e-3) & (grown == shrunk)
     found = on_image(paste(mask, in_pixels(box, size), size, 0.5, "corners"), size)
     np.testing.assert_array_equal(found[sure], (expected > 0.5)[sure])
+
+
+def blended(mask: Float, down: float, across: float) -> float:
+    """The mask at a place counted in samples, bilinearly, zero beyond it."""
+    rows, columns = mask.shape
+    total = 0.0
+    for row, column in np.ndindex(rows, columns):
+        total += max(0.0, 1 - abs(down - row)) * max(0.0, 1 - abs(across - column)) * float(mask[row, column])
+    return total
+
+
+def in_cells(mask: Float, box: Float, size: tuple[int, int]) -> NDArray[np.float64]:
+    """matterport's and Detectron2's paste, pixel by pixel: samples are centres of cells, zero outside of the box."""
+    result = np.zeros(size)
+    x1, y1, x2, y2 = (float(value) for value in box)
+    for y, x in np.ndindex(*size):
+        if y1 <= y + 0.5 <= y2 and x1 <= x + 0.5 <= x2:
+            down = (y + 0.5 - y1) / (y2 - y1) * mask.shape[0] - 0.5
+            result[y, x] = blended(mask, down, (x + 0.5 - x1) / (x2 - x1) * mask.shape[1] - 0.5)
+    return result
+
+
+def in_a_grown_box(mask: Float, box: Float, size: tuple[int, int]) -> NDArray[np.float64]:
+    """torchvision's paste, pixel by pixel: a black frame of one sample around, corners cut off to whole pixels."""
+
+    def pixels(start: np.float32, end: np.float32, samples: int) -> tuple[int, int]:
+        half = (end - start) * np.float32(0.5) * np.float32((samples + 2) / samples)
+        centre = (end + start) * np.float32(0.5)
+        return int(centre - half), int(centre + half)
+
+    framed = np.pad(mask, 1)
+    (left, right), (top, bottom) = pixels(box[0], box[2], mask.shape[1]), pixels(box[1], box[3], mask.shape[0])
+    height, width = max(bottom - top + 1, 1), max(right - left + 1, 1)
+    result = np.zeros(size)
+    for y in range(max(top, 0), min(bottom + 1, size[0])):
+        for x in range(max(left, 0), min(right + 1, size[1])):
+            down, across = (y - top + 0.5) * framed.shape[0] / height, (x - left + 0.5) * framed.shape[1] / width
+            down, across = (
+                min(max(place - 0.5, 0), count - 1) for place, count in zip((down, across), framed.shape, strict=True)
+            )
+            result[y, x] = blended(framed, down, across)
+    return result
+
+
+corner = st.floats(-6, 14, width=32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(corner, corner, corner, corner),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    st.sampled_from([("centers", in_cells), ("expanded", in_a_grown_box)]),
+)
+def test_other_samplings_equal_a_slow_reference(
+    corners: tuple[float, ...], size: tuple[int, int], samples: tuple[int, int], rule: tuple[Sampling, Any]
+) -> None:
+    """Boxes over the border and outside of it, images of one pixel, and masks of one sample among them."""
+    x1, x2 = sorted(corners[:2])
+    y1, y2 = sorted(corners[2:])
+    if x2 - x1 < 0.01 or y2 - y1 < 0.01:
+        return
+    mask = np.random.default_rng(1).random(samples, dtype=np.float32)
+    box = np.array([x1, y1, x2, y2], np.float32)
+    expected = rule[1](mask, box, size)
+    found = on_image(paste(mask, box, size, 0.5, rule[0]), size)
+    sure = np.abs(expected - 0.5) > 1e-4
+    np.testing.assert_array_equal(found[sure], (expected > 0.5)[sure])
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_probabilities_that_are_no_numbers_are_no_pixels_beyond_the_box(value: float, sampling: Sampling) -> None:
+    mask = np.full((4, 4), 0.2, np.float32)
+    mask[1, 1] = value
+    found = on_image(paste(mask, np.array([10, 5, 20, 15], np.float32), SIZE, 0.5, sampling))
+    assert not found[:, :8].any()
+    assert not found[:, 22:].any()
+    assert not np.isnan(value) or not found.any()
 
 
 def test_centres_sampling_gives_each_sample_its_cell() -> None:

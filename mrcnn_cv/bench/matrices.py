@@ -54,8 +54,7 @@ class Runner:
 
 def _openvino(left: NDArray[np.float32], right: NDArray[np.float32], threads: int) -> dict[str, Callable[[], object]]:
     """OpenVINO's products, in each precision that the processor has."""
-    import openvino as ov
-    from openvino import opset13 as ops
+    from mrcnn_cv.openvino import ops, ov
 
     core = ov.Core()
     ways: dict[str, Callable[[], object]] = {}

@@ -10,6 +10,7 @@ from typing import Any
 
 from mrcnn_cv.engines import Float, Net
 from mrcnn_cv.rcnn.model import MaskRCNN, Nets
+from mrcnn_cv.rcnn.roi_pool import with_roi_pooling
 from mrcnn_cv.sinks.overlay import encode
 from mrcnn_cv.sources.images import read_image
 
@@ -23,7 +24,7 @@ INFERENCE = STEPS[1:-2]
 
 
 class Runner:
-    """job: model, config, image (paths), folder (to write into), backend, device, threads, kept."""
+    """job: model, config, image (paths), folder (to write into), backend, device, threads, kept, roi, fast."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._image = Path(job["image"])
@@ -37,7 +38,10 @@ class Runner:
             pipeline_config=job["config"],
             threads=job["threads"],
             device=job["device"],
+            fast=job["fast"],
         )
+        if job["roi"] == "pool":
+            self._model.spec = with_roi_pooling(self._model.spec)
         nets = self._model._nets
         self._box_head = _Timed(nets.box_head)
         self._mask_head = None if nets.mask_head is None else _Timed(nets.mask_head)

@@ -31,7 +31,10 @@ class Spread:
 
 @dataclass
 class Entry:
-    """One contestant and its runs. kept: how many instances it was to keep, None for a peer. gflop: by net, of ours."""
+    """One contestant and its runs.
+
+    kept: how many instances it was to keep, None for a peer. gflop: by net, of ours. fast: with fewer proposals.
+    """
 
     name: str
     is_peer: bool
@@ -40,6 +43,7 @@ class Entry:
     turns: list[Turn] = field(default_factory=list)
     peak_mib: float | None = None
     gflop: Mapping[str, float] = field(default_factory=dict)
+    fast: bool = False
 
     @property
     def short_label(self) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from mrcnn_cv.errors import BackendError, OutputError
 from mrcnn_cv.inspection import input_sizes
 from mrcnn_cv.modelfile.open import ModelFile, open_model
 from mrcnn_cv.opencv import cv2
+from mrcnn_cv.rcnn.fewer import with_fewer_proposals
 from mrcnn_cv.sinks.overlay import encode
 from mrcnn_cv.sources.images import read_image
 
@@ -33,6 +34,19 @@ Image = NDArray[np.uint8]
 Tell = Callable[[str], None]
 
 MATRICES = "matrices"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to run the same model. roi: "align", as it was trained, or "pool". fast: with fewer proposals."""
+
+    roi: str = "align"
+    fast: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What sets it apart in names; "" for the usual way."""
+        return "-pool" * (self.roi == "pool") + "-fast" * self.fast
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,7 @@ class Plan:
     threads: tuple[int, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
     kept: tuple[int, ...] = (5,)
+    variants: tuple[Variant, ...] = (Variant(),)
     against: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
     rounds: int = 7
@@ -171,7 +186,8 @@ def _run_group(
             raise CannotRun(f"{name} failed in the middle of it: {failed[name]}")
     for entry in entries:
         if not entry.is_peer:
-            entry.gflop = gflop_of(case.spec, (height, width), entry.found or 0)
+            spec = with_fewer_proposals(case.spec) if entry.fast else case.spec
+            entry.gflop = gflop_of(spec, (height, width), entry.found or 0)
     left_out |= {entry.name: failed[entry.label] for entry in entries if entry.label in failed}
     return Group(
         threads=case.threads,
@@ -191,8 +207,8 @@ def _contestants(
     plan: Plan, chosen: tuple[str, ...], case: Case, path: Path, left_out: dict[str, str], tell: Tell
 ) -> Iterator[tuple[Entry, Contestant]]:
     """Ours, then the peers that can run; why the others cannot goes into `left_out`."""
-    for name, kept in product(chosen, plan.kept):
-        entry_name = f"mrcnn-cv {name}"
+    for name, variant, kept in product(chosen, plan.variants, plan.kept):
+        entry_name = f"mrcnn-cv {name}{variant.suffix}"
         tell(f"{entry_name}, {kept} kept: loading")
         job = {
             "model": str(case.model),
@@ -203,9 +219,11 @@ def _contestants(
             "device": _place(plan, name),
             "threads": case.threads,
             "kept": kept,
+            "roi": variant.roi,
+            "fast": variant.fast,
         }
         ours = Contestant(f"{entry_name}, {kept} kept", HERE / "ours.py", job)
-        yield Entry(entry_name, False, kept, ours.start), ours
+        yield Entry(entry_name, False, kept, ours.start, fast=variant.fast), ours
     for name in plan.against:
         peer = PEERS[name]
         if peer.title in left_out:

@@ -15,7 +15,7 @@ import click
 from mrcnn_cv import __version__
 from mrcnn_cv.cli.commands import DefaultCommandGroup
 from mrcnn_cv.cli.say import explain, say
-from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, MrcnnCvError, OutputError
+from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
 
 EPILOG = """\b
 Examples:
@@ -69,7 +69,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     _open_standard_streams()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
-    code = _run(arguments)
+    try:
+        code = _run(arguments)
+    except MemoryError:
+        # Not even for a sentence.
+        os.write(2, b"mrcnn-cv: error: the memory that is left does not suffice: close other programs\n")
+        code = BackendError.exit_code
     was_ended = code in (INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE) and threading.active_count() > 1
     if was_ended or any(thread.name == "live-reader" for thread in threading.enumerate()):
         # Workers that nobody waited for are inside of OpenCV, and a reader inside of a driver that hangs: an orderly
@@ -111,6 +116,12 @@ def _unexpected(error: Exception) -> int:
         return OutputError.exit_code
     if os.environ.get("MRCNN_CV_DEBUG"):
         raise error
+    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        say(
+            "mrcnn-cv: error: the memory that is left does not suffice: close other programs, raise the limit (ulimit"
+            " -v, that of the container), or give --workers 1 or a smaller model"
+        )
+        return BackendError.exit_code
     what = " ".join(f"{type(error).__name__}: {error}".split())
     say(
         f"mrcnn-cv: internal error ({what}): this is a bug of ours; please report it with"

@@ -11,7 +11,7 @@ import click
 
 from mrcnn_cv.cli.before_running import take_model
 from mrcnn_cv.cli.commands import GroupedCommand
-from mrcnn_cv.cli.options import BACKENDS, MOST_THREADS, option
+from mrcnn_cv.cli.options import BACKENDS, MOST_THREADS, ROI, option
 from mrcnn_cv.cli.say import plain, say
 from mrcnn_cv.cli.values import Names, PathText, Whole
 from mrcnn_cv.errors import OutputError, UsageError
@@ -91,6 +91,15 @@ _MOST_KEPT = 1000
 )
 @option(
     RUNS,
+    "--roi",
+    type=Names(ROI),
+    default="align",
+    metavar="METHODS",
+    help="How regions are cut from feature maps, comma-separated: align, as models are trained, pool.",
+)
+@option(RUNS, "--fast", is_flag=True, help="Time it with a third of the model's proposals, too.")
+@option(
+    RUNS,
     "--against",
     type=Names((*PEERS, EVERY), alone=EVERY),
     metavar="PEERS",
@@ -132,7 +141,7 @@ def bench(image: str | None, **options: Any) -> None:
     for path in (options["as_json"], options["plot"]):
         _check_folder(path)
     model = _model(options)
-    from mrcnn_cv.bench.run import Plan
+    from mrcnn_cv.bench.run import Plan, Variant
     from mrcnn_cv.bench.run import bench as run
 
     plan = Plan(
@@ -144,6 +153,7 @@ def bench(image: str | None, **options: Any) -> None:
         threads=numbers["threads"],
         sizes=sizes,
         kept=numbers["kept"],
+        variants=tuple(Variant(roi, fast) for fast in (False, True)[: 1 + options["fast"]] for roi in options["roi"]),
         against=PEERS if EVERY in against else against,
         pythons=options["pythons"],
         rounds=options["rounds"],

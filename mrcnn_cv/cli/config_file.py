@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 
-NAME = "mrcnn-cv.toml"
+from mrcnn_cv.modelfile.config_values import MAX_TOML_BYTES, parse_toml
 
-MOST_BYTES = 1 << 20
+NAME = "mrcnn-cv.toml"
 
 
 def defaults(command: click.Command, given: str | None) -> dict[str, str | list[str]]:
@@ -25,7 +25,7 @@ def defaults(command: click.Command, given: str | None) -> dict[str, str | list[
     try:
         if given is None and not path.is_file():
             return {}
-        if path.stat().st_size > MOST_BYTES:
+        if path.stat().st_size > MAX_TOML_BYTES:
             raise click.UsageError(f"{path} is too large for a file of options")
         text = path.read_text("utf-8")
     except (OSError, ValueError) as error:
@@ -49,21 +49,19 @@ def defaults(command: click.Command, given: str | None) -> dict[str, str | list[
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return parse_toml(text)
+    except ValueError as error:
         raise click.UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def _as_text(path: Path, key: str, value: Any) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    if isinstance(value, Sequence) and all(isinstance(item, (str, int)) for item in value):
-        return ",".join(map(str, value))
+    with suppress(ValueError):
+        # Python spells no number of thousands of digits.
+        if isinstance(value, (str, int, float)):
+            return str(value)
+        if isinstance(value, Sequence) and all(isinstance(item, (str, int)) for item in value):
+            return ",".join(map(str, value))
     raise click.UsageError(f"{path} gives '{key}' a value that is no text, number, switch or list of names")

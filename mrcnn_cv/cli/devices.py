@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
@@ -10,6 +9,7 @@ import click
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import option
 from mrcnn_cv.cli.say import plain
+from mrcnn_cv.json_text import dumps
 
 
 @click.command(cls=GroupedCommand, short_help="List the cameras of this machine.")
@@ -20,7 +20,7 @@ def devices(as_json: bool) -> None:
 
     found = list_devices()
     if as_json:
-        click.echo(json.dumps({"cameras": [asdict(device) for device in found]}, indent=2, ensure_ascii=False))
+        click.echo(dumps({"cameras": [asdict(device) for device in found]}, indent=2))
         return
     if not found:
         click.echo("no camera is connected, or the system shows none to this user or container")

@@ -8,13 +8,12 @@ import click
 
 from mrcnn_cv.cli.before_running import calm_blas, check_stdout, take_model
 from mrcnn_cv.cli.commands import GroupedCommand
-from mrcnn_cv.cli.options import model_options, option
+from mrcnn_cv.cli.options import ROI, model_options, option
 from mrcnn_cv.cli.values import Fraction, OneOf, PathText, Whole, Workers
 
 FIGURES, OUTPUT, RUN, MESSAGES = "What is measured", "Output", "Runs", "Messages"
 
 PROGRESS = ("auto", "bar", "lines", "json", "none")
-ROI = ("align", "pool")
 
 
 @click.command("eval", cls=GroupedCommand, short_help="Measure a model on a data set in COCO's format: AP, AR.")

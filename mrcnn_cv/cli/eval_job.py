@@ -33,7 +33,7 @@ from mrcnn_cv.run.crew import Crew, Models, plans_for
 from mrcnn_cv.sinks.aggregates import AggregateFiles
 from mrcnn_cv.sinks.folder import OutputFolder
 
-OF_THE_RESULT = ("labels", "pipeline_config", "score", "roi", "device")
+OF_THE_RESULT = ("labels", "pipeline_config", "score", "roi", "device", "fast")
 """Options that decide what is found: a run is resumed with the same ones."""
 
 

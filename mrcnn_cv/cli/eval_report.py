@@ -71,6 +71,7 @@ def record(
         "model": model.path.name,
         "backends": found.backends,
         "roi": options["roi"],
+        "fast": options["fast"],
         "pictures": len(found.seen),
         "pictures_in_file": len(dataset.pictures),
         "instances_found": len(found.results),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from itertools import groupby
@@ -15,6 +14,7 @@ from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import option
 from mrcnn_cv.cli.say import plain
 from mrcnn_cv.errors import UsageError
+from mrcnn_cv.json_text import dumps
 
 LABEL_WIDTH = 14
 
@@ -56,7 +56,7 @@ def inspect(
     names, config = (None if each is None else Path(each) for each in (options["labels"], pipeline_config))
     found = look(Path(options["model"]), size, names, config)
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(dumps(found, indent=2, allow_nan=True))
         return
     for label, text in _rows(found, layers):
         click.echo(plain(f"{label:<{LABEL_WIDTH}}{text}".rstrip()))

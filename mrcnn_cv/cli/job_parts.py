@@ -16,7 +16,7 @@ from mrcnn_cv.run.crew import Crew, Models, plans_for
 from mrcnn_cv.run.manifest import versions
 
 OF_THE_RESULT = (
-    *("labels", "pipeline_config", "score", "mask_threshold", "nms", "max_instances", "classes", "exclude"),
+    *("labels", "pipeline_config", "score", "mask_threshold", "nms", "max_instances", "classes", "exclude", "fast"),
     *("save", "polygons", "min_area", "soft_edges", "opacity", "line_width", "hide", "color_by"),
     *("no_recursive", "include_files", "exclude_files"),
 )
@@ -53,6 +53,7 @@ def load_model(options: dict[str, Any]) -> MaskRCNN:
         options["pipeline_config"],
         options["threads"],
         options["device"],
+        options["fast"],
     )
 
 

@@ -12,7 +12,7 @@ from mrcnn_cv.cli.say import plain
 from mrcnn_cv.errors import LabelFileError, ModelFileError
 from mrcnn_cv.zoo import cache, registry, user_models
 from mrcnn_cv.zoo.archive import LABEL_MAP_NAME
-from mrcnn_cv.zoo.find import by_name
+from mrcnn_cv.zoo.find import by_name, exists
 from mrcnn_cv.zoo.registry import DEMO, GRAPH_NAME, ZooModel
 
 _COLUMNS = ("name", "classes", "size", "box AP", "mask AP", "ms", "here", "licence")
@@ -167,15 +167,15 @@ def _demo_row() -> Row | None:
 
 def _user_row(model: user_models.UserModel) -> Row:
     graph = model.path / GRAPH_NAME
-    size = _size(graph if graph.exists() else model.path)
-    state = "yes" if model.path.exists() else "missing"
+    size = _size(graph if exists(graph) else model.path)
+    state = "yes" if exists(model.path) else "missing"
     return Row(model.name, "yours", state, size, model.path, model.classes, user=model)
 
 
 def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size if path.is_file() else None
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

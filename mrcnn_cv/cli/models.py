@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import option
-from mrcnn_cv.cli.say import say
+from mrcnn_cv.cli.say import plain, say
 from mrcnn_cv.cli.values import PathText, Whole
 from mrcnn_cv.errors import ModelFileError, UsageError
 
@@ -80,7 +81,8 @@ def path(name: str) -> None:
 
     found = by_name(name).path
     graph = found / GRAPH_NAME
-    click.echo(str(graph if graph.is_file() else found))
+    shown = str(graph if graph.is_file() else found)
+    click.echo(plain(shown) if sys.stdout.isatty() else shown)
 
 
 @models.command(cls=GroupedCommand, short_help="Fetch models of the zoo into the cache.")

@@ -18,6 +18,7 @@ BACKENDS = (
 """The names that `mrcnn_cv.backend` knows, spelled out so that --help need not import OpenCV; a test compares them."""
 
 MOST_THREADS = 1024
+ROI = ("align", "pool")
 
 
 class GroupedOption(click.Option):
@@ -112,6 +113,12 @@ _MODEL_OPTIONS = (
         metavar="N",
         help="Threads for OpenCV and OpenVINO.",
         default_note="all processors",
+    ),
+    option(
+        _MODEL,
+        "--fast",
+        is_flag=True,
+        help="Look at a third of the model's proposals: faster, and may miss instances.",
     ),
 )
 

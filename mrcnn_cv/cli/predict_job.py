@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from mrcnn_cv.cli.predict_outputs import Outputs
 from mrcnn_cv.cli.report import Report
 from mrcnn_cv.cli.say import say
 from mrcnn_cv.errors import InputError, UsageError
+from mrcnn_cv.rcnn.model import MaskRCNN
 from mrcnn_cv.run import Stop, run
-from mrcnn_cv.run.books import Books
+from mrcnn_cv.run.books import Books, check_free
+from mrcnn_cv.run.lock import alone_in
 from mrcnn_cv.run.summary import Totals
 from mrcnn_cv.sinks.ownership import OutputRecord
 from mrcnn_cv.sources.folders import Search
@@ -51,17 +54,46 @@ def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> i
     search, lists = _search(options), [Path(name) for name in options["list"]]
     listing = list_pictures(sources, search, lists)
     outputs = Outputs(options, listing.items)
-    is_batch = listing.is_batch or options["resume"] or options["watch"]
-    books = Books(outputs.folder, options["resume"]) if is_batch and outputs.folder is not None else None
     if options["dry_run"]:
-        return _tell(listing, books, outputs)
+        return _tell(listing, _books(listing, outputs, options), outputs)
     model = load_model(options)
+    with ExitStack() as stack:
+        if outputs.folder is not None and _is_batch(listing, options):
+            stack.enter_context(alone_in(outputs.folder.directory))
+            # One that ended while the model was loaded.
+            check_free(outputs.folder.directory, options["resume"], options["overwrite"])
+        find = partial(list_pictures, sources, search, lists)
+        return _take(sources, options, is_demo, model, listing, find, outputs)
+
+
+def _is_batch(listing: Listing, options: dict[str, Any]) -> bool:
+    return bool(listing.is_batch or options["resume"] or options["watch"])
+
+
+def _books(listing: Listing, outputs: Outputs, options: dict[str, Any]) -> Books | None:
+    """None where there is nothing to keep books of."""
+    if outputs.folder is None or not _is_batch(listing, options):
+        return None
+    return Books(outputs.folder, options["resume"])
+
+
+def _take(
+    sources: Sequence[str],
+    options: dict[str, Any],
+    is_demo: bool,
+    model: MaskRCNN,
+    listing: Listing,
+    find: Callable[[], Listing],
+    outputs: Outputs,
+) -> int:
+    """Take all pictures, and with --watch what `find` finds later; the exit code."""
+    books = _books(listing, outputs, options)
     sinks, aggregates = outputs.files(model, {str(item.place): index for index, item in enumerate(listing.items)})
     items = list(listing.items) if books is None else books.to_do(listing.items, aggregates)
     totals = Totals(pictures=len(items)) if books is None else books.totals
     report = (
         BatchReport(options["quiet"], options["verbose"], outputs.places, totals, options["progress"])
-        if is_batch
+        if _is_batch(listing, options)
         else Report(options["quiet"], options["verbose"], outputs.places)
     )
     report.loaded(model, is_demo)
@@ -73,9 +105,7 @@ def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> i
     source: Iterable[Item | None] = items
     if options["watch"]:
         totals.pictures = None
-        source = Watch(
-            lambda: _not_kept(list_pictures(sources, search, lists), books, aggregates), lambda: stop.requested
-        )
+        source = Watch(lambda: _not_kept(find(), books, aggregates), lambda: stop.requested)
     if books is not None:
         books.open(head_of(sources, options, model, OF_THE_RESULT))
     code = 1

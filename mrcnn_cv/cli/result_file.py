@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.cli.say import own_stdout
 from mrcnn_cv.errors import OutputError
+from mrcnn_cv.json_text import dumps
 from mrcnn_cv.sinks.folder import OutputFolder
 
 
@@ -52,5 +52,4 @@ class ResultFile:
 
     def write_json(self, value: Any) -> None:
         """Write `value` as JSON."""
-        text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
-        self.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        self.write(dumps(value, indent=2).encode("utf-8") + b"\n")

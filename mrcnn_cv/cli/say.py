@@ -11,6 +11,8 @@ from typing import BinaryIO
 import click
 from click.core import ParameterSource
 
+from mrcnn_cv.errors import one_line
+
 
 def plain(text: str) -> str:
     """Text on one line without control characters: file names and labels may hold terminal escape sequences."""
@@ -35,7 +37,7 @@ def explain(error: click.ClickException) -> str:
     """What click has to say about the command line, as one sentence that names the option and where to look."""
     context = getattr(error, "ctx", None)
     command = context.command_path if isinstance(context, click.Context) else "mrcnn-cv"
-    return f"{_problem(error, context).rstrip('.')} (see {command} --help)"
+    return one_line(f"{_problem(error, context).rstrip('.')} (see {command} --help)")
 
 
 def _problem(error: click.ClickException, context: click.Context | None) -> str:

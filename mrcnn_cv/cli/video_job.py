@@ -28,6 +28,7 @@ from mrcnn_cv.cli.video_work import Shared, VideoTask, VideoWork
 from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.rcnn.model import MaskRCNN
 from mrcnn_cv.run import Stop
+from mrcnn_cv.run.lock import alone_in
 from mrcnn_cv.sinks import Sink
 from mrcnn_cv.sinks.aggregates import AggregateFiles
 from mrcnn_cv.sinks.folder import OutputFolder
@@ -37,6 +38,7 @@ from mrcnn_cv.sinks.video_codecs import check_codec, encoder_for, suffix_for
 from mrcnn_cv.sinks.window import check_display
 from mrcnn_cv.sources.items import Item
 from mrcnn_cv.sources.moving import Choice, import_av
+from mrcnn_cv.sources.patterns import found
 
 OVERLAY = "overlay"
 
@@ -58,6 +60,8 @@ def execute_video(sources: Sequence[str], options: dict[str, Any], is_demo: bool
     stop = Stop()
     with Interrupts(stop) as interrupts, ExitStack() as stack:
         stack.callback(report.end)
+        if outputs.folder is not None and options["resume"]:
+            stack.enter_context(alone_in(outputs.folder.directory))
         work, together = _work(model, options, outputs, tasks, report, stop, stack)
         code = 0
         for number, task in enumerate(tasks):
@@ -137,12 +141,12 @@ def _head(task: VideoTask, options: dict[str, Any], model: MaskRCNN) -> dict[str
 
 def _paths(sources: Iterable[str]) -> list[Path]:
     """The files that the sources name, each of them once; patterns stand for what they match."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for source in sources:
         is_pattern = glob.has_magic(source) and not os.path.lexists(source)
-        for name in (sorted(glob.glob(source, recursive=True)) if is_pattern else []) or [source]:
-            found.setdefault(os.path.abspath(name), Path(name))
-    return list(found.values())
+        for name in (sorted(found(source)) if is_pattern else []) or [source]:
+            paths.setdefault(os.path.abspath(name), Path(name))
+    return list(paths.values())
 
 
 def _task(path: Path, outputs: Outputs, options: Mapping[str, Any]) -> VideoTask:

@@ -40,7 +40,7 @@ class CvNet:
             raise ModelFileError(f"OpenCV {cv2.__version__} does not import the layer '{missing[0]}'")
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """See `Net.run`; an error inside OpenCV is a BackendError."""
+        """See `Net.run`; an error inside OpenCV is a BackendError, or a MemoryError."""
         self._net = self._net_for(tuple(side % self._step for value in inputs.values() for side in value.shape[2:]))
         try:
             for name, value in inputs.items():
@@ -49,6 +49,8 @@ class CvNet:
             outputs: list[Any] = list(self._net.forward(self._outputs))
             return [output if output.flags.owndata else np.array(output) for output in outputs]
         except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error):
+                raise MemoryError(one_line(error)) from error
             raise BackendError(f"OpenCV {cv2.__version__} failed inside the net: {one_line(error)}") from error
 
     def _net_for(self, kind: tuple[int, ...]) -> cv2.dnn.Net:

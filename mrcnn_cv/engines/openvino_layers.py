@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 
 from mrcnn_cv.modelfile.graphdef import tensor_value
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
+from mrcnn_cv.openvino import ops, ov
 
 Values = Sequence[NDArray[Any]]
 MAP_AXES = (2, 3)

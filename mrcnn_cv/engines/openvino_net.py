@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
 from mrcnn_cv.engines import Float, one_line
 from mrcnn_cv.engines.choices import Backend
@@ -16,6 +15,7 @@ from mrcnn_cv.errors import BackendError
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.modelfile.stagewriter import CROPS
 from mrcnn_cv.opencv import cv2
+from mrcnn_cv.openvino import ov
 
 CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 """OpenVINO's names for precisions: of the hint, and among the capabilities of a device."""

@@ -19,6 +19,10 @@ MOST_BYTES = 1 << 31
 """COCO's own file for training has 0.45 GB; in memory a file takes ten times as much."""
 
 MOST_SIDE = 1 << 20
+
+MOST_PIXELS = 1 << 30
+"""Of a picture; pycocotools counts them in 32 bits."""
+
 MOST_SHOWN = 60
 """Characters of a value that a message quotes."""
 
@@ -150,6 +154,8 @@ class _Reader:
         if place.is_absolute() or ".." in place.parts or Path(name).is_absolute() or Path(name).drive:
             self._refuse(f"names a picture outside of its folder ({_quote(name)}, {what}): file_name must lie below it")
         width, height = (self._side(row.get(key), f"the {key} of {what}") for key in ("width", "height"))
+        if width * height > MOST_PIXELS:
+            self._refuse(f"is not in COCO's format: {what} has {width} x {height} pixels, more than any that is read")
         return Picture(number, name, width, height)
 
     def _check_names(self, pictures: dict[int, Picture]) -> None:

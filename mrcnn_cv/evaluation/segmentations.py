@@ -21,6 +21,9 @@ Box = tuple[float, float, float, float]
 MOST_CORNERS = 1_000_000
 """Of all polygons of an annotation."""
 
+MOST_OUTLINE = 1 << 22
+"""Pixels along all polygons of an annotation: pycocotools takes 80 bytes for each."""
+
 _TEXT = re.compile(r"[0-o]*", re.ASCII)
 """COCO's text form uses 64 characters, from 48 on."""
 _MOST_GROUPS = 8
@@ -72,9 +75,17 @@ def _polygons(value: list[Any], width: int, height: int) -> Segmentation:
     sides = np.array([width, height], np.float64)
     if not (np.abs(corners - sides / 2) <= sides + 16).all():
         raise ValueError(f"a polygon reaches far beyond the picture of {width} x {height} pixels")
+    if _outline(value) > MOST_OUTLINE:
+        raise ValueError(f"its outline is longer than {MOST_OUTLINE:,} pixels")
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     area = sum(_area(np.array(part, np.float64).reshape(-1, 2)) for part in value)
     return Segmentation(value, (left, top, right - left, bottom - top), area)
+
+
+def _outline(polygons: list[list[float]]) -> float:
+    """How many pixels a drawing of the polygons would touch, about."""
+    corners = [np.array(part, np.float64).reshape(-1, 2) for part in polygons]
+    return sum(float(np.abs(np.roll(part, -1, axis=0) - part).max(axis=1).sum()) for part in corners)
 
 
 def _area(corners: NDArray[np.float64]) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import reprlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -11,6 +13,9 @@ from mrcnn_cv.errors import ModelFileError
 
 MAX_BYTES = 1 << 20
 MAX_SIDE = 8192
+
+MAX_TOML_BYTES = 1 << 14
+"""Python's reader of TOML takes the square of a key's dots in memory."""
 
 Values = dict[str, Any]
 Check = Callable[[Any], Any]
@@ -45,6 +50,29 @@ def read_text(path: Path, what: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelFileError(f"{path} cannot be read as {what}: {error}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """A TOML table; ValueError, part of a sentence, for a text that is none or that nobody has written by hand."""
+    if len(text) > MAX_TOML_BYTES:
+        raise ValueError(f"it has more than {MAX_TOML_BYTES} characters")
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def quoted(value: Any) -> str:
+    """A value of a file as a message may show it, however long, deep or endless it is."""
+    try:
+        return reprlib.repr(value)[:60]
+    except ValueError:
+        # Python spells no number of thousands of digits.
+        return "a huge number"
 
 
 def same(one: Any, other: Any) -> bool:

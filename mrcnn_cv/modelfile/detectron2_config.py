@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from mrcnn_cv.modelfile.config_values import (
     Values,
     number,
     one_of,
+    quoted,
     read_text,
     same,
     several,
@@ -23,6 +25,11 @@ from mrcnn_cv.modelfile.config_values import (
 )
 
 MAX_COUNT = 10**6
+MAX_NUMBER = 100
+MAX_YAML_BYTES = 1 << 18
+"""A whole dump has a twentieth of that; Python's reader takes seconds for a megabyte."""
+
+_NUMBERS = re.compile(r"[\d\s().,eE+\[\]-]{1,1000}", re.ASCII)
 BASE = "_BASE_"
 
 
@@ -59,22 +66,48 @@ def read_config(path: Path) -> Config:
             try:
                 values[name] = SETTINGS[name].check(found)
             except ValueError as error:
-                text = repr(found)[:60]
-                raise ModelFileError(f"{path}: {name} must be {error}, not {text}: correct it") from error
+                raise ModelFileError(f"{path}: {name} must be {error}, not {quoted(found)}: correct it") from error
     return Config(path, values, BASE in content)
 
 
 def _parse(path: Path, text: str) -> Any:
     import yaml
 
-    # The safe loader, and tuples as lists: some of Detectron2's dumps mark them.
-    loader: Any = type("Loader", (yaml.SafeLoader,), {})
-    loader.add_constructor("tag:yaml.org,2002:python/tuple", yaml.SafeLoader.construct_sequence)
     try:
-        return yaml.load(text, loader)
+        if len(text) > MAX_YAML_BYTES:
+            raise ValueError(f"it has more than {MAX_YAML_BYTES} characters")
+        return yaml.load(text, _loader(yaml))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path} is not valid YAML ({reason}): correct it, or move it away") from error
+
+
+def _loader(yaml: Any) -> Any:
+    """YAML's safe loader without what a config has no use for and a stranger has: merges, dates, numbers of base 60."""
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def flatten_mapping(self, node: Any) -> None:
+            # Merges of merges double at each level. Without this, << is a key that has no constructor.
+            pass
+
+    def scalar(loader: Any, node: Any) -> Any:
+        text = loader.construct_scalar(node)
+        if len(text) > MAX_NUMBER or ":" in text:
+            return text
+        try:
+            return yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
+        except (ValueError, LookupError, ArithmeticError):
+            return text
+
+    plain = {f"tag:yaml.org,2002:{name}" for name in ("null", "str", "seq", "map")}
+    known = yaml.SafeLoader.yaml_constructors
+    Loader.yaml_constructors = {tag: known[tag] for tag in (*plain, None)}
+    for name in ("bool", "int", "float"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{name}", scalar)
+    Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
+    # Some of Detectron2's dumps mark tuples.
+    Loader.add_constructor("tag:yaml.org,2002:python/tuple", yaml.SafeLoader.construct_sequence)
+    return Loader
 
 
 def _at(content: dict[Any, Any], name: str) -> Any:
@@ -122,7 +155,8 @@ def _tuple_in(text: str) -> Any:
     import ast
 
     try:
-        return ast.literal_eval(text) if len(text) < 1000 else None
+        # Of anything else than numbers Python's parser might print warnings.
+        return ast.literal_eval(text.strip()) if _NUMBERS.fullmatch(text) else None
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
 

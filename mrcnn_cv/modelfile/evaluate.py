@@ -40,14 +40,26 @@ class Evaluator:
         self._graph = graph
         self._feature_shape = feature_shape
         self._values: dict[str, Array] = {}
+        self._unknown: set[str] = set()
         self._depth = 0
 
     def value(self, tensor: str) -> Array:
         """The value of a tensor; raises NotConstant when it depends on the image."""
-        stack = [node_name(tensor)]
         pending: set[str] = set()
+        try:
+            return self._computed(node_name(tensor), pending)
+        except NotConstant:
+            # All that wait for what is not known are not known either, and need not be walked again.
+            self._unknown |= pending - self._values.keys()
+            raise
+
+    def _computed(self, wanted: str, pending: set[str]) -> Array:
+        stack = [wanted]
         while stack:
             name = stack[-1]
+            if name in self._unknown:
+                raise NotConstant(f"'{name}' depends on the image")
+            self._graph.budget.step()
             node = self._graph.nodes[name]
             missing = (
                 [] if name in self._values else [source for source in self._needs(node) if source not in self._values]
@@ -61,7 +73,7 @@ class Evaluator:
             if name not in self._values:
                 self._values[name] = self._compute(node)
             stack.pop()
-        return self._values[node_name(tensor)]
+        return self._values[wanted]
 
     def _needs(self, node: pb.NodeDef) -> list[str]:
         if node.op == "Shape":
@@ -83,6 +95,7 @@ class Evaluator:
                 raise ModelFileError(f"the node '{node.name}' ({node.op}) is far too large for what it stands for")
             with np.errstate(all="ignore"):
                 result = np.asarray(_OPS[node.op](node, *inputs))
+            self._graph.budget.compute(result.nbytes)
         except (ValueError, IndexError, TypeError, OverflowError, MemoryError) as error:
             raise ModelFileError(f"the node '{node.name}' ({node.op}) cannot be computed: {error}") from error
         return result

@@ -10,7 +10,7 @@ from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 
 def function_graph(graph: Graph, name: str) -> Graph:
     """The body of a function; its arguments are Placeholders. Raises ModelFileError for one that contradicts itself."""
-    return Graph(_nodes(graph.functions[name]))
+    return Graph(_nodes(graph.functions[name]), budget=graph.budget)
 
 
 def _nodes(function: pb.FunctionDef) -> Iterator[pb.NodeDef]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,18 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.budget import Budget
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.unfuse import unfused
+from mrcnn_cv.modelfile.wire import check_structure
 
 MAX_FILE_BYTES = 2**31 - 1
 """protobuf's own limit for one message."""
+
+MAX_NODES = 1 << 18
+"""The largest frozen detectors have 20,000."""
+
+MAX_AXES = 16
 
 PASS_THROUGH = frozenset({"Identity", "StopGradient", "CheckNumerics", "PlaceholderWithDefault", "Enter"})
 """Ops that hand on what they take; a Graph looks through them."""
@@ -85,13 +93,18 @@ MAX_REPEATED = 1 << 24
 class Graph:
     """A checked GraphDef. Tensors are called as TensorFlow calls them: `node`, `node:1`.
 
-    functions: what its loops and branches call, by name.
+    functions: what its loops and branches call, by name. budget: that of the graph that this one is a part of.
     """
 
-    def __init__(self, nodes: Iterable[pb.NodeDef], functions: Iterable[pb.FunctionDef] = ()) -> None:
+    def __init__(
+        self, nodes: Iterable[pb.NodeDef], functions: Iterable[pb.FunctionDef] = (), budget: Budget | None = None
+    ) -> None:
         self.functions = {function.signature.name: function for function in functions}
         self.nodes: dict[str, pb.NodeDef] = {}
+        self.budget = budget or Budget()
         for node in nodes:
+            if len(self.nodes) == MAX_NODES:
+                raise ModelFileError(f"has more than {MAX_NODES} nodes, so it is not a detector")
             if not _NAME.fullmatch(node.name):
                 raise ModelFileError(f"has a node with a name that TensorFlow does not allow ({node.name[:40]!r})")
             if node.name in self.nodes:
@@ -177,6 +190,7 @@ class Graph:
         seen = set(names)
         queue = list(names)
         for name in queue:
+            self.budget.step()
             node = self.nodes[name]
             yield name, node
             if stop(node):
@@ -206,7 +220,10 @@ def read_graph(path: Path) -> Graph:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
     message = pb.GraphDef()
     try:
+        check_structure(data, pb.GraphDef.DESCRIPTOR)
         message.ParseFromString(data)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path} {error}") from error
     except DecodeError as error:
         raise ModelFileError(
             f"{path} is not a frozen TensorFlow graph, or it is cut short (protobuf cannot read it):"
@@ -230,11 +247,11 @@ def tensor_value(node: pb.NodeDef) -> NDArray[np.generic]:
         raise ModelFileError(f"the constant '{node.name}' has a type that is not supported (DataType {tensor.dtype})")
     dtype = np.dtype(_DTYPES[tensor.dtype])
     finish = _from_bfloat16 if tensor.dtype == pb.DT_BFLOAT16 else np.asarray
-    count = 1
-    for size in shape:
-        if size < 0:
-            raise ModelFileError(f"the constant '{node.name}' has a negative size")
-        count *= size
+    if len(shape) > MAX_AXES:
+        raise ModelFileError(f"the constant '{node.name}' has {len(shape)} axes, where {MAX_AXES} are possible")
+    if min(shape, default=0) < 0:
+        raise ModelFileError(f"the constant '{node.name}' has a negative size")
+    count = prod(shape)
     if tensor.tensor_content:
         if len(tensor.tensor_content) != count * dtype.itemsize:
             raise ModelFileError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,8 @@ from mrcnn_cv.modelfile.config_values import (
     Values,
     number,
     one_of,
+    parse_toml,
+    quoted,
     read_text,
     same,
     several,
@@ -56,19 +57,11 @@ def read_config(path: Path) -> Config:
 def _parse(path: Path, text: str) -> Any:
     try:
         if path.suffix.lower() == ".toml":
-            return _toml(text)
+            return parse_toml(text)
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
         raise ModelFileError(f"{path} is not valid {kind} ({error}): correct it, or move it away") from error
-
-
-def _toml(text: str) -> Any:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
 
 
 def check(name: str, value: Any) -> Any:
@@ -78,7 +71,7 @@ def check(name: str, value: Any) -> Any:
     try:
         return SETTINGS[name].check(value)
     except ValueError as error:
-        raise ValueError(f"{name} must be {error}, not {value!r}") from error
+        raise ValueError(f"{name} must be {error}, not {quoted(value)}") from error
 
 
 def settle(from_graph: Values, config: Config, graph_name: str) -> tuple[Values, list[str]]:

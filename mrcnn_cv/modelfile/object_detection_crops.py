@@ -23,8 +23,11 @@ def read_crop(graph: Graph, crop: pb.NodeDef, size: tuple[int, int]) -> tuple[Cr
 
 def _aliases(graph: Graph, names: list[str]) -> list[str]:
     """A tensor under all its names: Reshapes that follow a crop only restore its shape."""
+    seen = set(names)
     for name in names:
-        names += [node.name for node in graph.consumers(name) if node.op in PASS_THROUGH | {"Reshape"}]
+        following = [node.name for node in graph.consumers(name) if node.op in PASS_THROUGH | {"Reshape"}]
+        names += [other for other in dict.fromkeys(following) if other not in seen]
+        seen.update(following)
     return names
 
 

@@ -26,7 +26,11 @@ def read_pixel_steps(graph: Graph, batch: str) -> tuple[tuple[PixelStep, ...], s
     values = Evaluator(graph)
     steps = _steps_before(graph, values, batch)
     node = graph.node(batch)
+    seen: set[str] = set()
     while True:
+        if node.name in seen:
+            raise ModelFileError(f"the node '{node.name}' depends on itself")
+        seen.add(node.name)
         following = graph.consumers(node.name)
         step = _pixel_step(graph, following[0], values) if len(following) == 1 else None
         if step is None:

@@ -79,7 +79,9 @@ class OnnxEvaluator:
             if _size_bound(node, inputs) > MAX_ELEMENTS:
                 raise ModelFileError(f"has a node '{node.name}' ({node.op}) that is too large for what it stands for")
             with np.errstate(all="ignore"):
-                return np.asarray(_OPS[node.op](node, *inputs))
+                result = np.asarray(_OPS[node.op](node, *inputs))
+            self._graph.budget.compute(result.nbytes)
+            return result
         except (ValueError, IndexError, TypeError, OverflowError, MemoryError, AttributeError, KeyError) as error:
             raise ModelFileError(f"has a node '{node.name}' ({node.op}) that cannot be computed: {error}") from error
 
@@ -94,6 +96,8 @@ def _size_bound(node: Node, inputs: list[Array | None]) -> int:
     if node.op == "Range":
         start, limit, delta = (float(value) for value in known)
         return math.ceil(abs((limit - start) / delta)) if delta else MAX_ELEMENTS + 1
+    if node.op == "Gather":
+        return math.prod(value.size for value in known)
     return sum(value.size for value in known) if node.op == "Concat" else 0
 
 
@@ -168,7 +172,7 @@ def _reduced(function: Callable[..., Any]) -> Callable[..., Array]:
     return reduce
 
 
-_ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Where"})
+_ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Where", "Clip"})
 
 _OPS: dict[str, Callable[..., Any]] = {
     "Cast": _cast,

@@ -157,6 +157,7 @@ def _shrunk_beside(translation: Translation, node: Node) -> tuple[Fraction, Frac
     tensor = next((name for name in others if name != node.outputs[0]), "")
     rows, columns = Fraction(1), Fraction(1)
     while tensor not in translation.maps:
+        graph.budget.step(8)
         layer = graph.maker(tensor)
         if layer is None or not is_layer(graph, values, layer) or layer.op in ("Resize", "Upsample"):
             return None

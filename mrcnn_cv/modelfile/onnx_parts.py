@@ -216,6 +216,7 @@ def channel_count(graph: OnnxGraph, values: OnnxEvaluator, tensor: str) -> int:
     """How many channels a map has, from the weights of the layer that makes it."""
     node = graph.maker(tensor)
     while node is not None and node.op not in WEIGHTED:
+        graph.budget.step()
         if not is_layer(graph, values, node) or node.op == "Concat":
             node = None
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.onnx_evaluate import Array, OnnxEvaluator
 from mrcnn_cv.modelfile.onnxgraph import Node, OnnxGraph
 from mrcnn_cv.modelfile.protos import graph_pb2 as tf
+from mrcnn_cv.modelfile.stagewriter import MAX_LAYERS
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Translation:
         self.orders: dict[str, Sequence[int]] = {}
         self.nodes: list[tf.NodeDef] = []
         self._names: set[str] = set()
+        self._again: Counter[str] = Counter()
         self.starts = tuple(dict.fromkeys(start.name for start in starts.values()))
         for name in self.starts:
             self.nodes.append(tf.NodeDef(name=self._unique(name), op="Placeholder"))
@@ -134,7 +137,11 @@ class Translation:
         return name[:200] or "node"
 
     def _unique(self, name: str) -> str:
-        while name in self._names:
-            name += "_"
-        self._names.add(name)
-        return name
+        if len(self._names) >= MAX_LAYERS:
+            raise ModelFileError(f"has a net of more than {MAX_LAYERS} layers and constants, so it is not a detector's")
+        own = name
+        while own in self._names:
+            self._again[name] += 1
+            own = f"{name}_{self._again[name]}"
+        self._names.add(own)
+        return own

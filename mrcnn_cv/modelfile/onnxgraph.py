@@ -5,7 +5,7 @@ No cv2 and no onnx package here: of the format, whose field numbers are public, 
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,16 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.budget import Budget
 from mrcnn_cv.modelfile.onnx_tensor import tensor_value
 from mrcnn_cv.modelfile.protos import onnx_pb2 as pb
+from mrcnn_cv.modelfile.wire import check_structure
 
 MAX_FILE_BYTES = 2**31 - 1
 """protobuf's own limit for one message."""
 
 MAX_NODES = 1 << 18
-"""torchvision's largest detector has 4,000."""
+"""Constants are among them; torchvision's largest detector has 4,000."""
 
 MAX_NESTING = 8
 """Branches inside of branches."""
@@ -95,7 +97,10 @@ class OnnxGraph:
         self.outputs = tuple(each.name for each in model.graph.output)
         self._constants: dict[str, pb.TensorProto] = {}
         self._makers: dict[str, Node] = {}
+        self._again: Counter[str] = Counter()
+        self.budget = Budget()
         self._list: list[Node] = []
+        self._count = 0
         self._read(model.graph, {}, 0)
         # Since version 4 of the format an initializer may also be listed as an input.
         self.inputs = {name: shape for name, shape in self.inputs.items() if name not in self._constants}
@@ -110,6 +115,9 @@ class OnnxGraph:
         """Take in a graph; returns how its tensors are called here. outer: the same for what it may look at."""
         if depth > MAX_NESTING:
             raise ModelFileError("has branches inside of branches without end")
+        self._count += len(graph.node) + len(graph.initializer)
+        if self._count > MAX_NODES:
+            raise ModelFileError(f"has more than {MAX_NODES} nodes, so it is not a detector")
         own = {name: name for name in self.inputs} if depth == 0 else {}
         for tensor in graph.initializer:
             own[tensor.name] = self._new_name(tensor.name, depth)
@@ -131,13 +139,13 @@ class OnnxGraph:
             if name in self._constants or name in self._makers or not name:
                 raise ModelFileError(f"makes the tensor '{name[:80]}' twice, so it is not a valid ONNX model")
             return name
-        while name in self._constants or name in self._makers or name in self.inputs:
-            name += "_"
-        return name
+        own = name
+        while own in self._constants or own in self._makers or own in self.inputs:
+            self._again[name] += 1
+            own = f"{name}_{self._again[name]}"
+        return own
 
     def _add(self, node: pb.NodeProto, names: Mapping[str, str], depth: int) -> None:
-        if len(self._list) >= MAX_NODES:
-            raise ModelFileError(f"has more than {MAX_NODES} nodes, so it is not a detector")
         missing = next((name for name in node.input if name and name not in names), None)
         if missing is not None:
             raise ModelFileError(
@@ -229,7 +237,7 @@ class OnnxGraph:
                 positions = value_inputs(node) if values else range(len(node.inputs))
                 yield from (self.maker(node.inputs[position]) for position in positions)
 
-        return _walk((self.maker(tensor) for tensor in tensors), sources)
+        return self._walk((self.maker(tensor) for tensor in tensors), sources)
 
     def downstream(self, tensors: Iterable[str], stop: Callable[[Node], bool] = lambda node: False) -> list[Node]:
         """The nodes that the values of `tensors` reach, nearest first; what a `stop` node feeds is left out."""
@@ -238,26 +246,26 @@ class OnnxGraph:
             if not stop(node):
                 yield from (taker for name in node.outputs for taker in self.consumers(name))
 
-        return _walk((taker for tensor in tensors for taker in self.consumers(tensor)), takers)
+        return self._walk((taker for tensor in tensors for taker in self.consumers(tensor)), takers)
+
+    def _walk(self, start: Iterable[Node | None], step: Callable[[Node], Iterable[Node | None]]) -> list[Node]:
+        found: list[Node] = []
+        seen: set[int] = set()
+        queue: deque[Node | None] = deque(start)
+        while queue:
+            node = queue.popleft()
+            self.budget.step()
+            if node is not None and id(node) not in seen:
+                seen.add(id(node))
+                found.append(node)
+                queue.extend(step(node))
+        return found
 
 
 def value_inputs(node: Node) -> Iterable[int]:
     """Positions of the inputs whose values, not only their shapes or choice, are in a node's result."""
     wanted = _VALUE_INPUTS.get(node.op, range(1, len(node.inputs)) if node.op == "If" else range(len(node.inputs)))
     return [position for position in wanted if position < len(node.inputs) and node.inputs[position]]
-
-
-def _walk(start: Iterable[Node | None], step: Callable[[Node], Iterable[Node | None]]) -> list[Node]:
-    found: list[Node] = []
-    seen: set[int] = set()
-    queue: deque[Node | None] = deque(start)
-    while queue:
-        node = queue.popleft()
-        if node is not None and id(node) not in seen:
-            seen.add(id(node))
-            found.append(node)
-            queue.extend(step(node))
-    return found
 
 
 def _constant(node: pb.NodeProto) -> pb.TensorProto:
@@ -293,7 +301,10 @@ def read_onnx(path: Path) -> OnnxGraph:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
     model = pb.ModelProto()
     try:
+        check_structure(data, pb.ModelProto.DESCRIPTOR)
         model.ParseFromString(data)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path} {error}") from error
     except DecodeError as error:
         raise ModelFileError(
             f"{path} is not an ONNX model, or it is cut short (protobuf cannot read it): check its size against the"

@@ -19,6 +19,7 @@ from mrcnn_cv.modelfile.object_detection_parts import (
 )
 from mrcnn_cv.modelfile.open_onnx import is_onnx, read_onnx_model
 from mrcnn_cv.modelfile.pipeline_config import PipelineConfig, read_pipeline_config
+from mrcnn_cv.modelfile.soundness import check_model
 from mrcnn_cv.modelfile.spec import ModelSpec
 
 GRAPH_NAME = "frozen_inference_graph.pb"
@@ -55,6 +56,25 @@ def open_model(path: Path, config: Path | None = None) -> ModelFile:
     Raises ModelFileError, one sentence that names the file and says what it is and what to do.
     """
     found = find_model_file(path)
+    try:
+        file = _read(found, config)
+        _check(file)
+    except (ArithmeticError, LookupError, ValueError, TypeError, RecursionError) as error:
+        # A last net: what readers know to be wrong they say themselves.
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ModelFileError(f"{found} contradicts itself in a way that mrcnn-cv does not know ({what})") from error
+    return file
+
+
+def _check(file: ModelFile) -> None:
+    try:
+        check_model(file.spec)
+    except ModelFileError as error:
+        raise ModelFileError(f"{file.path} {error}") from error
+
+
+def _read(found: Path, config: Path | None) -> ModelFile:
+    """Hand a file to its family."""
     if _refuse_other_kinds(found) == "onnx":
         return ModelFile(found, read_onnx_model(found, config))
     graph = read_graph(found)

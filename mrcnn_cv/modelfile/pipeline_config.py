@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from google.protobuf import text_format
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.protos import pipeline_pb2 as pb
 from mrcnn_cv.modelfile.spec import AnchorSpec, ModelSpec, NmsSpec, ResizeSpec, anchor_sizes
 
-MAX_BYTES = 4 << 20
+MAX_BYTES = 1 << 20
+
+MAX_ANCHORS = 1 << 10
+"""Of a cell: scales times aspect ratios."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,10 @@ def read_pipeline_config(path: Path) -> PipelineConfig:
         raise ModelFileError(f"{path} is not a valid pipeline.config ({error}): correct it, or move it away") from error
     if not message.model.HasField("faster_rcnn"):
         raise ModelFileError(f"{path} does not describe a Faster or Mask R-CNN (it has no model.faster_rcnn)")
-    return _from_message(path, message.model.faster_rcnn)
+    try:
+        return _from_message(path, message.model.faster_rcnn)
+    except ValueError as error:
+        raise ModelFileError(f"{path} gives {error}: correct it, or move it away") from error
 
 
 def _from_message(path: Path, model: pb.FasterRcnn) -> PipelineConfig:
@@ -86,8 +93,14 @@ def _anchors(generator: pb.AnchorGenerator) -> AnchorSpec | None:
     # The defaults of the API's grid_anchor_generator.proto.
     scales = tuple(grid.scales) or (0.25, 0.5, 1.0, 2.0)
     ratios = tuple(grid.aspect_ratios) or (0.5, 1.0, 2.0)
+    if len(scales) * len(ratios) > MAX_ANCHORS:
+        raise ValueError(f"more than {MAX_ANCHORS} sizes of anchors")
+    with np.errstate(all="ignore"):
+        sizes = anchor_sizes(scales, ratios, (grid.height, grid.width))
+    if not np.isfinite(sizes).all():
+        raise ValueError("anchors a size that is no number")
     return AnchorSpec(
-        sizes=anchor_sizes(scales, ratios, (grid.height, grid.width)),
+        sizes=sizes,
         stride=(grid.height_stride, grid.width_stride),
         offset=(grid.height_offset, grid.width_offset),
         clip_to_image=True,

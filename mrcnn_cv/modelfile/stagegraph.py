@@ -112,7 +112,11 @@ class StageCutter:
         """Follow factors and shifts per channel upwards: (where they begin, factor, shift). Itself if it is none."""
         factor, shift = np.ones(1), np.zeros(1)
         start = node
+        seen: set[str] = set()
         while node.op in AFFINE and node.name not in self._written:
+            if node.name in seen:
+                raise ModelFileError(f"the node '{node.name}' depends on itself")
+            seen.add(node.name)
             step = self._affine_step(node)
             if step is None or (node is not start and len(self._graph.consumers(node.name)) > 1):
                 break

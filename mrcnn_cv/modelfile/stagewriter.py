@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.budget import MAX_WEIGHT_BYTES
 from mrcnn_cv.modelfile.pool_order import pools_last
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 
@@ -19,6 +20,12 @@ BIAS_SUFFIX = "/with_bias"
 
 
 MAX_ROW = 1 << 24
+
+MAX_LAYERS = 1 << 14
+"""Of a net, its constants among them; the largest nets have 3,000."""
+
+MAX_ENLARGED = 8
+"""By a transposed convolution; models have 2. With a kernel of 64 x 64 OpenCV 5.0 takes seconds for ten pixels."""
 
 _TURN = np.array([1, 0], np.int32)
 
@@ -34,6 +41,8 @@ class Writer:
         """nodes: layers that were written before."""
         self._graph = pb.GraphDef(node=nodes)
         self._names = {node.name for node in self._graph.node}
+        self._padded = {node.name for node in self._graph.node if node.op == "Pad"}
+        self._bytes = 0
 
     def serialize(self, outputs: tuple[str, ...] | None = None) -> bytes:
         """The GraphDef's bytes; outputs: of the stage when all of it is written, whose layers may then be reordered."""
@@ -77,6 +86,8 @@ class Writer:
         _check_window(node, "strides")
         if list(node.attr["strides"].list.i)[1:3] != list(weights.shape[:2]) or min(weights.shape[:2]) < 1:
             raise ModelFileError(f"the strides of '{node.name}' are not the size of its kernel, which is not supported")
+        if max(weights.shape[:2]) > MAX_ENLARGED:
+            raise ModelFileError(f"the transposed convolution '{node.name}' enlarges more than {MAX_ENLARGED} times")
         # Of the shape only whether it is a multiple of the strides counts for the importer.
         shape = np.array([1, *weights.shape[:2], weights.shape[3]], np.int32)
         constants = [
@@ -92,6 +103,11 @@ class Writer:
         """Strides and padding of a convolution."""
         _check_layout(node)
         _check_window(node, "strides")
+        if dilation > 1 and set(node.attr["strides"].list.i) != {1}:
+            raise ModelFileError(f"the dilated convolution '{node.name}' has strides, which is not supported")
+        if node.attr["padding"].s != b"VALID" and added.input[0] in self._padded:
+            # The importer makes one padding of both, and forgets the second.
+            raise ModelFileError(f"the input of '{node.name}' is padded twice, which is not supported")
         _copy_attributes(node, added, ("strides", "padding", *_EXPLICIT))
         if dilation > 1:
             added.attr["padding"].s = b"VALID"
@@ -128,6 +144,8 @@ class Writer:
         _check_layout(node)
         for attribute in ("ksize", "strides"):
             _check_window(node, attribute)
+        if node.op == "AvgPool" and node.attr["padding"].s == b"EXPLICIT":
+            raise ModelFileError(f"the average pool '{node.name}' has paddings of its own, which is not supported")
         layer = self._node(node.name, node.op, [source])
         _copy_attributes(node, self._graph.node[-1], ("ksize", "strides", "padding", *_EXPLICIT))
         # Without a convolution before it, the importer would not know the order of what a Flatten then takes.
@@ -135,13 +153,18 @@ class Writer:
         return layer
 
     def concat(self, name: str, sources: Sequence[str]) -> str:
-        return self._node(name, "ConcatV2", [*sources, self._const(f"{name}/axis", np.array(3, np.int32))])
+        layer = self._node(name, "ConcatV2", [*sources, self._const(f"{name}/axis", np.array(3, np.int32))])
+        # Without a convolution before it, the importer would take the axis as it is.
+        self._graph.node[-1].attr["data_format"].s = b"NHWC"
+        return layer
 
     def pad(self, name: str, source: str, paddings: NDArray[np.generic]) -> str:
         amounts = paddings.astype(np.int32)
         if amounts.shape != (4, 2) or amounts.min() < 0 or amounts.max() > 64:
             raise ModelFileError(f"the paddings of '{name}' are out of range")
-        return self._node(name, "Pad", [source, self._const(f"{name}/paddings", amounts)])
+        name = self._node(name, "Pad", [source, self._const(f"{name}/paddings", amounts)])
+        self._padded.add(name)
+        return name
 
     def mean(self, name: str, source: str) -> str:
         """The average over height and width, which stay as axes of length 1."""
@@ -191,6 +214,8 @@ class Writer:
         return self._node(name, "ResizeNearestNeighbor", [source, rows, columns])
 
     def _node(self, name: str, op: str, inputs: Sequence[str]) -> str:
+        if len(self._graph.node) >= MAX_LAYERS:
+            raise ModelFileError(f"has a net of more than {MAX_LAYERS} layers and constants, so it is not a detector's")
         name = self._unique(name)
         node = self._graph.node.add(name=name, op=op, input=inputs)
         node.attr["T"].type = pb.DT_FLOAT
@@ -204,6 +229,11 @@ class Writer:
         return name
 
     def _const(self, name: str, value: NDArray[np.float32] | NDArray[np.int32]) -> str:
+        self._bytes += value.nbytes
+        if self._bytes > MAX_WEIGHT_BYTES:
+            raise ModelFileError("repeats its weights so often that they would not fit into memory")
+        if not np.isfinite(value).all():
+            raise ModelFileError(f"the numbers of '{name}' are not all finite: the training has diverged")
         name = self._unique(name)
         node = self._graph.node.add(name=name, op="Const")
         data_type = pb.DT_FLOAT if value.dtype == np.float32 else pb.DT_INT32

@@ -17,12 +17,12 @@ def decode(encodings: NDArray[np.float32], anchors: Boxes, coder: BoxCoder) -> B
 
     Source: box_coders/faster_rcnn_box_coder.py. An encoding that overflows gives an infinite box, as in TensorFlow.
     """
-    ty, tx, th, tw = (encodings / np.array(coder.scales, dtype=np.float32)).T
-    if coder.max_growth is not None:
-        th, tw = (np.minimum(growth, np.float32(coder.max_growth)) for growth in (th, tw))
     y1, x1, y2, x2 = anchors.T
     heights, widths = y2 - y1, x2 - x1
     with np.errstate(over="ignore", invalid="ignore"):
+        ty, tx, th, tw = (encodings / np.array(coder.scales, dtype=np.float32)).T
+        if coder.max_growth is not None:
+            th, tw = (np.minimum(growth, np.float32(coder.max_growth)) for growth in (th, tw))
         half_heights = np.exp(th) * heights / _TWO
         half_widths = np.exp(tw) * widths / _TWO
         y_centres = ty * heights + (y1 + heights / _TWO)

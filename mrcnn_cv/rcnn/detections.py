@@ -26,16 +26,19 @@ class Detections(NamedTuple):
 
 
 def class_scores(logits: Float, spec: ModelSpec) -> Float:
-    """(N, C) float32: scores of the classes from logits (N, C + 1), the background's dropped."""
-    logits = logits * np.float32(spec.logit_factor)
-    if spec.score_conversion == "softmax":
-        # Infinite logits give scores that are no numbers, and those are above no threshold.
-        with np.errstate(invalid="ignore"):
-            shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-            logits = shifted / shifted.sum(axis=1, keepdims=True)
-    elif spec.score_conversion == "sigmoid":
-        logits = sigmoid(logits)
-    return logits[:, 1:]
+    """(N, C) float32: scores of the classes from logits (N, C + 1), the background's dropped.
+
+    Scores are finite, or not a number, which is above no threshold.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = logits * np.float32(spec.logit_factor)
+        if spec.score_conversion == "softmax":
+            shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+            scores = shifted / shifted.sum(axis=1, keepdims=True)
+        elif spec.score_conversion == "sigmoid":
+            scores = sigmoid(scores)
+    scores[np.isinf(scores)] = np.nan
+    return scores[:, 1:]
 
 
 def sigmoid(values: Float) -> Float:

@@ -13,8 +13,8 @@ def select_masks(logits: NDArray[np.float32], classes: NDArray[np.intp], interle
 
     interleaved: see MaskSpec; the logits then are (N, interleaved ** 2 * C, mask_h / interleaved, ...).
     """
-    count, _, height, width = logits.shape
-    blocks = logits.reshape(count, interleaved, interleaved, -1, height, width)
+    count, channels, height, width = logits.shape
+    blocks = logits.reshape(count, interleaved, interleaved, channels // interleaved**2, height, width)
     own = classes if blocks.shape[3] > 1 else np.zeros_like(classes)
     # (N, rows of a cell, columns of a cell, h, w): each sample goes to its place in its cell.
     cells = blocks[np.arange(count), :, :, own].transpose(0, 3, 1, 4, 2)

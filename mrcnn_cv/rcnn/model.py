@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv import backend as backends
-from mrcnn_cv.errors import InputError, UsageError
+from mrcnn_cv.errors import InputError, ModelFileError, UsageError
 from mrcnn_cv.instances import BackendUse, Instances
 from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import open_model
+from mrcnn_cv.modelfile.shapes import Plan
+from mrcnn_cv.modelfile.soundness import check_input, regions_at_once
 from mrcnn_cv.modelfile.spec import ModelSpec
 from mrcnn_cv.rcnn.boxes import Boxes, is_solid
 from mrcnn_cv.rcnn.crops import channels_last, crop
 from mrcnn_cv.rcnn.detections import Detections, find_detections, limits
+from mrcnn_cv.rcnn.fewer import with_fewer_proposals
 from mrcnn_cv.rcnn.geometry import Geometry, geometry, to_image
 from mrcnn_cv.rcnn.masks import select_masks
 from mrcnn_cv.rcnn.proposals import find_proposals
@@ -50,6 +53,9 @@ class MaskRCNN:
     def __init__(
         self, spec: ModelSpec, path: Path, nets: Nets, requested: str, chosen: backends.Probe, labels: dict[int, str]
     ) -> None:
+        self._plan = Plan(spec.trunk)
+        self._checked: set[tuple[int, ...]] = set()
+        self._mask_plan = None if spec.mask_head is None else Plan(spec.mask_head)
         # The nets hold the weights now; the graphs they were read from would only take up memory.
         self.spec = replace(
             spec,
@@ -74,14 +80,15 @@ class MaskRCNN:
         pipeline_config: str | Path | None = None,
         threads: int | None = None,
         device: str | None = None,
+        fast: bool = False,
     ) -> MaskRCNN:
         """Load a frozen graph: the `.pb` or the folder that holds it.
 
         backend: a name of `--backend`; anything but "auto" runs there or raises BackendError. labels: a label map
         (.pbtxt, .names, .txt, .json); None: the one beside the model, or COCO's for 90 classes. pipeline_config: None:
         the one beside the model, if any. threads: for the whole process (OpenCV knows no other way); None: OpenCV's own
-        choice. device: OpenVINO's name of one ("GPU", "NPU"); None: the processor. Raises ModelFileError,
-        LabelFileError, BackendError.
+        choice. device: OpenVINO's name of one ("GPU", "NPU"); None: the processor. fast: look at a third of the
+        proposals, which may miss instances. Raises ModelFileError, LabelFileError, BackendError.
         """
         if threads is not None:
             backends.set_threads(threads)
@@ -89,10 +96,14 @@ class MaskRCNN:
         file = open_model(Path(path), None if pipeline_config is None else Path(pipeline_config))
         names, notes = labels_for(file.spec.class_count, None if labels is None else Path(labels), file.path.parent)
         spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
+        if fast:
+            spec = with_fewer_proposals(spec)
         nets = Nets(
             trunk=chosen.build(spec.trunk),
-            box_head=chosen.build(spec.box_head),
-            mask_head=None if spec.mask_head is None else chosen.build(spec.mask_head),
+            box_head=chosen.build(spec.box_head, spec.crop.map_size),
+            mask_head=None
+            if spec.mask_head is None or spec.mask is None
+            else chosen.build(spec.mask_head, spec.mask.crop.map_size),
         )
         return cls(spec, file.path, nets, backend, chosen, names)
 
@@ -126,6 +137,7 @@ class MaskRCNN:
             network_input = prepare(image_bgr, self.spec.resize, self.spec.pixels)
         height, width = network_input.pixels.shape[2:]
         layout = geometry(network_input.size, network_input.offset, (height, width), self.spec.box_edges)
+        self._check_input(network_input.pixels.shape, image_bgr.shape)
         with clock("trunk"):
             features, rpn_encodings, rpn_logits = self._trunk(network_input.pixels)
         with clock("proposals"):
@@ -155,6 +167,18 @@ class MaskRCNN:
             self._backend = backends.report(self._requested, self._chosen, self._nets.devices())
         return self._backend
 
+    def _check_input(self, shape: tuple[int, ...], image: tuple[int, ...]) -> None:
+        """No net is given an input for which it was not computed first what its layers make of it."""
+        count, channels, height, width = shape
+        if shape not in self._checked:
+            try:
+                check_input(self._plan, {"image": (count, height, width, channels)})
+            except ModelFileError as error:
+                raise InputError(f"the model cannot take an image of {image[1]}x{image[0]} pixels: {error}") from error
+            if len(self._checked) == 256:
+                self._checked.clear()
+            self._checked.add(shape)
+
     def _trunk(self, pixels: Float) -> tuple[list[Float], list[Float], list[Float]]:
         """(feature maps, box encodings, objectness logits), the last two for each level of anchors."""
         outputs = self._nets.trunk.run({"image": pixels})
@@ -172,14 +196,21 @@ class MaskRCNN:
     def _masks(
         self, features: list[Float], detections: Detections, layout: Geometry, padded_size: tuple[int, int]
     ) -> Float | None:
-        if self.spec.mask is None or self._nets.mask_head is None:
+        if self.spec.mask is None or self._nets.mask_head is None or self._mask_plan is None:
             return None
         if len(detections.scores) == 0:
             return np.zeros((0, *self.spec.mask.size), dtype=np.float32)
         cut = self.spec.mask.crop
         regions = (layout.fractions_of_image if cut.of_image else layout.fractions)(detections.boxes)
-        (logits,) = self._nets.mask_head.run({"crops": crop(features, regions, cut, padded_size)})
-        return select_masks(logits, detections.classes, self.spec.mask.interleaved)
+        found: list[Float] = []
+        portion = regions_at_once(self._mask_plan, cut, features[0].shape[1])
+        for start in range(0, len(regions), portion):
+            part = slice(start, start + portion)
+            (logits,) = self._nets.mask_head.run({"crops": crop(features, regions[part], cut, padded_size)})
+            masks = select_masks(logits, detections.classes[part], self.spec.mask.interleaved)
+            # What is not a number is not in the mask.
+            found.append(np.nan_to_num(masks, copy=False, nan=0.0))
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def _instances(
         self,

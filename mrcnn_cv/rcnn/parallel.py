@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 
+import numpy as np
+
 from mrcnn_cv.opencv import cv2
 
 LEAST = 8
@@ -14,17 +16,26 @@ LEAST = 8
 
 
 def in_parallel(work: Callable[[range], None], count: int) -> None:
-    """Call `work` with parts of range(count), at the same time; it should spend its time in numpy or OpenCV."""
+    """Call `work` with parts of range(count), at the same time; it should spend its time in numpy or OpenCV.
+
+    Numbers that overflow there, or are none, are no news: what a net puts out is looked at when it is used.
+    """
     threads = min(cv2.getNumThreads(), count // LEAST)
     if threads < 2:
-        work(range(count))
+        _quietly(work, range(count))
         return
     ends = [count * part // threads for part in range(threads + 1)]
     parts = [range(start, end) for start, end in pairwise(ends)]
-    others = [_pool().submit(work, part) for part in parts[1:]]
-    work(parts[0])
+    others = [_pool().submit(_quietly, work, part) for part in parts[1:]]
+    _quietly(work, parts[0])
     for other in others:
         other.result()
+
+
+def _quietly(work: Callable[[range], None], part: range) -> None:
+    # How numpy takes errors is each thread's own affair.
+    with np.errstate(over="ignore", invalid="ignore"):
+        work(part)
 
 
 @cache

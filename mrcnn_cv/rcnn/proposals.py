@@ -20,7 +20,7 @@ Float = NDArray[np.float32]
 
 def foreground(logits: Float) -> Float:
     """(N,) float32 in [0, 1]: softmax of (N, 2) logits, background first; the share of the foreground."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         # Of two columns the larger one: a maximum over such a short axis takes ten times as long.
         shifted = np.exp(logits - np.maximum(logits[:, :1], logits[:, 1:]))
         result: Float = shifted[:, 1] / (shifted[:, 0] + shifted[:, 1])

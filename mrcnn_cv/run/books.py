@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from mrcnn_cv.errors import UsageError
 from mrcnn_cv.run.loop import Listener
 from mrcnn_cv.run.manifest import NAME, Manifest, Past, check_same
 from mrcnn_cv.run.summary import FAILURES, SUMMARY, Totals, write_summary
+from mrcnn_cv.run.trial import ENDED, tried
 from mrcnn_cv.sinks.aggregates import AggregateFiles
 from mrcnn_cv.sinks.folder import OutputFolder
 from mrcnn_cv.sources.items import Item
+from mrcnn_cv.sources.listing import STDIN
 
 
 def holds_batch(directory: Path) -> bool:
@@ -59,7 +62,19 @@ class Books:
                 self._check_unchanged(str(item.place))
                 left.append(item)
         self.totals.keep(self.past, kept)
-        return left
+        return self._without_fatal(left, self.past)
+
+    def _without_fatal(self, left: list[Item], past: Past) -> list[Item]:
+        """The items; those that may have ended the earlier run fail if they would end this one, too."""
+        # Standard input can be read once.
+        new = [item for item in left if str(item.place) not in past.pictures and item.name != STDIN]
+        # As many as may have been in work when it was killed.
+        some = new[: max(32, 2 * (os.cpu_count() or 1) + 2)] if not past.has_ended else []
+        known = [item for item in left if (each := past.pictures.get(str(item.place))) and ENDED in (each.reason or "")]
+        if not some and not known:
+            return left
+        tested = {str(item.place): item for item in tried([*some, *known])}
+        return [tested.get(str(item.place), item) for item in left]
 
     def _check_unchanged(self, place: str) -> None:
         """OutputError where an output is to be made again that somebody has worked on since."""

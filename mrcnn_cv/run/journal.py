@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrcnn_cv import names
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.run.manifest import parse_line
 from mrcnn_cv.sinks.folder import why_unwritable
@@ -104,18 +105,38 @@ class Journal:
             raise OutputError(why_unwritable(error, self.path)) from error
 
 
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 1 << 31:
+        raise ValueError(value)
+    return int(value)
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, int | float) or not abs(value) < 1e9:
+        raise ValueError(value)
+    return float(value)
+
+
+def _part(entry: dict[str, Any]) -> Part:
+    """A part as we wrote it: a file beside the others, which starts at a time that a file can tell."""
+    part = Part(str(entry["name"]), int(entry["size"]), int(entry["start"]))
+    if not names.is_below(part.name) or "/" in part.name or not abs(part.start) < 1 << 53:
+        raise ValueError(part)
+    return part
+
+
 def _stretch(entry: dict[str, Any]) -> Stretch | None:
     try:
         last, part = entry["last"], entry["part"]
         origin = entry["origin"]
         return Stretch(
-            last=Point(int(last["index"]), float(last["time"]), int(last["taken"])),
-            instances={str(label): int(count) for label, count in entry["instances"].items()},
-            damaged=int(entry["damaged"]),
-            failed=int(entry["failed"]),
-            last_id=int(entry["last_id"]),
-            origin=None if origin is None else float(origin),
-            part=None if part is None else Part(str(part["name"]), int(part["size"]), int(part["start"])),
+            last=Point(_count(last["index"]), _seconds(last["time"]), _count(last["taken"])),
+            instances={str(label): _count(count) for label, count in entry["instances"].items()},
+            damaged=_count(entry["damaged"]),
+            failed=_count(entry["failed"]),
+            last_id=_count(entry["last_id"]),
+            origin=None if origin is None else _seconds(origin),
+            part=None if part is None else _part(part),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None

@@ -150,9 +150,12 @@ def _steps(thresholds: Thresholds, sinks: Sequence[Sink], follow: Follow | None)
     def write(picture: _Picture | Unreadable | None) -> _Picture | Unreadable | None:
         if isinstance(picture, _Picture):
             start = time.perf_counter()
-            with written_files() as picture.files:
-                for sink in sinks:
-                    sink.write(picture.frame, picture.found)
+            try:
+                with written_files() as picture.files:
+                    for sink in sinks:
+                        sink.write(picture.frame, picture.found)
+            except MemoryError:
+                return _too_large(picture.frame)
             picture.seconds += time.perf_counter() - start
         return picture
 
@@ -172,11 +175,23 @@ def _find(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> _Picture | U
         )
     except InputError as error:
         return Unreadable(frame.name, frame.index, InputError(f"{frame.name}: {error}"), frame.path, frame.place)
+    except MemoryError:
+        return _too_large(frame)
     found.source = frame.name
     if frame.time is not None:
         found.frame, found.time = frame.index, frame.time
     found.timings_ms = {"read": frame.read_ms, **found.timings_ms}
     return _Picture(frame, found, frame.read_ms / 1000 + time.perf_counter() - start)
+
+
+def _too_large(frame: Frame) -> Unreadable:
+    """A picture for which the memory does not suffice; for the next one it may."""
+    height, width = frame.image.shape[:2]
+    why = InputError(
+        f"{frame.name} ({width} x {height}) does not fit into the memory that is left: make the picture smaller, give"
+        " --workers 1, or close other programs"
+    )
+    return Unreadable(frame.name, frame.index, why, frame.path, frame.place)
 
 
 def _deliver(

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from mrcnn_cv import __version__
+from mrcnn_cv import __version__, names
 from mrcnn_cv.errors import OutputError, UsageError
 from mrcnn_cv.frame import Unreadable
 from mrcnn_cv.run.loop import Done, Listener
@@ -36,10 +36,11 @@ class Picture:
 
 @dataclass
 class Past:
-    """An earlier run in the same folder: its head, and its pictures by place."""
+    """An earlier run in the same folder: its head, its pictures by place, and whether it came to an end of its own."""
 
     head: dict[str, Any]
     pictures: dict[str, Picture]
+    has_ended: bool = True
 
     def is_done(self, place: PurePosixPath, directory: Path) -> bool:
         """Whether a picture is done and all its outputs are still there, with their sizes."""
@@ -67,13 +68,16 @@ class Manifest(Listener):
             raise OutputError(f"{self.path} cannot be read: {error.strerror or error}") from error
         head: dict[str, Any] = {}
         pictures: dict[str, Picture] = {}
+        has_ended = False
         for line in data.splitlines():
             entry = parse_line(line)
             if entry.get("kind") == "run":
-                head = entry
+                head, has_ended = entry, False
+            elif entry.get("kind") == "end":
+                has_ended = True
             elif entry.get("kind") == "picture" and (found := _picture(entry)) is not None:
                 pictures[str(entry["place"])] = found
-        return Past(head, pictures)
+        return Past(head, pictures, has_ended)
 
     def open(self, head: Mapping[str, Any], keep: bool) -> None:
         """Begin to write; keep: behind what an earlier run left."""
@@ -180,8 +184,11 @@ def _picture(entry: dict[str, Any]) -> Picture | None:
         reason = None if entry["status"] == "done" else str(entry["reason"])
         files = tuple((str(path), int(size)) for path, size in entry.get("files", ()))
         instances = {str(label): int(count) for label, count in entry.get("instances", {}).items()}
-        return Picture(str(entry["name"]), reason, instances, files) if "place" in entry else None
-    except (KeyError, TypeError, ValueError, AttributeError):
+        # Somebody else wrote a manifest that names files elsewhere; those are nobody's outputs.
+        if "place" not in entry or not all(names.is_below(path) for path, _ in files):
+            return None
+        return Picture(str(entry["name"]), reason, instances, files)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from mrcnn_cv.frame import Unreadable
 from mrcnn_cv.run.loop import Done, Listener
 from mrcnn_cv.run.manifest import Past
+from mrcnn_cv.sinks.csv_table import inert
 from mrcnn_cv.sinks.folder import OutputFolder
 
 SUMMARY, FAILURES = "summary.json", "failures.csv"
@@ -27,7 +28,7 @@ class Totals(Listener):
     pictures      how many there are in all; None where nobody knows yet
     done, failed  of this run; `kept`: done by an earlier one, and left alone
     instances     by label, those of `kept` included
-    failures      name → reason, by place
+    failures      (name, reason) by place; a picture that is watched may have been half written, and be done later
     stages        seconds by stage, over all workers
     """
 
@@ -48,6 +49,7 @@ class Totals(Listener):
 
     def done(self, done: Done) -> None:
         self.done_count += 1
+        self.failures.pop(str(done.frame.place or done.frame.name), None)
         self.instances.update(done.found.counts())
         for stage, milliseconds in done.found.timings_ms.items():
             self.stages[stage] += milliseconds / 1000  # type: ignore[assignment]
@@ -97,5 +99,5 @@ def failures_csv(failures: Mapping[str, tuple[str, str]]) -> bytes:
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(["place", "name", "reason"])
-    rows.writerows([place, name, reason] for place, (name, reason) in failures.items())
+    rows.writerows([*map(inert, (place, name, reason))] for place, (name, reason) in failures.items())
     return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8", "backslashreplace")

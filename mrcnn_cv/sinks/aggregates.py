@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ class AggregateFiles:
         self._indexes = indexes or {}
         self.first_index = 0
         self._next = 0.0
+        self._keeps = keep
         try:
             self._records = Records(folder.directory, keep)
         except OSError as error:
@@ -98,10 +100,23 @@ class AggregateFiles:
         if time.monotonic() >= self._next:
             self._assemble()
 
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """OutputError where the records of an earlier run turn out to be somebody else's."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            if not self._keeps:
+                raise
+            raise OutputError(
+                f"{self._records.path} holds records that mrcnn-cv did not write ({type(error).__name__}): give"
+                " --overwrite to start anew"
+            ) from error
+
     def _assemble(self) -> None:
         start = time.monotonic()
         for aggregate, path in zip(self._aggregates, self.paths, strict=True):
-            with self._folder.replacing(path) as file:
+            with self._folder.replacing(path) as file, self._ours():
                 aggregate.assemble(self._records, file)
         end = time.monotonic()
         self._next = end + max(FIRST_SECONDS, (end - start) / SHARE)

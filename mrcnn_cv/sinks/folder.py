@@ -68,7 +68,7 @@ class OutputFolder:
         self.overwrite = overwrite
         self.remedy = remedy
         self._record = OutputRecord(self.directory)
-        self._inputs: set[tuple[int, int]] = set()
+        self._inputs: dict[tuple[int, int], Path] = {}
         self._bases: dict[str, str] = {}
         self._stems: dict[str, str] = {}
         self._taken_stems: set[str] = set()
@@ -82,7 +82,7 @@ class OutputFolder:
     def protect(self, path: Path, place: PurePosixPath | None = None) -> None:
         """Take note of an input before the run: never write to it, and reserve the name of its outputs."""
         if (identity := _identity(path)) is not None:
-            self._inputs.add(identity)
+            self._inputs[identity] = path
         if place is not None:
             self._base(os.path.abspath(path), str(place))
 
@@ -130,7 +130,7 @@ class OutputFolder:
             if stem:
                 base = self._stems[key]
             wanted = self._wanted(base, suffix, kind)
-            if self._is_input(wanted):
+            if self._is_input(self.directory / wanted):
                 wanted = self._wanted(names.marked(base), suffix, kind)
             return self.directory / self._claim(key, wanted, inputs_too=False)
 
@@ -223,7 +223,7 @@ class OutputFolder:
     def discard(self, path: Path) -> None:
         """Remove the file at `path` (in this folder) where it is an unchanged output of an earlier run."""
         try:
-            if _identity(path) not in self._inputs and self._record.is_ours(path):
+            if not self._is_input(path) and self._record.is_ours(path):
                 path.unlink()
         except OSError as error:
             raise OutputError(why_unwritable(error, path, self.remedy)) from error
@@ -234,7 +234,7 @@ class OutputFolder:
             return
         if path.is_dir():
             raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}")
-        if _identity(path) in self._inputs:
+        if self._is_input(path):
             raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}")
         if not self.overwrite and not self._record.is_ours(path):
             raise OutputError(
@@ -271,7 +271,7 @@ class OutputFolder:
         # Thousands of inputs may share a name (scene-1/image.jpg, ...): go on where the last of them ended.
         number = 1 if self._owner(wanted, key) == key else self._numbers.get(names.same(wanted), 1)
         name = names.numbered(wanted, number)
-        while self._owner(name, key) != key or (not inputs_too and self._is_input(name)):
+        while self._owner(name, key) != key or (not inputs_too and self._is_input(self.directory / name)):
             number += 1
             name = names.numbered(wanted, number)
         self._claims[names.same(name)] = key
@@ -282,9 +282,10 @@ class OutputFolder:
     def _owner(self, name: str, key: str) -> str:
         return self._claims.get(names.same(name), key)
 
-    def _is_input(self, name: str) -> bool:
-        identity = _identity(self.directory / name)
-        return identity is not None and identity in self._inputs
+    def _is_input(self, path: Path) -> bool:
+        identity = _identity(path)
+        # The number of a file that is gone may belong to another one by now.
+        return identity is not None and identity in self._inputs and _identity(self._inputs[identity]) == identity
 
 
 def _report(path: Path, size: int) -> None:

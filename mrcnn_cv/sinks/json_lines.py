@@ -40,6 +40,10 @@ class JsonLines(OpenSink):
         try:
             self.stream.write(to_json(found) + b"\n")
             self.stream.flush()
+        except KeyboardInterrupt:
+            # Where nobody reads, what is left in the buffer would hold up the end.
+            _let_go(self.stream)
+            raise
         except OSError as error:
             # Windows reports a reader that went away as EINVAL.
             if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from mrcnn_cv.json_text import dumps
 from mrcnn_cv.sinks import OpenSink
 
 if TYPE_CHECKING:
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 def to_json(found: Instances) -> bytes:
     """The record of one picture on one line, UTF-8, without a line end."""
-    text = json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False)
     # A file name that is not UTF-8 holds lone surrogates; as \udcXX they are valid JSON and come back as they were.
-    return text.encode("utf-8", "backslashreplace")
+    return dumps(found.to_dict()).encode("utf-8")
 
 
 class JsonRecords(OpenSink):

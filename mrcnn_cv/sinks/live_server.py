@@ -2,12 +2,14 @@
 
 One thread serves everybody, with asyncio: it can neither slow the run nor be held up by a slow reader. A viewer gets
 the newest picture when it has taken the one before; each picture is compressed once, and only while somebody looks.
+Everything that others can make it hold or do has a limit: connections, new ones a second, bytes, and seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import json
 import socket
 import threading
@@ -19,10 +21,14 @@ from typing import Any
 
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.opencv import cv2
+from mrcnn_cv.sinks.live_http import Refused, head, own_names, request
 from mrcnn_cv.sinks.live_page import SCRIPT, STYLE, page
 from mrcnn_cv.sinks.live_view import LiveView
 
 MOST_CONNECTIONS = 128
+MOST_NEW_PER_SECOND = 250.0
+"""Connections; those of a flood wait in the system, where they cost the run nothing."""
+
 MOST_VIEWERS = 32
 """Of the moving picture at a time; more are told to come back later."""
 
@@ -30,6 +36,12 @@ MOST_HEAD_BYTES = 8192
 HEAD_SECONDS = 10.0
 SEND_SECONDS = 15.0
 """A reader that takes nothing for so long is gone."""
+
+MOST_DISCARDED = 1 << 18
+"""Bytes of what nobody asked for, taken and forgotten for the sake of the answer on its way."""
+
+LINGER_SECONDS = 1.0
+_PIECE = 4096
 
 MOST_PER_SECOND = 30.0
 """Pictures for one viewer."""
@@ -41,36 +53,6 @@ _BETWEEN = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
 """Goes out with the picture before it, since Chromium shows one when the head of the next is there; so no length."""
 
 _CLOSE_SECONDS = 2.0
-
-_REASONS = {
-    200: "OK",
-    204: "No Content",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-}
-_ALWAYS = (
-    "Cache-Control: no-store",
-    "Connection: close",
-    "X-Content-Type-Options: nosniff",
-    "Referrer-Policy: no-referrer",
-    # Pages of others may not show what the camera sees.
-    "Cross-Origin-Resource-Policy: same-origin",
-    "X-Frame-Options: SAMEORIGIN",
-    "Content-Security-Policy: default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self';"
-    " connect-src 'self'; base-uri 'none'; form-action 'none'",
-)
-
-
-class _Refused(Exception):
-    """A request that gets nothing but a status."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 class LiveServer:
@@ -84,10 +66,15 @@ class LiveServer:
         self._view = view
         self._name = name
         self._facts = facts
+        self._names = own_names(host)
         self._socket = _listen(host, port)
-        self.host, self.port = host, int(self._socket.getsockname()[1])
+        bound = self._socket.getsockname()
+        self.host, self.port = host, int(bound[1])
+        self.is_private = ipaddress.ip_address(bound[0]).is_loopback
+        """Whether only programs on this machine reach it."""
         self.viewers = 0
         self._connections = 0
+        self._idle: dict[asyncio.StreamWriter, None] = {}
         self._jpeg: tuple[int, bytes] = (0, b"")
         self._loop = asyncio.new_event_loop()
         self._new = asyncio.Event()
@@ -102,11 +89,6 @@ class LiveServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def is_private(self) -> bool:
-        """Whether only programs on this machine reach it."""
-        return self.host == "localhost" or self.host == "::1" or self.host.startswith("127.")
 
     @property
     def address(self) -> str:
@@ -148,9 +130,9 @@ class LiveServer:
             self._loop.close()
 
     async def _answer_all(self) -> None:
-        server = await asyncio.start_server(self._connected, sock=self._socket, limit=MOST_HEAD_BYTES)
-        await self._end.wait()
-        server.close()
+        accepting = self._loop.create_task(self._accept_all())
+        ended = self._loop.create_task(self._end.wait())
+        await asyncio.wait((accepting, ended), return_when=asyncio.FIRST_COMPLETED)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
@@ -158,35 +140,60 @@ class LiveServer:
         # Connections are closed at the loop's next turn.
         await asyncio.sleep(0)
 
+    async def _accept_all(self) -> None:
+        def protocol() -> asyncio.StreamReaderProtocol:
+            return asyncio.StreamReaderProtocol(asyncio.StreamReader(MOST_HEAD_BYTES), self._connected)
+
+        self._socket.setblocking(False)
+        while True:
+            # A connection that is gone again, or too many open files: for the next one it may be different.
+            with suppress(OSError):
+                taken, _ = await self._loop.sock_accept(self._socket)
+                await self._loop.connect_accepted_socket(protocol, taken)
+            await asyncio.sleep(1 / MOST_NEW_PER_SECOND)
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
         try:
             # `drain` then waits until all is on its way, so that nobody has more than one picture on our side.
             writer.transport.set_write_buffer_limits(high=0)
-            if self._connections > MOST_CONNECTIONS:
-                raise _Refused(503)
-            method, path = await _request(reader)
-            await self._answer(writer, method, path)
-        except _Refused as refused:
-            with suppress(OSError, asyncio.TimeoutError):
-                await _send(writer, _head(refused.status, "text/plain", 0))
+            try:
+                self._make_room()
+                self._idle[writer] = None
+                asked = request(await _ask(reader), self._names)
+                self._idle.pop(writer, None)
+                await self._answer(reader, writer, asked.method, asked.path)
+            except Refused as refused:
+                await _send(writer, refused.answer())
+            self._idle[writer] = None
+            await _linger(reader, writer)
         except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
             # Readers go away when they like.
             pass
         finally:
+            self._idle.pop(writer, None)
             self._connections -= 1
             # Not what is left for a reader that takes nothing.
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
 
-    async def _answer(self, writer: asyncio.StreamWriter, method: str, path: str) -> None:
+    def _make_room(self) -> None:
+        """Where there are too many connections, end the one that has been idle longest: still asking, or not gone."""
+        if self._connections > MOST_CONNECTIONS:
+            slowest = next(iter(self._idle), None)
+            if slowest is None:
+                raise Refused(503)
+            del self._idle[slowest]
+            slowest.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str) -> None:
         if method not in ("GET", "HEAD"):
-            raise _Refused(405)
+            raise Refused(405)
         is_head = method == "HEAD"
         if path == "/stream.mjpg":
-            await self._stream(writer, is_head)
+            await self._stream(reader, writer, is_head)
             return
         kind, data = self._document(path)
-        await _send(writer, _head(200, kind, len(data)) + (b"" if is_head else data))
+        await _send(writer, head(200, kind, len(data)) + (b"" if is_head else data))
 
     def _document(self, path: str) -> tuple[str, bytes]:
         """(content type, bytes) of everything but the moving picture. Whatever else is asked for does not exist."""
@@ -201,22 +208,25 @@ class LiveServer:
             return "application/json; charset=utf-8", text.encode("utf-8", "replace")
         if path == "/picture.jpg":
             if self._view.newest is None:
-                raise _Refused(503)
+                raise Refused(503)
             return "image/jpeg", self._picture()[1]
-        raise _Refused(204 if path == "/favicon.ico" else 404)
+        raise Refused(204 if path == "/favicon.ico" else 404)
 
-    async def _stream(self, writer: asyncio.StreamWriter, is_head: bool) -> None:
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_head: bool) -> None:
         if self.viewers >= MOST_VIEWERS:
-            raise _Refused(503)
+            raise Refused(503)
         kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
-        await _send(writer, _head(200, kind, None) + (b"" if is_head else _BETWEEN))
+        await _send(writer, head(200, kind, None) + (b"" if is_head else _BETWEEN))
         if is_head:
             return
         self.viewers += 1
+        # A viewer that leaves is noticed also while there is nothing to send.
+        task, gone = asyncio.current_task(), self._loop.create_task(_discard(reader))
+        gone.add_done_callback(lambda _: task and task.cancel())
         try:
             shown = 0
             # Until Python 3.11 `wait_for` may swallow that it was cancelled.
-            while not self._end.is_set():
+            while not (self._end.is_set() or gone.done()):
                 started = time.monotonic()
                 new = self._new
                 newest = self._view.newest
@@ -229,6 +239,7 @@ class LiveServer:
                 await asyncio.sleep(max(0.0, pause))
         finally:
             self.viewers -= 1
+            gone.cancel()
 
     def _picture(self) -> tuple[int, bytes]:
         """(number, JPEG) of the newest picture, compressed once for all who want it."""
@@ -239,21 +250,21 @@ class LiveServer:
         return self._jpeg
 
 
-async def _request(reader: asyncio.StreamReader) -> tuple[str, str]:
-    """(method, path) of a request; what the other lines say makes no difference."""
+async def _ask(reader: asyncio.StreamReader) -> bytes:
+    """The lines of a request, to the empty one; Refused where they are too many or do not come."""
     try:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
+        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
     except asyncio.LimitOverrunError as error:
-        raise _Refused(431) from error
+        raise Refused(431) from error
     except asyncio.TimeoutError as error:
-        raise _Refused(408) from error
-    words = head.split(b"\r\n", 1)[0].split(b" ")
-    if len(words) != 3 or not words[2].startswith(b"HTTP/1.") or not words[1].startswith(b"/"):
-        raise _Refused(400)
-    try:
-        return words[0].decode("ascii"), words[1].decode("ascii").partition("?")[0]
-    except UnicodeDecodeError as error:
-        raise _Refused(400) from error
+        raise Refused(408) from error
+
+
+async def _discard(reader: asyncio.StreamReader) -> None:
+    """Take what comes and forget it, until the other side has said all, or too much."""
+    for _ in range(MOST_DISCARDED // _PIECE):
+        if not await reader.read(_PIECE):
+            return
 
 
 async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -262,15 +273,10 @@ async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
     await asyncio.wait_for(writer.drain(), SEND_SECONDS)
 
 
-def _head(status: int, kind: str, length: int | None) -> bytes:
-    lines = [f"HTTP/1.1 {status} {_REASONS[status]}", f"Content-Type: {kind}", *_ALWAYS]
-    if length is not None:
-        lines.append(f"Content-Length: {length}")
-    if status == 405:
-        lines.append("Allow: GET, HEAD")
-    if status == 503:
-        lines.append("Retry-After: 5")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Wait a moment for the other side to close: to close on bytes that nobody has read would throw the answer away."""
+    writer.write_eof()
+    await asyncio.wait_for(_discard(reader), LINGER_SECONDS)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -138,5 +138,5 @@ def _parse(line: bytes) -> tuple[str, _Content] | None:
     try:
         fields = json.loads(line)
         return str(fields["name"]), (int(fields["size"]), str(fields["digest"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None

@@ -12,6 +12,8 @@ from typing import Any
 
 from mrcnn_cv.video_info import failures, import_av, is_of_the_disk
 
+_OF_PARTS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska"}
+"""Nothing else is read as a part: a playlist could name other files."""
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # What may be copied as it is, and what everything else becomes.
 _MOVIE_SOUND = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "alac"})
@@ -79,7 +81,7 @@ def _join(
 ) -> None:
     movie = {} if suffix in (".mkv", ".webm") else {"movflags": "faststart"}
     with av.open(str(target), "w", format=_FORMATS[suffix], options=movie) as file:
-        with av.open(str(parts[0][0]), options={"protocol_whitelist": "file"}) as first:
+        with av.open(str(parts[0][0]), options=_OF_PARTS) as first:
             # Opaque: as it is, also where there is no encoder under the decoder's name.
             video = file.add_stream_from_template(first.streams.video[0], opaque=True)
             video.time_base = tick
@@ -99,7 +101,7 @@ def _video_packets(
     """The packets of all parts, with the times of the whole video."""
     waiting: Any = None
     for path, start in parts:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as part:
+        with av.open(str(path), options=_OF_PARTS) as part:
             stream = part.streams.video[0]
             for packet in part.demux(stream):
                 if packet.pts is None or not packet.size:

@@ -9,19 +9,29 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from mrcnn_cv import names
 from mrcnn_cv.errors import InputError
+from mrcnn_cv.sources import content
 from mrcnn_cv.sources.folders import Search
 from mrcnn_cv.sources.items import Item
 from mrcnn_cv.sources.order import by_tree
+from mrcnn_cv.sources.tars import Unpacked, is_tar
 
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 29
 """A picture that unpacks to more than this is a bomb, not a picture."""
 
-MOST_MEMBERS = 5_000_000
+MOST_MEMBERS = 2_000_000
 
-_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error, tarfile.TarError)
+MOST_NAME = 4096
+"""Characters of a member's name: no file system has longer paths."""
+
+_PIECE = 1 << 20
+_SMALL_PIECE = 1 << 12
+"""zipfile unpacks a whole piece of what is not deflated at once: bzip2 makes 80 MB of this much."""
+
+_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError, zlib.error, tarfile.TarError)
 # LZMAError is none of the above, and the module may be missing from a small Python.
 try:
     from lzma import LZMAError
@@ -29,6 +39,9 @@ except ImportError:  # pragma: no cover
     _ERRORS: tuple[type[Exception], ...] = (*_DAMAGE, zipfile.BadZipFile)
 else:
     _ERRORS = (*_DAMAGE, zipfile.BadZipFile, LZMAError)
+
+Member = tuple[str, Callable[[], bytes]]
+"""Name, and what reads it."""
 
 
 def is_archive(path: Path) -> bool:
@@ -40,8 +53,9 @@ def is_archive(path: Path) -> bool:
             head = file.read(512)
         if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             return zipfile.is_zipfile(path)
-        compressed = head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ"))
-        return (compressed or head[257:262] == b"ustar") and tarfile.is_tarfile(path)
+        return is_tar(path, head)
+    except MemoryError:
+        return False
     except _ERRORS:
         return False
 
@@ -52,23 +66,38 @@ def in_archive(path: Path, search: Search) -> list[Item]:
     InputError where the archive cannot be read.
     """
     try:
-        members = _zip(path) if zipfile.is_zipfile(path) else _tar(path)
-        found = []
-        for name, read in members:
-            place = names.place(name.replace("\\", "/").split("/"))
-            if any(part.startswith(".") and part.strip(".") for part in name.split("/")) or "__MACOSX" in name:
-                continue
-            if not search.recursive and len(place.parts) > 1:
-                continue
-            if search.chosen(place):
-                found.append(Item(f"{path}/{name}", place, None, partial(_read, read, f"{path}/{name}")))
-            else:
-                search.left_out += 1
+        is_zip = zipfile.is_zipfile(path)
+        found = [item for item in (_item(path, *member, search) for member in _members(path, is_zip)) if item]
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into the memory of this machine: unpack it first") from error
     except _ERRORS as error:
         raise InputError(
             f"{path} is damaged or of a kind that Python cannot unpack ({error}): unpack it first"
         ) from error
-    return sorted(found, key=lambda item: by_tree(item.place)) if zipfile.is_zipfile(path) else found
+    return sorted(found, key=lambda item: by_tree(item.place)) if is_zip else found
+
+
+def _members(path: Path, is_zip: bool) -> Iterator[Member]:
+    for count, member in enumerate(_zip(path) if is_zip else _tar(path)):
+        if count >= MOST_MEMBERS:
+            raise InputError(f"{path} holds more than {MOST_MEMBERS:,} files: unpack it first")
+        yield member
+
+
+def _item(path: Path, name: str, read: Callable[[], bytes], search: Search) -> Item | None:
+    """The item of a member that is wanted; None for others."""
+    if len(name) > MOST_NAME:
+        search.left_out += 1
+        return None
+    place = names.place(name.replace("\\", "/").split("/"))
+    if any(part.startswith(".") and part.strip(".") for part in name.split("/")) or "__MACOSX" in name:
+        return None
+    if not search.recursive and len(place.parts) > 1:
+        return None
+    if search.chosen(place):
+        return Item(f"{path}/{name}", place, None, partial(_read, read, f"{path}/{name}"))
+    search.left_out += 1
+    return None
 
 
 def _read(read: Callable[[], bytes], name: str) -> bytes:
@@ -82,7 +111,7 @@ def _read(read: Callable[[], bytes], name: str) -> bytes:
         raise InputError(f"{name} cannot be unpacked ({error}): the archive is damaged, or needs a password") from error
 
 
-def _zip(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _zip(path: Path) -> Iterator[Member]:
     archive = zipfile.ZipFile(path)
     # A ZipFile locks where it reads, so that several threads may.
     for member in archive.infolist():
@@ -91,35 +120,43 @@ def _zip(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    if member.file_size > MOST_BYTES:
-        raise InputError(f"would unpack to {member.file_size} bytes, which no picture has")
+    _check_size(member.file_size)
+    is_plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     with archive.open(member) as file:
-        data = file.read(MOST_BYTES + 1)
-    return _checked(data)
+        return _picture(file, _PIECE if is_plain else _SMALL_PIECE)
 
 
-def _tar(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    archive = tarfile.open(path)  # noqa: SIM115 (stays open for the readers)
+def _tar(path: Path) -> Iterator[Member]:
+    file = Unpacked(path)
     lock = threading.Lock()
-    for count, member in enumerate(archive):
-        if count > MOST_MEMBERS:
-            raise InputError(f"{path} holds more than {MOST_MEMBERS} files")
-        if member.isreg():
-            yield member.name, partial(_tar_member, archive, member, lock)
+    for name, start, size in file.members():
+        yield name, partial(_tar_member, file, start, size, lock)
 
 
-def _tar_member(archive: tarfile.TarFile, member: tarfile.TarInfo, lock: threading.Lock) -> bytes:
-    if member.size > MOST_BYTES:
-        raise InputError(f"would unpack to {member.size} bytes, which no picture has")
-    with lock:
-        file = archive.extractfile(member)
-        return b"" if file is None else _checked(file.read(MOST_BYTES + 1))
+def _tar_member(file: Unpacked, start: int, size: int, lock: threading.Lock) -> bytes:
+    _check_size(size)
+    with lock, file.member(start, size) as member:
+        return _picture(member, _PIECE)
 
 
-def _checked(data: bytes) -> bytes:
-    if len(data) > MOST_BYTES:
-        raise InputError(f"unpacks to more than {MOST_BYTES} bytes, which no picture has")
-    return data
+def _check_size(size: int) -> None:
+    if size > MOST_BYTES:
+        raise InputError(f"would unpack to {size} bytes, which no picture has")
+
+
+def _picture(file: IO[bytes], piece: int) -> bytes:
+    """All bytes of a member that may be a picture, whatever its archive says of its size."""
+    head = file.read(content.HEAD_BYTES)
+    # Of a small file the decoder says what it is.
+    if len(head) == content.HEAD_BYTES and (seems := content.not_an_image(head)):
+        raise InputError(f"is not an image: it seems to be {seems}")
+    pieces, size = [head], len(head)
+    while data := file.read(piece):
+        pieces.append(data)
+        size += len(data)
+        if size > MOST_BYTES:
+            raise InputError(f"unpacks to more than {MOST_BYTES} bytes, which no picture has")
+    return b"".join(pieces)
 
 
 def archive_place(path: Path) -> PurePosixPath:

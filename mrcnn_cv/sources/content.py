@@ -7,9 +7,10 @@ structure is told here, before a decoder sees it. No cv2 here.
 from __future__ import annotations
 
 import re
-import struct
 import zlib
 from collections.abc import Callable
+
+from mrcnn_cv.sources.sizes import jpeg_segments
 
 HEAD_BYTES = 4096
 
@@ -87,25 +88,6 @@ def fault(kind: str, data: bytes) -> str | None:
     return check(data) if check else None
 
 
-def pixel_size(kind: str, data: bytes) -> tuple[int, int] | None:
-    """(width, height) by the file's header; None where it is not simple to tell."""
-    if kind == "PNG" and len(data) >= 24:
-        width, height = struct.unpack_from(">II", data, 16)
-        return width, height
-    if kind == "BMP" and len(data) >= 26 and data[14] >= 40:
-        width, height = struct.unpack_from("<ii", data, 18)
-        return abs(width), abs(height)
-    if kind == "GIF" and len(data) >= 10:
-        width, height = struct.unpack_from("<HH", data, 6)
-        return width, height
-    if kind == "JPEG":
-        for marker, start in _jpeg_segments(data):
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and start + 7 <= len(data):
-                height, width = struct.unpack_from(">HH", data, start + 3)
-                return width, height
-    return None
-
-
 def without_png_profile(data: bytes) -> bytes:
     """The same PNG without its colour profile.
 
@@ -126,31 +108,9 @@ def without_png_profile(data: bytes) -> bytes:
     return b"".join([*pieces, data[position:]])
 
 
-def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
-    """(marker, offset of its length field) of the segments up to and with the first start of scan."""
-    segments: list[tuple[int, int]] = []
-    position = 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            # Libjpeg skips stray bytes between segments, and so do we.
-            position = data.find(b"\xff", position)
-            if position < 0:
-                break
-            continue
-        marker = data[position + 1]
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
-            position += 1 if marker == 0xFF else 2
-            continue
-        segments.append((marker, position + 2))
-        if marker in (0xDA, 0xD9):
-            break
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return segments
-
-
 def _jpeg_fault(data: bytes) -> str | None:
     # A thumbnail in the header has an end marker of its own: only one after the first scan counts.
-    scan = next((start for marker, start in _jpeg_segments(data) if marker == 0xDA), None)
+    scan = next((start for marker, start in jpeg_segments(data) if marker == 0xDA), None)
     if scan is None:
         return "is truncated: the file ends before its first row of pixels"
     if data.find(b"\xff\xd9", scan) < 0:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.opencv import cv2, quiet
 from mrcnn_cv.sources import content
+from mrcnn_cv.sources.sizes import MOST_PIXELS, most_pixels, pixel_size
 
 # libpng's own limit on a side; it prints to the terminal where a picture is over it.
 _PNG_MAX_SIDE = 1_000_000
+
+# One in eight mutated files ended the process; from 4.11 on none does.
+_FAULTY_JPEG_2000 = re.compile(r"4\.10\.")
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -20,8 +26,8 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     orientation is applied, transparency is dropped (the colours underneath show; in a TIFF OpenCV darkens them), colour
     profiles are ignored, and of an animation or a document of many pages the first picture is taken.
 
-    InputError, one sentence, for bytes that are no picture, are cut off or damaged, hold more pixels than OpenCV's
-    limit, or are of a variant that this OpenCV cannot decode.
+    InputError, one sentence, for bytes that are no picture, are cut off or damaged, claim more pixels than
+    `most_pixels`, or are of a variant that this OpenCV cannot decode.
     """
     kind = _check(data, name)
     if kind == "PNG":
@@ -53,22 +59,34 @@ def _check(data: bytes, name: str) -> str | None:
         return None
     if problem := content.fault(kind, data):
         raise InputError(f"{name} {problem}; copy or download it again")
-    size = content.pixel_size(kind, data)
+    size = pixel_size(kind, data)
     if kind == "PNG" and size is not None and max(size) > _PNG_MAX_SIDE:
         raise InputError(
             f"{name} is too large: {size[0]} x {size[1]} pixels, and a PNG may have {_PNG_MAX_SIDE} a side"
         )
+    if size is not None and size[0] * size[1] > most_pixels():
+        raise InputError(_too_many_pixels(name, size))
+    if kind == "JPEG 2000" and _FAULTY_JPEG_2000.match(cv2.__version__):
+        raise InputError(
+            f"{name} is a JPEG 2000 picture, and damaged ones can crash OpenCV {cv2.__version__}, so it reads none: pip"
+            " install -U opencv-python, or save the picture as PNG"
+        )
     return kind
 
 
+def _too_many_pixels(name: str, size: tuple[int, int] | None) -> str:
+    measure = f" ({size[0]} x {size[1]})" if size else ""
+    return (
+        f"{name} has more pixels{measure} than are read: make the picture smaller, or raise the limit with the"
+        f" environment variable OPENCV_IO_MAX_IMAGE_PIXELS ({MOST_PIXELS:,} pixels where it is not set)"
+    )
+
+
 def _why_refused(error: Exception, kind: str | None, data: bytes, name: str) -> str:
-    size = content.pixel_size(kind, data) if kind else None
+    size = pixel_size(kind, data) if kind else None
     measure = f" ({size[0]} x {size[1]})" if size else ""
     if "CV_IO_MAX_IMAGE" in str(error):
-        return (
-            f"{name} has more pixels{measure} than OpenCV reads: make the picture smaller, or raise the limit with the"
-            " environment variable OPENCV_IO_MAX_IMAGE_PIXELS (2^30 pixels where it is not set)"
-        )
+        return _too_many_pixels(name, size)
     if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
         return f"{name}{measure} does not fit into the memory of this machine: make the picture smaller"
     return f"{name} cannot be decoded: OpenCV says {getattr(error, 'err', None) or error}"

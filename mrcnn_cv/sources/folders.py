@@ -14,6 +14,7 @@ from mrcnn_cv.errors import InputError
 from mrcnn_cv.sources.images import read_file
 from mrcnn_cv.sources.items import Item, failing
 from mrcnn_cv.sources.order import Chosen, by_tree
+from mrcnn_cv.sources.patterns import found
 
 IsOutput = Callable[[Path], bool]
 
@@ -45,7 +46,7 @@ def matching(pattern: str, search: Search) -> list[Item]:
     """The pictures that match a pattern (`photos/**/*.jpg`), in natural order; a folder that matches counts whole."""
     fixed = _fixed_part(pattern)
     items: list[Item] = []
-    for text in glob.glob(pattern, recursive=True):
+    for text in found(pattern):
         path = Path(text)
         place = _below(path, fixed)
         if path.is_dir():
@@ -62,7 +63,7 @@ def matching(pattern: str, search: Search) -> list[Item]:
 
 def in_folder(folder: Path, search: Search) -> list[Item]:
     """The pictures in a folder, in natural order; a folder that cannot be read is an item that fails."""
-    items = list(_walk(folder, PurePosixPath(), search, set(), ()))
+    items = list(_walk(folder, search))
     return sorted(items, key=lambda item: by_tree(item.place))
 
 
@@ -76,33 +77,36 @@ def item_at(item: Item, place: PurePosixPath) -> Item:
     return Item(item.name, place, item.path, item.read)
 
 
-def _walk(
-    folder: Path, place: PurePosixPath, search: Search, entered: set[tuple[int, int]], outputs: tuple[IsOutput, ...]
-) -> Iterator[Item]:
-    try:
-        status = folder.stat()
-        # A link to a folder above would never end.
-        if (status.st_dev, status.st_ino) in entered | search.skip:
-            return
-        entered.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            # Hidden files and folders are not the user's pictures (.thumbnails, ._photo.jpg, .git).
-            found = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        problem = InputError(f"{folder} cannot be read, so what is in it is left out: {error.strerror or error}")
-        yield failing(str(folder), place if place.parts else PurePosixPath(folder.name or "_"), problem)
-        return
-    if (own := search.outputs(folder)) is not None:
-        outputs = (*outputs, own)
-    for name, is_folder in found:
-        if is_folder and search.recursive:
-            yield from _walk(folder / name, place / name, search, entered, outputs)
-        elif is_folder:
+def _walk(top: Path, search: Search) -> Iterator[Item]:
+    entered = set(search.skip)
+    # Folders may be nested deeper than functions may call each other.
+    waiting: list[tuple[Path, PurePosixPath, tuple[IsOutput, ...]]] = [(top, PurePosixPath(), ())]
+    while waiting:
+        folder, place, outputs = waiting.pop()
+        try:
+            status = folder.stat()
+            # A link to a folder above would never end.
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                # Hidden files and folders are not the user's pictures (.thumbnails, ._photo.jpg, .git).
+                inside = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            problem = InputError(f"{folder} cannot be read, so what is in it is left out: {error.strerror or error}")
+            yield failing(str(folder), names.place(place.parts or (folder.name,)), problem)
             continue
-        elif not search.chosen(place / name):
-            search.left_out += 1
-        elif not any(is_output(folder / name) for is_output in outputs):
-            yield file_item(folder / name, names.place((place / name).parts))
+        if (own := search.outputs(folder)) is not None:
+            outputs = (*outputs, own)
+        for name, is_folder in inside:
+            if is_folder and search.recursive:
+                waiting.append((folder / name, place / name, outputs))
+            elif is_folder:
+                continue
+            elif not search.chosen(place / name):
+                search.left_out += 1
+            elif not any(is_output(folder / name) for is_output in outputs):
+                yield file_item(folder / name, names.place((place / name).parts))
 
 
 def _fixed_part(pattern: str) -> Path:

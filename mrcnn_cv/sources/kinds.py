@@ -15,6 +15,7 @@ from mrcnn_cv import __version__
 from mrcnn_cv.sources import content
 from mrcnn_cv.sources.addresses import SECONDS, is_address
 from mrcnn_cv.sources.order import PICTURES
+from mrcnn_cv.sources.patterns import found
 
 Kind = Literal["pictures", "video", "live"]
 
@@ -53,8 +54,8 @@ def kind_of(source: str) -> Kind:
             return "live"
         if is_address(source):
             return _kind_of_address(source)
-        if glob.has_magic(source) and (found := glob.glob(source, recursive=True)):
-            return "video" if all(kind_of(path) == "video" for path in found) else "pictures"
+        if glob.has_magic(source) and (matching := found(source)):
+            return "video" if all(kind_of(path) == "video" for path in matching) else "pictures"
         return "video" if Path(source).suffix.lower() in VIDEOS else "pictures"
     return _kind_of_file(Path(source))
 

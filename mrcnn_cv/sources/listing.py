@@ -12,6 +12,7 @@ from mrcnn_cv.errors import InputError
 from mrcnn_cv.sources.addresses import at_address, is_address
 from mrcnn_cv.sources.archives import archive_place, in_archive, is_archive
 from mrcnn_cv.sources.folders import Search, file_item, in_folder, is_pattern, item_at, matching
+from mrcnn_cv.sources.images import most_bytes
 from mrcnn_cv.sources.items import Item, Listing, failing
 from mrcnn_cv.sources.lists import listed
 
@@ -93,9 +94,13 @@ def _unique(items: list[Item]) -> list[Item]:
 def _read_stdin() -> bytes:
     stream = sys.stdin
     try:
-        data = b"" if stream is None or stream.isatty() else stream.buffer.read()
+        data = b"" if stream is None or stream.isatty() else stream.buffer.read(most_bytes() + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"- cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(data) > most_bytes():
+        raise InputError(
+            f"- has more than the {most_bytes():,} bytes that a picture may have: make the picture smaller"
+        )
     if not data:
         raise InputError("- is an image from standard input, but nothing came: mrcnn-cv - < photo.jpg")
     return data

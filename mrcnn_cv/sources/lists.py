@@ -15,7 +15,8 @@ from mrcnn_cv.sources.items import Item
 COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 """Names of a CSV's column of paths, the first that is there."""
 
-MOST_BYTES = 1 << 28
+MOST_BYTES = 1 << 26
+"""Of a list: half a million paths of a hundred letters."""
 
 
 def listed(file: Path) -> list[Item]:
@@ -31,8 +32,7 @@ def listed(file: Path) -> list[Item]:
     common = _common(absolute)
     items = []
     for path, full in zip(found, absolute, strict=True):
-        relative = full.relative_to(common).parts if common is not None else full.parts[1:]
-        items.append(file_item(path, names.place(relative)))
+        items.append(file_item(path, names.place(_relative(full, common))))
     return items
 
 
@@ -52,21 +52,28 @@ def _paths(file: Path) -> list[str]:
 
 
 def _column(file: Path, text: str) -> list[str]:
+    rows = csv.reader(io.StringIO(text, newline=""))
     try:
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        header = [name.strip().lower() for name in next(rows, [])]
+        column = next((header.index(wanted) for wanted in COLUMNS if wanted in header), None)
+        if column is None:
+            raise UsageError(f"{file} has no column named {COLUMNS[0]}: its first line must name the columns (--list)")
+        return [row[column] for row in rows if len(row) > column and row[column].strip()]
     except csv.Error as error:
         raise UsageError(f"{file} is not a CSV file: {error} (--list)") from error
-    header = [name for name in (rows[0] if rows else {}) if name is not None]
-    column = next((name for wanted in COLUMNS for name in header if name.strip().lower() == wanted), None)
-    if column is None:
-        raise UsageError(f"{file} has no column named {COLUMNS[0]}: its first line must name the columns (--list)")
-    return [value for row in rows if isinstance(value := row.get(column), str) and value.strip()]
 
 
 def _find(text: str, folder: Path) -> Path:
     path = Path(os.path.expanduser(text))
     beside = folder / path
     return beside if not path.is_absolute() and not os.path.lexists(path) and os.path.lexists(beside) else path
+
+
+def _relative(path: Path, common: Path | None) -> tuple[str, ...]:
+    """The parts of an absolute path below a folder, or below its root: //a/b.jpg has a root of its own."""
+    if common is None or not path.is_relative_to(common):
+        return path.parts[1:]
+    return path.relative_to(common).parts
 
 
 def _common(paths: list[Path]) -> Path | None:

@@ -13,8 +13,8 @@ from mrcnn_cv.video_info import Colours, VideoInfo, import_av
 
 __all__ = ["MOST_PIXELS", "Choice", "Chooser", "Colours", "MovingSource", "Point", "VideoInfo", "import_av"]
 
-MOST_PIXELS = 1 << 26
-"""A frame with more pixels than this (8192 x 8192) is not decoded."""
+MOST_PIXELS = 1 << 25
+"""A frame with more pixels than this (8192 x 4096) is not decoded: a decoder may hold two dozen of them."""
 
 
 class MovingSource(Protocol):

@@ -29,6 +29,7 @@ HUNG_SECONDS = 30.0
 """A source that gives no sign of life for so long (a driver that hangs) is given up."""
 
 _LOOK_SECONDS = 0.1
+_GAP_SECONDS = 1.0
 _CLOSE_SECONDS = 1.0
 
 Taken = Frame | Unreadable | None
@@ -73,7 +74,7 @@ class Newest:
         self._replaced = 0
         self._turn = 0
         self._last_index = -1
-        self._sign_of_life = time.monotonic()
+        self._sign_of_life = self._looked = self._waits_since = time.monotonic()
         self._thread = threading.Thread(target=self._read, name="live-reader", daemon=True)
         self._thread.start()
 
@@ -179,8 +180,13 @@ class Newest:
 
     def _check_alive(self) -> None:
         """Give up a source whose thread hangs."""
-        silent = time.monotonic() - self._sign_of_life
-        if self._source is not None and silent > self._hung_seconds:
+        now = time.monotonic()
+        if now - self._looked > _GAP_SECONDS:
+            # Nobody waited, or the whole program stood still (Ctrl-Z): that says nothing about the source.
+            self._waits_since = now
+        self._looked = now
+        silent = now - self._sign_of_life
+        if self._source is not None and min(silent, now - self._waits_since) > self._hung_seconds:
             error = InputError(
                 f"{self.name} gives no sign of life any more, since {silent:.0f} seconds: plug it in anew"
             )

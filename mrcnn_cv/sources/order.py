@@ -17,12 +17,17 @@ PICTURES = frozenset(
 """Suffixes of what OpenCV may be able to read."""
 
 _DIGITS = re.compile(r"(\d+)")
+_MOST_DIGITS = 255
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """A key by which img2 comes before img10, and a folder's files before what its subfolders hold."""
     parts = (part for part in _DIGITS.split(name) if part)
-    keys = ((0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts)
+    # Python turns no more than some thousand digits into a number.
+    keys = (
+        (0, int(part), part) if part.isdecimal() and len(part) <= _MOST_DIGITS else (1, 0, part.casefold())
+        for part in parts
+    )
     # Names that differ by case alone still have an order.
     return (*keys, (-1, 0, name))
 

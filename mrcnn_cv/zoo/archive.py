@@ -22,6 +22,8 @@ CONFIG_NAME = "pipeline.config"
 LABEL_MAP_NAME = "label_map.pbtxt"
 
 _CHUNK = 1 << 20
+# What tarfile lets through for headers that are nested, or say what cannot be.
+_ODD = (ValueError, OverflowError, RecursionError, LookupError, AttributeError, TypeError)
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -61,7 +63,7 @@ def unpack(file: IO[bytes], shown: str, folder: Path, limits: Limits | None = No
         _Unpacking(reader, folder, limits or Limits()).run()
     except _Refused as problem:
         raise ModelFileError(f"{shown} {problem}") from problem
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, *_ODD) as error:
         raise ModelFileError(
             f"{shown} is damaged or not a .tar.gz archive ({error}): copy or download it again, or name the .pb inside"
         ) from error

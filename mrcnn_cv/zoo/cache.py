@@ -61,7 +61,7 @@ def record(folder: Path) -> Mapping[str, Any] | None:
     try:
         found = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
         complete = (folder / GRAPH_NAME).stat().st_size == found["graph_size"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if complete else None
 

@@ -93,7 +93,7 @@ class Part:
     def _read_notes(self) -> Mapping[str, Any]:
         try:
             notes = json.loads(self._notes_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return notes if isinstance(notes, dict) else {}
 

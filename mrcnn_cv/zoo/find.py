@@ -49,7 +49,7 @@ def resolve(
     ModelFileError for a name that is unknown or not pulled, and for an archive that cannot be unpacked.
     """
     path = Path(text)
-    if _exists(path):
+    if exists(path):
         return Found(unpacked(path) if path.is_file() and _is_archive(path) else path)
     name = str(text)
     if not _may_be_name(name) or name.lower().endswith(_ENDINGS_OF_MODELS):
@@ -131,7 +131,7 @@ def _is_archive(path: Path) -> bool:
 
 def _registered(model: user_models.UserModel) -> Found:
     for what, path in (("model", model.path), ("label file", model.labels)):
-        if path is not None and not _exists(path):
+        if path is not None and not exists(path):
             raise ModelFileError(
                 f"the {what} {path}, registered as {model.name}, is not there any more: bring it back, or register it"
                 f" again with 'mrcnn-cv models add {model.name} PATH --overwrite'"
@@ -152,7 +152,8 @@ def _hint(name: str, users: Mapping[str, object]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "'mrcnn-cv models list' shows the names"
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder of this name, however odd it is."""
     try:
         return path.exists()
     except (OSError, ValueError):

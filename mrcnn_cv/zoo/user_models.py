@@ -15,6 +15,7 @@ from mrcnn_cv.zoo import cache
 from mrcnn_cv.zoo.registry import DEMO, zoo_model
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OPTION = re.compile(r"[a-z0-9-]{1,64}")
 _ENDINGS_OF_FILES = (".pb", ".gz", ".tgz", ".tar", ".zip", ".onnx", ".pbtxt", ".config")
 _VERSION = 1
 
@@ -54,7 +55,7 @@ def user_models() -> dict[str, UserModel]:
         return {}
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(_damaged(path)) from error
     if isinstance(content, dict) and isinstance(content.get("version"), int) and content["version"] > _VERSION:
         raise ModelFileError(f"{path} was written by a newer mrcnn-cv: update this one")
@@ -123,15 +124,20 @@ def _entry(model: UserModel) -> dict[str, Any]:
 
 def _parse(name: str, entry: Mapping[str, Any]) -> UserModel:
     labels, defaults = entry.get("labels"), entry.get("defaults", {})
+    family, classes = entry.get("family"), entry.get("classes")
+    if not _NAME.fullmatch(name) or not isinstance(family, str | None) or not isinstance(classes, int | None):
+        raise ValueError(name)
     if not isinstance(entry["path"], str) or not isinstance(labels, str | None) or not isinstance(defaults, dict):
+        raise ValueError(name)
+    if not all(_OPTION.fullmatch(key) for key in defaults):
         raise ValueError(name)
     return UserModel(
         name=name,
         path=Path(entry["path"]),
         labels=Path(labels) if labels else None,
         defaults={str(key): str(value) for key, value in defaults.items()},
-        family=entry.get("family"),
-        classes=entry.get("classes"),
+        family=family,
+        classes=classes,
     )
 
 

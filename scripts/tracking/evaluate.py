@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from metrics import LEAST_IOU, Score, Step, score
+from metrics import LEAST_IOU, Score, Step, score  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
 from mrcnn_cv import Instances, MaskRCNN

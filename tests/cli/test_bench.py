@@ -62,6 +62,15 @@ def test_json_on_stdout_takes_the_place_of_the_table(run: Run) -> None:
     assert done.stderr == ""
 
 
+def test_pooled_regions_and_fewer_proposals_are_contestants_of_their_own(run: Run) -> None:
+    options = ("--backend", "cpu", "--size", "160x120", "--rounds", "1", "--roi", "pool", "--fast")
+    record = json.loads(success(run("bench", *options, "--json", "-", "--quiet")).stdout)
+    usual, fast = record["groups"][0]["contestants"]
+    assert (usual["name"], fast["name"]) == ("mrcnn-cv cpu-pool", "mrcnn-cv cpu-pool-fast")
+    assert fast["gflop"]["trunk"] == usual["gflop"]["trunk"]
+    assert fast["gflop"]["box_head"] == pytest.approx(usual["gflop"]["box_head"] * 21 / 64, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -76,6 +76,10 @@ def _counts(counts: Any) -> Change:
     return _mask({"size": [HEIGHT, WIDTH], "counts": counts})
 
 
+def _size(width: int, height: int) -> Change:
+    return lambda data: data["images"][0].update(width=width, height=height)
+
+
 WRONG: list[tuple[Change, str]] = [
     (lambda data: data.pop("images"), "has no images"),
     (lambda data: data.pop("annotations"), "has no annotations"),
@@ -96,6 +100,7 @@ WRONG: list[tuple[Change, str]] = [
     (_set("images", 0, "file_name", "a\0.png"), "has no file_name for image 1"),
     (_set("images", 0, "width", 0), "the width of image 1 must lie between 1 and"),
     (_set("images", 0, "height", 1 << 40), "the height of image 1 must lie between 1 and"),
+    (_size(1 << 16, 1 << 16), "image 1 has 65536 x 65536 pixels, more than any that is read"),
     (_drop("images", 0, "width"), "the width of image 1 must be a whole number, not None"),
     (_drop("categories", 2, "name"), "has no name for the category 3"),
     (_set("annotations", 2, "image_id", 7), "has no image 7, which annotation 2 belongs to"),
@@ -110,6 +115,7 @@ WRONG: list[tuple[Change, str]] = [
     (_mask([[1, 2, 3, 4, 5, [6]]]), "a corner of a polygon is not a number"),
     (_mask([[1, 2, 3, 4, 5, 10**400]]), "a corner of a polygon is not a number"),
     (_mask(polygon(0, 0, 1e9, 1e9)), "reaches far beyond the picture of 60 x 40 pixels"),
+    (_mask([[0, 0, 60, 40, 0, 40] * 60_000]), "its outline is longer than"),
     (_mask({"counts": "abc"}), "without their size"),
     (_mask({"size": [WIDTH, HEIGHT], "counts": [2400]}), "its size is 40 x 60, but that of the picture 60 x 40"),
     (_mask({"size": [HEIGHT, WIDTH]}), "without their counts"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mrcnn_cv.modelfile.spec import AnchorSpec, anchor_sizes
 from mrcnn_cv.rcnn.anchors import anchor_grid
@@ -40,3 +42,36 @@ def test_nobody_can_change_the_shared_grid() -> None:
     spec = AnchorSpec(sizes=((4.0, 4.0),), stride=(8.0, 8.0), offset=(0.0, 0.0), clip_to_image=False)
     with pytest.raises(ValueError, match="read-only"):
         anchor_grid(spec, 2, 2, (16, 16))[0] = 0
+
+
+size = st.floats(0.25, 500, width=32)
+place = st.floats(-64, 64, width=32)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.tuples(size, size), min_size=1, max_size=3),
+    st.one_of(st.none(), st.tuples(size, size)),
+    st.tuples(place, place),
+    st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    st.booleans(),
+)
+def test_equal_to_a_slow_reference(
+    sizes: list[tuple[float, float]],
+    stride: tuple[float, float] | None,
+    offset: tuple[float, float],
+    cells: tuple[int, int],
+    clipped: bool,
+) -> None:
+    height, width = 97, 41
+    steps = stride or (height // cells[0], width // cells[1])
+    expected = []
+    for row, column in np.ndindex(*cells):
+        y, x = row * steps[0] + offset[0], column * steps[1] + offset[1]
+        for tall, wide in sizes:
+            corners = (y - tall / 2, x - wide / 2, y + tall / 2, x + wide / 2)
+            limits = (height, width, height, width)
+            expected.append([min(max(c, 0), m) if clipped else c for c, m in zip(corners, limits, strict=True)])
+    spec = AnchorSpec(tuple(sizes), stride, offset, clip_to_image=clipped)
+    found = anchor_grid(spec, *cells, (height, width))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)

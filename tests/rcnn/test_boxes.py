@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn_cv.modelfile.spec import BoxCoder
-from mrcnn_cv.rcnn.boxes import areas, clip, decode
+from mrcnn_cv.rcnn.boxes import areas, clip, decode, is_solid
 
 CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 Box = tuple[float, float, float, float]
@@ -19,6 +19,7 @@ corners = st.floats(-500, 500, width=32)
 lengths = st.floats(1, 300, width=32)
 boxes = st.builds(lambda y, x, h, w: (y, x, y + h, x + w), corners, corners, lengths, lengths)
 anything = st.floats(width=32)
+quadruples = st.tuples(anything, anything, anything, anything)
 
 
 def encode(box: Box, anchor: Box, coder: BoxCoder) -> Box:
@@ -55,14 +56,48 @@ def test_an_encoding_that_overflows_is_an_infinite_box_without_a_warning() -> No
     np.testing.assert_array_equal(found, [[-np.inf, 0, np.inf, 1]])
 
 
+def test_growth_has_a_limit_where_the_model_has_one() -> None:
+    coder = BoxCoder((1.0, 1.0, 1.0, 1.0), max_growth=math.log(4))
+    encodings = np.array([[0, 0, 9, math.log(2)], [0, 0, -9, np.nan]], np.float32)
+    found = decode(encodings, np.array([[0, 0, 2, 2]] * 2, np.float32), coder)
+    np.testing.assert_allclose(found[0], [-3, -1, 5, 3], rtol=1e-6)
+    np.testing.assert_allclose(found[1, [0, 2]], [1, 1], atol=1e-3)
+    assert np.isnan(found[1, [1, 3]]).all()
+
+
 @settings(deadline=None)
-@given(st.tuples(anything, anything, anything, anything))
+@given(
+    st.lists(st.tuples(quadruples, quadruples), max_size=4),
+    st.sampled_from([CODER, BoxCoder((0.1, 0.1, 0.2, 0.2), max_growth=4.0)]),
+)
+def test_whatever_is_decoded_can_be_clipped_without_a_warning(pairs: list[tuple[Box, Box]], coder: BoxCoder) -> None:
+    encodings, anchors = (np.array([pair[i] for pair in pairs], np.float32).reshape(-1, 4) for i in (0, 1))
+    # Anchors are checked when a model is read.
+    anchors = np.nan_to_num(np.clip(anchors, -1e6, 1e6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = clip(decode(encodings, anchors, coder), (5, 0, 20, 30))
+        assert is_solid(found, 0.0).shape == (len(pairs),)
+    assert ((found >= [5, 0, 5, 0]) & (found <= [20, 30, 20, 30])).all()
+
+
+@settings(deadline=None)
+@given(quadruples)
 def test_clipped_boxes_lie_inside_whatever_they_were(box: Box) -> None:
-    found = clip(np.array([box], np.float32), (0, 0, 20, 30))[0]
+    found = clip(np.array([box], np.float32), (0, 0, 20, 30))
     assert ((found >= 0) & (found <= [20, 30, 20, 30])).all()
-    for before, after, limit in zip(box, found, (20, 30, 20, 30), strict=True):
+    np.testing.assert_array_equal(clip(found, (0, 0, 20, 30)), found)
+    for before, after, limit in zip(box, found[0], (20, 30, 20, 30), strict=True):
         if 0 <= before <= limit:
             assert after == np.float32(before)
+
+
+def test_solid_boxes_have_an_area_and_sides_that_are_long_enough() -> None:
+    boxes = np.array([[0, 0, 2, 3], [1, 1, 1, 5], [3, 3, 1, 1], [0, 0, 9, 0.5], [0, np.nan, 5, 5]], np.float32)
+    assert is_solid(boxes, 0.0).tolist() == [True, False, False, True, False]
+    assert is_solid(boxes, 2.0).tolist() == [True, False, False, False, False]
+    assert is_solid(boxes, None).all()
+    assert is_solid(np.zeros((0, 4), np.float32), 0.0).shape == (0,)
 
 
 def test_areas() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mrcnn_cv.modelfile.spec import ModelSpec, NmsSpec
 from mrcnn_cv.rcnn.detections import Detections, class_scores, find_detections, limits
 from mrcnn_cv.rcnn.geometry import geometry
+from tests.rcnn.test_nms import greedy
 
 Float = NDArray[np.float32]
 LEFT, MIDDLE, RIGHT = (0.0, 0.0, 0.5, 0.2), (0.0, 0.4, 0.5, 0.6), (0.0, 0.8, 0.5, 1.0)
@@ -87,7 +91,11 @@ def test_boxes_of_one_class_suppress_each_other_and_no_others(spec: ModelSpec) -
 
 
 def test_the_score_must_be_above_the_threshold(spec: ModelSpec) -> None:
-    found = find(with_nms(spec, score_threshold=0.5), [LEFT, RIGHT], [[0.5, 0], [np.nextafter(np.float32(0.5), 1), 0]])
+    found = find(
+        with_nms(spec, score_threshold=0.5),
+        [LEFT, RIGHT],
+        [[0.5, 0], [np.nextafter(np.float32(0.5), np.float32(1)), 0]],
+    )
     np.testing.assert_allclose(found.boxes, [RIGHT], atol=1e-6)
 
 
@@ -201,3 +209,93 @@ def test_the_users_limits_replace_the_models() -> None:
     assert limits(own, 0.0, 1.0, 5) == NmsSpec(0.0, 1.0, 10, 5, clip_first=True)
     # A limit above the model's own must not end at the model's limit per class.
     assert limits(own, None, None, 50) == NmsSpec(0.3, 0.6, 50, 50, clip_first=True)
+
+
+eighth = st.integers(0, 8).map(lambda number: number / 8)
+corners = st.tuples(eighth, eighth, eighth, eighth).map(lambda b: (*map(min, b[:2], b[2:]), *map(max, b[:2], b[2:])))
+score = st.sampled_from([0.0, 0.1, 0.2, 0.2, 0.5, 0.7, 0.9])
+# The fixture is frozen numbers, the same for all examples.
+with_fixture = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def one_after_the_other(
+    proposals: list[tuple[float, ...]], scores: list[tuple[float, ...]], nms: NmsSpec, size: tuple[int, int]
+) -> list[tuple[Any, ...]]:
+    """(score, class, box) as core/post_processing.py has it, each step in plain Python."""
+
+    def cut(box: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(min(max(c, 0), most) for c, most in zip(box, (*size, *size), strict=True))
+
+    def has_area(box: tuple[float, ...]) -> bool:
+        return box[2] > box[0] and box[3] > box[1]
+
+    found = []
+    for index in range(2):
+        boxes = [(tuple(100 * c for c in box), own[index]) for box, own in zip(proposals, scores, strict=True)]
+        if nms.clip_first:
+            boxes = [(cut(box), own) for box, own in boxes if has_area(cut(box))]
+        corners = np.array([box for box, _ in boxes], np.float32).reshape(-1, 4)
+        own_scores = np.array([own for _, own in boxes], np.float32)
+        kept = greedy(corners, own_scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
+        found += [(boxes[i][1], index, boxes[i][0]) for i in kept]
+    # Sorting is stable: of equal scores the lower class, then the one that was kept first.
+    ordered = sorted(found, key=lambda each: -each[0])
+    return [(own, index, cut(box)) for own, index, box in ordered if has_area(cut(box))][: nms.max_total]
+
+
+@with_fixture
+@given(
+    st.lists(st.tuples(corners, st.tuples(score, score)), max_size=8),
+    st.booleans(),
+    st.sampled_from([0.05, 0.2]),
+    st.sampled_from([0.0, 0.3, 0.6]),
+    st.integers(1, 4),
+    st.integers(1, 6),
+)
+def test_equal_to_a_slow_reference(
+    spec: ModelSpec,
+    regions: list[tuple[Any, Any]],
+    clip_first: bool,
+    least: float,
+    overlap: float,
+    most_of_a_class: int,
+    most: int,
+) -> None:
+    nms = NmsSpec(least, overlap, most_of_a_class, most, clip_first=clip_first)
+    proposals, scores = [box for box, _ in regions], [own for _, own in regions]
+    logits = np.array([[0, *row] for row in scores], np.float32).reshape(-1, 3)
+    arguments = np.zeros((len(regions), 8), np.float32), logits, np.array(proposals, np.float32).reshape(-1, 4)
+    layout = geometry((75, 100), (0, 0), (100, 100), "pixels")
+    found = find_detections(*arguments, replace(spec, score_conversion="identity"), nms, layout)
+    expected = one_after_the_other(proposals, scores, nms, (75, 100))
+    assert found.classes.tolist() == [index for _, index, _ in expected]
+    np.testing.assert_array_equal(found.scores, np.array([own for own, _, _ in expected], np.float32))
+    np.testing.assert_array_equal(found.boxes, np.array([box for _, _, box in expected], np.float32).reshape(-1, 4))
+
+
+number = st.one_of(st.floats(width=32), st.sampled_from([0.0, 1.0, float("nan"), float("inf"), -3e38, 3e38]))
+
+
+@with_fixture
+@given(
+    st.lists(st.tuples(*[number] * 8, *[number] * 3, corners), max_size=4),
+    st.sampled_from(["softmax", "sigmoid", "identity"]),
+    st.booleans(),
+    st.sampled_from([{}, {"class_agnostic": True}, {"best_only": True}, {"round_first": True}, {"min_side": None}]),
+)
+def test_whatever_the_numbers_detections_are_finite_and_inside(
+    spec: ModelSpec, rows: list[tuple[Any, ...]], conversion: Any, clip_first: bool, changes: dict[str, Any]
+) -> None:
+    encodings, logits, proposals = (
+        np.array([row[part] for row in rows], np.float32).reshape(len(rows), width)
+        for part, width in ((slice(0, 8), 8), (slice(8, 11), 3), (11, 4))
+    )
+    nms = replace(NmsSpec(0.1, 0.5, 10, 3, clip_first=clip_first), **changes)
+    layout = geometry((75, 100), (10, 0), (100, 100), "pixels")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = find_detections(encodings, logits, proposals, replace(spec, score_conversion=conversion), nms, layout)
+    assert len(found.boxes) == len(found.scores) == len(found.classes) <= 3
+    assert ((found.boxes >= [10, 0, 10, 0]) & (found.boxes <= [85, 100, 85, 100])).all()
+    assert (np.isfinite(found.scores) & (found.scores > np.float32(0.1))).all()
+    assert (found.scores[1:] <= found.scores[:-1]).all()

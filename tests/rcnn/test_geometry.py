@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mrcnn_cv.rcnn.geometry import geometry, to_image
 
@@ -26,3 +30,28 @@ def test_between_pixel_centres_the_last_pixel_is_a_side_less_one() -> None:
     np.testing.assert_allclose(
         to_image(np.array([[0, 0, 1, 1]], np.float32), (200, 400), "centers"), [[0, 0, 400, 200]]
     )
+
+
+side = st.integers(1, 3000)
+share = st.floats(0, 1, width=32)
+
+
+@settings(deadline=None)
+@given(side, side, side, side, st.integers(0, 50), st.tuples(share, share), st.sampled_from(["pixels", "centers"]))
+def test_a_box_comes_back_to_where_it_was_in_the_image(
+    height: int, width: int, rows: int, columns: int, offset: int, corner: tuple[float, float], edges: Any
+) -> None:
+    """From the image into the trunk's input by hand, and back; a side of one pixel has no length between centres."""
+    less = 0 if edges == "pixels" else 1
+    layout = geometry((rows, columns), (offset, 0), (rows + 2 * offset, columns + 7), edges)
+    shares = np.array([[0, 0, *corner]], np.float32)
+    lengths = np.array([max(rows - less, 1), max(columns - less, 1)] * 2, np.float32)
+    boxes = shares * lengths + np.array([offset, 0, offset, 0], np.float32)
+    assert layout.window == (offset, 0, offset + lengths[0], lengths[1])
+    found = layout.fractions_of_image(boxes)
+    np.testing.assert_allclose(found, shares, atol=1e-3)
+    back = to_image(found, (height, width), edges)
+    x2, y2 = corner[1] * (width - less) + less, corner[0] * (height - less) + less
+    np.testing.assert_allclose(back, [[0, 0, x2, y2]], atol=1e-3 * max(height, width))
+    whole = layout.fractions(np.array([[0, 0, *layout.extent]], np.float32))
+    np.testing.assert_allclose(whole, [[0, 0, 1, 1]], rtol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
 import cv2
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mrcnn_cv.rcnn.nms import CANDIDATES_AT_ONCE, suppress
+from mrcnn_cv.rcnn.nms import CANDIDATES_AT_ONCE, best, suppress
 
 Boxes = NDArray[np.float32]
 
@@ -53,6 +55,42 @@ def test_keeps_what_a_slow_reference_keeps(
     boxes = np.array([box for box, _ in items], np.float32).reshape(-1, 4)
     scores = np.array([score for _, score in items], np.float32)
     assert suppress(boxes, scores, iou, score, most).tolist() == greedy(boxes, scores, iou, score, most)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(box, score), max_size=25), threshold, st.integers(1, 30))
+def test_what_is_kept_is_kept_again(items: list[tuple[tuple[float, ...], float]], iou: float, most: int) -> None:
+    boxes = np.array([box for box, _ in items], np.float32).reshape(-1, 4)
+    scores = np.array([score for _, score in items], np.float32)
+    kept = suppress(boxes, scores, iou, -1.0, most)
+    again = suppress(boxes[kept], scores[kept], iou, -1.0, most)
+    assert again.tolist() == list(range(len(kept)))
+
+
+anything = st.floats(width=32)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.tuples(anything, anything, anything, anything), anything), max_size=12), threshold)
+def test_no_numbers_break_it(items: list[tuple[tuple[float, ...], float]], iou: float) -> None:
+    boxes = np.array([box for box, _ in items], np.float32).reshape(-1, 4)
+    scores = np.array([score for _, score in items], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kept = suppress(boxes, scores, iou, 0.0, 5)
+    assert len(set(kept.tolist())) == len(kept) <= 5
+    assert (scores[kept] > 0).all()
+    assert (scores[kept][1:] <= scores[kept][:-1]).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(score, anything), max_size=12), st.one_of(st.none(), st.integers(1, 6)))
+def test_the_best_are_those_that_sorting_puts_first(scores: list[float], count: int | None) -> None:
+    def key(index: int) -> tuple[float, int]:
+        return (math.inf if math.isnan(scores[index]) else -scores[index]), index
+
+    expected = sorted(sorted(range(len(scores)), key=key)[:count])
+    assert best(np.array(scores, np.float32), count).tolist() == expected
 
 
 @pytest.mark.parametrize("index", range(4))

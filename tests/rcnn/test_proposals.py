@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mrcnn_cv.modelfile.spec import AnchorSpec, ModelSpec
@@ -113,3 +116,39 @@ def test_maps_that_are_no_numbers_give_no_proposals_and_no_warning(spec: ModelSp
         warnings.simplefilter("error")
         assert len(propose(encodings + np.nan, logits, spec, (16, 32), (16, 32))) == 0
         assert len(propose(encodings, logits + np.inf, spec, (16, 32), (16, 32))) == 0
+
+
+number = st.one_of(st.floats(width=32), st.sampled_from([0.0, 1.0, float("nan"), float("inf"), -3e38, 3e38]))
+
+
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(number, min_size=24, max_size=24),
+    st.lists(number, min_size=12, max_size=12),
+    st.sampled_from(["softmax", "sigmoid", "logits"]),
+    st.booleans(),
+    st.sampled_from([{}, {"by_level": True, "max_candidates": 2}, {"min_side": None}, {"min_side": 3.0}]),
+)
+def test_whatever_the_numbers_proposals_lie_inside(
+    spec: ModelSpec,
+    encodings: list[float],
+    logits: list[float],
+    objectness: Any,
+    clip_first: bool,
+    changes: dict[str, Any],
+) -> None:
+    """Two levels of 1 x 2 and 1 x 4 cells."""
+    boxes, scores = np.array(encodings, np.float32), np.array(logits, np.float32)
+    channels = 2 if objectness == "softmax" else 1
+    nms = replace(spec.proposal_nms, max_total=4, clip_first=clip_first, **changes)
+    spec = replace(spec, anchors=spec.anchors * 2, objectness=objectness, proposal_nms=nms)
+    maps = (
+        [boxes[:8].reshape(1, 4, 1, 2), boxes[8:].reshape(1, 4, 1, 4)],
+        [part.reshape(1, channels, 1, -1) for part in (scores[: 2 * channels], scores[2 * channels : 6 * channels])],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = find_proposals(*maps, spec, geometry((12, 60), (2, 0), (16, 64), "pixels"))
+    assert len(found) <= 4
+    least, most = np.array([2 / 16, 0] * 2, np.float32), np.array([14 / 16, 60 / 64] * 2, np.float32)
+    assert ((found >= least) & (found <= most)).all()

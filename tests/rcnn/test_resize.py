@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -222,3 +223,108 @@ def test_padding_that_is_zero_after_the_pixel_steps() -> None:
     expected = [-2.5, -2.3676469, -2.2205882, -1.9117647, -1.7794118, -1.6323529, -1.3235295, -1.1911764, -1.0441176]
     np.testing.assert_allclose(network_input.pixels[0, 0, ::3, ::3].ravel(), expected, atol=1e-5)
     assert not network_input.pixels[0, :, 7].any()
+
+
+def places(length: int, new_length: int, aligned: bool) -> tuple[np.float32, NDArray[np.float32]]:
+    """Source pixels per pixel of the result, and where each of these begins, as TensorFlow's kernels have it."""
+    f = np.float32
+    is_aligned = aligned and length > 1 and new_length > 1
+    scale = f(length - 1) / f(new_length - 1) if is_aligned else f(length) / f(new_length)
+    return scale, np.arange(new_length).astype(np.float32) * scale
+
+
+def keys_cubic(distance: float) -> float:
+    """Keys' kernel with a = -0.75, whose argument TensorFlow rounds to a 1024th."""
+    x, a = abs(round(distance * 1024) / 1024), -0.75
+    if x <= 1:
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
+
+
+def weights(method: str, length: int, new_length: int, aligned: bool) -> NDArray[np.float64]:
+    """(new_length, length): what each source pixel adds to each pixel of the result, from the definitions."""
+    scale, starts = places(length, new_length, aligned)
+    result = np.zeros((new_length, length))
+    for new, start in enumerate(starts):
+        if method == "nearest":
+            result[new, min(int(start + np.float32(0.5 if aligned else 0)), length - 1)] = 1
+        elif method == "bicubic":
+            first = int(start)
+            offset = float(start - np.float32(first))
+            for old in range(first - 1, first + 3):
+                result[new, min(max(old, 0), length - 1)] += keys_cubic(old - first - offset)
+        elif method == "bilinear":
+            first, fraction = int(start), float(start) % 1
+            result[new, min(first, length - 1)] += 1 - fraction
+            result[new, min(first + 1, length - 1)] += fraction
+        else:
+            end = float(np.float32(new + 1) * scale)
+            for old in range(int(start), int(np.ceil(end))):
+                covered = min(old + 1, end) - max(old, float(start))
+                result[new, min(old, length - 1)] += max(covered, 0) / float(scale)
+    return result
+
+
+few = st.integers(1, 9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(few, few, few, few, st.sampled_from(["nearest", "bicubic", "area", "bilinear"]), st.booleans())
+def test_every_method_is_a_weighted_sum_by_its_definition(
+    height: int, width: int, rows: int, columns: int, method: Any, aligned: bool
+) -> None:
+    """Single pixels, single rows and the same size among them."""
+    image = random_image(height, width, 10 * height + width)
+    spec = ResizeSpec("fixed", height=rows, width=columns, method=method, align_corners=aligned)
+    down, across = weights(method, height, rows, aligned), weights(method, width, columns, aligned)
+    expected = np.einsum("yh,hwc,xw->cyx", down, image[:, :, ::-1].astype(np.float64), across)
+    np.testing.assert_allclose(prepare(image, spec, ()).pixels[0], expected, atol=0.02)
+
+
+@settings(deadline=None, max_examples=40)
+@given(few, few, few, few)
+def test_a_black_border_is_blended_in(height: int, width: int, rows: int, columns: int) -> None:
+    """Pixel centres at half a pixel, black outside, and never darker than the image where it has no black."""
+    image = random_image(height, width, 10 * height + width)
+    spec = ResizeSpec("fixed", height=rows, width=columns, zero_border=True)
+    found = prepare(image, spec, ()).pixels[0]
+
+    def value(y: float, x: float, channel: int) -> float:
+        total = 0.0
+        for row, column in np.ndindex(height, width):
+            total += max(0.0, 1 - abs(y - row)) * max(0.0, 1 - abs(x - column)) * float(image[row, column, channel])
+        return max(total, float(image.min()))
+
+    for channel, y, x in np.ndindex(3, rows, columns):
+        place = (y + 0.5) * height / rows - 0.5, (x + 0.5) * width / columns - 0.5
+        assert abs(found[channel, y, x] - value(*place, 2 - channel)) < 1e-3
+    whole = prepare(image, replace(spec, whole_values=True), ()).pixels[0]
+    assert (whole == np.trunc(whole)).all()
+    assert (np.abs(whole - found) < 1.001).all()
+
+
+RULES = (
+    ResizeSpec("keep_aspect", 96, 160),
+    ResizeSpec("keep_aspect", 96, 160, rounding="down"),
+    ResizeSpec("keep_aspect", 96, 160, rounding="half_up"),
+    ResizeSpec("keep_aspect", 96, 160, shrinks=False),
+    ResizeSpec("keep_aspect", 96, 160, pad_to_max=True),
+    ResizeSpec("keep_aspect", 96, 160, pad_multiple=32),
+    ResizeSpec("at_least", 96),
+    ResizeSpec("at_most", max_dimension=160),
+)
+
+
+@given(st.sampled_from(RULES), st.integers(1, 5000), st.integers(1, 5000))
+def test_sizes_keep_to_the_limits_and_the_aspect(spec: ResizeSpec, height: int, width: int) -> None:
+    rows, columns = resized_size(spec, height, width)
+    padded = padded_size(spec, (rows, columns))
+    assert rows <= padded[0]
+    assert columns <= padded[1]
+    if spec.max_dimension is not None:
+        assert max(rows, columns) <= spec.max_dimension
+    else:
+        # What is cut off may be all but a pixel.
+        assert min(rows, columns) >= 95
+    # Either side is within a pixel of its share.
+    assert abs(rows * width - columns * height) <= 1.01 * (height + width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import sys
@@ -142,3 +143,19 @@ def test_a_run_that_found_nothing() -> None:
     assert json.loads(written("coco", []))["annotations"] == []
     assert json.loads(written("coco-results", [])) == []
     assert json.loads(written("coco", records([Scene("a.jpg")])))["images"][0]["file_name"] == "a.jpg"
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula() -> None:
+    found = records([Photo("photo.jpg")])
+    for record in found:
+        record["place"] = "=cmd|' /C calc'!A0.jpg"
+        for instance in record["instances"]:
+            instance["label"] = "@SUM(A1)"
+    rows = list(csv.DictReader(io.StringIO(written("csv", found).decode())))
+    assert rows
+    for row, instance in zip(rows, found[0]["instances"], strict=True):
+        assert row["image"] == "'=cmd|' /C calc'!A0.jpg"
+        assert row["label"] == "'@SUM(A1)"
+        # What is ours stays as it is, also where it begins with one of these characters.
+        assert float(row["x1"]) == instance["box"][0]
+        assert row["rle"] == instance["mask"]["counts"]

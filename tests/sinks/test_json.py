@@ -23,6 +23,7 @@ import mrcnn_cv
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.frame import Frame
 from mrcnn_cv.instances import Instances
+from mrcnn_cv.json_text import dumps
 from mrcnn_cv.sinks import SinkClosed
 from mrcnn_cv.sinks.folder import OutputFolder
 from mrcnn_cv.sinks.json_lines import JsonLines, JsonLinesFile
@@ -228,3 +229,11 @@ def test_program_whose_reader_goes_away_ends_without_a_word() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == 0
+
+
+def test_a_terminal_takes_nothing_in_a_record_for_a_command() -> None:
+    name = "\x1b[31m\x9b2J\x7f\u202e\u2028\ud800é犬.jpg"
+    text = dumps({"source": name})
+    assert text.isprintable()
+    assert "é犬.jpg" in text
+    assert json.loads(text) == {"source": name}

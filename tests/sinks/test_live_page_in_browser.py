@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -219,3 +220,40 @@ def test_without_javascript_the_picture_is_there(driver: str, run: Run, tmp_path
     run.view.write(shade(50), nothing())
     browser.wait_for_grey(50)
     browser.close()
+
+
+def test_pages_of_others_see_nothing(browser: Browser, run: Run) -> None:
+    """Neither in a picture, nor by a script, nor in a frame; nor is their machine taken for this one."""
+    run.view.write(shade(200), nothing())
+    port = run.server.port
+    page = f"""<!doctype html><title>other</title><script>
+        window.found = {{}};
+        const note = (what, value) => {{ window.found[what] = value; }};
+        fetch("http://127.0.0.1:{port}/numbers.json").then(() => note("fetch", "read"), () => note("fetch", "refused"));
+        for (const [what, host] of [["picture", "127.0.0.1"], ["name", "localhost"]]) {{
+            const image = new Image();
+            image.onload = () => note(what, "seen");
+            image.onerror = () => note(what, "refused");
+            image.src = `http://${{host}}:{port}/picture.jpg`;
+        }}
+        </script>""".encode()
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        browser.go(f"http://127.0.0.1:{other.server_port}/")
+        found = browser.wait("return window.found", lambda found: found and len(found) == 3)
+        other.shutdown()
+    assert found == {"fetch": "refused", "picture": "refused", "name": "refused"}
+    # The same picture is there for the own page.
+    browser.go(run.server.address)
+    browser.wait(SEEN, lambda width: width == 60)

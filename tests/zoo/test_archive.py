@@ -192,3 +192,12 @@ def test_what_counts_as_an_archive(tmp_path: Path, archive: bytes, tiny_graph: P
     assert not is_archive(tiny_graph)
     assert not is_archive(tmp_path)
     assert not is_archive(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_headers_inside_of_headers(tmp_path: Path, kind: bytes) -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, 512
+    data = gzip.compress((info.tobuf() + b"12 path=abc\n".ljust(512, b"\0")) * 3000)
+    with pytest.raises(ModelFileError, match=r"^x\.tar\.gz is damaged or not a \.tar\.gz archive"):
+        opened(data, tmp_path)

@@ -338,3 +338,12 @@ def test_line_of_the_bar() -> None:
 )
 def test_readable_size(size: int, text: str) -> None:
     assert readable_size(size) == text
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\0b", "\ud800", "/" + "y/" * 3000])
+def test_a_path_that_cannot_be_is_missing(run: Run, home: Path, path: str) -> None:
+    home.mkdir()
+    (home / "models.json").write_text(json.dumps({"version": 1, "models": {"cups": {"path": path}}}))
+    assert "missing" in run("list")[1]
+    assert run("info", "cups")[0] == 0
+    assert "is not there any more" in refused(run("path", "cups"), 3)

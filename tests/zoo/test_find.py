@@ -156,7 +156,13 @@ def test_what_is_no_name(name: str, tiny_graph: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"models": 3}', '{"models": {"a": {}}}', '{"models": {"a": {"path": 3}}}', "\xff"]
+    "text",
+    [
+        *("{", "[]", "{}", '{"models": 3}', '{"models": {"a": {}}}', '{"models": {"a": {"path": 3}}}', "\xff"),
+        *("[" * 100_000, '{"models": {"\\u001b[31m": {"path": "/x"}}}'),
+        '{"models": {"a": {"path": "/x", "defaults": {"\\u001b[31m": "1"}}}}',
+        '{"models": {"a": {"path": "/x", "classes": "\\u001b[31m"}}}',
+    ],
 )
 def test_a_damaged_list_is_named(text: str, home: Path, tiny_graph: Path) -> None:
     home.mkdir()

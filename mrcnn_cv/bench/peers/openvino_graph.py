@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
-import openvino as ov
+
+# Without it no statistics are sent; see mrcnn_cv/openvino.py.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+import openvino as ov  # noqa: E402
 
 
 class Runner:
