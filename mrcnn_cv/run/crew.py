@@ -246,5 +246,5 @@ def plans_for(workers: int | None, threads: int | None, backend: str, pictures: 
     enough = pictures is not None and pictures >= 5 * (TRIAL + 1) * (processors + 1)
     if backend not in ON_PROCESSORS or processors < 2 or not enough:
         return [one]
-    # On two processors one net with both threads usually wins: tried last, it goes on without a stop.
-    return [Plan(processors, 1), Plan(1, processors)]
+    # Workers of one thread each usually win: tried last, they go on without a stop.
+    return [Plan(1, processors), Plan(processors, 1)]

@@ -245,7 +245,7 @@ def test_the_plan_that_turns_out_faster_is_kept(plans: list[Plan]) -> None:
         (None, None, "cpu", 1, [Plan(1, 0)]),
         (None, None, "cuda", 10_000, [Plan(1, 0)]),
         (None, 1, "cpu", 10_000, [Plan(1, 1)]),
-        (None, 4, "cpu", 10_000, [Plan(4, 1), Plan(1, 4)]),
+        (None, 4, "cpu", 10_000, [Plan(1, 4), Plan(4, 1)]),
         (None, 4, "cpu", None, [Plan(1, 4)]),
     ],
 )
