@@ -21,6 +21,8 @@ Box = tuple[float, float, float, float]
 MOST_CORNERS = 1_000_000
 """Of all polygons of an annotation."""
 
+MOST_ROUNDS = 100
+"""How many times as long as the border of its picture an outline may be: pycocotools draws all of it, pixel by pixel."""
 MOST_OUTLINE = 1 << 22
 """Pixels along all polygons of an annotation: pycocotools takes 80 bytes for each."""
 
@@ -75,8 +77,9 @@ def _polygons(value: list[Any], width: int, height: int) -> Segmentation:
     sides = np.array([width, height], np.float64)
     if not (np.abs(corners - sides / 2) <= sides + 16).all():
         raise ValueError(f"a polygon reaches far beyond the picture of {width} x {height} pixels")
-    if _outline(value) > MOST_OUTLINE:
-        raise ValueError(f"its outline is longer than {MOST_OUTLINE:,} pixels")
+    most = min(MOST_OUTLINE, MOST_ROUNDS * 2 * (width + height))
+    if _outline(value) > most:
+        raise ValueError(f"its outline is longer than {most:,} pixels")
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     area = sum(_area(np.array(part, np.float64).reshape(-1, 2)) for part in value)
     return Segmentation(value, (left, top, right - left, bottom - top), area)

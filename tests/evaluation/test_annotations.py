@@ -116,6 +116,7 @@ WRONG: list[tuple[Change, str]] = [
     (_mask([[1, 2, 3, 4, 5, 10**400]]), "a corner of a polygon is not a number"),
     (_mask(polygon(0, 0, 1e9, 1e9)), "reaches far beyond the picture of 60 x 40 pixels"),
     (_mask([[0, 0, 60, 40, 0, 40] * 60_000]), "its outline is longer than"),
+    (_mask([[0, 0, 60, 40, 0, 40] * 200]), "its outline is longer than 20,000 pixels"),
     (_mask({"counts": "abc"}), "without their size"),
     (_mask({"size": [WIDTH, HEIGHT], "counts": [2400]}), "its size is 40 x 60, but that of the picture 60 x 40"),
     (_mask({"size": [HEIGHT, WIDTH]}), "without their counts"),
