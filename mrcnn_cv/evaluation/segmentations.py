@@ -22,7 +22,7 @@ MOST_CORNERS = 1_000_000
 """Of all polygons of an annotation."""
 
 MOST_ROUNDS = 100
-"""How many times as long as the border of its picture an outline may be: pycocotools draws all of it, pixel by pixel."""
+"""So many times as long as the border of its picture may an outline be: pycocotools draws all of it."""
 MOST_OUTLINE = 1 << 22
 """Pixels along all polygons of an annotation: pycocotools takes 80 bytes for each."""
 
