@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import ModelFile, open_model
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
-from mrcnn_cv.modelfile.shapes import Layer, Shape, layers
-from mrcnn_cv.modelfile.spec import AnchorSpec, CropSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
+from mrcnn_cv.modelfile.shapes import Layer, layers
+from mrcnn_cv.modelfile.soundness import head_shape, input_channels
+from mrcnn_cv.modelfile.spec import AnchorSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
 
 DEFAULT_IMAGE = (480, 640)
 """(height, width) of the image for which sizes and operations are counted unless another is given."""
@@ -87,22 +87,8 @@ def _nets(spec: ModelSpec, padded: tuple[int, int]) -> list[dict[str, Any]]:
         ("mask head", spec.mask_head, None if spec.mask is None else spec.mask.crop, 1),
     ):
         if stage is not None and crop is not None:
-            found.append(_net(name, stage, layers(stage, head_shapes(crop, features, count)), count))
+            found.append(_net(name, stage, layers(stage, {"crops": head_shape(crop, features[3], count)}), count))
     return found
-
-
-def head_shapes(crop: CropSpec, features: Shape, count: int) -> Mapping[str, Shape]:
-    """What a head takes for `count` regions."""
-    height, width, channels = *crop.head_size, features[3]
-    if crop.flat:
-        row = height * width * channels
-        return {"crops": (1, 1, count, row) if crop.as_pixels else (count, row)}
-    return {"crops": (count, height, width, channels)}
-
-
-def input_channels(spec: ModelSpec) -> int:
-    """Of the trunk's input."""
-    return 1 if spec.resize.gray_weights else 3
 
 
 def _parameters(spec: ModelSpec) -> int:

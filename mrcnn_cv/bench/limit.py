@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from mrcnn_cv.inspection import head_shapes, input_channels, input_sizes
+from mrcnn_cv.inspection import input_sizes
 from mrcnn_cv.modelfile.shapes import layers
+from mrcnn_cv.modelfile.soundness import head_shape, input_channels
 from mrcnn_cv.modelfile.spec import ModelSpec
 
 
@@ -18,7 +19,9 @@ def gflop_of(spec: ModelSpec, image_size: tuple[int, int], masks: int) -> dict[s
     trunk = layers(spec.trunk, {"image": (1, *padded, input_channels(spec))})
     features = next(layer.output for layer in trunk if layer.name == spec.trunk.outputs[0])
     found = {"trunk": trunk}
-    found["box_head"] = layers(spec.box_head, head_shapes(spec.crop, features, spec.proposal_nms.max_total))
+    found["box_head"] = layers(
+        spec.box_head, {"crops": head_shape(spec.crop, features[3], spec.proposal_nms.max_total)}
+    )
     if spec.mask_head is not None and spec.mask is not None and masks > 0:
-        found["mask_head"] = layers(spec.mask_head, head_shapes(spec.mask.crop, features, masks))
+        found["mask_head"] = layers(spec.mask_head, {"crops": head_shape(spec.mask.crop, features[3], masks)})
     return {name: sum(layer.flops for layer in each) / 1e9 for name, each in found.items()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from mrcnn_cv.errors import OutputError, UsageError
+from mrcnn_cv.file_lock import try_lock
 from mrcnn_cv.sinks.folder import why_unwritable
 
 NAME = ".mrcnn-cv-run.lock"
@@ -29,31 +28,16 @@ def alone_in(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(why_unwritable(error, path)) from error
     with file:
-        if not _try_lock(file):
+        if not _is_free(file):
             raise UsageError(
                 f"another run is at work in {directory}: wait until it has ended, or give another output folder (-o)"
             )
-        # Closing the file frees the lock. The file stays: who deletes it takes it from under the next one.
+        # Closing the file frees the lock.
         yield
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            return error.errno not in (errno.EACCES, errno.EDEADLK)
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            return error.errno not in (errno.EAGAIN, errno.EACCES)
+def _is_free(file: IO[bytes]) -> bool:
+    try:
+        return try_lock(file)
+    except OSError:
         return True

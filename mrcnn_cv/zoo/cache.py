@@ -15,14 +15,14 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mrcnn_cv.errors import OutputError
+from mrcnn_cv.file_lock import try_lock
 from mrcnn_cv.zoo.registry import GRAPH_NAME
 
 HOME_VARIABLE = "MRCNN_CV_HOME"
@@ -173,33 +173,9 @@ def locked(name: str, waiting: Callable[[], None]) -> Iterator[None]:
         file = open(path, "a+b")  # noqa: SIM115 (closed below; what is raised within must not pass through `writable`)
     with file:
         with writable(path):
-            if not _try_lock(file):
+            if not try_lock(file):
                 waiting()
-                while not _try_lock(file):
+                while not try_lock(file):
                     time.sleep(_LOCK_POLL_SECONDS)
         # Closing the file frees the lock. The file stays: who deletes it takes it from under those that wait.
         yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                return False
-            raise
-        return True
