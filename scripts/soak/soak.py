@@ -52,6 +52,10 @@ SETTLE_SECONDS = 8.0
 MOST_SETTLE_SECONDS = 180.0
 """On a machine that is busy with other things."""
 
+BURST_FILES = 300
+BURST_MINUTES = 15.0
+"""Somebody copies a whole folder in: at the start, so that the run soon is as large as it gets, and again."""
+
 STILL_SECONDS = 3.0
 """A turn that takes longer: somebody stopped the whole for a while."""
 
@@ -117,11 +121,14 @@ def soak(runs: Runs, minutes: float, say: Callable[[str], None]) -> dict[str, li
     """Feed both until the time is over, or one of them ends; the figures of each."""
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in runs.processes}
     begin = time.monotonic()
-    next_look = last = begin
+    next_look = last = next_burst = begin
     while (now := time.monotonic()) < begin + 60 * minutes:
         runs.still_seconds += max(0.0, now - last - STILL_SECONDS)
         last = now
-        runs.feeder.turn()
+        is_burst = now >= next_burst
+        next_burst += is_burst * 60 * BURST_MINUTES
+        for _ in range(BURST_FILES if is_burst else 1):
+            runs.feeder.turn()
         if now >= next_look:
             next_look = now + look_seconds(minutes)
             for name, process in runs.processes.items():
