@@ -75,7 +75,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # Not even for a sentence.
         os.write(2, b"mrcnn-cv: error: the memory that is left does not suffice: close other programs\n")
         code = BackendError.exit_code
-    was_ended = code in (INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE) and threading.active_count() > 1
+    ends = (INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, BackendError.exit_code)
+    was_ended = code in ends and threading.active_count() > 1
     if was_ended or any(thread.name == "live-reader" for thread in threading.enumerate()):
         # Workers that nobody waited for are inside of OpenCV, and a reader inside of a driver that hangs: an orderly
         # end would pull these from under them.

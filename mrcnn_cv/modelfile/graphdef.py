@@ -16,7 +16,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.budget import Budget
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.unfuse import unfused
-from mrcnn_cv.modelfile.wire import check_structure
+from mrcnn_cv.modelfile.wire import parse
 
 MAX_FILE_BYTES = 2**31 - 1
 """protobuf's own limit for one message."""
@@ -220,8 +220,7 @@ def read_graph(path: Path) -> Graph:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
     message = pb.GraphDef()
     try:
-        check_structure(data, pb.GraphDef.DESCRIPTOR)
-        message.ParseFromString(data)
+        parse(data, message)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
     except DecodeError as error:

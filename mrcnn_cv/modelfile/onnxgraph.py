@@ -18,7 +18,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.modelfile.budget import Budget
 from mrcnn_cv.modelfile.onnx_tensor import tensor_value
 from mrcnn_cv.modelfile.protos import onnx_pb2 as pb
-from mrcnn_cv.modelfile.wire import check_structure
+from mrcnn_cv.modelfile.wire import parse
 
 MAX_FILE_BYTES = 2**31 - 1
 """protobuf's own limit for one message."""
@@ -301,8 +301,7 @@ def read_onnx(path: Path) -> OnnxGraph:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
     model = pb.ModelProto()
     try:
-        check_structure(data, pb.ModelProto.DESCRIPTOR)
-        model.ParseFromString(data)
+        parse(data, model)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
     except DecodeError as error:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 
 from mrcnn_cv.errors import ModelFileError
 
@@ -22,6 +23,22 @@ _RAW = frozenset({FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING, *_NUM
 _BYTES = 2
 _SIZES = {1: 8, 5: 4}
 """Of the kinds of fields (protobuf calls them wire types): one with a length, and those of a fixed size."""
+
+
+def parse(data: bytes, message: Message) -> None:
+    """Fill `message` from a file's bytes.
+
+    Raises DecodeError for what is none, ModelFileError (without the file's name) for one with more structure than any
+    model has, and MemoryError.
+    """
+    check_structure(data, message.DESCRIPTOR)
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        # Protobuf's own word for memory that ran out ("Arena alloc failed"); the file may be in order.
+        if "alloc" in str(error):
+            raise MemoryError from error
+        raise
 
 
 def check_structure(data: bytes, descriptor: Any) -> None:

@@ -37,6 +37,9 @@ class Ahead(Generic[Each]):
             try:
                 kind, item = self._items.get(timeout=_SECONDS)
             except Empty:
+                if not self._thread.is_alive() and self._items.empty():
+                    # It could not even hand on its error.
+                    raise MemoryError from None
                 continue
             if kind == "item":
                 yield item  # type: ignore[misc]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -19,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from mrcnn_cv import backend as backends
 from mrcnn_cv.rcnn.model import MaskRCNN
+from mrcnn_cv.run.room import has_room
 
 Taken = TypeVar("Taken")
 Read = TypeVar("Read")
@@ -29,12 +31,21 @@ TRIAL = 6
 """Pictures per worker that a plan is timed on."""
 
 
+_LOOK_SECONDS = 1.0
+"""Between two looks whether the threads that a result comes from are still there."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """workers: pictures in work at the same time. threads: of OpenCV, for each of them."""
 
     workers: int
     threads: int
+
+    @property
+    def helpers(self) -> int:
+        """How many readers it has, and how many writers."""
+        return min(self.workers, 4)
 
 
 class Models:
@@ -114,6 +125,7 @@ class Crew:
     def __init__(self, models: Models, plans: list[Plan], ahead: int | None = None) -> None:
         self._models = models
         self._ahead = ahead
+        self._is_fitted = False
         self.plans = plans
         self.chosen: Plan | None = plans[0] if len(plans) == 1 else None
 
@@ -122,8 +134,11 @@ class Crew:
     ) -> Iterator[Result]:
         """The results for `source`, in its order. When `stopped` says so, nothing new is taken from it.
 
-        A source that gives None has nothing at the moment, and is asked again.
+        A source that gives None has nothing at the moment, and is asked again. Raises MemoryError where the limit on
+        the address space leaves no room for any plan's threads.
         """
+        if not self._is_fitted:
+            self._leave_out_what_does_not_fit(0 if steps.follow is None else 1)
         trial = _Trial()
         for plan in self.plans if self.chosen is None else ():
             is_last = plan is self.plans[-1]
@@ -137,6 +152,14 @@ class Crew:
             self.chosen = trial.fastest
         yield from self._all(source, steps, self.chosen or self.plans[0], stopped)
 
+    def _leave_out_what_does_not_fit(self, followers: int) -> None:
+        """Once: later there are threads of before, whose room is used again."""
+        self._is_fitted = True
+        self.plans = [plan for plan in self.plans if has_room(plan.workers + 2 * plan.helpers + followers)]
+        if not self.plans:
+            raise MemoryError
+        self.chosen = self.plans[0] if len(self.plans) == 1 else None
+
     def _all(
         self,
         source: Iterator[Taken | None],
@@ -146,9 +169,10 @@ class Crew:
     ) -> Iterator[Result]:
         if plan.threads:
             backends.set_threads(plan.threads)
-        readers, writers = (_Threads(name, min(plan.workers, 4)) for name in ("reader", "writer"))
+        readers, writers = (_Threads(name, plan.helpers) for name in ("reader", "writer"))
         workers = _Threads("worker", plan.workers, self._models.give_back)
         followers = _Threads("follower", 0 if steps.follow is None else 1)
+        all_threads = (readers, workers, followers, writers)
         # Enough that nobody waits, and few enough that memory stays flat.
         most = 2 * plan.workers + 2 if self._ahead is None else self._ahead
         flying: deque[Future[Result]] = deque()
@@ -169,17 +193,34 @@ class Crew:
                         found = followers.submit(partial(_then, steps.follow, found))
                     flying.append(writers.submit(partial(_then, steps.write, found)))
                 if flying:
-                    yield flying.popleft().result()
-        except KeyboardInterrupt:
-            # Whoever asks twice does not want to wait for what OpenCV is at.
+                    yield _result(flying.popleft(), all_threads)
+        except (KeyboardInterrupt, _ThreadDied):
+            # Whoever asks twice does not want to wait for what OpenCV is at, and threads may wait for one that died.
             wait = False
             raise
         finally:
-            for threads in (readers, workers, followers, writers):
+            for threads in all_threads:
                 threads.dismiss(wait)
 
     def _find(self, steps: Steps[Any, Any, Any, Any], read: Future[Any]) -> Any:
         return steps.find(read.result(), self._models.mine)
+
+
+class _ThreadDied(MemoryError):
+    """A thread could not even hand on its error: that takes next to nothing, so nothing is left."""
+
+
+def _result(future: Future[Result], groups: Sequence[_Threads]) -> Result:
+    """What comes of a task; _ThreadDied where one of the threads has gone, so that it may never come."""
+    while True:
+        try:
+            return future.result(_LOOK_SECONDS)
+        except NotYet:
+            # It may also be what the task raised.
+            if future.done():
+                raise
+            if not all(threads.are_alive for threads in groups):
+                raise _ThreadDied from None
 
 
 def _then(act: Callable[[Any], Any], before: Future[Any]) -> Any:
@@ -198,6 +239,11 @@ class _Threads:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def are_alive(self) -> bool:
+        """Whether none has ended."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def submit(self, task: Callable[[], Result]) -> Future[Result]:
         future: Future[Result] = Future()

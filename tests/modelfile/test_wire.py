@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -64,3 +66,24 @@ def test_weights_are_no_structure() -> None:
 def test_what_is_no_protobuf_is_left_to_the_parser(data: bytes) -> None:
     with suppress(ModelFileError):
         check_structure(data, pb.GraphDef.DESCRIPTOR)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the address space")
+def test_too_little_memory_is_no_broken_file() -> None:
+    source = """
+import resource
+from mrcnn_cv.modelfile.protos import graph_pb2
+from mrcnn_cv.modelfile.wire import parse
+message = graph_pb2.GraphDef()
+for number in range(100_000):
+    message.node.add(name=f"node{number}")
+data = message.SerializeToString()
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 2**20, taken + 2**20))
+try:
+    parse(data, graph_pb2.GraphDef())
+except MemoryError:
+    print("no memory")
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout == "no memory\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -52,3 +53,19 @@ def test_leaving_early_ends_the_thread() -> None:
     with Ahead(iter(range(1000))) as ahead:
         next(iter(ahead))
     assert threading.active_count() == before
+
+
+def test_a_thread_that_dies_with_its_error_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda died: None)
+    put = Ahead._put
+
+    def fail(ahead: Ahead[int], kind: str, item: Any) -> bool:
+        if kind == "end" or item == 2:
+            raise MemoryError
+        return put(ahead, kind, item)
+
+    monkeypatch.setattr(Ahead, "_put", fail)
+    given: list[int] = []
+    with pytest.raises(MemoryError), Ahead(range(5)) as ahead:
+        given.extend(ahead)
+    assert given == [0, 1]
