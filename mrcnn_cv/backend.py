@@ -16,8 +16,7 @@ import numpy as np
 from mrcnn_cv.engines import Net, one_line
 from mrcnn_cv.engines.choices import AUTOMATIC, BACKENDS, CHOICES, OPENVINO, OPENVINO_REMEDY, PLUGIN, Backend
 from mrcnn_cv.engines.opencv_net import CvNet
-from mrcnn_cv.engines.opencv_pieces import CvPieces
-from mrcnn_cv.engines.small_maps import pieces_of
+from mrcnn_cv.engines.opencv_pieces import CvPieces, pieces_of
 from mrcnn_cv.errors import BackendError, ModelFileError, UsageError
 from mrcnn_cv.instances import BackendUse
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
@@ -52,9 +51,9 @@ class Probe:
 
 def make_net(stage: StageGraph, backend: Backend, place: str = "CPU", size: tuple[int, int] | None = None) -> Net:
     """A net that runs a stage; ModelFileError or BackendError where the engine cannot. size: see `Probe.build`."""
-    if backend.name == "cpu" and size is not None:
+    if backend.name == "cpu":
         pieces = pieces_of(stage, size)
-        if len(pieces) > 1:
+        if any(piece.kind != "net" for piece in pieces):
             return CvPieces(pieces, stage.outputs, backend)
     if backend.engine != OPENVINO:
         return CvNet(stage, backend)

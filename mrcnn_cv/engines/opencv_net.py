@@ -41,13 +41,16 @@ class CvNet:
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """See `Net.run`; an error inside OpenCV is a BackendError, or a MemoryError."""
+        return [output if output.flags.owndata else np.array(output) for output in self.views(inputs)]
+
+    def views(self, inputs: Mapping[str, Float]) -> list[Float]:
+        """The same in arrays that the next run may overwrite."""
         self._net = self._net_for(tuple(side % self._step for value in inputs.values() for side in value.shape[2:]))
         try:
             for name, value in inputs.items():
                 self._net.setInput(value, name)
-            # What is no copy is a view of a buffer that the next run overwrites.
             outputs: list[Any] = list(self._net.forward(self._outputs))
-            return [output if output.flags.owndata else np.array(output) for output in outputs]
+            return outputs
         except cv2.error as error:
             if error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error):
                 raise MemoryError(one_line(error)) from error

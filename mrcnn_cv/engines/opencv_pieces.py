@@ -1,16 +1,31 @@
-"""A head run by cv2.dnn in pieces: what it does slowly on many small maps is done on sheets of them."""
+"""A stage run in pieces: by cv2.dnn, by cv2.dnn on sheets of small maps, and by matrix products."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil, sqrt
 
 import numpy as np
 
+from mrcnn_cv import blas
 from mrcnn_cv.engines import Float
 from mrcnn_cv.engines.choices import Backend
 from mrcnn_cv.engines.opencv_net import CvNet
-from mrcnn_cv.engines.small_maps import SMALLEST_FAST_SIDE, Piece
+from mrcnn_cv.engines.pieces import Layers, Piece, Size, cut
+from mrcnn_cv.engines.products import Product, as_products
+from mrcnn_cv.engines.small_maps import Sheet, on_sheets
+from mrcnn_cv.modelfile.spec import StageGraph
+
+
+def pieces_of(stage: StageGraph, size: Size | None) -> list[Piece]:
+    """`stage` in the order in which its parts run; just one where cv2.dnn is the fastest at all of it.
+
+    size: (height, width) of its input maps, where it is always the same.
+    """
+    layers = Layers(stage)
+    chains = [] if size is None else on_sheets(layers, size)
+    if blas.is_fast():
+        chains += as_products(layers, size)
+    return cut(layers, chains) if chains else [Piece(stage, "net")]
 
 
 class CvPieces:
@@ -18,66 +33,85 @@ class CvPieces:
 
     def __init__(self, pieces: Sequence[Piece], outputs: Sequence[str], backend: Backend) -> None:
         self._outputs = outputs
-        self._pieces = [
-            (piece.stage, CvNet(piece.stage, backend), Sheet() if piece.on_sheet else None) for piece in pieces
-        ]
+        self._stages = [piece.stage for piece in pieces]
+        self._pieces = [_running(piece, backend) for piece in pieces]
+        self._memory = _Memory()
+        self._unused_after = _unused_after(self._stages, outputs)
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """See `Net.run`."""
-        values = dict(inputs)
-        for stage, net, sheet in self._pieces:
-            given = {name: values[name] for name in stage.inputs}
-            if sheet is None:
-                values |= zip(stage.outputs, net.run(given), strict=True)
-                continue
-            ((name, maps),) = given.items()
-            (result,) = net.run({name: sheet.lay(maps)})
-            values[stage.outputs[0]] = sheet.pick(result, maps.shape)
-        return [values[name] for name in self._outputs]
+        values = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+        lent: dict[int, Float] = {}
+        with blas.without_threads():
+            for number, (stage, piece) in enumerate(zip(self._stages, self._pieces, strict=True)):
+                given = {name: values[name] for name in stage.inputs}
+                if isinstance(piece, Product):
+                    lent[number] = self._memory.take(piece.size(given))
+                    found = piece.run(given, lent[number])
+                else:
+                    found = piece.views(given)
+                values |= zip(stage.outputs, found, strict=True)
+                for unused in self._unused_after[number]:
+                    if unused in lent:
+                        self._memory.give_back(lent.pop(unused))
+        results = [np.array(values[name]) for name in self._outputs]
+        for memory in lent.values():
+            self._memory.give_back(memory)
+        return results
 
     def devices(self) -> set[str]:
         """See `Net.devices`."""
-        return set().union(*(net.devices() for _, net, _ in self._pieces))
+        return set().union(*(piece.devices() for piece in self._pieces))
 
 
-class Sheet:
-    """Maps side by side on one, each with a row and a column of zeros behind it."""
+class _OnSheet:
+    """A net whose one input is laid out on a sheet."""
+
+    def __init__(self, net: CvNet) -> None:
+        self._net = net
+        self._sheet = Sheet()
+        self.devices = net.devices
+
+    def views(self, inputs: Mapping[str, Float]) -> list[Float]:
+        """See `CvNet.views`."""
+        ((name, maps),) = inputs.items()
+        (result,) = self._net.views({name: self._sheet.lay(maps)})
+        return [self._sheet.pick(result, maps.shape)]
+
+
+def _running(piece: Piece, backend: Backend) -> CvNet | _OnSheet | Product:
+    if piece.kind == "product":
+        return Product(piece.stage)
+    net = CvNet(piece.stage, backend)
+    return _OnSheet(net) if piece.kind == "sheet" else net
+
+
+def _unused_after(stages: Sequence[StageGraph], outputs: Sequence[str]) -> list[list[int]]:
+    """For every stage those (by number) of which nobody needs anything any more once it has run."""
+    last = {name: number for number, stage in enumerate(stages) for name in stage.inputs}
+    unused: list[list[int]] = [[] for _ in stages]
+    for number, stage in enumerate(stages):
+        if not set(stage.outputs).intersection(outputs):
+            unused[max(last[name] for name in stage.outputs)].append(number)
+    return unused
+
+
+class _Memory:
+    """Arrays of one axis that are used again: memory that is new costs as much time as some of the products."""
 
     def __init__(self) -> None:
-        self._sheet = np.zeros((1, 0, 0, 0), np.float32)
+        self._free: list[Float] = []
 
-    def lay(self, maps: Float) -> Float:
-        """(1, C, H, W) from maps (N, C, h, w); the array is used again for the next ones of that shape."""
-        count, channels, height, width = maps.shape
-        rows, columns = _grid(count, height, width)
-        shape = (1, channels, rows * (height + 1), columns * (width + 1))
-        if self._sheet.shape != shape:
-            self._sheet = np.zeros(shape, np.float32)
-        cells = _cells(self._sheet, (rows, columns), (height, width))
-        full, rest = divmod(count, columns)
-        cells[:full] = maps[: full * columns].reshape(full, columns, *maps.shape[1:])
-        if rest:
-            cells[full, :rest] = maps[full * columns :]
-        return self._sheet
+    def take(self, size: int) -> Float:
+        """One with at least `size` numbers."""
+        fitting = [index for index, memory in enumerate(self._free) if memory.size >= size]
+        if fitting:
+            return self._free.pop(min(fitting, key=lambda index: self._free[index].size))
+        # What is too small now would be so again, and stay for ever.
+        if self._free:
+            self._free.pop()
+        return np.empty(size, np.float32)
 
-    def pick(self, sheet: Float, shape: tuple[int, ...]) -> Float:
-        """(N, C', h, w) from a result (1, C', H, W), for maps of `shape` that were laid out."""
-        count, _, height, width = shape
-        rows, columns = _grid(count, height, width)
-        cells = _cells(sheet, (rows, columns), (height, width))
-        picked = np.ascontiguousarray(cells[: ceil(count / columns)])
-        return picked.reshape(-1, *picked.shape[2:])[:count]
-
-
-def _grid(count: int, height: int, width: int) -> tuple[int, int]:
-    """(rows, columns) of a sheet that is about square and large enough to be fast."""
-    columns = max(ceil(sqrt(count)), -(-SMALLEST_FAST_SIDE // (width + 1)))
-    return max(ceil(count / columns), -(-SMALLEST_FAST_SIDE // (height + 1))), columns
-
-
-def _cells(sheet: Float, grid: tuple[int, int], size: tuple[int, int]) -> Float:
-    """A view (rows, columns, C, h, w) of the maps on a sheet."""
-    (rows, columns), (height, width) = grid, size
-    cells = sheet.reshape(sheet.shape[1], rows, height + 1, columns, width + 1)
-    view: Float = cells[:, :, :height, :, :width].transpose(1, 3, 0, 2, 4)
-    return view
+    def give_back(self, memory: Float) -> None:
+        """Nobody looks at it any more."""
+        self._free.append(memory)

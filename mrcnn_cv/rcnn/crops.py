@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.modelfile.spec import CropSpec, PyramidSpec
 from mrcnn_cv.opencv import cv2
+from mrcnn_cv.parallel import in_parallel
 from mrcnn_cv.rcnn.boxes import Boxes, clip
-from mrcnn_cv.rcnn.parallel import in_parallel
 from mrcnn_cv.rcnn.roi_pool import PooledLevel, bins
 
 Float = NDArray[np.float32]

@@ -1,54 +1,21 @@
-"""Heads taken apart around convolutions on small maps give what they give in one piece."""
+"""Heads taken apart around convolutions on small maps give what they give in one piece, with and without products."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from mrcnn_cv import blas
 from mrcnn_cv.backend import BACKENDS, CvNet, make_net
-from mrcnn_cv.engines.opencv_pieces import CvPieces, Sheet
-from mrcnn_cv.engines.small_maps import LEAST_CHANNELS, pieces_of
-from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+from mrcnn_cv.engines.opencv_pieces import CvPieces, pieces_of
+from mrcnn_cv.engines.small_maps import LEAST_CHANNELS, Sheet
 from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.modelfile.stagewriter import Writer
-
-Float = NDArray[np.float32]
-CHANNELS = LEAST_CHANNELS
+from tests.engines.heads import Head, check_equal
 
 
-class Head:
-    """Writes the layers of a head with random weights, each of CHANNELS channels."""
-
-    def __init__(self) -> None:
-        self.writer = Writer()
-        self.crops = self.writer.placeholder("crops")
-        self._random = np.random.default_rng(0)
-        self._count = 0
-
-    def convolution(self, source: str, side: int, stride: int = 1, channels: int = CHANNELS, bias: bool = True) -> str:
-        node = self._node("Conv2D", "SAME", stride)
-        weights = self._random.normal(0, 1 / side, (side, side, CHANNELS, channels)).astype(np.float32)
-        shift = self._random.normal(size=channels) * bias
-        return self.writer.weighted(node, source, weights, shift.astype(np.float32), 1)
-
-    def relu(self, source: str) -> str:
-        return self.writer.activation(self._node("Relu", "", 1), source)
-
-    def largest(self, source: str, stride: int) -> str:
-        node = self._node("MaxPool", "SAME", stride)
-        node.attr["ksize"].list.i.extend([1, 3, 3, 1])
-        return self.writer.pool(node, source)
-
-    def stage(self, *outputs: str) -> StageGraph:
-        return StageGraph(self.writer.serialize(outputs), ("crops",), outputs)
-
-    def _node(self, op: str, padding: str, stride: int) -> pb.NodeDef:
-        self._count += 1
-        node = pb.NodeDef(name=f"layer{self._count}", op=op)
-        node.attr["strides"].list.i.extend([1, stride, stride, 1])
-        node.attr["padding"].s = padding.encode()
-        return node
+@pytest.fixture(autouse=True)
+def _without_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "is_fast", lambda: False)
 
 
 def residual() -> tuple[StageGraph, int]:
@@ -92,15 +59,9 @@ def test_a_head_in_pieces_equals_the_whole(layout: object, count: int, size: tup
     net = make_net(stage, BACKENDS["cpu"], size=size)
     assert isinstance(net, CvPieces)
     assert len(pieces_of(stage, size)) == pieces
-    whole = CvNet(stage, BACKENDS["cpu"])
-    random = np.random.default_rng(1)
     # The second time there are fewer maps, and what the first ones left on the sheet must not show.
-    for maps in (count, max(1, count - 2)):
-        crops = random.normal(size=(maps, CHANNELS, *size)).astype(np.float32)
-        for found, expected in zip(net.run({"crops": crops}), whole.run({"crops": crops}), strict=True):
-            assert found.shape == expected.shape
-            np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
-    assert net.devices() == {"cpu"}
+    shapes: list[tuple[int, ...]] = [(maps, LEAST_CHANNELS, *size) for maps in (count, max(1, count - 2))]
+    check_equal(net, stage, shapes)
 
 
 @pytest.mark.parametrize("size", [(14, 14), (12, 40), (4, 4), (2, 8)])

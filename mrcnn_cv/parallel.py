@@ -15,12 +15,13 @@ LEAST = 8
 """With fewer regions for each thread, handing them over costs more than it gives."""
 
 
-def in_parallel(work: Callable[[range], None], count: int) -> None:
+def in_parallel(work: Callable[[range], None], count: int, least: int = LEAST) -> None:
     """Call `work` with parts of range(count), at the same time; it should spend its time in numpy or OpenCV.
 
-    Numbers that overflow there, or are none, are no news: what a net puts out is looked at when it is used.
+    least: how many each part has. Numbers that overflow there, or are none, are no news: what a net puts out is looked
+    at when it is used.
     """
-    threads = min(cv2.getNumThreads(), count // LEAST)
+    threads = min(cv2.getNumThreads(), count // least)
     if threads < 2:
         _quietly(work, range(count))
         return
