@@ -1,4 +1,4 @@
-"""Work on many regions in as many threads as OpenCV may use."""
+"""Work on many regions or rows in as many threads as OpenCV may use."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import numpy as np
 from mrcnn_cv import blas
 from mrcnn_cv.engines import Float
 from mrcnn_cv.engines.choices import Backend
+from mrcnn_cv.engines.enlarged import Enlarged, on_enlarged
 from mrcnn_cv.engines.opencv_net import CvNet
 from mrcnn_cv.engines.pieces import Layers, Piece, Size, cut
 from mrcnn_cv.engines.products import Product, as_products
@@ -24,7 +25,7 @@ def pieces_of(stage: StageGraph, size: Size | None) -> list[Piece]:
     layers = Layers(stage)
     chains = [] if size is None else on_sheets(layers, size)
     if blas.is_fast():
-        chains += as_products(layers, size)
+        chains += ([] if size is None else on_enlarged(layers, size)) + as_products(layers, size)
     return cut(layers, chains) if chains else [Piece(stage, "net")]
 
 
@@ -45,7 +46,7 @@ class CvPieces:
         with blas.without_threads():
             for number, (stage, piece) in enumerate(zip(self._stages, self._pieces, strict=True)):
                 given = {name: values[name] for name in stage.inputs}
-                if isinstance(piece, Product):
+                if isinstance(piece, (Product, Enlarged)):
                     lent[number] = self._memory.take(piece.size(given))
                     found = piece.run(given, lent[number])
                 else:
@@ -79,7 +80,9 @@ class _OnSheet:
         return [self._sheet.pick(result, maps.shape)]
 
 
-def _running(piece: Piece, backend: Backend) -> CvNet | _OnSheet | Product:
+def _running(piece: Piece, backend: Backend) -> CvNet | _OnSheet | Product | Enlarged:
+    if piece.kind == "enlarged":
+        return Enlarged(piece.stage, backend)
     if piece.kind == "product":
         return Product(piece.stage)
     net = CvNet(piece.stage, backend)

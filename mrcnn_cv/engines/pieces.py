@@ -10,7 +10,7 @@ from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
 
 Size = tuple[int, int]
-Kind = Literal["net", "sheet", "product"]
+Kind = Literal["net", "sheet", "product", "enlarged"]
 
 POINTWISE = frozenset({"BiasAdd", "Relu", "Relu6", "Sigmoid", "HardSigmoid", "HardSwish", "FusedBatchNorm"})
 _WINDOWED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"})
@@ -23,6 +23,7 @@ class Piece:
 
     kind: "net": by cv2.dnn as it is. "sheet": by cv2.dnn, its one input laid out on a sheet and its one output picked
     up from there. "product": by a matrix product, one or more convolutions that take the same maps, its first input.
+    "enlarged": the same for a convolution of maps that are resized before.
     """
 
     stage: StageGraph
@@ -101,7 +102,7 @@ def cut(layers: Layers, chains: Iterable[Chain]) -> list[Piece]:
             parts.setdefault((steps[name], None if owner is None else owner.group), []).append(name)
     pieces = []
     for _, own_names in sorted(parts.items(), key=lambda item: item[0][0]):
-        stage = _stage(layers, own_names)
+        stage = some_of(layers, own_names)
         if stage.outputs:
             owner = owners.get(own_names[0])
             pieces.append(Piece(stage, "net" if owner is None else owner.kind))
@@ -124,7 +125,7 @@ def _steps(layers: Layers, owners: dict[str, Chain]) -> dict[str, int]:
     return steps
 
 
-def _stage(layers: Layers, names: list[str]) -> StageGraph:
+def some_of(layers: Layers, names: list[str]) -> StageGraph:
     """Some nodes as a stage of their own."""
     inside = set(names)
     taken = dict.fromkeys(source for name in names for source in layers.nodes[name].input if source not in inside)

@@ -18,13 +18,15 @@ from mrcnn_cv.modelfile.graphdef import tensor_value
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.parallel import in_parallel
 
-LEAST_GAIN = 160
+LEAST_GAIN = 100
 """K * M / (K + M) of a 1x1 convolution of K channels into M: with less, handing maps over costs more than it saves."""
 
 COLUMNS_AT_ONCE = 1024
 """Pixels of several maps that are laid side by side; their channels then fit into the processor's cache."""
 
-_OPS = frozenset({"BiasAdd", "Relu", "Relu6", "Add"})
+OPS = frozenset({"BiasAdd", "Relu", "Relu6", "Add"})
+"""What may follow a convolution."""
+
 _CONVOLUTION = "Conv2D"
 
 
@@ -34,14 +36,14 @@ def as_products(layers: Layers, size: Size | None) -> list[Chain]:
     size: see `pieces_of`.
     """
     sizes = {} if size is None else layers.map_sizes(size)
-    windows = {name: _window(layers, name) for name, node in layers.nodes.items() if node.op == _CONVOLUTION}
+    windows = {name: window_of(layers, name) for name, node in layers.nodes.items() if node.op == _CONVOLUTION}
     outputs: dict[tuple[str, Window], int] = {}
     for name, window in windows.items():
         if window is not None:
             key = (layers.sources[name][0], window)
             outputs[key] = outputs.get(key, 0) + layers.shape(name)[3]
     return [
-        layers.chain("product", name, _OPS, (layers.sources[name][0], window))
+        layers.chain("product", name, OPS, (layers.sources[name][0], window))
         for name, window in windows.items()
         if window is not None and _is_worth_it(layers, name, window, outputs[layers.sources[name][0], window], sizes)
     ]
@@ -70,11 +72,16 @@ class Window(NamedTuple):
         return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
 
 
-def _window(layers: Layers, name: str) -> Window | None:
-    """None for a convolution of another kind."""
+def window_of(layers: Layers, name: str) -> Window | None:
+    """Of a node; None for anything but a convolution of maps with TensorFlow's own paddings."""
     node = layers.nodes[name]
     padding, strides = node.attr["padding"].s, list(node.attr["strides"].list.i)
-    if len(layers.sources[name]) != 1 or padding not in (b"SAME", b"VALID") or len(strides) != 4:
+    if (
+        node.op != _CONVOLUTION
+        or len(layers.sources[name]) != 1
+        or padding not in (b"SAME", b"VALID")
+        or len(strides) != 4
+    ):
         return None
     kernel = layers.shape(name)
     return Window((kernel[0], kernel[1]), (strides[1], strides[2]), padding == b"SAME")
@@ -111,13 +118,13 @@ class Product:
         first = 0
         for name, node in layers.nodes.items():
             if node.op == _CONVOLUTION:
-                weights = _values(layers, name)
+                weights = values_of(layers, name)
                 # Rows: what it puts out. Columns: the places of its window, and in each the channels.
                 matrices.append(weights.reshape(-1, weights.shape[3]).T)
                 rows = slice(first, first := first + weights.shape[3])
-                part = _Part(layers.chain("product", name, _OPS).names[-1], rows, _steps(layers, name))
+                part = _Part(layers.chain("product", name, OPS).names[-1], rows, steps_of(layers, name))
                 found[part.name] = part
-                self._window = _window(layers, name) or Window((1, 1), (1, 1), False)
+                self._window = window_of(layers, name) or Window((1, 1), (1, 1), False)
         self._matrix = np.ascontiguousarray(np.concatenate(matrices))
         self._parts = [found[name] for name in stage.outputs]
 
@@ -164,7 +171,7 @@ class Product:
                 rows = result[each.rows, own]
                 for op, operand in each.steps:
                     added = inputs[operand].reshape(-1, result.shape[1])[:, own] if op == "Add" else operand
-                    _step(op, rows, added)
+                    apply_step(op, rows, added)
 
         in_parallel(work, result.shape[1])
 
@@ -191,7 +198,7 @@ class Product:
                     rows = product[each.rows]
                     for op, operand in each.steps:
                         added = turned(inputs[operand], own) if op == "Add" else operand
-                        _step(op, rows, added[:, :, np.newaxis] if op == "BiasAdd" else added)
+                        apply_step(op, rows, added[:, :, np.newaxis] if op == "BiasAdd" else added)
                     turned(result, own)[:] = rows
 
         in_parallel(work, len(maps), least=1)
@@ -213,7 +220,8 @@ class Product:
             ]
 
 
-def _step(op: str, rows: Float, operand: Any) -> None:
+def apply_step(op: str, rows: Float, operand: Any) -> None:
+    """Do one of `OPS` in place; operand: what is added."""
     if op in ("BiasAdd", "Add"):
         rows += operand
     else:
@@ -222,16 +230,17 @@ def _step(op: str, rows: Float, operand: Any) -> None:
             np.minimum(rows, 6, out=rows)
 
 
-def _steps(layers: Layers, name: str) -> list[tuple[str, Any]]:
+def steps_of(layers: Layers, name: str) -> list[tuple[str, Any]]:
+    """(op, operand) of what follows a convolution in its chain: a column of biases, or the name of what is added."""
     steps: list[tuple[str, Any]] = []
-    for before, each in pairwise(layers.chain("product", name, _OPS).names):
+    for before, each in pairwise(layers.chain("product", name, OPS).names):
         op = layers.nodes[each].op
         others = [source for source in layers.sources[each] if source != before]
-        steps.append((op, _values(layers, each)[:, np.newaxis] if op == "BiasAdd" else others[0] if others else None))
+        steps.append((op, values_of(layers, each)[:, np.newaxis] if op == "BiasAdd" else others[0] if others else None))
     return steps
 
 
-def _values(layers: Layers, name: str) -> Float:
+def values_of(layers: Layers, name: str) -> Float:
     """The constant that is a node's last input."""
     constant = layers.nodes[layers.nodes[name].input[-1]]
     return np.asarray(tensor_value(constant), np.float32)

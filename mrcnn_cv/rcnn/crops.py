@@ -34,7 +34,7 @@ def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tupl
     chosen = level_of(regions, spec.pyramid, input_size) if spec.pyramid else np.zeros(len(regions), np.intp)
     places = np.empty(len(regions), np.intp)
     levels: dict[int, _Level | PooledLevel] = {}
-    for level in np.unique(chosen):
+    for level in sorted(set(chosen.tolist())):
         own = np.flatnonzero(chosen == level)
         places[own] = np.arange(len(own))
         levels[level] = _level(features[level], regions[own], level, spec, input_size)

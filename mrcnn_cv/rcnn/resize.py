@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.modelfile.spec import PixelStep, ResizeSpec
+from mrcnn_cv.parallel import in_parallel
 from mrcnn_cv.rcnn.antialias import resize_antialiased
 from mrcnn_cv.rcnn.resample import resample, step
 from mrcnn_cv.rcnn.zero_border import resize_zero_border
@@ -174,16 +175,20 @@ def resize_bilinear(
     top, bottom, y_weights = _samples(height, size[0], half_pixel_centers, align_corners)
     left, right, x_weights = _samples(width, size[1], half_pixel_centers, align_corners)
 
-    for start in range(0, size[0], ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        # Of a much larger image only some rows count.
-        needed, places = np.unique(np.concatenate([top[rows], bottom[rows]]), return_inverse=True)
-        upper_places, lower_places = np.split(places, 2)
-        for plane, result in zip(_planes(image_bgr[needed]), out[:, rows], strict=True):
-            across = plane.take(left, axis=1).astype(np.float32)
-            across += (plane.take(right, axis=1) - across) * x_weights
-            upper = across[upper_places]
-            result[:] = upper + (across[lower_places] - upper) * y_weights[rows, np.newaxis]
+    def work(part: range) -> None:
+        for start in range(part.start, part.stop, ROWS_AT_ONCE):
+            rows = slice(start, min(start + ROWS_AT_ONCE, part.stop))
+            # Of a much larger image only some rows count.
+            counts = np.zeros(height, dtype=np.bool_)
+            counts[top[rows]] = counts[bottom[rows]] = True
+            places = np.cumsum(counts) - 1
+            for plane, result in zip(_planes(image_bgr[counts]), out[:, rows], strict=True):
+                across = plane.take(left, axis=1).astype(np.float32)
+                across += (plane.take(right, axis=1) - across) * x_weights
+                upper = across[places[top[rows]]]
+                result[:] = upper + (across[places[bottom[rows]]] - upper) * y_weights[rows, np.newaxis]
+
+    in_parallel(work, size[0], least=ROWS_AT_ONCE)
 
 
 def _samples(

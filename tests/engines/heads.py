@@ -50,6 +50,11 @@ class Head:
         node.attr["ksize"].list.i.extend([1, 3, 3, 1])
         return self.writer.pool(node, source)
 
+    def resize(self, source: str, size: tuple[int, int], op: str = "ResizeBilinear", corners: bool = False) -> str:
+        node = self._node(op, "", 1)
+        node.attr["align_corners"].b = corners
+        return self.writer.resize(node, source, np.array(size, np.int32))
+
     def stage(self, *outputs: str) -> StageGraph:
         return StageGraph(self.writer.serialize(outputs), ("crops",), outputs)
 
