@@ -15,7 +15,8 @@ from mrcnn_cv.engines import Float
 from mrcnn_cv.engines.choices import Backend
 from mrcnn_cv.engines.opencv_net import CvNet
 from mrcnn_cv.engines.pieces import Chain, Layers, Size, some_of
-from mrcnn_cv.engines.products import OPS, Window, apply_step, steps_of, values_of, window_of
+from mrcnn_cv.engines.products import OPS, apply_step, steps_of, values_of
+from mrcnn_cv.engines.windows import window_of
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.parallel import in_parallel
 
@@ -54,7 +55,9 @@ class Enlarged:
         resize, convolution = (name for name, node in layers.nodes.items() if node.op in {*_ENLARGING, "Conv2D"})
         self._source = layers.sources[resize][0]
         self._resize = CvNet(some_of(layers, [resize]), backend)
-        self._window = window_of(layers, convolution) or Window((1, 1), (1, 1), False)
+        window = window_of(layers, convolution)
+        assert window is not None
+        self._window = window
         weights = values_of(layers, convolution)
         # Rows: the places of the window, and for each the channels that come out.
         self._matrix = np.ascontiguousarray(weights.transpose(0, 1, 3, 2).reshape(-1, weights.shape[2]))
@@ -105,13 +108,11 @@ class Enlarged:
             pixels = small[0] * small[1]
             single = np.eye(pixels, dtype=np.float32).reshape(pixels, 1, *small)
             (enlarged,) = self._resize.run({self._source: single})
-            (top, bottom), (left, right) = self._window.pads((enlarged.shape[2], enlarged.shape[3]))
-            padded = np.pad(enlarged[:, 0], ((0, 0), (top, bottom), (left, right)))
-            height = padded.shape[1] - self._window.kernel[0] + 1
-            width = padded.shape[2] - self._window.kernel[1] + 1
+            padded = self._window.padded(enlarged[:, 0])
+            size = self._window.result_size((enlarged.shape[2], enlarged.shape[3]))
             places = [
-                padded[:, row : row + height, column : column + width].reshape(pixels, -1)
+                self._window.seen(padded, (row, column), size).reshape(pixels, -1)
                 for row, column in np.ndindex(*self._window.kernel)
             ]
-            self._spread = {small: (np.ascontiguousarray(np.concatenate(places)), (height, width))}
+            self._spread = {small: (np.ascontiguousarray(np.concatenate(places)), size)}
         return self._spread[small]

@@ -12,6 +12,7 @@ from mrcnn_cv.engines.choices import Backend
 from mrcnn_cv.engines.enlarged import Enlarged, on_enlarged
 from mrcnn_cv.engines.opencv_net import CvNet
 from mrcnn_cv.engines.pieces import Layers, Piece, Size, cut
+from mrcnn_cv.engines.pools import Pool, on_tiny_maps
 from mrcnn_cv.engines.products import Product, as_products
 from mrcnn_cv.engines.small_maps import Sheet, on_sheets
 from mrcnn_cv.modelfile.spec import StageGraph
@@ -23,7 +24,7 @@ def pieces_of(stage: StageGraph, size: Size | None) -> list[Piece]:
     size: (height, width) of its input maps, where it is always the same.
     """
     layers = Layers(stage)
-    chains = [] if size is None else on_sheets(layers, size)
+    chains = [] if size is None else on_sheets(layers, size) + on_tiny_maps(layers, size)
     if blas.is_fast():
         chains += ([] if size is None else on_enlarged(layers, size)) + as_products(layers, size)
     return cut(layers, chains) if chains else [Piece(stage, "net")]
@@ -34,27 +35,44 @@ class CvPieces:
 
     def __init__(self, pieces: Sequence[Piece], outputs: Sequence[str], backend: Backend) -> None:
         self._outputs = outputs
-        self._stages = [piece.stage for piece in pieces]
         self._pieces = [_running(piece, backend) for piece in pieces]
+        self._inputs_of = [piece.stage.inputs for piece in pieces]
+        self._outputs_of = [piece.stage.outputs for piece in pieces]
         self._memory = _Memory()
-        self._unused_after = _unused_after(self._stages, outputs)
+        last = {name: number for number, names in enumerate(self._inputs_of) for name in names}
+        ends = [max(last.get(name, 0) for name in names) for names in self._outputs_of]
+        self._unused_after = [
+            [name for name, end in last.items() if end == number and name not in outputs]
+            for number in range(len(pieces))
+        ]
+        self._free_after = [
+            [
+                piece
+                for piece, end in enumerate(ends)
+                if end == number and not set(outputs) & set(self._outputs_of[piece])
+            ]
+            for number in range(len(pieces))
+        ]
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """See `Net.run`."""
         values = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
         lent: dict[int, Float] = {}
         with blas.without_threads():
-            for number, (stage, piece) in enumerate(zip(self._stages, self._pieces, strict=True)):
-                given = {name: values[name] for name in stage.inputs}
-                if isinstance(piece, (Product, Enlarged)):
+            for number, piece in enumerate(self._pieces):
+                given = {name: values[name] for name in self._inputs_of[number]}
+                if isinstance(piece, (Product, Enlarged, Pool)):
                     lent[number] = self._memory.take(piece.size(given))
                     found = piece.run(given, lent[number])
                 else:
                     found = piece.views(given)
-                values |= zip(stage.outputs, found, strict=True)
-                for unused in self._unused_after[number]:
-                    if unused in lent:
-                        self._memory.give_back(lent.pop(unused))
+                values |= zip(self._outputs_of[number], found, strict=True)
+                del given, found
+                for name in self._unused_after[number]:
+                    del values[name]
+                for other in self._free_after[number]:
+                    if other in lent:
+                        self._memory.give_back(lent.pop(other))
         results = [np.array(values[name]) for name in self._outputs]
         for memory in lent.values():
             self._memory.give_back(memory)
@@ -80,23 +98,15 @@ class _OnSheet:
         return [self._sheet.pick(result, maps.shape)]
 
 
-def _running(piece: Piece, backend: Backend) -> CvNet | _OnSheet | Product | Enlarged:
+def _running(piece: Piece, backend: Backend) -> CvNet | _OnSheet | Product | Enlarged | Pool:
     if piece.kind == "enlarged":
         return Enlarged(piece.stage, backend)
+    if piece.kind == "pool":
+        return Pool(piece.stage)
     if piece.kind == "product":
         return Product(piece.stage)
     net = CvNet(piece.stage, backend)
     return _OnSheet(net) if piece.kind == "sheet" else net
-
-
-def _unused_after(stages: Sequence[StageGraph], outputs: Sequence[str]) -> list[list[int]]:
-    """For every stage those (by number) of which nobody needs anything any more once it has run."""
-    last = {name: number for number, stage in enumerate(stages) for name in stage.inputs}
-    unused: list[list[int]] = [[] for _ in stages]
-    for number, stage in enumerate(stages):
-        if not set(stage.outputs).intersection(outputs):
-            unused[max(last[name] for name in stage.outputs)].append(number)
-    return unused
 
 
 class _Memory:

@@ -10,7 +10,7 @@ from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
 
 Size = tuple[int, int]
-Kind = Literal["net", "sheet", "product", "enlarged"]
+Kind = Literal["net", "sheet", "product", "enlarged", "pool"]
 
 POINTWISE = frozenset({"BiasAdd", "Relu", "Relu6", "Sigmoid", "HardSigmoid", "HardSwish", "FusedBatchNorm"})
 _WINDOWED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"})
@@ -23,7 +23,7 @@ class Piece:
 
     kind: "net": by cv2.dnn as it is. "sheet": by cv2.dnn, its one input laid out on a sheet and its one output picked
     up from there. "product": by a matrix product, one or more convolutions that take the same maps, its first input.
-    "enlarged": the same for a convolution of maps that are resized before.
+    "enlarged": the same for a convolution of maps that are resized before. "pool": a MaxPool, by numpy.
     """
 
     stage: StageGraph

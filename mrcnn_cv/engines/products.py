@@ -14,6 +14,7 @@ import numpy as np
 from mrcnn_cv.engines import Float
 from mrcnn_cv.engines.pieces import Chain, Layers, Size
 from mrcnn_cv.engines.small_maps import LEAST_CHANNELS, MOST_PIXELS_OF_TINY
+from mrcnn_cv.engines.windows import Window, window_of
 from mrcnn_cv.modelfile.graphdef import tensor_value
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.parallel import in_parallel
@@ -49,51 +50,13 @@ def as_products(layers: Layers, size: Size | None) -> list[Chain]:
     ]
 
 
-class Window(NamedTuple):
-    """What a convolution sees of a map for each pixel of its result."""
-
-    kernel: Size
-    strides: Size
-    is_same: bool
-
-    @property
-    def is_pixel(self) -> bool:
-        """Whether it is the pixel itself."""
-        return self.kernel == (1, 1) and self.strides == (1, 1)
-
-    def pads(self, size: Size) -> tuple[Size, Size]:
-        """(before, behind) on the vertical and the horizontal axis, as TensorFlow pads."""
-        if not self.is_same:
-            return (0, 0), (0, 0)
-        totals = [
-            max((-(-side // stride) - 1) * stride + length - side, 0)
-            for side, stride, length in zip(size, self.strides, self.kernel, strict=True)
-        ]
-        return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
-
-
-def window_of(layers: Layers, name: str) -> Window | None:
-    """Of a node; None for anything but a convolution of maps with TensorFlow's own paddings."""
-    node = layers.nodes[name]
-    padding, strides = node.attr["padding"].s, list(node.attr["strides"].list.i)
-    if (
-        node.op != _CONVOLUTION
-        or len(layers.sources[name]) != 1
-        or padding not in (b"SAME", b"VALID")
-        or len(strides) != 4
-    ):
-        return None
-    kernel = layers.shape(name)
-    return Window((kernel[0], kernel[1]), (strides[1], strides[2]), padding == b"SAME")
-
-
 def _is_worth_it(layers: Layers, name: str, window: Window, outputs: int, sizes: Mapping[str, Size]) -> bool:
     channels = layers.shape(name)[2]
     if window.is_pixel:
         return channels * outputs >= LEAST_GAIN * (channels + outputs)
     size = sizes.get(layers.sources[name][0])
     is_slow = size is not None and (window.strides != (1, 1) or size[0] * size[1] <= MOST_PIXELS_OF_TINY)
-    return is_slow and window.is_same and min(channels, outputs) >= LEAST_CHANNELS
+    return is_slow and min(channels, outputs) >= LEAST_CHANNELS
 
 
 class _Part(NamedTuple):
@@ -124,32 +87,25 @@ class Product:
                 rows = slice(first, first := first + weights.shape[3])
                 part = _Part(layers.chain("product", name, OPS).names[-1], rows, steps_of(layers, name))
                 found[part.name] = part
-                self._window = window_of(layers, name) or Window((1, 1), (1, 1), False)
+                window = window_of(layers, name)
+                assert window is not None
+                self._window = window
         self._matrix = np.ascontiguousarray(np.concatenate(matrices))
         self._parts = [found[name] for name in stage.outputs]
 
     def size(self, inputs: Mapping[str, Float]) -> int:
         """How many numbers the result has."""
-        height, width = self._result_size(inputs)
-        return len(self._matrix) * len(inputs[self._source]) * height * width
-
-    def _result_size(self, inputs: Mapping[str, Float]) -> Size:
-        size = inputs[self._source].shape[2:]
-        pads = self._window.pads((size[0], size[1]))
-        height, width = (
-            (side + sum(pad) - length) // stride + 1
-            for side, pad, length, stride in zip(size, pads, self._window.kernel, self._window.strides, strict=True)
-        )
-        return height, width
+        count, _, rows, columns = inputs[self._source].shape
+        height, width = self._window.result_size((rows, columns))
+        return int(len(self._matrix) * count * height * width)
 
     def run(self, inputs: Mapping[str, Float], memory: Float) -> list[Float]:
         """The outputs of the stage in its order; they lie in `memory`, an array of one axis that is large enough."""
-        count = len(inputs[self._source])
-        height, width = self._result_size(inputs)
-        pixels = height * width
+        count, _, rows, columns = inputs[self._source].shape
+        size = self._window.result_size((rows, columns))
+        pixels = count * size[0] * size[1]
         results = [
-            memory[part.rows.start * count * pixels : part.rows.stop * count * pixels].reshape(count, -1, height, width)
-            for part in self._parts
+            memory[part.rows.start * pixels : part.rows.stop * pixels].reshape(count, -1, *size) for part in self._parts
         ]
         if count == 1 and self._window.is_pixel:
             self._run_one(inputs, memory[: len(self._matrix) * pixels].reshape(-1, pixels))
@@ -162,24 +118,24 @@ class Product:
         return {"cpu"}
 
     def _run_one(self, inputs: Mapping[str, Float], result: Float) -> None:
+        """One map, whose pixels are the columns of a matrix already."""
         columns = inputs[self._source].reshape(-1, result.shape[1])
 
         def work(part: range) -> None:
             own = slice(part.start, part.stop)
             np.matmul(self._matrix, columns[:, own], out=result[:, own])
             for each in self._parts:
-                rows = result[each.rows, own]
                 for op, operand in each.steps:
                     added = inputs[operand].reshape(-1, result.shape[1])[:, own] if op == "Add" else operand
-                    apply_step(op, rows, added)
+                    apply_step(op, result[each.rows, own], added)
 
         in_parallel(work, result.shape[1])
 
     def _run_many(self, inputs: Mapping[str, Float], results: list[Float]) -> None:
         """Maps side by side as columns, as many at a time as fit into the processor's cache."""
         maps = inputs[self._source]
-        height, width = self._result_size(inputs)
-        pixels = height * width
+        size = results[0].shape[2], results[0].shape[3]
+        pixels = size[0] * size[1]
         at_once = min(max(1, COLUMNS_AT_ONCE // pixels), -(-len(maps) // 2))
 
         def turned(maps: Float, own: slice) -> Float:
@@ -191,7 +147,7 @@ class Product:
             for start in range(part.start, part.stop, at_once):
                 own = slice(start, min(start + at_once, part.stop))
                 seen, given = (each[:, : (own.stop - own.start) * pixels] for each in (columns, products))
-                self._see(maps[own], seen, (height, width))
+                self._see(self._window.padded(maps[own]), seen, size)
                 np.matmul(self._matrix, seen, out=given)
                 product = given.reshape(len(given), -1, pixels)
                 for each, result in zip(self._parts, results, strict=True):
@@ -203,21 +159,11 @@ class Product:
 
         in_parallel(work, len(maps), least=1)
 
-    def _see(self, maps: Float, columns: Float, size: Size) -> None:
+    def _see(self, padded: Float, columns: Float, size: Size) -> None:
         """Lay what the window sees of maps (N, C, h, w) into columns (places in the window * C, N * pixels)."""
-        count, channels, height, width = maps.shape
-        places = columns.reshape(*self._window.kernel, channels, count, *size)
-        if self._window.is_pixel:
-            places[0, 0] = maps.transpose(1, 0, 2, 3)
-            return
-        (top, bottom), (left, right) = self._window.pads((height, width))
-        padded = np.zeros((channels, count, top + height + bottom, left + width + right), np.float32)
-        padded[:, :, top : top + height, left : left + width] = maps.transpose(1, 0, 2, 3)
-        down, across = self._window.strides
-        for row, column in np.ndindex(*self._window.kernel):
-            places[row, column] = padded[
-                :, :, row : row + down * size[0] : down, column : column + across * size[1] : across
-            ]
+        places = columns.reshape(*self._window.kernel, padded.shape[1], len(padded), *size)
+        for place in np.ndindex(*self._window.kernel):
+            places[place] = self._window.seen(padded, (place[0], place[1]), size).transpose(1, 0, 2, 3)
 
 
 def apply_step(op: str, rows: Float, operand: Any) -> None:

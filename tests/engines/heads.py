@@ -45,9 +45,9 @@ class Head:
     def add(self, *sources: str) -> str:
         return self.writer.add(self._node("Add", "", 1).name, sources)
 
-    def largest(self, source: str, stride: int) -> str:
-        node = self._node("MaxPool", "SAME", stride)
-        node.attr["ksize"].list.i.extend([1, 3, 3, 1])
+    def largest(self, source: str, stride: int, kernel: tuple[int, int] = (3, 3), padding: str = "SAME") -> str:
+        node = self._node("MaxPool", padding, stride)
+        node.attr["ksize"].list.i.extend([1, *kernel, 1])
         return self.writer.pool(node, source)
 
     def resize(self, source: str, size: tuple[int, int], op: str = "ResizeBilinear", corners: bool = False) -> str:

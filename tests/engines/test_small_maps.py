@@ -7,6 +7,7 @@ import pytest
 
 from mrcnn_cv import blas
 from mrcnn_cv.backend import BACKENDS, CvNet, make_net
+from mrcnn_cv.engines import pools
 from mrcnn_cv.engines.opencv_pieces import CvPieces, pieces_of
 from mrcnn_cv.engines.small_maps import LEAST_CHANNELS, Sheet
 from mrcnn_cv.modelfile.spec import StageGraph
@@ -16,6 +17,7 @@ from tests.engines.heads import Head, check_equal
 @pytest.fixture(autouse=True)
 def _without_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "is_fast", lambda: False)
+    monkeypatch.setattr(pools, "MOST_PIXELS", 0)
 
 
 def residual() -> tuple[StageGraph, int]:
