@@ -18,6 +18,7 @@ from mrcnn_cv.draw_trails import paint_trail
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.instances import Instances
 from mrcnn_cv.opencv import cv2
+from mrcnn_cv.parallel import in_parallel, least_rows
 from mrcnn_cv.proportions import LEAST_TEXT_HEIGHT, line_width, text_height
 from mrcnn_cv.text import render_text, text_size
 
@@ -176,10 +177,7 @@ def _paint_mask(image: Image, instances: Instances, index: int, ink: Bgr, style:
         return
     mask = np.ascontiguousarray(inside).view(np.uint8)
     if shows_mask:
-        region = image[top : top + rows, left : left + columns]
-        tint = cv2.rectangle(np.empty_like(region, order="C"), (0, 0), (columns, rows), ink, cv2.FILLED)
-        tint = cv2.addWeighted(region, 1 - style.opacity, tint, style.opacity, 0, tint)
-        cv2.copyTo(tint, mask, region)
+        _tint(image[top : top + rows, left : left + columns], mask, ink, style.opacity)
     if shows_contour:
         framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         outlines, _ = cv2.findContours(framed, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
@@ -188,6 +186,18 @@ def _paint_mask(image: Image, instances: Instances, index: int, ink: Bgr, style:
         # Nor do all the steps of a slanted edge show: the line through them takes half as long.
         outlines = [cv2.approxPolyDP(outline, _OFF_LINE, True) for outline in outlines]
         cv2.drawContours(image, outlines, -1, ink, line_width, kind, offset=(left - 1, top - 1))
+
+
+def _tint(region: Image, mask: Image, ink: Bgr, opacity: float) -> None:
+    rows, columns = mask.shape
+
+    def work(part: range) -> None:
+        own = region[part.start : part.stop]
+        tint = cv2.rectangle(np.empty_like(own, order="C"), (0, 0), (columns, len(part)), ink, cv2.FILLED)
+        tint = cv2.addWeighted(own, 1 - opacity, tint, opacity, 0, tint)
+        cv2.copyTo(tint, mask[part.start : part.stop], own)
+
+    in_parallel(work, rows, least=least_rows(columns))
 
 
 def _paint_frame(image: Image, box: _Box, ink: Bgr, line_width: int) -> None:

@@ -5,12 +5,13 @@ Everything here works on the pixels under a box; nothing of the size of the imag
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv import blas
+from mrcnn_cv.parallel import in_parallel, least_rows
 
 Sampling = Literal["corners", "centers", "expanded"]
 
@@ -52,10 +53,20 @@ def paste(
     left, columns = _interpolation(x1, x2, image_size[1], mask_width, sampling)
     if rows.size == 0 or columns.size == 0:
         return LocalMask(0, 0, np.zeros((0, 0), dtype=np.bool_))
-    # Not numpy's @: beside OpenCV's own threads its BLAS makes them fight for the processors, for 20 times the time.
-    nothing: Any = None
-    across = cv2.gemm(rows, probabilities, 1, nothing, 0)
-    inside = np.asarray(cv2.gemm(across, columns, 1, nothing, 0, flags=cv2.GEMM_2_T)) > np.float32(threshold)
+    across = rows @ probabilities
+    inside = np.empty((len(rows), len(columns)), dtype=np.bool_)
+
+    def work(part: range) -> None:
+        values = np.empty((at_once, len(columns)), dtype=np.float32)
+        for start in range(part.start, part.stop, at_once):
+            own = slice(start, min(start + at_once, part.stop))
+            found = np.matmul(across[own], columns.T, out=values[: own.stop - own.start])
+            np.greater(found, np.float32(threshold), out=inside[own])
+
+    # What lies between stays in the processor's cache.
+    at_once = least_rows(len(columns))
+    with blas.without_threads():
+        in_parallel(work, len(rows), least=at_once)
     return LocalMask(top, left, inside)
 
 

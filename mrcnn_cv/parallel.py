@@ -14,6 +14,14 @@ from mrcnn_cv.opencv import cv2
 LEAST = 8
 """With fewer regions for each thread, handing them over costs more than it gives."""
 
+PIXELS = 262144
+"""Of an image, for which the same holds."""
+
+
+def least_rows(columns: int) -> int:
+    """Of an image with so many columns, for each thread."""
+    return max(1, PIXELS // max(columns, 1))
+
 
 def in_parallel(work: Callable[[range], None], count: int, least: int = LEAST) -> None:
     """Call `work` with parts of range(count), at the same time; it should spend its time in numpy or OpenCV.
