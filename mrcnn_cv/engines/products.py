@@ -5,7 +5,8 @@ cv2.dnn has a better way for 3x3 convolutions (Winograd's), where maps are large
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.parallel import in_parallel
 
 LEAST_GAIN = 100
-"""K * M / (K + M) of a 1x1 convolution of K channels into M: with less, handing maps over costs more than it saves."""
+"""Multiplications for each number that is handed over to or from cv2.dnn; with fewer, that costs more than is saved."""
 
 COLUMNS_AT_ONCE = 1024
 """Pixels of several maps that are laid side by side; their channels then fit into the processor's cache."""
@@ -31,32 +32,54 @@ OPS = frozenset({"BiasAdd", "Relu", "Relu6", "Add"})
 _CONVOLUTION = "Conv2D"
 
 
+class _Group(NamedTuple):
+    """Convolutions that take the same maps in the same windows, which are one product: name → chain."""
+
+    source: str
+    window: Window
+    chains: dict[str, Chain]
+
+
 def as_products(layers: Layers, size: Size | None) -> list[Chain]:
-    """The convolutions that are worth it; those that take the same maps in the same windows are one product.
-
-    size: see `pieces_of`.
-    """
+    """The convolutions that are worth it. size: see `pieces_of`."""
     sizes = {} if size is None else layers.map_sizes(size)
-    windows = {name: window_of(layers, name) for name, node in layers.nodes.items() if node.op == _CONVOLUTION}
-    outputs: dict[tuple[str, Window], int] = {}
-    for name, window in windows.items():
-        if window is not None:
+    groups: dict[tuple[str, Window], _Group] = {}
+    for name, node in layers.nodes.items():
+        window = window_of(layers, name) if node.op == _CONVOLUTION else None
+        if window is not None and (window.is_point or _is_slow(layers, name, window, sizes)):
             key = (layers.sources[name][0], window)
-            outputs[key] = outputs.get(key, 0) + layers.shape(name)[3]
-    return [
-        layers.chain("product", name, OPS, (layers.sources[name][0], window))
-        for name, window in windows.items()
-        if window is not None and _is_worth_it(layers, name, window, outputs[layers.sources[name][0], window], sizes)
-    ]
+            group = groups.setdefault(key, _Group(*key, {}))
+            group.chains[name] = layers.chain("product", name, OPS, key)
+    found = list(groups.values())
+    while found:
+        inside = {name for group in found for chain in group.chains.values() for name in chain.names}
+        worst = min(found, key=lambda group: _gain(layers, group, inside))
+        if _gain(layers, worst, inside) >= LEAST_GAIN:
+            break
+        # What it handed on is handed over now, which another one may not be worth.
+        found.remove(worst)
+    return [chain for group in found for chain in group.chains.values()]
 
 
-def _is_worth_it(layers: Layers, name: str, window: Window, outputs: int, sizes: Mapping[str, Size]) -> bool:
-    channels = layers.shape(name)[2]
-    if window.is_pixel:
-        return channels * outputs >= LEAST_GAIN * (channels + outputs)
+def _is_slow(layers: Layers, name: str, window: Window, sizes: Mapping[str, Size]) -> bool:
+    """Whether cv2.dnn does it without Winograd's way, for maps of a head."""
     size = sizes.get(layers.sources[name][0])
     is_slow = size is not None and (window.strides != (1, 1) or size[0] * size[1] <= MOST_PIXELS_OF_TINY)
-    return is_slow and min(channels, outputs) >= LEAST_CHANNELS
+    return is_slow and min(layers.shape(name)[2:]) >= LEAST_CHANNELS
+
+
+def _gain(layers: Layers, group: _Group, inside: Collection[str]) -> float:
+    """Multiplications for each number that is handed over; inside: what products do."""
+    if not group.window.is_point:
+        return math.inf
+    taken = layers.shape(next(iter(group.chains)))[2]
+    given = {name: layers.shape(name)[3] for name in group.chains}
+    handed = 0 if group.source in inside else taken * math.prod(group.window.strides)
+    for name, chain in group.chains.items():
+        end = chain.names[-1]
+        stays = end not in layers.outputs and all(taker in inside for taker in layers.takers.get(end, []))
+        handed += 0 if stays else given[name]
+    return taken * sum(given.values()) / handed if handed else math.inf
 
 
 class _Part(NamedTuple):
@@ -107,7 +130,7 @@ class Product:
         results = [
             memory[part.rows.start * pixels : part.rows.stop * pixels].reshape(count, -1, *size) for part in self._parts
         ]
-        if count == 1 and self._window.is_pixel:
+        if count == 1 and self._window.is_point:
             self._run_one(inputs, memory[: len(self._matrix) * pixels].reshape(-1, pixels))
         else:
             self._run_many(inputs, results)
@@ -119,7 +142,8 @@ class Product:
 
     def _run_one(self, inputs: Mapping[str, Float], result: Float) -> None:
         """One map, whose pixels are the columns of a matrix already."""
-        columns = inputs[self._source].reshape(-1, result.shape[1])
+        down, across = self._window.strides
+        columns = inputs[self._source][0, :, ::down, ::across].reshape(-1, result.shape[1])
 
         def work(part: range) -> None:
             own = slice(part.start, part.stop)

@@ -18,9 +18,9 @@ class Window(NamedTuple):
     is_same: bool
 
     @property
-    def is_pixel(self) -> bool:
-        """Whether it is the pixel itself."""
-        return self.kernel == (1, 1) and self.strides == (1, 1)
+    def is_point(self) -> bool:
+        """Whether it is a single pixel."""
+        return self.kernel == (1, 1)
 
     def result_size(self, size: Size) -> Size:
         """(height, width) of what comes of a map of `size`."""

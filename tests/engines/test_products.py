@@ -22,7 +22,7 @@ Layout = Callable[[Head], StageGraph]
 
 @pytest.fixture(autouse=True)
 def _products_of_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "LEAST_GAIN", 10)
+    monkeypatch.setattr(products, "LEAST_GAIN", 5)
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
@@ -84,7 +84,7 @@ def test_a_head_with_products_equals_the_whole(layout: Layout, count: int, size:
     check_equal(net, stage, [(maps, CHANNELS, *size) for maps in (count, count + 3, 1)])
 
 
-@pytest.mark.parametrize("layout", [alone, branches, residual])
+@pytest.mark.parametrize("layout", [alone, branches, residual, steps_of_two])
 @pytest.mark.usefixtures("_threads")
 def test_a_trunk_takes_maps_of_any_size(layout: Layout) -> None:
     stage = layout(Head(CHANNELS))
