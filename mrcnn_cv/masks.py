@@ -53,7 +53,6 @@ def paste(
     left, columns = _interpolation(x1, x2, image_size[1], mask_width, sampling)
     if rows.size == 0 or columns.size == 0:
         return LocalMask(0, 0, np.zeros((0, 0), dtype=np.bool_))
-    across = rows @ probabilities
     inside = np.empty((len(rows), len(columns)), dtype=np.bool_)
 
     def work(part: range) -> None:
@@ -65,7 +64,8 @@ def paste(
 
     # What lies between stays in the processor's cache.
     at_once = least_rows(len(columns))
-    with blas.without_threads():
+    with blas.without_threads(), np.errstate(over="ignore", invalid="ignore"):
+        across = rows @ probabilities
         in_parallel(work, len(rows), least=at_once)
     return LocalMask(top, left, inside)
 

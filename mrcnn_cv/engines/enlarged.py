@@ -7,6 +7,7 @@ gives the same numbers but for their last bits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,7 +22,10 @@ from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.parallel import in_parallel
 
 LEAST_FACTOR = 2
-"""Of pixels of the large maps to those of the small ones."""
+"""By which multiplications become fewer."""
+
+MOST_SPREAD = 1 << 22
+"""Numbers of the matrix that spreads what is known of small maps over large ones."""
 
 COLUMNS_AT_ONCE = 256
 """Pixels of small maps that are multiplied at a time; what comes of them then fits into the processor's cache."""
@@ -37,14 +41,21 @@ def on_enlarged(layers: Layers, size: Size) -> list[Chain]:
         takers = layers.takers.get(name, [])
         if node.op not in _ENLARGING or len(takers) != 1 or name in layers.outputs:
             continue
-        small, window = sizes.get(layers.sources[name][0]), window_of(layers, takers[0])
-        large = values_of(layers, name)
-        if small is None or window is None or window.strides != (1, 1):
-            continue
-        if large.prod() >= LEAST_FACTOR * small[0] * small[1]:
+        small = sizes.get(layers.sources[name][0])
+        if small is not None and _is_worth_it(layers, takers[0], math.prod(small), math.prod(layers.numbers(name))):
             convolution = layers.chain("enlarged", takers[0], OPS)
             found.append(Chain("enlarged", (name, *convolution.names), name))
     return found
+
+
+def _is_worth_it(layers: Layers, name: str, small: int, large: int) -> bool:
+    """Whether the node is a convolution with fewer multiplications on maps of `small` than of `large` pixels."""
+    window = window_of(layers, name) if layers.nodes[name].op == "Conv2D" else None
+    if window is None or window.strides != (1, 1):
+        return False
+    channels, places = layers.shape(name)[2], math.prod(window.kernel)
+    is_less = LEAST_FACTOR * small * (channels + large) <= channels * large
+    return is_less and places * small * large <= MOST_SPREAD
 
 
 class Enlarged:

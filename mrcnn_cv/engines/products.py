@@ -26,6 +26,12 @@ LEAST_GAIN = 100
 COLUMNS_AT_ONCE = 1024
 """Pixels of several maps that are laid side by side; their channels then fit into the processor's cache."""
 
+MOST_SEEN = 1 << 22
+"""Numbers that windows may see of one map, all together: they are laid out in memory."""
+
+MOST_PASSES = 256
+"""Over the convolutions of a net, to find out which are worth it; real nets take some ten."""
+
 OPS = frozenset({"BiasAdd", "Relu", "Relu6", "Add"})
 """What may follow a convolution."""
 
@@ -33,53 +39,61 @@ _CONVOLUTION = "Conv2D"
 
 
 class _Group(NamedTuple):
-    """Convolutions that take the same maps in the same windows, which are one product: name → chain."""
+    """Convolutions that take the same maps in the same windows, which are one product."""
 
     source: str
     window: Window
-    chains: dict[str, Chain]
+    taken: int
+    """Channels of the maps."""
+    chains: list[tuple[Chain, int]]
+    """Each with the channels of its result."""
 
 
 def as_products(layers: Layers, size: Size | None) -> list[Chain]:
     """The convolutions that are worth it. size: see `pieces_of`."""
-    sizes = {} if size is None else layers.map_sizes(size)
+    found = _groups(layers, {} if size is None else layers.map_sizes(size))
+    for _ in range(MOST_PASSES):
+        inside = {name for group in found for chain, _ in group.chains for name in chain.names}
+        worth = [group for group in found if _gain(layers, group, inside) >= LEAST_GAIN]
+        if len(worth) == len(found):
+            return [chain for group in found for chain, _ in group.chains]
+        # What the others handed on is handed over now, for which one more may not be worth it.
+        found = worth
+    return []
+
+
+def _groups(layers: Layers, sizes: Mapping[str, Size]) -> list[_Group]:
     groups: dict[tuple[str, Window], _Group] = {}
     for name, node in layers.nodes.items():
         window = window_of(layers, name) if node.op == _CONVOLUTION else None
         if window is not None and (window.is_point or _is_slow(layers, name, window, sizes)):
             key = (layers.sources[name][0], window)
-            group = groups.setdefault(key, _Group(*key, {}))
-            group.chains[name] = layers.chain("product", name, OPS, key)
-    found = list(groups.values())
-    while found:
-        inside = {name for group in found for chain in group.chains.values() for name in chain.names}
-        worst = min(found, key=lambda group: _gain(layers, group, inside))
-        if _gain(layers, worst, inside) >= LEAST_GAIN:
-            break
-        # What it handed on is handed over now, which another one may not be worth.
-        found.remove(worst)
-    return [chain for group in found for chain in group.chains.values()]
+            taken, given = layers.shape(name)[2:]
+            group = groups.setdefault(key, _Group(*key, taken, []))
+            group.chains.append((layers.chain("product", name, OPS, key), given))
+    return list(groups.values())
 
 
 def _is_slow(layers: Layers, name: str, window: Window, sizes: Mapping[str, Size]) -> bool:
     """Whether cv2.dnn does it without Winograd's way, for maps of a head."""
     size = sizes.get(layers.sources[name][0])
-    is_slow = size is not None and (window.strides != (1, 1) or size[0] * size[1] <= MOST_PIXELS_OF_TINY)
-    return is_slow and min(layers.shape(name)[2:]) >= LEAST_CHANNELS
+    if size is None or min(layers.shape(name)[2:]) < LEAST_CHANNELS:
+        return False
+    pixels = math.prod(size)
+    is_slow = window.strides != (1, 1) or pixels <= MOST_PIXELS_OF_TINY
+    return is_slow and math.prod(layers.shape(name)[:3]) * pixels <= MOST_SEEN
 
 
 def _gain(layers: Layers, group: _Group, inside: Collection[str]) -> float:
     """Multiplications for each number that is handed over; inside: what products do."""
     if not group.window.is_point:
         return math.inf
-    taken = layers.shape(next(iter(group.chains)))[2]
-    given = {name: layers.shape(name)[3] for name in group.chains}
-    handed = 0 if group.source in inside else taken * math.prod(group.window.strides)
-    for name, chain in group.chains.items():
+    handed = 0 if group.source in inside else group.taken * math.prod(group.window.strides)
+    for chain, given in group.chains:
         end = chain.names[-1]
         stays = end not in layers.outputs and all(taker in inside for taker in layers.takers.get(end, []))
-        handed += 0 if stays else given[name]
-    return taken * sum(given.values()) / handed if handed else math.inf
+        handed += 0 if stays else given
+    return group.taken * sum(given for _, given in group.chains) / handed if handed else math.inf
 
 
 class _Part(NamedTuple):

@@ -14,7 +14,7 @@ CHANNELS = 32
 @pytest.mark.parametrize("op", ["ResizeBilinear", "ResizeNearestNeighbor"])
 @pytest.mark.parametrize("corners", [False, True])
 @pytest.mark.parametrize(("side", "padding"), [(3, "SAME"), (3, "VALID"), (5, "SAME"), (1, "SAME"), (2, "SAME")])
-@pytest.mark.parametrize(("small", "large"), [((4, 4), (15, 15)), ((3, 5), (9, 11))])
+@pytest.mark.parametrize(("small", "large"), [((3, 3), (15, 15)), ((2, 4), (19, 11))])
 def test_they_equal_the_whole(
     op: str, corners: bool, side: int, padding: str, small: tuple[int, int], large: tuple[int, int]
 ) -> None:
@@ -33,8 +33,8 @@ def test_a_sum_and_an_output_may_follow() -> None:
     beside = head.convolution(head.resize(head.relu(head.crops), (12, 12)), 3)
     enlarged = head.convolution(head.resize(head.crops, (12, 12)), 3)
     stage = head.stage(head.relu(head.add(enlarged, beside), "Relu6"))
-    assert [piece.kind for piece in pieces_of(stage, (4, 4))].count("enlarged") == 2
-    check_equal(make_net(stage, BACKENDS["cpu"], size=(4, 4)), stage, [(5, CHANNELS, 4, 4), (2, CHANNELS, 4, 4)])
+    assert [piece.kind for piece in pieces_of(stage, (3, 3))].count("enlarged") == 2
+    check_equal(make_net(stage, BACKENDS["cpu"], size=(3, 3)), stage, [(5, CHANNELS, 3, 3), (2, CHANNELS, 3, 3)])
 
 
 @pytest.mark.parametrize("case", ["smaller", "seen twice", "asked for", "any size", "strides"])
@@ -46,5 +46,12 @@ def test_others_stay_as_they_are(case: str) -> None:
         outputs.append(head.convolution(enlarged, 3))
     if case == "asked for":
         outputs.append(enlarged)
-    kinds = [piece.kind for piece in pieces_of(head.stage(*outputs), None if case == "any size" else (4, 4))]
+    kinds = [piece.kind for piece in pieces_of(head.stage(*outputs), None if case == "any size" else (3, 3))]
     assert "enlarged" not in kinds
+
+
+@pytest.mark.parametrize(("small", "large"), [((64, 64), (1024, 1024)), ((5, 5), (15, 15))])
+def test_what_would_take_more_memory_or_time_stays_as_it_is(small: tuple[int, int], large: tuple[int, int]) -> None:
+    head = Head(CHANNELS)
+    stage = head.stage(head.convolution(head.resize(head.crops, large), 3))
+    assert [piece.kind for piece in pieces_of(stage, small)] == ["net"]

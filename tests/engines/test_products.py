@@ -11,6 +11,7 @@ from mrcnn_cv import blas, parallel
 from mrcnn_cv.backend import BACKENDS, CvNet, make_net
 from mrcnn_cv.engines import products
 from mrcnn_cv.engines.opencv_pieces import CvPieces, pieces_of
+from mrcnn_cv.engines.pieces import Piece
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.opencv import cv2
 from tests.engines.heads import Head, check_equal
@@ -115,6 +116,24 @@ def test_few_channels_stay_with_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_fast_library_all_stays_with_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "is_fast", lambda: False)
     assert isinstance(make_net(alone(Head(CHANNELS)), BACKENDS["cpu"]), CvNet)
+
+
+def test_of_thousands_of_convolutions_it_is_soon_known_which_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a row in which the outermost ones are not, and without them the next ones are not."""
+    monkeypatch.setattr(products, "LEAST_GAIN", CHANNELS + 1)
+    head = Head(CHANNELS)
+    at = head.crops
+    for _ in range(3000):
+        at = head.convolution(at, 1, bias=False)
+    stage = head.stage(at)
+    assert pieces_of(stage, None) == [Piece(stage, "net")]
+
+
+def test_windows_that_see_too_much_stay_with_opencv() -> None:
+    head = Head(CHANNELS)
+    stage = head.stage(head.convolution(head.crops, 9, 2))
+    assert [piece.kind for piece in pieces_of(stage, (7, 7))] == ["product"]
+    assert [piece.kind for piece in pieces_of(stage, (64, 64))] == ["net"]
 
 
 def test_memory_is_used_again() -> None:
