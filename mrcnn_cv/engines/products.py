@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mrcnn_cv.engines import Float
+from mrcnn_cv.engines import Float, small_maps
 from mrcnn_cv.engines.pieces import Chain, Layers, Size
-from mrcnn_cv.engines.small_maps import LEAST_CHANNELS, MOST_PIXELS_OF_TINY
 from mrcnn_cv.engines.windows import Window, window_of
 from mrcnn_cv.modelfile.graphdef import tensor_value
 from mrcnn_cv.modelfile.spec import StageGraph
@@ -77,10 +76,10 @@ def _groups(layers: Layers, sizes: Mapping[str, Size]) -> list[_Group]:
 def _is_slow(layers: Layers, name: str, window: Window, sizes: Mapping[str, Size]) -> bool:
     """Whether cv2.dnn does it without Winograd's way, for maps of a head."""
     size = sizes.get(layers.sources[name][0])
-    if size is None or min(layers.shape(name)[2:]) < LEAST_CHANNELS:
+    if size is None or min(layers.shape(name)[2:]) < small_maps.LEAST_CHANNELS:
         return False
     pixels = math.prod(size)
-    is_slow = window.strides != (1, 1) or pixels <= MOST_PIXELS_OF_TINY
+    is_slow = window.strides != (1, 1) or pixels <= small_maps.MOST_PIXELS_OF_TINY
     return is_slow and math.prod(layers.shape(name)[:3]) * pixels <= MOST_SEEN
 
 
