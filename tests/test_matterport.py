@@ -31,12 +31,11 @@ FULL_SIZE = ("astronaut", "chelsea", "coffee")
 CASES = [path.stem for path in sorted(FOLDER.glob("*.npz"))]
 
 NOISE = 0.03
+"""Pixels by which TensorFlow itself differs from run to run on the full-size graph."""
 
 NOISY_MASK = 0.07
 """The full-size graph is random: a hundred layers make 0.02 to 0.16 px of float noise in a box, depending on who
 multiplies, and in one of 222 x 8 px its mask head makes 0.06 of that. On matterport's own boxes masks agree to 1e-3."""
-
-"""Pixels by which TensorFlow itself differs from run to run on the full-size graph."""
 
 
 @dataclass(frozen=True)
