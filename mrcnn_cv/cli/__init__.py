@@ -14,7 +14,6 @@ import click
 
 from mrcnn_cv import __version__
 from mrcnn_cv.cli.commands import DefaultCommandGroup
-from mrcnn_cv.cli.kernels import choose_kernels
 from mrcnn_cv.cli.say import explain, say
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
 
@@ -68,7 +67,6 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its documented code."""
     _open_standard_streams()
-    choose_kernels()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
     try:
