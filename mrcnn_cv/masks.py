@@ -56,7 +56,7 @@ def paste(
     inside = np.empty((len(rows), len(columns)), dtype=np.bool_)
 
     def work(part: range) -> None:
-        values = np.empty((at_once, len(columns)), dtype=np.float32)
+        values = np.empty((min(at_once, len(part)), len(columns)), dtype=np.float32)
         for start in range(part.start, part.stop, at_once):
             own = slice(start, min(start + at_once, part.stop))
             found = np.matmul(across[own], columns.T, out=values[: own.stop - own.start])

@@ -16,7 +16,7 @@ from mrcnn_cv.engines import Float
 from mrcnn_cv.engines.choices import Backend
 from mrcnn_cv.engines.opencv_net import CvNet
 from mrcnn_cv.engines.pieces import Chain, Layers, Size, some_of
-from mrcnn_cv.engines.products import OPS, apply_step, steps_of, values_of
+from mrcnn_cv.engines.products import OPS, apply_step, steps_of
 from mrcnn_cv.engines.windows import window_of
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.parallel import in_parallel
@@ -42,7 +42,7 @@ def on_enlarged(layers: Layers, size: Size) -> list[Chain]:
         if node.op not in _ENLARGING or len(takers) != 1 or name in layers.outputs:
             continue
         small = sizes.get(layers.sources[name][0])
-        if small is not None and _is_worth_it(layers, takers[0], math.prod(small), math.prod(layers.numbers(name))):
+        if small is not None and _is_worth_it(layers, takers[0], math.prod(small), int(layers.values(name).prod())):
             convolution = layers.chain("enlarged", takers[0], OPS)
             found.append(Chain("enlarged", (name, *convolution.names), name))
     return found
@@ -69,7 +69,7 @@ class Enlarged:
         window = window_of(layers, convolution)
         assert window is not None
         self._window = window
-        weights = values_of(layers, convolution)
+        weights = layers.values(convolution)
         # Rows: the places of the window, and for each the channels that come out.
         self._matrix = np.ascontiguousarray(weights.transpose(0, 1, 3, 2).reshape(-1, weights.shape[2]))
         self._channels = weights.shape[3]

@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from mrcnn_cv.engines import Float
 from mrcnn_cv.modelfile.graphdef import tensor_value
 from mrcnn_cv.modelfile.protos import graph_pb2 as pb
 from mrcnn_cv.modelfile.spec import StageGraph
@@ -53,10 +56,9 @@ class Layers:
         last = self.nodes[self.nodes[name].input[-1]]
         return tuple(dim.size for dim in last.attr["value"].tensor.tensor_shape.dim)
 
-    def numbers(self, name: str) -> list[int]:
-        """The whole numbers that are the last input of a node, a constant."""
-        constant = self.nodes[self.nodes[name].input[-1]]
-        return [int(number) for number in tensor_value(constant).ravel()]
+    def values(self, name: str) -> Float:
+        """The constant that is the last input of a node."""
+        return np.asarray(tensor_value(self.nodes[self.nodes[name].input[-1]]), np.float32)
 
     def map_sizes(self, size: Size) -> dict[str, Size]:
         """Of the nodes whose maps' (height, width) can be told when those of the inputs are `size`."""

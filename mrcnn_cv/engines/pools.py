@@ -56,14 +56,14 @@ class Pool:
         result = memory[: self.size(inputs)].reshape(count * channels, height, width)
         flat = maps.reshape(count * channels, rows, columns)
         at_once = max(1, NUMBERS_AT_ONCE // (rows * columns))
+        # Along the columns first, then along the rows of what is left.
+        down = self._window._replace(strides=(self._window.strides[0], 1))
+        across = self._window._replace(strides=(1, self._window.strides[1]))
 
         def work(part: range) -> None:
             for start in range(part.start, part.stop, at_once):
                 own = slice(start, min(start + at_once, part.stop))
                 padded = self._window.padded(flat[own], -np.inf)
-                # Along the columns first, then along the rows of what is left.
-                down = self._window._replace(kernel=(1, 1), strides=(self._window.strides[0], 1), is_same=False)
-                across = self._window._replace(kernel=(1, 1), strides=(1, self._window.strides[1]), is_same=False)
                 tallest = down.seen(padded, (0, 0), (height, padded.shape[2])).copy()
                 for row in range(1, self._window.kernel[0]):
                     np.maximum(tallest, down.seen(padded, (row, 0), (height, padded.shape[2])), out=tallest)

@@ -15,7 +15,6 @@ import numpy as np
 from mrcnn_cv.engines import Float, small_maps
 from mrcnn_cv.engines.pieces import Chain, Layers, Size
 from mrcnn_cv.engines.windows import Window, window_of
-from mrcnn_cv.modelfile.graphdef import tensor_value
 from mrcnn_cv.modelfile.spec import StageGraph
 from mrcnn_cv.parallel import in_parallel
 
@@ -117,7 +116,7 @@ class Product:
         first = 0
         for name, node in layers.nodes.items():
             if node.op == _CONVOLUTION:
-                weights = values_of(layers, name)
+                weights = layers.values(name)
                 # Rows: what it puts out. Columns: the places of its window, and in each the channels.
                 matrices.append(weights.reshape(-1, weights.shape[3]).T)
                 rows = slice(first, first := first + weights.shape[3])
@@ -219,11 +218,5 @@ def steps_of(layers: Layers, name: str) -> list[tuple[str, Any]]:
     for before, each in pairwise(layers.chain("product", name, OPS).names):
         op = layers.nodes[each].op
         others = [source for source in layers.sources[each] if source != before]
-        steps.append((op, values_of(layers, each)[:, np.newaxis] if op == "BiasAdd" else others[0] if others else None))
+        steps.append((op, layers.values(each)[:, np.newaxis] if op == "BiasAdd" else others[0] if others else None))
     return steps
-
-
-def values_of(layers: Layers, name: str) -> Float:
-    """The constant that is a node's last input."""
-    constant = layers.nodes[layers.nodes[name].input[-1]]
-    return np.asarray(tensor_value(constant), np.float32)
