@@ -23,6 +23,7 @@ from mrcnn_cv.cli.job_parts import (
 from mrcnn_cv.cli.predict_outputs import NOTHING, Outputs
 from mrcnn_cv.cli.say import say
 from mrcnn_cv.cli.video_report import VideoReport
+from mrcnn_cv.cli.video_run import work_on
 from mrcnn_cv.cli.video_window import ShownVideo
 from mrcnn_cv.cli.video_work import Shared, VideoTask, VideoWork
 from mrcnn_cv.errors import InputError, UsageError
@@ -69,8 +70,15 @@ def execute_video(sources: Sequence[str], options: dict[str, Any], is_demo: bool
                 break
             if together is not None:
                 together.first_index = number * MOST_FRAMES
-            if not work.do(task, _head(task, options, model)):
-                code = InputError.exit_code
+            try:
+                is_well = work_on(work, task, _head(task, options, model))
+            except UsageError as error:
+                # The others can be worked on all the same.
+                report.refused(error)
+                code = code or error.exit_code
+                continue
+            if not is_well:
+                code = code or InputError.exit_code
         if work.limit.is_reached:
             say("mrcnn-cv: error: too many frames failed, so the run was ended (--max-failures or --fail-fast)")
     if interrupts.received is not None:
