@@ -109,7 +109,7 @@ def find_model_file(path: Path) -> Path:
         if path.is_dir():
             return _in_folder(path)
         if not path.exists():
-            raise ModelFileError(f"there is no model file {path}: check --model")
+            raise ModelFileError(f"there is no model file {path}: check its name and folder")
         if not path.is_file():
             raise ModelFileError(f"{path} is not a regular file, so it is not a model")
     except OSError as error:

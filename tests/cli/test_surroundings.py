@@ -108,6 +108,15 @@ def test_reader_of_help_and_tables_that_goes_away(program: str, tmp_path: Path) 
         assert execute(["sh", "-c", script, program], None, cwd=tmp_path).stderr == "0\n"
 
 
+@pytest.mark.parametrize("as_module", [False, True])
+def test_ctrl_c_while_the_program_is_still_starting(program: str, tmp_path: Path, as_module: bool) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    command = [sys.executable, "-m", "mrcnn_cv"] if as_module else [program]
+    result = execute([*command, "photo.png"], {"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+    assert result.returncode == 130
+    assert result.stderr == "mrcnn-cv: interrupted; what was written so far is complete\n"
+
+
 @on_posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(
