@@ -19,15 +19,17 @@ MORE_HANDLES = 4
 
 
 def look(pid: int) -> dict[str, float] | None:
-    """Of a process, from /proc: resident memory in MiB, open file handles, threads, seconds of processor.
+    """Of a process, from /proc: its own resident memory in MiB, open file handles, threads, seconds of processor.
 
-    None where it has ended.
+    Its own: without pages of libraries and other files, which the system drops and reads again as it likes. None where
+    it has ended.
     """
     folder = Path(f"/proc/{pid}")
     try:
+        resident, of_files = map(int, (folder / "statm").read_text().split()[1:3])
         words = (folder / "stat").read_text().rpartition(")")[2].split()
         return {
-            "memory": int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20,
+            "memory": (resident - of_files) * os.sysconf("SC_PAGE_SIZE") / 2**20,
             "handles": len(list((folder / "fd").iterdir())),
             "threads": len(list((folder / "task").iterdir())),
             "seconds": (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"),
