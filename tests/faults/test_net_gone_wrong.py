@@ -47,7 +47,7 @@ def test_every_format_stays_valid(
 
     monkeypatch.setattr(CvNet, "run", spoilt)
     monkeypatch.chdir(tmp_path)
-    asked = [str(photo_path), "--model", str(tiny_graph), "--score", "0", "--max-instances", "4"]
+    asked = [str(photo_path), "--model", str(tiny_graph), "--backend", "cpu", "--score", "0", "--max-instances", "4"]
     assert cli._run([*asked, "--save", OF_PICTURES, "--soft-edges", "--json", "all.jsonl", "--polygons"]) == 0
     assert "Traceback" not in capfd.readouterr().err
     assert bool(json.loads((tmp_path / "all.jsonl").read_bytes())["instances"]) is finds_something
