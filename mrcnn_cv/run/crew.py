@@ -216,9 +216,9 @@ def _result(future: Future[Result], groups: Sequence[_Threads]) -> Result:
         try:
             return future.result(_LOOK_SECONDS)
         except NotYet:
-            # It may also be what the task raised.
+            # The task itself may have raised it, or have ended in this moment.
             if future.done():
-                raise
+                return future.result()
             if not all(threads.are_alive for threads in groups):
                 raise _ThreadDied from None
 
