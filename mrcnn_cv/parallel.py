@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
 
+from mrcnn_cv import blas
 from mrcnn_cv.opencv import cv2
 
 LEAST = 8
@@ -35,8 +37,14 @@ def in_parallel(work: Callable[[range], None], count: int, least: int = LEAST) -
         return
     ends = [count * part // threads for part in range(threads + 1)]
     parts = [range(start, end) for start, end in pairwise(ends)]
-    others = [_pool().submit(_quietly, work, part) for part in parts[1:]]
-    _quietly(work, parts[0])
+    others: list[Future[None]] = []
+    try:
+        for part in parts[1:]:
+            others.append(_pool().submit(_quietly, work, part))
+        _quietly(work, parts[0])
+    finally:
+        # Whatever happens, nobody goes on to write where the caller goes on.
+        wait(others)
     for other in others:
         other.result()
 
@@ -49,4 +57,9 @@ def _quietly(work: Callable[[range], None], part: range) -> None:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="regions")
+    return ThreadPoolExecutor(thread_name_prefix="regions", initializer=blas.limit_this_thread)
+
+
+if hasattr(os, "register_at_fork"):
+    # A process that was forked has the pool, but not its threads.
+    os.register_at_fork(after_in_child=_pool.cache_clear)
