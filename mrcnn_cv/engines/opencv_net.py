@@ -29,10 +29,14 @@ class CvNet:
     def __init__(self, stage: StageGraph, backend: Backend) -> None:
         self._backend = backend
         self._net = _read(stage.graph_def, backend)
-        self._step = _step_of_sizes(stage)
-        self._graph_def = stage.graph_def if self._step > 1 else b""
         self._nets: dict[tuple[int, ...], cv2.dnn.Net] = {}
         layers = set(self._net.getLayerNames())
+        # After a dilation the bias is a layer of its own. Where that is asked for, cv2.dnn fuses it all the same, with what
+        # follows, and hands out memory that nobody wrote.
+        self._fuses = not any(name.endswith(BIAS_SUFFIX) and name in layers for name in stage.outputs)
+        self._net.enableFusion(self._fuses)
+        self._step = _step_of_sizes(stage)
+        self._graph_def = stage.graph_def if self._step > 1 else b""
         # The importer folds a bias into its convolution and keeps only the convolution's name.
         self._outputs = [name if name in layers else name.removesuffix(BIAS_SUFFIX) for name in stage.outputs]
         missing = [name for name in self._outputs if name not in layers]
@@ -64,6 +68,7 @@ class CvNet:
             if len(self._nets) == NETS:
                 del self._nets[next(iter(self._nets))]
             self._nets[kind] = _read(self._graph_def, self._backend)
+            self._nets[kind].enableFusion(self._fuses)
         # The last one is the one that was used last.
         self._nets[kind] = self._nets.pop(kind)
         return self._nets[kind]

@@ -31,13 +31,14 @@ class Head:
         bias: bool = True,
         padding: str = "SAME",
         taken: int = 0,
+        dilation: int = 1,
     ) -> str:
         """channels, taken: of its result and of its input; 0: as all."""
         node = self._node("Conv2D", padding, stride)
         shape = (side, side, taken or self.channels, channels or self.channels)
         weights = self._random.normal(0, 1 / side, shape).astype(np.float32)
         shift = self._random.normal(size=shape[3]) * bias
-        return self.writer.weighted(node, source, weights, shift.astype(np.float32), 1)
+        return self.writer.weighted(node, source, weights, shift.astype(np.float32), dilation)
 
     def relu(self, source: str, op: str = "Relu") -> str:
         return self.writer.activation(self._node(op, "", 1), source)
