@@ -44,15 +44,25 @@ class Probe:
     problem: str | None
     place: str = "CPU"
 
-    def build(self, stage: StageGraph, size: tuple[int, int] | None = None) -> Net:
-        """A net on this backend. size: (height, width) of its input maps, where it is always the same."""
-        return make_net(stage, self.backend, self.place, size)
+    def build(self, stage: StageGraph, size: tuple[int, int] | None = None, channels: int | None = None) -> Net:
+        """A net on this backend.
+
+        size: (height, width) of its input maps, where it is always the same. channels: of them; None: as many as the
+        convolutions that see them take.
+        """
+        return make_net(stage, self.backend, self.place, size, channels)
 
 
-def make_net(stage: StageGraph, backend: Backend, place: str = "CPU", size: tuple[int, int] | None = None) -> Net:
-    """A net that runs a stage; ModelFileError or BackendError where the engine cannot. size: see `Probe.build`."""
+def make_net(
+    stage: StageGraph,
+    backend: Backend,
+    place: str = "CPU",
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+) -> Net:
+    """A net that runs a stage; ModelFileError or BackendError where the engine cannot. See `Probe.build`."""
     if backend.name == "cpu":
-        pieces = pieces_of(stage, size)
+        pieces = pieces_of(stage, size, channels)
         if any(piece.kind != "net" for piece in pieces):
             return CvPieces(pieces, stage.outputs, backend)
     if backend.engine != OPENVINO:

@@ -8,7 +8,7 @@ gives the same numbers but for their last bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -33,16 +33,19 @@ COLUMNS_AT_ONCE = 256
 _ENLARGING = frozenset({"ResizeBilinear", "ResizeNearestNeighbor"})
 
 
-def on_enlarged(layers: Layers, size: Size) -> list[Chain]:
-    """Resizes that one convolution alone takes, and the convolution, for input maps of `size`."""
+def on_enlarged(layers: Layers, size: Size, full: Collection[str]) -> list[Chain]:
+    """Resizes that one convolution of `full` alone takes, and the convolution, for input maps of `size`."""
     sizes = layers.map_sizes(size)
     found = []
     for name, node in layers.nodes.items():
         takers = layers.takers.get(name, [])
-        if node.op not in _ENLARGING or len(takers) != 1 or name in layers.outputs:
+        if node.op not in _ENLARGING or len(takers) != 1 or takers[0] not in full or name in layers.outputs:
             continue
         small = sizes.get(layers.sources[name][0])
-        if small is not None and _is_worth_it(layers, takers[0], math.prod(small), int(layers.values(name).prod())):
+        # Resizes that repeat whole pixels have two constants, and a fast way of their own.
+        if small is None or len(node.input) != 2:
+            continue
+        if _is_worth_it(layers, takers[0], math.prod(small), int(layers.values(name).prod())):
             convolution = layers.chain("enlarged", takers[0], OPS)
             found.append(Chain("enlarged", (name, *convolution.names), name))
     return found
@@ -50,7 +53,7 @@ def on_enlarged(layers: Layers, size: Size) -> list[Chain]:
 
 def _is_worth_it(layers: Layers, name: str, small: int, large: int) -> bool:
     """Whether the node is a convolution with fewer multiplications on maps of `small` than of `large` pixels."""
-    window = window_of(layers, name) if layers.nodes[name].op == "Conv2D" else None
+    window = window_of(layers, name)
     if window is None or window.strides != (1, 1):
         return False
     channels, places = layers.shape(name)[2], math.prod(window.kernel)

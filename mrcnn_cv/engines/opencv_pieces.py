@@ -18,15 +18,16 @@ from mrcnn_cv.engines.small_maps import Sheet, on_sheets
 from mrcnn_cv.modelfile.spec import StageGraph
 
 
-def pieces_of(stage: StageGraph, size: Size | None) -> list[Piece]:
+def pieces_of(stage: StageGraph, size: Size | None, channels: int | None = None) -> list[Piece]:
     """`stage` in the order in which its parts run; just one where cv2.dnn is the fastest at all of it.
 
-    size: (height, width) of its input maps, where it is always the same.
+    size: (height, width) of its input maps, where it is always the same. channels: see `Probe.build`.
     """
     layers = Layers(stage)
     chains = [] if size is None else on_sheets(layers, size) + on_tiny_maps(layers, size)
     if blas.is_fast():
-        chains += ([] if size is None else on_enlarged(layers, size)) + as_products(layers, size)
+        full = layers.of_all_channels(channels)
+        chains += ([] if size is None else on_enlarged(layers, size, full)) + as_products(layers, size, full)
     return cut(layers, chains) if chains else [Piece(stage, "net")]
 
 

@@ -18,6 +18,12 @@ Kind = Literal["net", "sheet", "product", "enlarged", "pool"]
 
 POINTWISE = frozenset({"BiasAdd", "Relu", "Relu6", "Sigmoid", "HardSigmoid", "HardSwish", "FusedBatchNorm"})
 _WINDOWED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"})
+_OF_AS_MANY_CHANNELS = (
+    POINTWISE
+    | {"MaxPool", "AvgPool", "Add", "Mul", "Pad", "Mean"}
+    | {*("ResizeBilinear", "ResizeNearestNeighbor", "SpaceToBatchND", "BatchToSpaceND")}
+)
+"""As what they take."""
 _JOINING = frozenset({"Add", "Mul", "ConcatV2"})
 
 
@@ -74,6 +80,32 @@ class Layers:
                 strides = node.attr["strides"].list.i
                 sizes[name] = (-(-known[0] // strides[1]), -(-known[1] // strides[2]))
         return sizes
+
+    def of_all_channels(self, given: int | None) -> set[str]:
+        """The convolutions that take all channels of their maps at once, not in groups.
+
+        given: channels of the input maps; None: as many as the convolutions that see them take.
+        """
+        counts: dict[str, int | None] = {}
+        found = set()
+        for name, sources in self.sources.items():
+            node = self.nodes[name]
+            taken = [counts[source] for source in sources]
+            known = [count for count in taken if count is not None]
+            counts[name] = max(known, default=None)
+            if node.op == "Placeholder":
+                counts[name] = given
+            elif node.op == "Conv2D":
+                counts[name] = self.shape(name)[3]
+                if not known or known[0] == self.shape(name)[2]:
+                    found.add(name)
+            elif node.op in ("BiasAdd", "FusedBatchNorm"):
+                counts[name] = self.shape(name)[0]
+            elif node.op == "ConcatV2":
+                counts[name] = sum(known) if len(known) == len(taken) else None
+            elif node.op not in _OF_AS_MANY_CHANNELS:
+                counts[name] = None
+        return found
 
     def chain(self, kind: Kind, first: str, ops: Collection[str], group: object = None) -> Chain:
         """A convolution and the nodes of `ops` behind it that alone take what comes before. group: see `Chain`."""

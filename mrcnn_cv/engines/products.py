@@ -47,9 +47,9 @@ class _Group(NamedTuple):
     """Each with the channels of its result."""
 
 
-def as_products(layers: Layers, size: Size | None) -> list[Chain]:
-    """The convolutions that are worth it. size: see `pieces_of`."""
-    found = _groups(layers, {} if size is None else layers.map_sizes(size))
+def as_products(layers: Layers, size: Size | None, full: Collection[str]) -> list[Chain]:
+    """The convolutions of `full` that are worth it. size: see `pieces_of`."""
+    found = _groups(layers, {} if size is None else layers.map_sizes(size), full)
     for _ in range(MOST_PASSES):
         inside = {name for group in found for chain, _ in group.chains for name in chain.names}
         worth = [group for group in found if _gain(layers, group, inside) >= LEAST_GAIN]
@@ -60,10 +60,10 @@ def as_products(layers: Layers, size: Size | None) -> list[Chain]:
     return []
 
 
-def _groups(layers: Layers, sizes: Mapping[str, Size]) -> list[_Group]:
+def _groups(layers: Layers, sizes: Mapping[str, Size], full: Collection[str]) -> list[_Group]:
     groups: dict[tuple[str, Window], _Group] = {}
-    for name, node in layers.nodes.items():
-        window = window_of(layers, name) if node.op == _CONVOLUTION else None
+    for name in layers.nodes:
+        window = window_of(layers, name) if name in full else None
         if window is not None and (window.is_point or _is_slow(layers, name, window, sizes)):
             key = (layers.sources[name][0], window)
             taken, given = layers.shape(name)[2:]

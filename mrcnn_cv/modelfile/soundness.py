@@ -115,6 +115,13 @@ def check_input(trunk: Plan, inputs: Mapping[str, Shape]) -> None:
     _check_effort("trunk", trunk, inputs, trunk.layers(inputs))
 
 
+def feature_channels(spec: ModelSpec, trunk: Plan) -> int:
+    """Of the maps that a trunk hands to the heads."""
+    inputs = {"image": (1, *usual_input(spec.resize), input_channels(spec))}
+    shapes = inputs | {layer.name: layer.output for layer in trunk.layers(inputs)}
+    return shapes[trunk.outputs[0]][3]
+
+
 def regions_at_once(head: Plan, crop: CropSpec, channels: int) -> int:
     """How many regions a head takes at a time without holding more than MAX_PORTION bytes."""
     inputs = {"crops": head_shape(crop, channels, 1)}

@@ -17,8 +17,14 @@ from mrcnn_cv.instances import BackendUse, Instances
 from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import open_model
 from mrcnn_cv.modelfile.shapes import Plan
-from mrcnn_cv.modelfile.soundness import check_input, regions_at_once
-from mrcnn_cv.modelfile.spec import ModelSpec
+from mrcnn_cv.modelfile.soundness import (
+    check_input,
+    feature_channels,
+    head_shape,
+    input_channels,
+    regions_at_once,
+)
+from mrcnn_cv.modelfile.spec import CropSpec, ModelSpec, StageGraph
 from mrcnn_cv.rcnn.boxes import Boxes, is_solid
 from mrcnn_cv.rcnn.crops import channels_last, crop
 from mrcnn_cv.rcnn.detections import Detections, find_detections, limits
@@ -51,9 +57,17 @@ class MaskRCNN:
     """
 
     def __init__(
-        self, spec: ModelSpec, path: Path, nets: Nets, requested: str, chosen: backends.Probe, labels: dict[int, str]
+        self,
+        spec: ModelSpec,
+        path: Path,
+        plan: Plan,
+        nets: Nets,
+        requested: str,
+        chosen: backends.Probe,
+        labels: dict[int, str],
     ) -> None:
-        self._plan = Plan(spec.trunk)
+        """plan: of the trunk. `load` knows the rest."""
+        self._plan = plan
         self._checked: set[tuple[int, ...]] = set()
         self._mask_plan = None if spec.mask_head is None else Plan(spec.mask_head)
         # The nets hold the weights now; the graphs they were read from would only take up memory.
@@ -98,14 +112,8 @@ class MaskRCNN:
         spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
         if fast:
             spec = with_fewer_proposals(spec)
-        nets = Nets(
-            trunk=chosen.build(spec.trunk),
-            box_head=chosen.build(spec.box_head, spec.crop.map_size),
-            mask_head=None
-            if spec.mask_head is None or spec.mask is None
-            else chosen.build(spec.mask_head, spec.mask.crop.map_size),
-        )
-        return cls(spec, file.path, nets, backend, chosen, names)
+        plan = Plan(spec.trunk)
+        return cls(spec, file.path, plan, _build(spec, plan, chosen), backend, chosen, names)
 
     def predict(
         self,
@@ -276,6 +284,20 @@ class MaskRCNN:
         wanted = np.zeros(self.spec.class_count, dtype=np.bool_)
         wanted[np.array(self.class_ids(classes), dtype=np.intp) - 1] = True
         return wanted
+
+
+def _build(spec: ModelSpec, plan: Plan, chosen: backends.Probe) -> Nets:
+    """The nets of a model whose trunk has this plan."""
+    channels = feature_channels(spec, plan)
+
+    def head(stage: StageGraph, cut: CropSpec) -> backends.Net:
+        return chosen.build(stage, cut.map_size, head_shape(cut, channels, 1)[-1])
+
+    return Nets(
+        trunk=chosen.build(spec.trunk, channels=input_channels(spec)),
+        box_head=head(spec.box_head, spec.crop),
+        mask_head=None if spec.mask_head is None or spec.mask is None else head(spec.mask_head, spec.mask.crop),
+    )
 
 
 class _Clock:

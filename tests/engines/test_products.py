@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mrcnn_cv import blas, parallel
+from mrcnn_cv import blas
 from mrcnn_cv.backend import BACKENDS, CvNet, make_net
-from mrcnn_cv.engines import products
+from mrcnn_cv.engines import products, small_maps
 from mrcnn_cv.engines.opencv_pieces import CvPieces, pieces_of
 from mrcnn_cv.engines.pieces import Piece
 from mrcnn_cv.modelfile.spec import StageGraph
@@ -73,6 +73,14 @@ def steps_of_two(head: Head) -> StageGraph:
 LAYOUTS = [alone, branches, residual, twice_itself, steps_of_two]
 
 
+def in_groups(head: Head) -> StageGraph:
+    """Convolutions in groups, of which one takes the same maps as one that is none."""
+    first = head.convolution(head.crops, 1, taken=CHANNELS // 2)
+    second = head.relu(head.convolution(head.crops, 3, 2, taken=CHANNELS // 4))
+    third = head.relu(head.convolution(head.relu(head.convolution(head.crops, 1)), 1, taken=CHANNELS // 5))
+    return head.stage(head.relu(head.add(first, third)), head.convolution(second, 1))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("count", "size"), [(1, (7, 7)), (3, (4, 4)), (50, (2, 3)), (2, (14, 9)), (1, (1, 30))])
 @pytest.mark.usefixtures("_threads")
@@ -92,6 +100,15 @@ def test_a_trunk_takes_maps_of_any_size(layout: Layout) -> None:
     net = make_net(stage, BACKENDS["cpu"])
     assert isinstance(net, CvPieces)
     check_equal(net, stage, [(1, CHANNELS, *size) for size in ((20, 31), (8, 8), (33, 17), (20, 31), (1, 1))])
+
+
+@pytest.mark.parametrize("size", [(7, 7), (2, 2)])
+def test_convolutions_in_groups_stay_with_opencv(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small_maps, "LEAST_CHANNELS", 1)
+    stage = in_groups(Head(CHANNELS))
+    assert [piece.kind for piece in pieces_of(stage, size, CHANNELS)].count("product") == 2
+    net = make_net(stage, BACKENDS["cpu"], size=size, channels=CHANNELS)
+    check_equal(net, stage, [(count, CHANNELS, *size) for count in (4, 1, 6)])
 
 
 def test_products_of_the_same_maps_are_one() -> None:
@@ -145,21 +162,3 @@ def test_memory_is_used_again() -> None:
         net.run({"crops": np.zeros((1, CHANNELS, side, side), np.float32)})
         held.append(sum(memory.size for memory in net._memory._free))
     assert max(held) == held[0]
-
-
-def test_blas_computes_without_threads_only_as_long_as_asked_to() -> None:
-    def threads() -> list[int]:
-        return [each["num_threads"] for each in blas._controller().info()]
-
-    before = threads()
-    with blas.without_threads(), blas.without_threads():
-        assert set(threads()) <= {1}
-    assert threads() == before
-
-
-def test_an_error_in_a_part_is_raised() -> None:
-    def fail(part: range) -> None:
-        raise MemoryError(str(part))
-
-    with pytest.raises(MemoryError):
-        parallel.in_parallel(fail, 40)
