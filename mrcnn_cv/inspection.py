@@ -197,6 +197,7 @@ def checks(file: ModelFile) -> list[dict[str, Any]]:
     for name in backends.BACKENDS:
         if backends.probe(name).problem is not None:
             continue
+        channels = 0
         for stage_name, stage, crop in (
             ("trunk", spec.trunk, None),
             ("box head", spec.box_head, spec.crop),
@@ -206,14 +207,15 @@ def checks(file: ModelFile) -> list[dict[str, Any]]:
                 continue
             problem = None
             try:
-                net = backends.probe(name).build(stage)
                 if crop is None:
-                    features = net.run({"image": np.zeros(size, dtype=np.float32)})[0]
+                    shape: tuple[int, ...] = size
                 else:
-                    height, width, channels = *crop.head_size, features.shape[1]
+                    height, width = crop.head_size
                     shape = (1, height * width * channels) if crop.flat else (1, channels, height, width)
                     shape = (*shape, 1, 1) if crop.as_pixels else shape
-                    net.run({"crops": np.zeros(shape, dtype=np.float32)})
+                net = backends.probe(name).build(stage, None if crop is None else crop.map_size, shape[1])
+                found = net.run({stage.inputs[0]: np.zeros(shape, dtype=np.float32)})
+                channels = found[0].shape[1] if crop is None else channels
                 if name not in net.devices():
                     problem = f"every layer ran on {', '.join(sorted(net.devices())) or 'something else'}"
             except MrcnnCvError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,15 +30,12 @@ class CvNet:
 
     def __init__(self, stage: StageGraph, backend: Backend) -> None:
         self._backend = backend
+        stage = _kept_whole(stage)
         self._net = _read(stage.graph_def, backend)
-        self._nets: dict[tuple[int, ...], cv2.dnn.Net] = {}
-        layers = set(self._net.getLayerNames())
-        # After a dilation the bias is a layer of its own. Where that is asked for, cv2.dnn fuses it all the same, with what
-        # follows, and hands out memory that nobody wrote.
-        self._fuses = not any(name.endswith(BIAS_SUFFIX) and name in layers for name in stage.outputs)
-        self._net.enableFusion(self._fuses)
         self._step = _step_of_sizes(stage)
         self._graph_def = stage.graph_def if self._step > 1 else b""
+        self._nets: dict[tuple[int, ...], cv2.dnn.Net] = {}
+        layers = set(self._net.getLayerNames())
         # The importer folds a bias into its convolution and keeps only the convolution's name.
         self._outputs = [name if name in layers else name.removesuffix(BIAS_SUFFIX) for name in stage.outputs]
         missing = [name for name in self._outputs if name not in layers]
@@ -68,7 +67,6 @@ class CvNet:
             if len(self._nets) == NETS:
                 del self._nets[next(iter(self._nets))]
             self._nets[kind] = _read(self._graph_def, self._backend)
-            self._nets[kind].enableFusion(self._fuses)
         # The last one is the one that was used last.
         self._nets[kind] = self._nets.pop(kind)
         return self._nets[kind]
@@ -82,6 +80,28 @@ class CvNet:
             return set()
         marks = set(_LAYER_MARK.findall(self._net.dump()))
         return {backend.name for backend in (*BACKENDS.values(), PLUGIN) if backend.mark in marks}
+
+
+def _kept_whole(stage: StageGraph) -> StageGraph:
+    """The stage, in which no dilated convolution that is asked for has just one taker.
+
+    Behind a dilation the bias is a layer of its own. With the one activation that takes it, cv2.dnn makes one layer of
+    all three even where the bias is asked for, and hands out memory that nobody wrote. What two take it leaves alone.
+    """
+    biases = [name for name in stage.outputs if name.endswith(BIAS_SUFFIX)]
+    if not biases:
+        return stage
+    message = pb.GraphDef()
+    message.ParseFromString(stage.graph_def)
+    nodes = {node.name: node for node in message.node}
+    taken = Counter(name for node in message.node for name in node.input)
+    names = [name for name in biases if taken[name] == 1 and nodes[nodes[name].input[0]].op == "BatchToSpaceND"]
+    for name in names:
+        copy = message.node.add(name=f"{name}/once_more", op="MaxPool", input=[name])
+        for attribute in ("ksize", "strides"):
+            copy.attr[attribute].list.i.extend([1, 1, 1, 1])
+        copy.attr["padding"].s = b"VALID"
+    return replace(stage, graph_def=message.SerializeToString()) if names else stage
 
 
 def _step_of_sizes(stage: StageGraph) -> int:
