@@ -1,4 +1,5 @@
-"""The one place that imports cv2, so that a machine without its system libraries gets a sentence, not a traceback."""
+"""The one place that imports cv2: without its system libraries, or with variables of the environment that OpenCV cannot
+read, there is a sentence, not a traceback."""
 
 from __future__ import annotations
 
@@ -7,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mrcnn_cv import opencv_variables
 from mrcnn_cv.errors import BackendError
+
+opencv_variables.check()
 
 try:
     import cv2

@@ -14,6 +14,7 @@ import click
 
 from mrcnn_cv import __version__
 from mrcnn_cv.cli.commands import DefaultCommandGroup
+from mrcnn_cv.cli.interrupts import ENDING_SIGNALS
 from mrcnn_cv.cli.say import explain, say
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
 
@@ -32,7 +33,7 @@ Exit codes:
   1  a bug of ours         5    at least one input failed, the others are done
   2  wrong usage           6    output cannot be written
   3  model or label file   7    compare: below --min-agreement
-                           130  interrupted
+                           130  interrupted (143: terminated, 129: hung up)
 """
 
 COMMANDS = {
@@ -67,15 +68,17 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its documented code."""
     _open_standard_streams()
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
+    for number in ENDING_SIGNALS:
+        # Not where it is ignored (nohup).
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminate)
     try:
         code = _run(arguments)
     except MemoryError:
         # Not even for a sentence.
         os.write(2, b"mrcnn-cv: error: the memory that is left does not suffice: close other programs\n")
         code = BackendError.exit_code
-    ends = (INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, BackendError.exit_code)
+    ends = (INTERRUPTED_EXIT_CODE, *(128 + number for number in ENDING_SIGNALS), BackendError.exit_code)
     was_ended = code in ends and threading.active_count() > 1
     if was_ended or any(thread.name == "live-reader" for thread in threading.enumerate()):
         # Workers that nobody waited for are inside of OpenCV, and a reader inside of a driver that hangs: an orderly
@@ -100,7 +103,9 @@ def _run(arguments: list[str] | None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as stop:
         say("mrcnn-cv: interrupted; what was written so far is complete")
-        return TERMINATED_EXIT_CODE if isinstance(stop.__context__, _Terminated) else INTERRUPTED_EXIT_CODE
+        # Click turns every KeyboardInterrupt into an Abort of its own.
+        cause = stop.__context__
+        return 128 + cause.number if isinstance(cause, _Terminated) else INTERRUPTED_EXIT_CODE
     except SystemExit as end:
         # Click ends so after a shell's question for completions, and where the reader of stdout has gone away
         # (`mrcnn-cv --help | head -1`), which is no fault.
@@ -133,16 +138,20 @@ def _unexpected(error: Exception) -> int:
 
 _FULL = {errno.ENOSPC, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
-TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
-"""Exit code after SIGTERM (`timeout`, `docker stop`), as shells report it."""
-
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM ends a run as cleanly as Ctrl-C does: no half-written file, and the record of what is ours."""
+    """Another signal ends a run as cleanly as Ctrl-C does: no half-written file, and the record of what is ours."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    raise _Terminated
+    if number != signal.SIGTERM:
+        # A terminal that closes may say so twice, by its shell and by itself.
+        signal.signal(number, signal.SIG_IGN)
+    raise _Terminated(number)
 
 
 def _open_standard_streams() -> None:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mrcnn_cv.cli.before_running import take_model
+from mrcnn_cv.cli.before_running import check_stdout, take_model
 from mrcnn_cv.cli.commands import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, MOST_THREADS, ROI, option
 from mrcnn_cv.cli.say import plain, say
 from mrcnn_cv.cli.values import Names, PathText, Whole
-from mrcnn_cv.errors import OutputError, UsageError
+from mrcnn_cv.errors import UsageError
 
 if TYPE_CHECKING:
     from mrcnn_cv.bench.results import Report
+    from mrcnn_cv.cli.result_file import ResultFile
 
 MODEL, RUNS, OUTPUT, MESSAGES = "Model", "What runs", "Output", "Messages"
 
@@ -127,6 +128,7 @@ _MOST_KEPT = 1000
     environment=False,
 )
 @option(OUTPUT, "--plot", type=PathText(), metavar="FILE.png", help="The times as a picture.", environment=False)
+@option(OUTPUT, "--overwrite", is_flag=True, help="Replace files other than outputs of an earlier run.")
 @option(MESSAGES, "-q", "--quiet", is_flag=True, help="Do not say on stderr what is going on.")
 def bench(image: str | None, **options: Any) -> None:
     """Time a model on this machine.
@@ -138,9 +140,9 @@ def bench(image: str | None, **options: Any) -> None:
     numbers = {name: _numbers(f"--{name}", options[name], most) for name, most in _NUMBERS.items()}
     sizes = tuple(_size(text) for text in options["sizes"] or ())
     against = options["against"] or ()
-    for path in (options["as_json"], options["plot"]):
-        _check_folder(path)
+    check_stdout(options["as_json"])
     model = _model(options)
+    as_json, plot = _files(image, options)
     from mrcnn_cv.bench.run import Plan, Variant
     from mrcnn_cv.bench.run import bench as run
 
@@ -159,7 +161,7 @@ def bench(image: str | None, **options: Any) -> None:
         rounds=options["rounds"],
     )
     report = run(plan, (lambda text: None) if options["quiet"] else (lambda text: say(f"mrcnn-cv: {text}")))
-    _show(report, options["as_json"], options["plot"])
+    _show(report, as_json, plot)
 
 
 _NUMBERS = {"threads": MOST_THREADS, "kept": _MOST_KEPT}
@@ -176,7 +178,13 @@ def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
     if match is None:
         raise UsageError(f"--size takes WIDTHxHEIGHT in pixels, such as 640x480, not '{text}'")
-    return int(match[1]), int(match[2])
+    # Not at the top, so that --help does not import numpy.
+    from mrcnn_cv.sources.sizes import most_pixels
+
+    width, height = int(match[1]), int(match[2])
+    if width * height > most_pixels():
+        raise UsageError(f"--size takes at most {most_pixels():,} pixels, and {text} has {width * height:,}")
+    return width, height
 
 
 def _model(options: dict[str, Any]) -> Path:
@@ -184,37 +192,30 @@ def _model(options: dict[str, Any]) -> Path:
     return Path(options["model"])
 
 
-def _show(report: Report, as_json: str | None, plot: str | None) -> None:
+def _files(image: str | None, options: dict[str, Any]) -> tuple[ResultFile | None, ResultFile | None]:
+    """What --json and --plot name. A run takes minutes: what cannot be written at its end is said at its beginning."""
+    from mrcnn_cv.cli.result_file import ResultFile, check_different, model_files
+
+    check_different(options["as_json"], options["plot"])
+    protected = [*model_files(options), *([] if image is None else [Path(image)])]
+    as_json, plot = (
+        None if name is None else ResultFile(name, option, overwrite=options["overwrite"], protected=protected)
+        for option, name in (("--json", options["as_json"]), ("--plot", options["plot"]))
+    )
+    return as_json, plot
+
+
+def _show(report: Report, as_json: ResultFile | None, plot: ResultFile | None) -> None:
     """The table, unless the JSON takes its place on stdout; then the files."""
     from mrcnn_cv.bench.table import lines
 
-    # ASCII alone: names of files may hold bytes that are no UTF-8.
-    record = json.dumps(report.to_dict(), indent=2) + "\n"
-    if as_json == "-":
-        click.echo(record, nl=False)
-    else:
+    if as_json is None or as_json.name != "-":
         for line in lines(report):
             click.echo(plain(line))
-    if as_json not in (None, "-"):
-        _write(Path(as_json), record.encode())
+    if as_json is not None:
+        # ASCII alone: names of files may hold bytes that are no UTF-8.
+        as_json.write(json.dumps(report.to_dict(), indent=2).encode("ascii") + b"\n")
     if plot is not None:
         from mrcnn_cv.bench.plot import png
 
-        _write(Path(plot), png(report))
-
-
-def _check_folder(path: str | None) -> None:
-    """A run takes minutes: what cannot be written at its end is better said at its beginning."""
-    if path in (None, "-"):
-        return
-    if Path(path).is_dir():
-        raise OutputError(f"{path} cannot be written: it is a folder; name a file in it")
-    if not Path(path).parent.is_dir():
-        raise OutputError(f"{path} cannot be written: there is no folder {Path(path).parent}; make it first")
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+        plot.write(png(report))

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mrcnn_cv.modelfile.config_values import MAX_TOML_BYTES, parse_toml
+from mrcnn_cv.small_file import UnfitFile, read_text
 
 NAME = "mrcnn-cv.toml"
 
@@ -25,9 +26,9 @@ def defaults(command: click.Command, given: str | None) -> dict[str, str | list[
     try:
         if given is None and not path.is_file():
             return {}
-        if path.stat().st_size > MAX_TOML_BYTES:
-            raise click.UsageError(f"{path} is too large for a file of options")
-        text = path.read_text("utf-8")
+        text = read_text(path, "a file of options", MAX_TOML_BYTES)
+    except UnfitFile as error:
+        raise click.UsageError(f"{path} {error}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise click.UsageError(f"{path} cannot be read: {reason}; check --config") from error

@@ -16,9 +16,9 @@ from mrcnn_cv.cli.batch_report import BatchReport
 from mrcnn_cv.cli.eval_report import record, table
 from mrcnn_cv.cli.interrupts import Interrupts
 from mrcnn_cv.cli.job_parts import head_of, interrupted_code, load_model
-from mrcnn_cv.cli.result_file import ResultFile, model_files
+from mrcnn_cv.cli.result_file import ResultFile, books_in, check_different, model_files
 from mrcnn_cv.cli.say import plain, say
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import InputError, OutputError
 from mrcnn_cv.evaluation.annotations import Dataset, Picture, first_missing, read_dataset
 from mrcnn_cv.evaluation.categories import Matching, match_categories
 from mrcnn_cv.evaluation.confusion import confusion
@@ -30,6 +30,8 @@ from mrcnn_cv.rcnn.roi_pool import with_roi_pooling
 from mrcnn_cv.run import Stop, Thresholds, run
 from mrcnn_cv.run.books import Books, check_free
 from mrcnn_cv.run.crew import Crew, Models, plans_for
+from mrcnn_cv.run.lock import alone_in
+from mrcnn_cv.run.summary import Totals
 from mrcnn_cv.sinks.aggregates import AggregateFiles
 from mrcnn_cv.sinks.folder import OutputFolder
 
@@ -43,7 +45,7 @@ def execute(annotations: str, images: str, options: dict[str, Any], is_demo: boo
     dataset = read_dataset(Path(annotations))
     pictures = dataset.pictures[: options["limit"]]
     _check_there(Path(images), pictures, dataset.path)
-    files = _Files(options, [dataset.path])
+    files = _Files(options, [dataset.path, *(Path(images) / picture.name for picture in dataset.pictures)])
     model = _load(options)
     report_model(model, is_demo, options["quiet"])
     matching = _matching(model, dataset, pictures)
@@ -51,7 +53,10 @@ def execute(annotations: str, images: str, options: dict[str, Any], is_demo: boo
         for note in matching.notes:
             say(f"mrcnn-cv: note: {note}")
     found = DatasetResults({str(each.id): each.id for each in pictures}, matching.categories)
-    code = _run(model, (annotations, images), pictures, dataset, found, files.folder, options)
+    with alone_in(files.folder.directory):
+        # One that ended while the model was loaded.
+        check_free(files.folder.directory, options["resume"], options["overwrite"])
+        code = _run(model, (annotations, images), pictures, dataset, found, files.folder, options)
     if code not in (0, InputError.exit_code):
         return code
     if not found.seen:
@@ -76,13 +81,17 @@ class _Files:
     def __init__(self, options: dict[str, Any], inputs: Sequence[Path]) -> None:
         protected = [*inputs, *model_files(options)]
         overwrite = options["overwrite"]
-        self.folder = OutputFolder(options["output"], overwrite=overwrite, protected=protected)
+        check_different(options["json_file"], options["plot"])
+        self.folder = OutputFolder(options["output"], overwrite=overwrite)
+        for path in protected:
+            self.folder.protect(path)
         check_free(self.folder.directory, options["resume"], overwrite)
         self.folder.check()
+        own = [self.folder.directory / DatasetResults.name, *books_in(self.folder.directory)]
         self.json, self.plot = (
             None
             if options[key] is None
-            else ResultFile(options[key], f"--{name}", overwrite=overwrite, protected=protected)
+            else ResultFile(options[key], f"--{name}", overwrite=overwrite, protected=protected, own=own)
             for key, name in (("json_file", "json"), ("plot", "plot"))
         )
 
@@ -128,9 +137,6 @@ def _run(
 ) -> int:
     """Let the model look at all pictures that are not done yet."""
     items = items_of(pictures, Path(sources[1]))
-    for item in items:
-        if item.path is not None:
-            folder.protect(item.path)
     indexes = {str(item.place): index for index, item in enumerate(items)}
     together = AggregateFiles(folder, [found], keep=options["resume"], indexes=indexes)
     books = Books(folder, options["resume"])
@@ -147,6 +153,7 @@ def _run(
         try:
             source = reading(left, pictures, dataset.path)
             outcome = run(crew, source, [together], Thresholds(score), [*books.listeners, report], stop)
+            _check_records(found, books.totals, folder)
             code = InputError.exit_code if outcome.failed else 0
             code = interrupted_code(interrupts) or code
         finally:
@@ -154,6 +161,16 @@ def _run(
     if interrupts.received is not None:
         say("mrcnn-cv: interrupted; the same command with --resume goes on")
     return code
+
+
+def _check_records(found: DatasetResults, totals: Totals, folder: OutputFolder) -> None:
+    """OutputError where pictures that are done have no record any more: the figures would be those of fewer."""
+    done = totals.kept + totals.done_count
+    if len(found.seen) < done:
+        raise OutputError(
+            f"another program has changed the records in {folder.directory} during the run: they hold"
+            f" {len(found.seen):,} pictures and {done:,} are done; start anew (--overwrite) or in another folder (-o)"
+        )
 
 
 def _head(sources: Sequence[str], dataset: Dataset, model: MaskRCNN, options: dict[str, Any]) -> dict[str, Any]:

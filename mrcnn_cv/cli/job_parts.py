@@ -101,4 +101,4 @@ def interrupted_code(interrupts: Interrupts) -> int | None:
     """The exit code of a run that a signal ended; None where none did."""
     if interrupts.received is None:
         return None
-    return 128 + interrupts.received if interrupts.received == signal.SIGTERM else INTERRUPTED_EXIT_CODE
+    return INTERRUPTED_EXIT_CODE if interrupts.received == signal.SIGINT else 128 + interrupts.received

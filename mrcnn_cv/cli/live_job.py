@@ -13,6 +13,7 @@ from mrcnn_cv.cli.live_outputs import LiveOutputs
 from mrcnn_cv.cli.live_report import LiveReport
 from mrcnn_cv.cli.say import say
 from mrcnn_cv.errors import InputError, UsageError
+from mrcnn_cv.passwords import shown
 from mrcnn_cv.rcnn.model import MaskRCNN
 from mrcnn_cv.run import Outcome, Stop, Thresholds, run
 from mrcnn_cv.run.crew import Crew, Models, plans_for
@@ -22,7 +23,7 @@ from mrcnn_cv.sources.camera import Camera, is_camera
 from mrcnn_cv.sources.moving import Choice, MovingSource
 from mrcnn_cv.sources.newest import Newest
 from mrcnn_cv.sources.reconnect import Reconnecting
-from mrcnn_cv.sources.stream import Stream, shown
+from mrcnn_cv.sources.stream import Stream
 
 if TYPE_CHECKING:
     from mrcnn_cv.sinks.live_server import LiveServer
@@ -44,7 +45,7 @@ def execute_live(source: str, options: dict[str, Any], is_demo: bool) -> int:
     for name in _NOT_LIVE:
         if options[name]:
             raise UsageError(
-                f"--{name.replace('_', '-')} is for pictures and files, and {source} is live: leave it out"
+                f"--{name.replace('_', '-')} is for pictures and files, and {shown(source)} is live: leave it out"
             )
     with ExitStack() as stack:
         job = LiveJob(source, options, stack)
@@ -66,7 +67,7 @@ class LiveJob:
         self._notes: list[str] = []
         self._report: LiveReport | None = None
         self._check_display()
-        self._outputs = LiveOutputs(source, options)
+        self._outputs = LiveOutputs(self._name, options)
         self._meter = Meter()
         self._painter = Painter(self._outputs.style, self._meter.lines if options["stats"] else None)
         self._view = LiveView(self._painter)
@@ -101,7 +102,7 @@ class LiveJob:
         if self._server is not None:
             self._server.start()
             say(f"live view: {self._server.address}{'' if self._server.is_private else OPEN}")
-        sinks = [*self._outputs.sinks(model, info, self._painter), self._view, self._meter]
+        sinks = [*self._outputs.sinks(model, info, self._painter, self._stack), self._view, self._meter]
         thread = _Thread(lambda: self._run(model, sinks))
         with Interrupts(self._stop) as interrupts, ExitStack() as ending:
             ending.callback(report.end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from click.core import ParameterSource
 
 from mrcnn_cv import names
 from mrcnn_cv.cli.predict_outputs import NOTHING, Outputs
-from mrcnn_cv.errors import OutputError
+from mrcnn_cv.errors import OutputError, UsageError
 from mrcnn_cv.frame import Frame, Unreadable
 from mrcnn_cv.sinks import Sink
 from mrcnn_cv.sinks.folder import OutputFolder
+from mrcnn_cv.sinks.lock import alone_at
 from mrcnn_cv.sinks.overlay import encode
 
 if TYPE_CHECKING:
@@ -52,9 +54,11 @@ class LiveOutputs:
             self.folder.check()
             check_codec(options["codec"], options["crf"])
 
-    def sinks(self, model: MaskRCNN, info: VideoInfo, painter: Painter) -> list[Sink]:
-        """The sinks of the run, once model and source are known."""
+    def sinks(self, model: MaskRCNN, info: VideoInfo, painter: Painter, stack: ExitStack) -> list[Sink]:
+        """The sinks of the run, once model and source are known. `stack` keeps their name from other runs."""
         sinks: list[Sink] = []
+        if self._is_recorded or self._others:
+            self.base = self._free_name(stack)
         if self._is_recorded:
             from mrcnn_cv.sinks.live_record import Recording
 
@@ -62,6 +66,23 @@ class LiveOutputs:
             sinks += [painter, Recording(self.folder, self._video, info, painter.painted, codec, crf)]
         others, together = self._outputs.files(model, {})
         return [*sinks, *others, *([] if together is None else [together]), *self._outputs.streams]
+
+    def _free_name(self, stack: ExitStack) -> str:
+        """`base`, or the first number of it that neither another run nor an earlier one has.
+
+        Runs may begin in the same second, and a clock that is set back tells every second twice.
+        """
+        number = 1
+        while True:
+            base = self.base if number == 1 else f"{self.base}-{number}"
+            with suppress(UsageError), ExitStack() as held:
+                held.enter_context(alone_at(self.folder.directory / base))
+                # Videos with their parts, the pictures of single frames, formats with a folder of their own.
+                patterns = (f"{base}.*", base, f"*/{base}")
+                if not any(any(self.folder.directory.glob(pattern)) for pattern in patterns):
+                    stack.push(held.pop_all())
+                    return base
+            number += 1
 
     @property
     def _video(self) -> Path:

@@ -14,6 +14,9 @@ _PLACE = re.compile(r"(?:(\[[0-9a-f:.]+\]|[^:\s]+):)?(\d{1,5})", re.IGNORECASE)
 
 MOST_SECONDS = 1e9
 
+LEAST_RATE = 1e-5
+"""A frame a day is 1.2e-5; of much longer ones the times do not fit into a video."""
+
 
 class Moment(Value):
     """Seconds from the start: 90, 90.5, 1:30, 0:01:30.5."""
@@ -34,7 +37,7 @@ class Moment(Value):
 
 
 class Rate(Value):
-    """Frames per second: a number above 0."""
+    """Frames per second: from about one a day."""
 
     name = "rate"
 
@@ -43,8 +46,10 @@ class Rate(Value):
             rate = float(value)
         except ValueError:
             rate = math.nan
-        if not 0 < rate <= 100_000:
-            self.fail(f"must be a number of frames per second above 0, not '{value}'", parameter, context)
+        if not LEAST_RATE <= rate <= 100_000:
+            self.fail(
+                f"must be a number of frames per second above 0 (at least 0.00001), not '{value}'", parameter, context
+            )
         return rate
 
 
@@ -73,6 +78,6 @@ class HostPort(Value):
             return value
         found = _PLACE.fullmatch(str(value).strip())
         port = int(found[2]) if found else -1
-        if found is None or not 0 <= port <= 65_535:
+        if found is None or "\0" in str(value) or not 0 <= port <= 65_535:
             self.fail(f"must be PORT or HOST:PORT, for example 8080 or 0.0.0.0:8080, not '{value}'", parameter, context)
         return (found[1] or "127.0.0.1").strip("[]"), port

@@ -24,6 +24,7 @@ from mrcnn_cv.cli.predict_outputs import Outputs
 from mrcnn_cv.cli.report import Report
 from mrcnn_cv.cli.say import say
 from mrcnn_cv.errors import InputError, UsageError
+from mrcnn_cv.passwords import shown
 from mrcnn_cv.rcnn.model import MaskRCNN
 from mrcnn_cv.run import Stop, run
 from mrcnn_cv.run.books import Books, check_free
@@ -133,7 +134,7 @@ def _kind(sources: Sequence[str], options: dict[str, Any]) -> Kind:
     found = set(kinds.values()) | ({"pictures"} if options["list"] or options["watch"] else set())
     if "live" in found and (len(found) > 1 or len(sources) > 1):
         live = next(source for source, kind in kinds.items() if kind == "live")
-        raise UsageError(f"{live} is a camera or a stream, and goes alone: leave the other sources out")
+        raise UsageError(f"{shown(live)} is a camera or a stream, and goes alone: leave the other sources out")
     if found == {"live"} or found == {"video"}:
         return "live" if "live" in found else "video"
     videos = [source for source, kind in kinds.items() if kind == "video" and not _may_be_a_picture(Path(source))]
@@ -141,6 +142,8 @@ def _kind(sources: Sequence[str], options: dict[str, Any]) -> Kind:
         raise UsageError(f"{videos[0]} is a video, and does not go with pictures: give each a command of its own")
     if FRAMES in options["save"]:
         raise UsageError(f"--save {FRAMES} is for videos: leave it out for pictures")
+    if options["serve"] is not None:
+        raise UsageError("--serve is for cameras and streams, and these are pictures: give --show, or leave it out")
     return "pictures"
 
 

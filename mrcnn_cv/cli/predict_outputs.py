@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mrcnn_cv import names
+from mrcnn_cv.cli.result_file import books_in, check_apart, model_files
 from mrcnn_cv.cli.say import own_stdout
 from mrcnn_cv.draw import Style
+from mrcnn_cv.frame import Frame
 from mrcnn_cv.rcnn.model import MaskRCNN
 from mrcnn_cv.run.books import check_free
 from mrcnn_cv.sinks import FORMATS, Settings, Sink
@@ -16,6 +21,12 @@ from mrcnn_cv.sinks.folder import OutputFolder
 from mrcnn_cv.sources.items import Item
 
 NOTHING = "none"
+
+_SUFFIXES: Mapping[str, Sequence[str | None]] = {"overlay": (None, ".png"), "json": (".json",), "frames": ()}
+"""What formats without a folder of their own put behind a picture's name; those of frames are in the video's folder."""
+
+_MOST_COMPARED = 40
+"""Characters of a name, which are never cut."""
 
 
 class Outputs:
@@ -39,27 +50,30 @@ class Outputs:
             counts=options["counts"],
         )
         inputs = [item.path for item in items if item.path is not None]
-        model_files = _model_files(options)
+        others = [*model_files(options), *map(Path, options["list"])]
         self.folder: OutputFolder | None = None
         if NOTHING not in options["save"]:
             self.folder = OutputFolder(options["output"], overwrite=options["overwrite"])
             for item in items:
                 if item.path is not None:
                     self.folder.protect(item.path, item.place)
-            for path in model_files:
+            for path in others:
                 self.folder.protect(path)
             check_free(self.folder.directory, options["resume"], options["overwrite"])
             self.folder.check()
-            for name, made in FORMATS.items():
-                if name in options["save"] and made.aggregate is not None:
-                    # Says so where a library is missing.
-                    made.aggregate(Settings({}, ""))
+            self._aggregate_names = [
+                # Says so where a library is missing.
+                made.aggregate(Settings({}, "")).name
+                for name, made in FORMATS.items()
+                if name in options["save"] and made.aggregate is not None
+            ]
         self.streams: list[Sink] = []
         if options["json_lines"] == "-":
             self.streams.append(JsonLines(own_stdout()))
         elif options["json_lines"] is not None:
-            protected = [*inputs, *model_files]
+            protected = [*inputs, *others]
             lines = JsonLinesFile(options["json_lines"], overwrite=options["overwrite"], protected=protected)
+            self.check_apart(self._own(items))
             lines.check()
             self.streams.append(lines)
         if options["show"]:
@@ -97,16 +111,31 @@ class Outputs:
         together.check()
         return sinks, together
 
+    def check_apart(self, own: Iterable[Path]) -> None:
+        """UsageError where --json names one of these files that the run writes, or lies in one that is a folder."""
+        if self._options["json_lines"] not in (None, "-"):
+            check_apart(self._options["json_lines"], "--json", own)
+
+    def _own(self, items: Sequence[Item]) -> Iterator[Path]:
+        """What the run writes into its folder that --json could name: files, and folders of formats."""
+        if self.folder is None:
+            return
+        directory, saved = self.folder.directory, self._options["save"]
+        yield from books_in(directory)
+        yield from (directory / name for name in self._aggregate_names)
+        # Formats with files in a folder of their own have its name.
+        own_folder = {name for name in saved if name in FORMATS and FORMATS[name].make is not None} - _SUFFIXES.keys()
+        yield from (directory / name for name in own_folder)
+        suffixes = [each for name in saved for each in _SUFFIXES.get(name, ())]
+        written = names.same(Path(self._options["json_lines"]).name)
+        for item in items:
+            # Those of a hundred thousand pictures that can have this name; long names are cut at their end.
+            if written.startswith(names.same(item.place.stem)[:_MOST_COMPARED]):
+                frame = Frame(np.empty((0, 0, 3), np.uint8), item.name, 0, path=item.path, place=item.place)
+                yield from (self.folder.path_for(frame, suffix) for suffix in suffixes)
+
     @property
     def places(self) -> list[str]:
         """Where results are, for people."""
         folder = [] if self.folder is None else [str(self._options["output"])]
         return folder + ([] if self._options["json_lines"] in (None, "-") else [self._options["json_lines"]])
-
-
-def _model_files(options: Mapping[str, Any]) -> list[Path]:
-    """Files that the run reads besides the pictures: not even --overwrite may replace them."""
-    model = Path(options["model"])
-    given = [Path(options[name]) for name in ("labels", "pipeline_config") if options[name] is not None]
-    models = sorted([*model.glob("*.pb"), *model.glob("*.onnx")]) if model.is_dir() else [model]
-    return [*models, *given, *map(Path, options["list"])]

@@ -131,6 +131,9 @@ class PathText(Value):
     def convert(self, value: Any, parameter: Parameter, context: Context) -> str:
         if not value:
             self.fail("is empty: give a path", parameter, context)
+        if "\0" in str(value):
+            # A shell cannot give one, but a file of options can.
+            self.fail("holds a zero byte, which no path can: take it out", parameter, context)
         return str(value)
 
     def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:

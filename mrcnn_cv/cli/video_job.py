@@ -53,6 +53,7 @@ def execute_video(sources: Sequence[str], options: dict[str, Any], is_demo: bool
     paths = _paths(sources)
     outputs = Outputs({**options, "show": False}, [Item(str(path), PurePosixPath(path.name), path) for path in paths])
     tasks = [_task(path, outputs, options) for path in paths]
+    outputs.check_apart(own for task in tasks for own in _own(task, outputs))
     if options["dry_run"]:
         return _tell(tasks, outputs)
     model = load_model(options)
@@ -168,6 +169,14 @@ def _task(path: Path, outputs: Outputs, options: Mapping[str, Any]) -> VideoTask
         outputs.folder.check_replaceable(target)
     place = PurePosixPath(stem.relative_to(outputs.folder.directory).as_posix())
     return VideoTask(path, place, target)
+
+
+def _own(task: VideoTask, outputs: Outputs) -> list[Path]:
+    """What is written of one video outside of folders of formats: the painted video, its parts, files of frames."""
+    if outputs.folder is None or task.target is None:
+        return []
+    target = task.target
+    return [target, target.with_name(f"{target.name}.parts"), outputs.folder.directory / task.place]
 
 
 def _choice(options: Mapping[str, Any]) -> Choice:

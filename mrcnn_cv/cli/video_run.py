@@ -13,8 +13,8 @@ from mrcnn_cv.frame import Frame, Unreadable
 from mrcnn_cv.run import Done, Listener, run
 from mrcnn_cv.run.ahead import Ahead
 from mrcnn_cv.run.journal import Journal, PastVideo, Stretch
-from mrcnn_cv.run.lock import alone_at
 from mrcnn_cv.run.summary import Totals
+from mrcnn_cv.sinks.lock import alone_at
 from mrcnn_cv.sinks.video import PaintedVideo, PartClock
 from mrcnn_cv.sinks.video_join import Sound
 from mrcnn_cv.sources.moving import Point, VideoInfo

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from mrcnn_cv import small_file
 from mrcnn_cv.errors import ModelFileError
 
 MAX_BYTES = 1 << 20
@@ -45,10 +46,10 @@ def given_or_beside(
 def read_text(path: Path, what: str) -> str:
     """The text of a config; `what` says in a ModelFileError what the file should be."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelFileError(f"{path} is too large for {what} ({path.stat().st_size} bytes)")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return small_file.read_text(path, what, MAX_BYTES)
+    except small_file.UnfitFile as error:
+        raise ModelFileError(f"{path} {error}") from error
+    except (OSError, ValueError) as error:
         raise ModelFileError(f"{path} cannot be read as {what}: {error}") from error
 
 

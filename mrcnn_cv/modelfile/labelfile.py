@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import stat
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from google.protobuf import text_format
 
 from mrcnn_cv.errors import LabelFileError
 from mrcnn_cv.modelfile.protos.label_map_pb2 import LabelMap
+from mrcnn_cv.small_file import UnfitFile, read_bytes
 
 MAX_BYTES = 16 << 20
 
@@ -52,17 +52,9 @@ def read_names(path: Path) -> dict[int, str] | list[str]:
 
 def _read_text(path: Path) -> str:
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise LabelFileError(f"{path} is a folder, not a label file: give the file in it")
-        if not stat.S_ISREG(status.st_mode):
-            raise LabelFileError(f"{path} is a device or a pipe, not a label file: save the names to a file first")
-        if status.st_size > MAX_BYTES:
-            raise LabelFileError(
-                f"{path} has {status.st_size >> 20} MB, too much for a label file (at most {MAX_BYTES >> 20} MB):"
-                " give a file with the names alone"
-            )
-        data = path.read_bytes()
+        data = read_bytes(path, "a label file", MAX_BYTES)
+    except UnfitFile as error:
+        raise LabelFileError(f"{path} {error}") from error
     except FileNotFoundError as error:
         raise LabelFileError(f"label file {path} does not exist: check the spelling and the folder") from error
     except PermissionError as error:

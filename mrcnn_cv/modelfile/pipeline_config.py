@@ -9,10 +9,9 @@ import numpy as np
 from google.protobuf import text_format
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.modelfile.config_values import read_text
 from mrcnn_cv.modelfile.protos import pipeline_pb2 as pb
 from mrcnn_cv.modelfile.spec import AnchorSpec, ModelSpec, NmsSpec, ResizeSpec, anchor_sizes
-
-MAX_BYTES = 1 << 20
 
 MAX_ANCHORS = 1 << 10
 """Of a cell: scales times aspect ratios."""
@@ -35,12 +34,7 @@ class PipelineConfig:
 
 def read_pipeline_config(path: Path) -> PipelineConfig:
     """Read a config; raises ModelFileError (one sentence with the path) for one of another kind of model."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelFileError(f"{path} is too large for a pipeline.config ({path.stat().st_size} bytes)")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"{path} cannot be read as a pipeline.config: {error}") from error
+    text = read_text(path, "a pipeline.config")
     message = pb.Pipeline()
     try:
         text_format.Parse(text, message, allow_unknown_field=True)

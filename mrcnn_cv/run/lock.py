@@ -1,20 +1,12 @@
-"""One run at a time in an output folder, or at a video: a second one would sweep up what the first one is writing."""
+"""One run at a time that keeps books in an output folder: a second one would sweep up what the first one is writing."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-from mrcnn_cv import names
-from mrcnn_cv.errors import OutputError, UsageError
-from mrcnn_cv.file_lock import try_lock
-from mrcnn_cv.sinks.folder import why_unwritable
-
-NAME = ".mrcnn-cv-run.lock"
+from mrcnn_cv.sinks.lock import NAME, locked
 
 
 @contextmanager
@@ -25,56 +17,5 @@ def alone_in(directory: Path) -> Iterator[None]:
     locks, nothing is held.
     """
     # Closing the file frees the lock.
-    with _locked(directory / NAME, f"in {directory}"):
+    with locked(directory / NAME, f"in {directory}"):
         yield
-
-
-@contextmanager
-def alone_at(path: Path) -> Iterator[None]:
-    """As `alone_in`, for one output of a run that leaves the rest of the folder to others; no lock file stays."""
-    lock = path.with_name(names.fitting(f".{path.name}{NAME}"))
-    with _locked(lock, f"at {path}"):
-        try:
-            yield
-        finally:
-            # Before it is free: afterwards it may be somebody else's.
-            with suppress(OSError):
-                lock.unlink()
-    if sys.platform == "win32":
-        # There open files cannot be removed, so that this can only be one that nobody has.
-        with suppress(OSError):
-            lock.unlink()
-
-
-def _locked(path: Path, where: str) -> IO[bytes]:
-    """The file of a lock, which is ours until the file is closed."""
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = open(path, "a+b")  # noqa: SIM115 (the caller closes it)
-        except OSError as error:
-            raise OutputError(why_unwritable(error, path)) from error
-        if not _is_free(file):
-            file.close()
-            raise UsageError(
-                f"another run is at work {where}: wait until it has ended, or give another output folder (-o)"
-            )
-        if _is_there(path, file):
-            return file
-        # The run that had the lock ended in this moment, and removed the file.
-        file.close()
-
-
-def _is_free(file: IO[bytes]) -> bool:
-    try:
-        return try_lock(file)
-    except OSError:
-        return True
-
-
-def _is_there(path: Path, file: IO[bytes]) -> bool:
-    """Whether the file still has this name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:
-        return False

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from mrcnn_cv import __version__, names
 from mrcnn_cv.errors import OutputError, UsageError
 from mrcnn_cv.frame import Unreadable
+from mrcnn_cv.passwords import shown
 from mrcnn_cv.run.loop import Done, Listener
 from mrcnn_cv.sinks.folder import why_unwritable
 
@@ -89,7 +90,7 @@ class Manifest(Listener):
         if keep and self.path.stat().st_size:
             # What a killed run was at may be half a line.
             self._file.write(b"\n")
-        self._add({"kind": "run", "version": 1, "started": _now(), **head})
+        self._add({"kind": "run", "version": 1, "started": _now(), **_told(head)})
 
     def close(self, exit_code: int) -> None:
         """Write how the run ended."""
@@ -148,7 +149,7 @@ def check_same(past: Past, head: Mapping[str, Any], directory: Path) -> None:
     """UsageError, with every difference, where a run that is resumed was another one."""
     different = []
     for group in ("sources", "options", "model"):
-        before, now = past.head.get(group), _as_json(head.get(group))
+        before, now = _told(past.head).get(group), _as_json(_told(head).get(group))
         if isinstance(before, dict) and isinstance(now, dict):
             names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             different += [f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names]
@@ -159,6 +160,14 @@ def check_same(past: Past, head: Mapping[str, Any], directory: Path) -> None:
             f"the run in {directory} was another one ({'; '.join(different)}): give --resume with what it was started"
             " with, --overwrite to start anew, or another output folder (-o)"
         )
+
+
+def _told(head: Mapping[str, Any]) -> dict[str, Any]:
+    """The head without secrets of addresses: a run goes on also where these have changed, as signatures do."""
+    sources = head.get("sources")
+    if not isinstance(sources, list):
+        return dict(head)
+    return {**head, "sources": [shown(each) if isinstance(each, str) else each for each in sources]}
 
 
 def _short(value: Any) -> str:

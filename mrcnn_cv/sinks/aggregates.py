@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.sinks.folder import why_unwritable
+from mrcnn_cv.sinks.lock import alone_with
 from mrcnn_cv.sinks.records import Records
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mrcnn_cv.sinks import Aggregate
     from mrcnn_cv.sinks.folder import OutputFolder
 
+LOCK_NAME = ".mrcnn-cv-records.lock"
+
 FIRST_SECONDS = 10.0
 SHARE = 0.02
 """The files are made anew while a run goes on, after some seconds and for no more than this share of its time."""
@@ -26,6 +29,8 @@ SHARE = 0.02
 
 class AggregateFiles:
     """Writes the files of `aggregates` into a folder. At every moment each of them is whole, and at the end complete.
+
+    The records in a folder belong to one run at a time, so that another one is refused inside of the with block.
 
     keep     go on with the records of an earlier run
     indexes  the pictures' order by place, where it is known
@@ -49,6 +54,7 @@ class AggregateFiles:
         self.first_index = 0
         self._next = 0.0
         self._keeps = keep
+        self._held = ExitStack()
         try:
             self._records = Records(folder.directory, keep)
         except OSError as error:
@@ -60,45 +66,65 @@ class AggregateFiles:
         return [self._folder.directory / aggregate.name for aggregate in self._aggregates]
 
     def check(self) -> None:
-        """OutputError where a file of the user's is in the way."""
-        for path in self.paths:
-            self._folder.check_replaceable(path)
+        """UsageError where another run is at work there, OutputError where a file of the user's is in the way."""
+        if (self._folder.directory / LOCK_NAME).exists():
+            with self._alone():
+                pass
+        self._check_replaceable()
 
     def holds(self, place: PurePosixPath) -> bool:
         """Whether an earlier run left a record of this picture."""
         return str(place) in self._records
 
     def __enter__(self) -> AggregateFiles:
-        self.check()
-        try:
-            self._records.open()
-        except OSError as error:
-            raise OutputError(why_unwritable(error, self._records.path)) from error
-        if self._indexes:
-            self._records.reorder(self._indexes)
-        self._assemble()
+        with ExitStack() as stack:
+            stack.enter_context(self._alone())
+            self._check_replaceable()
+            stack.callback(self._close)
+            with self._writing():
+                self._records.open()
+            if self._indexes:
+                self._records.reorder(self._indexes)
+            self._assemble()
+            self._held = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with self._held:
             # After a full disk the last files that were whole stay; --resume makes them anew.
             if not isinstance(error, OutputError):
                 self._assemble()
-        finally:
-            self._records.close()
 
     def write(self, frame: Frame, found: Instances) -> None:
         """Add one picture; OutputError where its record cannot be written."""
         place = str(frame.place or frame.name)
         index = self._indexes.get(place, self.first_index + frame.index)
-        try:
+        with self._writing():
             self._records.add({"place": place, "index": index, **found.to_dict()})
-        except OSError as error:
-            raise OutputError(why_unwritable(error, self._records.path)) from error
         if time.monotonic() >= self._next:
             self._assemble()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        directory = self._folder.directory
+        return alone_with(directory / LOCK_NAME, f"in {directory}")
+
+    def _check_replaceable(self) -> None:
+        for path in self.paths:
+            self._folder.check_replaceable(path)
+
+    def _close(self) -> None:
+        with self._writing():
+            self._records.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """OutputError where the records cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(why_unwritable(error, self._records.path)) from error
 
     @contextmanager
     def _ours(self) -> Iterator[None]:

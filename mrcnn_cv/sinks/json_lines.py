@@ -73,11 +73,7 @@ class JsonLinesFile:
 
     def check(self) -> None:
         """OutputError where it is plain before any work that the file cannot be written; makes nothing."""
-        try:
-            mode = self.path.stat().st_mode
-            self._is_special = not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
-        except (OSError, ValueError):
-            self._is_special = False
+        self._is_special = is_special(self.path)
         if not self._is_special:
             self._folder.check()
             self._folder.check_replaceable(self.path)
@@ -120,6 +116,15 @@ class JsonLinesFile:
             raise SinkClosed from error
         except OSError as error:
             raise OutputError(why_unwritable(error, self.path, _ELSEWHERE)) from error
+
+
+def is_special(path: Path) -> bool:
+    """Whether `path` is a pipe or a device, which is written to and never replaced."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _let_go(stream: BinaryIO) -> None:

@@ -95,7 +95,7 @@ class LiveServer:
         """Where a browser on this machine finds the page."""
         anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
         host = anywhere.get(self.host, self.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return f"http://{_bracketed(host)}:{self.port}/"
 
     def start(self) -> None:
         """Answer from now on."""
@@ -279,22 +279,29 @@ async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await asyncio.wait_for(_discard(reader), LINGER_SECONDS)
 
 
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens; UsageError, one sentence, where the address cannot be had."""
-    place = f"--serve {host}:{port}"
+    place = f"--serve {_bracketed(host)}:{port}"
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
+        # Asked for here: `create_server` would tell of an unknown name as it tells of everything else.
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
+        return socket.create_server(found, family=family, backlog=MOST_CONNECTIONS)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UsageError(f"{place}: another program has this port: give another one, or 0 for any") from error
         if isinstance(error, PermissionError):
             raise UsageError(f"{place}: no permission for this port: give one above 1023") from error
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        # The last one: an address that counts on one network alone, without that network's name (fe80::1%eth0).
+        if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
             raise UsageError(
                 f"{place}: this machine has no such address: leave HOST out to see the page on this machine alone, or"
                 " give 0.0.0.0 for all of its addresses"
             ) from error
-        raise UsageError(f"{place}: cannot listen there ({error.strerror or error}): give another port") from error
+        raise UsageError(f"{place}: cannot listen there ({error.strerror or error}): give another HOST:PORT") from error
     except (OverflowError, UnicodeError, ValueError) as error:
         raise UsageError(f"{place}: this is no address to listen at: give PORT or HOST:PORT") from error

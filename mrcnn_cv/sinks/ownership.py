@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,22 +60,27 @@ class OutputRecord:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._contents: dict[str, set[_Content]] | None = None
-        self._torn = False
+        self._contents: dict[str, set[_Content]] = {}
+        self._was_read, self._read_to = False, 0
+        self._lock = threading.Lock()
 
     def is_ours(self, path: Path) -> bool:
         """True where `path`, a file in this folder, holds bytes that we wrote under its name."""
         try:
             if path.is_symlink() or not path.is_file():
                 return False
-            known = self._read().get(self._name(path), set())
-            size = path.stat().st_size
-            if not any(length == size for length, _ in known):
-                return False
-            with path.open("rb") as file:
-                return fingerprint_of(file) in known
+            if self._holds(path):
+                return True
+            # Another process may have written it since.
+            return self._read_on() and self._holds(path)
         except OSError:
             return False
+
+    def _holds(self, path: Path) -> bool:
+        if not self.wrote(path):
+            return False
+        with path.open("rb") as file:
+            return fingerprint_of(file) in self._known(path)
 
     def exists(self) -> bool:
         """Whether mrcnn-cv wrote anything into this folder."""
@@ -86,7 +92,7 @@ class OutputRecord:
             size = path.stat().st_size
         except OSError:
             return False
-        return any(length == size for length, _ in self._read().get(self._name(path), ()))
+        return any(length == size for length, _ in self._known(path))
 
     def _name(self, path: Path) -> str:
         """What a file in this folder, or in one below it, is called in the record."""
@@ -98,35 +104,57 @@ class OutputRecord:
 
     def add(self, path: Path, size: int, fingerprint: str) -> None:
         """Note that the file at `path` holds these bytes from now on. OSError where the record cannot be written."""
-        name = self._name(path)
-        known = self._read().setdefault(name, set())
-        if (size, fingerprint) in known:
+        if (size, fingerprint) in self._known(path):
             return
-        line = json.dumps({"name": name, "size": size, "digest": fingerprint}) + "\n"
-        if self._torn:
-            # The last writer died in the middle of a line; its rest must not swallow ours.
-            line, self._torn = "\n" + line, False
+        name = self._name(path)
+        line = json.dumps({"name": name, "size": size, "digest": fingerprint}).encode("ascii") + b"\n"
         # One write to a file opened for appending does not mix with those of another process.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         handle = os.open(self.directory / RECORD_NAME, flags, 0o666)
         try:
-            os.write(handle, line.encode("ascii"))
+            if not _ends_line(handle):
+                # A writer died in the middle of a line; its rest must not swallow ours.
+                line = b"\n" + line
+            while os.write(handle, line) < len(line):
+                # On a full disk the next write says why; else the whole line: its rest might land behind another.
+                line = b"\n" + line.lstrip()
         finally:
             os.close(handle)
-        known.add((size, fingerprint))
+        with self._lock:
+            self._contents.setdefault(name, set()).add((size, fingerprint))
 
-    def _read(self) -> dict[str, set[_Content]]:
-        if self._contents is None:
+    def _known(self, path: Path) -> set[_Content]:
+        """A copy, for other threads may add to the original."""
+        if not self._was_read:
+            self._read_on()
+        with self._lock:
+            return set(self._contents.get(self._name(path), ()))
+
+    def _read_on(self) -> bool:
+        """Read what the file holds behind what was read of it before; whether that was anything."""
+        with self._lock:
+            self._was_read = True
             try:
-                data = (self.directory / RECORD_NAME).read_bytes()
+                with (self.directory / RECORD_NAME).open("rb") as file:
+                    file.seek(self._read_to)
+                    data = file.read()
             except OSError:
-                data = b""
-            self._torn = bool(data) and not data.endswith(b"\n")
-            self._contents = {}
-            for line in data.splitlines():
+                return False
+            # The last line may be one that another process is at.
+            lines = data[: data.rfind(b"\n") + 1]
+            self._read_to += len(lines)
+            for line in lines.splitlines():
                 if (entry := _parse(line)) is not None:
                     self._contents.setdefault(entry[0], set()).add(entry[1])
-        return self._contents
+            return bool(lines)
+
+
+def _ends_line(handle: int) -> bool:
+    """Whether a file is empty or ends with the end of a line."""
+    if not os.lseek(handle, 0, os.SEEK_END):
+        return True
+    os.lseek(handle, -1, os.SEEK_END)
+    return os.read(handle, 1) == b"\n"
 
 
 def _portable(name: str) -> str:

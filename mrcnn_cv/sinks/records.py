@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +25,7 @@ class Records:
         """keep: go on behind what an earlier run left. OSError where that cannot be read."""
         self.path = directory / RECORDS_NAME
         self._offsets: dict[str, tuple[int, int]] = {}
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._end = 0
         if keep and self.path.exists():
             with open(self.path, "rb") as file:
@@ -42,23 +43,27 @@ class Records:
     def open(self) -> None:
         """Begin to write. OSError where the file cannot be used."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "r+b" if self._end else "w+b")  # noqa: SIM115 (until close)
+        # Without a buffer, so that nothing is left in it that closing could fail to write.
+        self._file = open(self.path, "r+b" if self._end else "w+b", buffering=0)  # noqa: SIM115 (until close)
         self._file.truncate(self._end)
         self._file.seek(self._end)
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """End writing. OSError where the file system finds only now that it has no room."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def add(self, record: Record) -> None:
         """Append one record; it is in the file when this returns."""
         if self._file is None:
             raise ValueError("the records are not open")
-        self._offsets[record["place"]] = (record["index"], self._file.tell())
+        start = self._file.tell()
         text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-        self._file.write(text.encode("utf-8", "backslashreplace") + b"\n")
-        self._file.flush()
+        rest = memoryview(text.encode("utf-8", "backslashreplace") + b"\n")
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._offsets[record["place"]] = (record["index"], start)
 
     def reorder(self, indexes: Mapping[str, int]) -> None:
         """Take the order of places from a new listing; pictures that are not in it any more come last."""

@@ -6,14 +6,12 @@ import glob
 import os
 import re
 import stat
-import urllib.request
 from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from mrcnn_cv import __version__
 from mrcnn_cv.sources import content
-from mrcnn_cv.sources.addresses import SECONDS, is_address
+from mrcnn_cv.sources.addresses import SECONDS, is_address, request_for
 from mrcnn_cv.sources.order import PICTURES
 from mrcnn_cv.sources.patterns import found
 
@@ -136,7 +134,11 @@ def _is_camera(path: Path) -> bool:
 
 
 def _kind_of_address(address: str) -> Kind:
-    suffix = PurePosixPath(unquote(urlsplit(address).path)).suffix.lower()
+    try:
+        suffix = PurePosixPath(unquote(urlsplit(address).path)).suffix.lower()
+    except ValueError:
+        # It fails when its turn comes.
+        return "pictures"
     if suffix in PICTURES:
         return "pictures"
     return "live" if suffix in _STREAMS or _MOVING_CONTENT.match(_content_type(address)) else "pictures"
@@ -146,9 +148,8 @@ def _content_type(address: str) -> bytes:
     """What the server says that it sends; nothing where it cannot be asked, which fails again when it is read."""
     from mrcnn_cv.zoo.connection import opener
 
-    request = urllib.request.Request(address, headers={"User-Agent": f"mrcnn-cv/{__version__}"})
     try:
-        with opener().open(request, timeout=SECONDS) as answer:
+        with opener().open(request_for(address), timeout=SECONDS) as answer:
             return str(answer.headers.get("Content-Type", "")).strip().encode("ascii", "replace")
     except Exception:
         return b""

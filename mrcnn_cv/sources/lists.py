@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mrcnn_cv import names
 from mrcnn_cv.errors import UsageError
+from mrcnn_cv.small_file import UnfitFile, read_bytes
 from mrcnn_cv.sources.folders import file_item
 from mrcnn_cv.sources.items import Item
 
@@ -38,9 +39,9 @@ def listed(file: Path) -> list[Item]:
 
 def _paths(file: Path) -> list[str]:
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{file} is too large for a list of pictures (--list)")
-        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
+        text = read_bytes(file, "a list of pictures", MOST_BYTES).decode("utf-8-sig", "surrogateescape")
+    except UnfitFile as error:
+        raise UsageError(f"{file} {error} (--list)") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{file} cannot be read: {reason}; check --list") from error

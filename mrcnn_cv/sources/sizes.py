@@ -7,6 +7,8 @@ import re
 import struct
 from collections.abc import Callable
 
+from mrcnn_cv import opencv_variables
+
 Size = tuple[int, int]
 
 MOST_PIXELS = 1 << 27
@@ -17,8 +19,8 @@ _VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
 
 def most_pixels() -> int:
     """The limit on pixels: ours, or OpenCV's where the user has set that."""
-    given = os.environ.get(_VARIABLE, "")
-    return int(given) if given.isdecimal() and len(given) < 20 else MOST_PIXELS
+    given = opencv_variables.number(os.environ.get(_VARIABLE, ""))
+    return MOST_PIXELS if given is None else given
 
 
 def pixel_size(kind: str, data: bytes) -> Size | None:

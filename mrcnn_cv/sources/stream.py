@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -15,6 +14,7 @@ import numpy as np
 from mrcnn_cv import __version__
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.frame import Frame, Unreadable
+from mrcnn_cv.passwords import shown
 from mrcnn_cv.sources.moving import MOST_PIXELS, VideoInfo, import_av
 from mrcnn_cv.video_info import failures
 
@@ -43,11 +43,6 @@ _WITHOUT_TIME = frozenset(("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe", "h264",
 """Formats that say nothing about time; FFmpeg makes up 25 frames per second."""
 
 _MOST_JUMP_SECONDS = 10.0
-
-
-def shown(address: str) -> str:
-    """The address as it may be told and written: without the password."""
-    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:***@", address)
 
 
 class Stream:

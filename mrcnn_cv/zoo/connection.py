@@ -12,6 +12,7 @@ from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 from mrcnn_cv.errors import ModelFileError, UsageError
+from mrcnn_cv.passwords import shown
 
 SCHEMES = ("http", "https")
 ELSEWHERE = "try again later, or get it from elsewhere with --from"
@@ -68,7 +69,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> Any:
         target = urljoin(req.full_url, headers.get("location", ""))
         if urlsplit(target).scheme.lower() not in SCHEMES:
-            raise ModelFileError(f"{req.full_url} redirects to {target}, which is not followed: {ELSEWHERE}")
+            raise ModelFileError(
+                f"{shown(req.full_url)} redirects to {shown(target)}, which is not followed: {ELSEWHERE}"
+            )
         return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

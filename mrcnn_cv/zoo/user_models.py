@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.errors import ModelFileError, UsageError
+from mrcnn_cv.small_file import UnfitFile, read_text
 from mrcnn_cv.zoo import cache
 from mrcnn_cv.zoo.registry import DEMO, zoo_model
 
@@ -18,6 +19,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OPTION = re.compile(r"[a-z0-9-]{1,64}")
 _ENDINGS_OF_FILES = (".pb", ".gz", ".tgz", ".tar", ".zip", ".onnx", ".pbtxt", ".config")
 _VERSION = 1
+
+MOST_BYTES = 1 << 24
+"""Of the list: tens of thousands of models."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,11 @@ def user_models() -> dict[str, UserModel]:
     """All registered models by name, sorted; ModelFileError where the file is damaged."""
     path = registry_path()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, "the list of registered models", MOST_BYTES))
     except FileNotFoundError:
         return {}
+    except UnfitFile as error:
+        raise ModelFileError(f"{path} {error}") from error
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -296,6 +296,26 @@ def test_twice_stops_at_once(long_run: Any, tmp_path: Path) -> None:
     assert b"terminate" not in stderr
 
 
+@pytest.mark.skipif(
+    sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="needs SIGHUP, not ignored"
+)
+def test_a_terminal_that_closes_ends_a_run_in_order(long_run: Any, tmp_path: Path) -> None:
+    process = long_run()
+    wait_for(tmp_path / "out" / "run.jsonl", 3)
+    # Shell and terminal say so both.
+    process.send_signal(signal.SIGHUP)
+    while b"finishing the pictures in work" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 129
+    out = tmp_path / "out"
+    assert manifest(out)[-1]["exit_code"] == 129
+    done = done_places(out)
+    assert 1 <= len(done) < 60
+    assert files_in(out) - {"run.jsonl", "summary.json"} == {*done, *(f"{place}.json" for place in done)}
+
+
 @ON_POSIX
 def test_watching_takes_what_arrives(program: str, tmp_path: Path, photo_path: Path, tiny_graph: Path) -> None:
     folder = tmp_path / "in"
@@ -322,6 +342,20 @@ def test_watching_takes_what_arrives(program: str, tmp_path: Path, photo_path: P
 def test_a_folder_that_cannot_be_written(find: Run, tree: Path, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     assert "no permission" in refusal(find("in", "-o", "locked", "-q"), 6)
+
+
+def test_no_password_goes_into_an_output_and_resume_finds_what_is_done(find: Run, tree: Path, tmp_path: Path) -> None:
+    arguments = ["in/top.png", "-o", "out", "--resume", "--json", "all.jsonl", "--save", "overlay,json,csv,coco"]
+    result = find("http://me:hunter2@127.0.0.1:1/x.png?token=hunter2", *arguments)
+    assert result.returncode == 5
+    assert "http://me:***@127.0.0.1:1/x.png?token=*** cannot be fetched" in result.stderr
+    # The same picture with another signature.
+    again = find("http://me:hunter3@127.0.0.1:1/x.png?token=hunter3", *arguments)
+    assert "1 failed" in again.stderr
+    assert done_places(tmp_path / "out") == ["top.png"]
+    written = [path.read_bytes() for path in (tmp_path / "all.jsonl", *(tmp_path / "out").rglob("*")) if path.is_file()]
+    assert b"http://me:***@127.0.0.1:1/x.png?token=***" in b"".join(written)
+    assert b"hunter" not in b"".join(written) + (result.stderr + again.stderr).encode()
 
 
 def test_images_from_a_server(find: Run, tmp_path: Path, photo_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from mrcnn_cv.bench.ours import STEPS
 from mrcnn_cv.bench.peers import PEERS
 from mrcnn_cv.cli import bench
-from tests.cli.conftest import Run, refusal, success
+from tests.cli.conftest import Run, names_in, refusal, success
 
 
 def test_names_in_help_are_the_real_ones() -> None:
@@ -50,8 +51,8 @@ def test_everything_at_once(run: Run, tmp_path: Path, graphs: Path, photo_path: 
     assert "1 thread, picture 240x160, which enters the model as 144x96" in done.stdout
     assert "left out: ONNX Runtime" in done.stdout
     assert "round 2 of 2" in done.stderr
-    # Nothing else is left behind.
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "b.png"]
+    # Nothing else is left behind, but for the record of what is ours.
+    assert names_in(tmp_path) == {"b.json", "b.png"}
 
 
 def test_json_on_stdout_takes_the_place_of_the_table(run: Run) -> None:
@@ -77,6 +78,7 @@ def test_pooled_regions_and_fewer_proposals_are_contestants_of_their_own(run: Ru
         (("--threads", "0"), 2, "--threads takes whole numbers from 1 to 1024"),
         (("--kept", "5,many"), 2, "--kept takes whole numbers from 1 to 1000, comma-separated, not 'many'"),
         (("--size", "640"), 2, "--size takes WIDTHxHEIGHT in pixels, such as 640x480, not '640'"),
+        (("--size", "99999x99999"), 2, "--size takes at most 134,217,728 pixels"),
         (("--against", "torch"), 2, "--against does not know 'torch'"),
         (("--against", "all,tensorflow"), 2, "--against takes either 'all' or something else"),
         (("--backend", "cuda"), 4, "--backend cuda cannot run here"),
@@ -92,6 +94,25 @@ def test_what_cannot_be_meant_is_refused(run: Run, arguments: tuple[str, ...], c
     assert words in refusal(run("bench", *arguments), code)
 
 
-def test_a_result_that_cannot_be_written_is_told(run: Run, tmp_path: Path) -> None:
-    command = ("bench", "--backend", "cpu", "--size", "64x64", "--rounds", "1", "-q", "--plot", "missing/b.png")
-    assert "missing/b.png cannot be written" in refusal(run(*command), 6)
+def test_files_of_others_are_not_replaced_and_inputs_never(
+    run: Run, tmp_path: Path, photo_path: Path, tiny_graph: Path
+) -> None:
+    shutil.copy(photo_path, tmp_path / "photo.png")
+    shutil.copy(tiny_graph, tmp_path / "model.pb")
+    (tmp_path / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    command = ("bench", "photo.png", "--model", "model.pb", "--rounds", "1")
+    for option in ("--json", "--plot"):
+        assert "exists and is not an unchanged output" in refusal(run(*command, option, "notes.txt"), 6)
+        for name in ("photo.png", "model.pb"):
+            message = refusal(run(*command, option, name, "--overwrite"), 6)
+            assert f"{name} is an input of this run" in message
+    assert "name the same file" in refusal(run(*command, "--json", "b.json", "--plot", "./b.json"), 2)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    success(run("bench", "--backend", "cpu", "--size", "64x64", "--rounds", "1", "--json", "notes.txt", "--overwrite"))
+    assert json.loads((tmp_path / "notes.txt").read_text())["rounds"] == 1
+
+
+def test_a_result_that_cannot_be_written_is_told_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert "file is a file, not a folder" in refusal(run("bench", "--model", "demo", "--plot", "file/b.png"), 6)

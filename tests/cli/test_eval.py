@@ -14,6 +14,11 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import MaskRCNN
+from mrcnn_cv.cli import eval_job
+from mrcnn_cv.errors import OutputError
+from mrcnn_cv.evaluation.results import DatasetResults
+from mrcnn_cv.run.summary import Totals
+from mrcnn_cv.sinks.folder import OutputFolder
 from tests.cli.conftest import LABELS, Run, execute, names_in, refusal, success
 from tests.conftest import read_image
 
@@ -251,6 +256,30 @@ def test_what_is_wrong_with_the_arguments(find: Run, data: Data, pictures: Path,
     message = refusal(find("eval", "data.json", "images", "--json", "data.json", "--overwrite"), 6)
     assert "data.json is an input of this run" in message
     assert not (tmp_path / "mrcnn-eval").exists()
+
+
+def test_inputs_and_results_are_not_written_over(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
+    written(tmp_path, data)
+    photo = (pictures / "a.png").read_bytes()
+    for option in ("--json", "--plot"):
+        message = refusal(find("eval", "data.json", "images", option, "images/a.png", "--overwrite"), 6)
+        assert "a.png is an input of this run and is never overwritten" in message
+    assert (pictures / "a.png").read_bytes() == photo
+    for name in ("results.json", "run.jsonl"):
+        message = refusal(find("eval", "data.json", "images", "-o", "out", "--json", f"out/{name}"), 2)
+        assert "--json names a file that this run writes itself" in message
+    message = refusal(find("eval", "data.json", "images", "--json", "x.png", "--plot", "./x.png"), 2)
+    assert "--json and --plot name the same file" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_records_that_hold_fewer_pictures_than_are_done_are_told(tmp_path: Path) -> None:
+    found = DatasetResults({"1": 1, "2": 2}, {})
+    found.seen = {1}
+    folder = OutputFolder(tmp_path)
+    eval_job._check_records(found, Totals(kept=1), folder)
+    with pytest.raises(OutputError, match="another program has changed the records"):
+        eval_job._check_records(found, Totals(kept=1, done_count=1), folder)
 
 
 def test_without_the_library_the_command_says_how_to_get_it(

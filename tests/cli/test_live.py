@@ -18,7 +18,7 @@ import cv2
 import pytest
 
 from mrcnn_cv import cli
-from mrcnn_cv.cli import live_job
+from mrcnn_cv.cli import live_job, live_outputs
 from mrcnn_cv.cli.live_outputs import base_name
 from mrcnn_cv.errors import InputError, OutputError
 from mrcnn_cv.rcnn.model import MaskRCNN
@@ -77,6 +77,32 @@ def test_a_camera_is_recorded(live: Live, capture: FakeCapture, tmp_path: Path) 
     assert frames_in(path) == 6
     assert names_in(tmp_path / "mrcnn-out") == {path.name}
     assert capture.released
+
+
+def test_recordings_that_begin_in_the_same_second(
+    live: Live, capture: FakeCapture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same_second = "camera0-2026-11-23-112005"
+    monkeypatch.setattr(live_outputs, "base_name", lambda source, now: same_second)
+    codes: list[int] = []
+    calls: list[object] = []
+    own = MaskRCNN.predict
+
+    def predict(self: MaskRCNN, *arguments: object, **options: object) -> object:
+        calls.append(self)
+        if len(calls) == 3:
+            codes.append(live("0", "--max-frames", 4, "--no-drop", "--save", "overlay,json"))
+        return own(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MaskRCNN, "predict", predict)
+    assert live("0", "--max-frames", 6, "--no-drop", "--workers", 1) == 0
+    assert codes == [0]
+    # And one more where both are there.
+    assert live("0", "--max-frames", 2, "--no-drop", "--save", "json") == 0
+    out = tmp_path / "mrcnn-out"
+    assert names_in(out) == {f"{same_second}{end}" for end in (".mp4", "-2.mp4", "-2", "-3")}
+    assert [len(names_in(out / f"{same_second}-{number}")) for number in (2, 3)] == [4, 2]
+    assert (frames_in(out / f"{same_second}.mp4"), frames_in(out / f"{same_second}-2.mp4")) == (6, 4)
 
 
 def records_in(path: Path) -> list[dict[str, Any]]:
@@ -276,6 +302,10 @@ def test_options_that_are_not_for_live_sources(
 ) -> None:
     assert live("0", *option) == 2
     assert "is live: leave it out" in capfd.readouterr().err
+
+
+def test_pictures_are_not_served(find: Run, photo_path: Path) -> None:
+    assert "--serve is for cameras and streams, and these are pictures" in refusal(find(photo_path, "--serve", "0"), 2)
 
 
 def test_a_wrong_address(find: Run) -> None:

@@ -103,6 +103,19 @@ def test_an_earlier_run_is_known_in_another_locale(find: Run, tmp_path: Path, ph
     success(find("照片.png", "--hide", "labels", env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["run.jsonl", "summary.json", ".mrcnn-cv-outputs.jsonl", "annotations.json", "a.png", "a.png.json", "masks/a.png"],
+)
+def test_lines_do_not_go_where_the_run_itself_writes(find: Run, tmp_path: Path, photo_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(photo_path, tmp_path / "in" / "a.png")
+    # The model does not exist either: this is told before it is loaded.
+    options = ("--save", "overlay,json,masks,coco", "-o", "out", "--overwrite", "--json", f"out/{name}")
+    message = refusal(find("in", *options, env={"MRCNN_CV_MODEL": "missing.pb"}), 2)
+    assert message.startswith("--json names a file that this run writes itself")
+
+
 def test_places_that_cannot_hold_results(find: Run, tmp_path: Path, photo_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder").mkdir()

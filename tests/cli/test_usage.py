@@ -110,6 +110,7 @@ def test_names_spelled_out_for_the_help_are_those_of_the_library() -> None:
         (["version"], "did you mean '--version'?"),
         (["backends", "photo.png"], "extra argument (photo.png)"),
         (["photo.png", "--show"], "--show needs a display"),
+        (["clip.mp4", "--max-fps", "1e-6"], "--max-fps must be a number of frames per second"),
     ],
 )
 def test_wrong_usage(run: Run, tmp_path: Path, arguments: list[str], says: str) -> None:
@@ -124,6 +125,34 @@ def test_wrong_value_of_the_environment_names_the_variable(find: Run, photo_path
     assert message.startswith("MRCNN_CV_SCORE in the environment (--score) must be a number")
     message = refusal(find(photo_path, env={"MRCNN_CV_QUIET": "hush"}), 2)
     assert "MRCNN_CV_QUIET in the environment (--quiet) must be 1 or 0" in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OPENCV_IO_MAX_IMAGE_PIXELS", "1e9"),
+        ("OPENCV_IO_MAX_IMAGE_PIXELS", ""),
+        ("OPENCV_FOR_THREADS_NUM", "-4"),
+        ("OPENCV_VIDEOIO_DEBUG", "yes"),
+    ],
+)
+def test_variables_that_opencv_cannot_read_do_not_abort(find: Run, photo_path: Path, variable: str, value: str) -> None:
+    if sys.platform == "win32" and not value:
+        pytest.skip("Windows has no empty variables")
+    assert f"{variable} is '{value}', which OpenCV cannot read" in refusal(find(photo_path, env={variable: value}), 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("json", "a\\u0000b"), ("output", "a\\u0000b"), ("serve", "a\\u0000b:0")]
+)
+def test_a_zero_byte_in_a_file_of_options(find: Run, tmp_path: Path, photo_path: Path, option: str, value: str) -> None:
+    (tmp_path / "mrcnn-cv.toml").write_text(f'{option} = "{value}"\n', encoding="utf-8")
+    assert f"--{option} in the configuration file" in refusal(find(photo_path), 2)
+
+
+def test_a_file_of_options_may_begin_with_a_byte_order_mark(find: Run, tmp_path: Path, photo_path: Path) -> None:
+    (tmp_path / "mrcnn-cv.toml").write_bytes(b"\xef\xbb\xbfscore = 2\r\n")
+    assert "--score in the configuration file must be a number" in refusal(find(photo_path), 2)
 
 
 @pytest.mark.parametrize(

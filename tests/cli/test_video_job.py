@@ -228,6 +228,12 @@ def test_what_cannot_be_meant(
     assert not (tmp_path / "mrcnn-out").exists()
 
 
+def test_lines_do_not_go_where_the_painted_video_goes(find: Run, clip: Path, tmp_path: Path) -> None:
+    message = refusal(find("clip.mp4", "-o", "out", "--json", "out/clip.mp4"), 2)
+    assert message.startswith("--json names a file that this run writes itself")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_dry_run_does_nothing(find: Run, clip: Path, tmp_path: Path) -> None:
     result = success(find("clip.mp4", "--dry-run"))
     assert "1 video" in result.stderr

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,8 +16,9 @@ from mrcnn_cv.cli import predict_job
 from mrcnn_cv.cli.job_parts import load_model
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.rcnn.model import MaskRCNN
-from mrcnn_cv.run import lock
-from mrcnn_cv.run.lock import alone_at, alone_in
+from mrcnn_cv.run.lock import alone_in
+from mrcnn_cv.sinks import lock
+from mrcnn_cv.sinks.lock import alone_at
 from tests.conftest import read_image
 from tests.faults.conftest import NAMES, Batch, check_outputs
 from tests.videos import seen_by_opencv, write_video
@@ -97,6 +101,74 @@ def test_a_second_run_leaves_alone_the_video_that_the_first_is_at(
     for name in ("one.mp4", "two.mp4"):
         assert len(seen_by_opencv(tmp_path / "out" / name)) == 12
     assert {path.name for path in out.iterdir() if not path.name.startswith(".mrcnn-cv")} == {"one.mp4", "two.mp4"}
+
+
+Ask = Callable[[list[str], list[str]], tuple[int, int]]
+
+
+@pytest.fixture
+def second_at_work(photo_path: Path, tmp_path: Path, tiny_graph: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Run one command, and another one while it is at its third picture; (exit code of the first, of the second)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MRCNN_CV_MODEL", str(tiny_graph))
+    for name in NAMES:
+        shutil.copy(photo_path, tmp_path / name)
+    write_video(tmp_path / "clip.mp4", [read_image(photo_path)] * 5, rate=12)
+    own = MaskRCNN.predict
+
+    def ask(first: list[str], second: list[str]) -> tuple[int, int]:
+        codes: list[int] = []
+        calls: list[object] = []
+
+        def predict(self: MaskRCNN, *arguments: object, **options: object) -> object:
+            calls.append(self)
+            if len(calls) == 3:
+                codes.append(cli._run([*second, "-q"]))
+            return own(self, *arguments, **options)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MaskRCNN, "predict", predict)
+            return cli._run([*first, "-q", "--workers", "1"]), codes[0]
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((*NAMES, "--save", "coco,csv"), ("0.png", "1.png", "--save", "csv")),
+        ((*NAMES, "--save", "coco"), ("clip.mp4", "--save", "overlay,coco,json")),
+        (("clip.mp4", "--save", "coco"), (".", "--save", "coco")),
+    ],
+    ids=["files", "files and a video", "a video and a folder"],
+)
+def test_a_file_for_all_pictures_belongs_to_one_run_at_a_time(
+    second_at_work: Ask,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+) -> None:
+    assert second_at_work([*first, "-o", "out"], [*second, "-o", "out"]) == (0, 2)
+    wait = "wait until it has ended, or give another output folder (-o)"
+    assert capfd.readouterr().err == f"mrcnn-cv: error: another run is at work in out: {wait}\n"
+    assert len(json.loads((tmp_path / "out" / "annotations.json").read_bytes())["images"]) == 5
+    # Books would keep the command from being given again.
+    assert not (tmp_path / "out" / "run.jsonl").exists()
+    assert cli._run([*second, "-o", "out", "-q"]) == 0
+
+
+def test_a_second_evaluation_leaves_the_first_ones_books_alone(second_at_work: Ask, tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    images = [{"id": number, "file_name": name, "width": 240, "height": 160} for number, name in enumerate(NAMES)]
+    categories = [{"id": 1, "name": "1"}]
+    box = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81, "iscrowd": 0}
+    data = {"images": images, "annotations": [box], "categories": categories}
+    (tmp_path / "data.json").write_text(json.dumps(data))
+    command = ["eval", "data.json", ".", "-o", "out", "--overwrite"]
+    assert second_at_work(command, command) == (0, 2)
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "out" / "run.jsonl").read_bytes().splitlines()]
+    assert kinds == ["run", *["picture"] * 5, "end"]
 
 
 def test_a_lock_on_one_output_leaves_no_file_and_its_neighbours_to_others(tmp_path: Path) -> None:

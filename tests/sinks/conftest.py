@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from mrcnn_cv.frame import Frame
 from mrcnn_cv.instances import BackendUse, Instances
 
 MakeFrame = Callable[..., Frame]
+LittleRoom = Callable[[int], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -41,3 +43,20 @@ def found() -> Instances:
         backend=BackendUse("auto", "cpu", "a processor"),
         timings_ms={"read": 1.5, "trunk": 20.0},
     )
+
+
+@pytest.fixture
+def little_room() -> LittleRoom:
+    """No file may grow beyond so many bytes inside of the block: writes are cut, then fail, as on a full disk."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

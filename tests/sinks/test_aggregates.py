@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from mrcnn_cv.errors import OutputError
+from mrcnn_cv.errors import OutputError, UsageError
 from mrcnn_cv.frame import Frame
 from mrcnn_cv.instances import Instances
 from mrcnn_cv.sinks import aggregates as module
 from mrcnn_cv.sinks.aggregates import AggregateFiles
 from mrcnn_cv.sinks.folder import OutputFolder
-from tests.sinks.conftest import MakeFrame
+from tests.sinks.conftest import LittleRoom, MakeFrame
 
 
 class Places:
@@ -96,3 +96,37 @@ def test_it_is_made_anew_now_and_then_for_a_small_share_of_the_time(
             now[0] += 1
             files.write(place(make_frame, f"{index}.jpg", index), found)
     assert 100 / module.FIRST_SECONDS - 2 <= format_.times <= 100 / module.FIRST_SECONDS + 2
+
+
+def test_a_record_that_does_not_fit_is_told_by_its_name_and_the_others_stay(
+    tmp_path: Path, make_frame: MakeFrame, found: Instances, little_room: LittleRoom
+) -> None:
+    def fill() -> None:
+        with AggregateFiles(OutputFolder(tmp_path), [Places()]) as files, little_room(4000):
+            for index in range(1000):
+                files.write(place(make_frame, f"{index}.jpg", index), found)
+
+    with pytest.raises(OutputError, match=r"\.mrcnn-cv-records\.jsonl cannot be written"):
+        fill()
+    done = AggregateFiles(OutputFolder(tmp_path), [Places()], keep=True)
+    with done as files:
+        files.write(place(make_frame, "last.jpg", 1000), found)
+    names = written(tmp_path)
+    assert 1 < len(names) < 1000
+    assert names == [*(f"{index}.jpg" for index in range(len(names) - 1)), "last.jpg"]
+
+
+def test_the_records_of_a_folder_belong_to_one_run_at_a_time(
+    tmp_path: Path, make_frame: MakeFrame, found: Instances
+) -> None:
+    second = AggregateFiles(OutputFolder(tmp_path), [Places()])
+    with AggregateFiles(OutputFolder(tmp_path), [Places()]) as first:
+        first.write(place(make_frame, "a.jpg", 0), found)
+        for begin in (second.check, second.__enter__):
+            with pytest.raises(UsageError, match="another run is at work"):
+                begin()
+        first.write(place(make_frame, "b.jpg", 1), found)
+    assert written(tmp_path) == ["a.jpg", "b.jpg"]
+    with second:
+        assert written(tmp_path) == []
+    assert not list(tmp_path.glob("*.lock"))

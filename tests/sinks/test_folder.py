@@ -20,7 +20,7 @@ from mrcnn_cv.errors import OutputError
 from mrcnn_cv.frame import Frame
 from mrcnn_cv.sinks.folder import OutputFolder
 from mrcnn_cv.sinks.ownership import RECORD_NAME
-from tests.sinks.conftest import MakeFrame
+from tests.sinks.conftest import LittleRoom, MakeFrame
 
 
 def visible(folder: Path) -> list[str]:
@@ -173,6 +173,38 @@ def test_a_torn_record_costs_no_more_than_its_last_line(tmp_path: Path, make_fra
     folder = OutputFolder(tmp_path)
     put(folder, make_frame("a.jpg"), b"a3")
     put(folder, make_frame("b.jpg"), b"b2")
+
+
+def test_a_file_whose_entry_does_not_fit_is_not_put_in_place(
+    tmp_path: Path, make_frame: MakeFrame, little_room: LittleRoom
+) -> None:
+    folder = OutputFolder(tmp_path)
+    other = OutputFolder(tmp_path)
+    put(other, make_frame("other.jpg"), b"other")
+
+    def fill() -> None:
+        with little_room(1000):
+            for number in range(100):
+                put(folder, make_frame(f"{number}.jpg"), b"first")
+
+    with pytest.raises(OutputError, match="cannot be written"):
+        fill()
+    written = visible(tmp_path)
+    assert 1 < len(written) < 100
+    # The half line that stays swallows nobody's next one.
+    put(other, make_frame("behind.jpg"), b"behind")
+    put(folder, make_frame("last.jpg"), b"last")
+    again = OutputFolder(tmp_path)
+    for name in (*written, "behind.jpg", "last.jpg"):
+        put(again, make_frame(name), b"again")
+
+
+def test_what_another_process_wrote_since_may_be_replaced(tmp_path: Path, make_frame: MakeFrame) -> None:
+    first, second = OutputFolder(tmp_path), OutputFolder(tmp_path)
+    put(first, make_frame("photo.jpg"), b"first")
+    put(second, make_frame("photo.jpg"), b"second")
+    put(first, make_frame("photo.jpg"), b"third")
+    assert (tmp_path / "photo.jpg").read_bytes() == b"third"
 
 
 def test_two_processes_share_a_folder(tmp_path: Path, make_frame: MakeFrame) -> None:

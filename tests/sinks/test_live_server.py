@@ -453,6 +453,17 @@ def test_an_address_of_another_machine(view: LiveView) -> None:
         LiveServer(view, "192.0.2.1", 8080, "camera", dict)
 
 
+def test_a_name_that_nobody_knows(view: LiveView, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*arguments: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(UsageError, match=r"--serve camera\.invalid:80: this machine has no such address: leave"):
+        LiveServer(view, "camera.invalid", 80, "camera", dict)
+    with pytest.raises(UsageError, match=r"--serve \[fe80::1\]:80: this machine has no such address"):
+        LiveServer(view, "fe80::1", 80, "camera", dict)
+
+
 @pytest.mark.parametrize(("host", "is_private"), [("127.0.0.1", True), ("localhost", True), ("0.0.0.0", False)])
 def test_who_can_look_is_known(view: LiveView, host: str, is_private: bool) -> None:
     server = LiveServer(view, host, 0, "camera", dict)

@@ -17,7 +17,7 @@ import pytest
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.frame import Frame, Unreadable
-from mrcnn_cv.sources.stream import Stream, _Clock, shown
+from mrcnn_cv.sources.stream import Stream, _Clock
 from tests.sources.live_contract import check_live_source
 from tests.sources.mjpeg import MjpegServer, number_of, picture
 from tests.sources.rtsp import RtspServer
@@ -191,8 +191,6 @@ def test_pictures_beyond_all_measure_are_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_password_is_not_shown() -> None:
-    assert shown("rtsp://admin:secret@10.0.0.5:554/stream") == "rtsp://admin:***@10.0.0.5:554/stream"
-    assert shown("http://camera/a@b:c") == "http://camera/a@b:c"
     with pytest.raises(InputError) as caught:
         Stream("rtsp://admin:secret@127.0.0.1:1/door", SECONDS)
     assert "secret" not in str(caught.value)

@@ -1,0 +1,36 @@
+"""Small files that a user names: lists, labels, configs. Only a regular file is opened, and no more read than fits."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+
+class UnfitFile(ValueError):
+    """A file that cannot be meant; the message is the end of a sentence that begins with its path."""
+
+
+def read_bytes(path: Path, what: str, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    `what` says in an UnfitFile what the file should be ("a label file"). OSError where it cannot be read, ValueError
+    where its name cannot be one.
+    """
+    # A pipe may never end, or never begin, and both it and a device have a size of 0.
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise UnfitFile(f"is a folder, not {what}: give the file in it")
+    if not stat.S_ISREG(mode):
+        raise UnfitFile(f"is a device or a pipe, not {what}: save its content to a file first")
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        size = f"{most >> 20} MB" if most >= 1 << 20 else f"{most >> 10} KB"
+        raise UnfitFile(f"is too large for {what} (at most {size})")
+    return data
+
+
+def read_text(path: Path, what: str, most: int) -> str:
+    """The same as UTF-8 text (else ValueError), with or without a byte order mark; lines end with a line feed."""
+    text = read_bytes(path, what, most).decode("utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,58 @@
+"""What a user names as a small file, and is none: devices, pipes, folders, files without end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click import UsageError as ClickUsageError
+
+from mrcnn_cv.cli.config_file import defaults
+from mrcnn_cv.cli.predict import predict
+from mrcnn_cv.errors import ModelFileError, UsageError
+from mrcnn_cv.modelfile.pipeline_config import read_pipeline_config
+from mrcnn_cv.small_file import UnfitFile, read_bytes, read_text
+from mrcnn_cv.sources.lists import listed
+from mrcnn_cv.zoo import user_models
+
+
+def _pipe(path: Path) -> Path:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(path)
+    return path
+
+
+def test_as_many_bytes_as_fit_are_read_and_not_one_more(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"x" * 2048)
+    assert read_bytes(path, "a list", 2048) == b"x" * 2048
+    with pytest.raises(UnfitFile, match=r"is too large for a list \(at most 1 KB\)"):
+        read_bytes(path, "a list", 2047)
+
+
+def test_text_is_read_with_a_byte_order_mark_and_the_line_ends_of_any_system(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n")
+    assert read_text(path, "a list", 100) == "one\ntwo\nthree\n"
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnfitFile, match="is a folder, not a list"):
+        read_bytes(tmp_path, "a list", 100)
+
+
+# Read, a pipe that nobody writes to would hang this test.
+def test_a_pipe_is_refused_wherever_a_small_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = _pipe(tmp_path / "models.json")
+    refused = "is a device or a pipe"
+    with pytest.raises(ClickUsageError, match=refused):
+        defaults(predict, str(pipe))
+    with pytest.raises(UsageError, match=refused):
+        listed(pipe)
+    with pytest.raises(ModelFileError, match=refused):
+        read_pipeline_config(pipe)
+    monkeypatch.setenv("MRCNN_CV_HOME", str(tmp_path))
+    with pytest.raises(ModelFileError, match=refused):
+        user_models.user_models()
