@@ -111,7 +111,8 @@ def _run(arguments: list[str] | None) -> int:
         # (`mrcnn-cv --help | head -1`), which is no fault.
         return int(end.code or 0) if "_MRCNN_CV_COMPLETE" in os.environ else 0
     except Exception as error:
-        return _unexpected(error)
+        # Click asks the shell's variables without a look whether they are there.
+        return 1 if "_MRCNN_CV_COMPLETE" in os.environ else _unexpected(error)
 
 
 def _unexpected(error: Exception) -> int:

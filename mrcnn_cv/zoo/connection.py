@@ -38,7 +38,7 @@ def check_url(url: str) -> str:
     if good and "@" in parts.netloc:
         raise UsageError(f"{_without_password(url)} was given with a user name: fetch it yourself and give the file")
     if not good or re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise UsageError(f"{url} is not an address to pull from: give an http or https URL, or a file or folder")
+        raise UsageError(f"{shown(url)} is not an address to pull from: give an http or https URL, or a file or folder")
     return url
 
 
@@ -119,4 +119,4 @@ def _through_proxy(url: str) -> str:
 
 
 def _without_password(address: str) -> str:
-    return re.sub(r"//[^@/]*@", "//", address)
+    return re.sub(r"//[^/]*@", "//", address)

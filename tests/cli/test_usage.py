@@ -169,3 +169,9 @@ def test_a_file_of_options_may_begin_with_a_byte_order_mark(find: Run, tmp_path:
 def test_shell_completion(run: Run, words: str, index: int, expected: set[str]) -> None:
     env = {"_MRCNN_CV_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(index)}
     assert set(run(env=env).stdout.split()) == expected
+
+
+@pytest.mark.parametrize("given", [{}, {"COMP_WORDS": "mrcnn-cv ba", "COMP_CWORD": "x"}])
+def test_a_completion_that_lacks_what_the_shell_says_is_quiet(run: Run, given: dict[str, str]) -> None:
+    result = run(env={"_MRCNN_CV_COMPLETE": "bash_complete", **given})
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "")
