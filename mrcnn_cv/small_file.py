@@ -10,17 +10,17 @@ class UnfitFile(ValueError):
     """A file that cannot be meant; the message is the end of a sentence that begins with its path."""
 
 
-def read_bytes(path: Path, what: str, most: int) -> bytes:
+def read_bytes(path: Path, what: str, most: int, *, pipes: bool = False) -> bytes:
     """The content of a regular file of at most `most` bytes.
 
-    `what` says in an UnfitFile what the file should be ("a label file"). OSError where it cannot be read, ValueError
-    where its name cannot be one.
+    `what` says in an UnfitFile what the file should be ("a label file"). pipes: whether it may be a pipe as well, for
+    whose writer is waited. OSError where it cannot be read, ValueError where its name cannot be one.
     """
     # A pipe may never end, or never begin, and both it and a device have a size of 0.
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise UnfitFile(f"is a folder, not {what}: give the file in it")
-    if not stat.S_ISREG(mode):
+    if not (stat.S_ISREG(mode) or (pipes and stat.S_ISFIFO(mode))):
         raise UnfitFile(f"is a device or a pipe, not {what}: save its content to a file first")
     with path.open("rb") as file:
         data = file.read(most + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,19 @@ def test_a_pipe_is_refused_wherever_a_small_file_is_asked_for(tmp_path: Path, mo
     refused = "is a device or a pipe"
     with pytest.raises(ClickUsageError, match=refused):
         defaults(predict, str(pipe))
-    with pytest.raises(UsageError, match=refused):
-        listed(pipe)
     with pytest.raises(ModelFileError, match=refused):
         read_pipeline_config(pipe)
     monkeypatch.setenv("MRCNN_CV_HOME", str(tmp_path))
     with pytest.raises(ModelFileError, match=refused):
         user_models.user_models()
+
+
+def test_a_list_may_come_from_a_pipe(tmp_path: Path, photo_path: Path) -> None:
+    """As `--list <(find photos -name '*.jpg')` has it."""
+    pipe = _pipe(tmp_path / "list")
+    writer = threading.Thread(target=pipe.write_text, args=(f"{photo_path}\n",))
+    writer.start()
+    assert [item.path for item in listed(pipe)] == [photo_path]
+    writer.join(30)
+    with pytest.raises(UsageError, match="is a folder, not a list"):
+        listed(tmp_path)

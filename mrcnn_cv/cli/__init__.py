@@ -129,12 +129,22 @@ def _unexpected(error: Exception) -> int:
             " -v, that of the container), or give --workers 1 or a smaller model"
         )
         return BackendError.exit_code
+    if _is_out_of_files(error):
+        say("mrcnn-cv: error: no more files can be opened: close other programs, or raise the limit (ulimit -n)")
+        return BackendError.exit_code
     what = " ".join(f"{type(error).__name__}: {error}".split())
     say(
         f"mrcnn-cv: internal error ({what}): this is a bug of ours; please report it with"
         " the output of the same command under MRCNN_CV_DEBUG=1"
     )
     return 1
+
+
+def _is_out_of_files(error: Exception) -> bool:
+    """Whether it is the limit on open files; a module that is loaded then tells of it in words alone."""
+    if isinstance(error, ImportError):
+        return os.strerror(errno.EMFILE) in str(error)
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 _FULL = {errno.ENOSPC, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}

@@ -9,8 +9,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mrcnn_cv.errors import BackendError
-
 ROOM_PER_THREAD = 72 << 20
 """Bytes of addresses that a thread takes on Linux: 8 MiB of stack, and 64 MiB that the allocator sets aside for it."""
 
@@ -22,19 +20,10 @@ def has_room(threads: int) -> bool:
 
 
 def _left() -> int | None:
-    """Bytes of addresses that this process may still take; None: no limit that is known. BackendError: no file can be
-    opened any more."""
+    """Bytes of addresses that this process may still take; None: no limit that is known."""
     if sys.platform != "linux":
         return None
-    try:
-        import resource
-    except ModuleNotFoundError:
-        return None
-    except ImportError as error:
-        raise BackendError(
-            f"a part of Python cannot be loaded ({error}): where there are too many open files, raise the limit"
-            " (ulimit -n)"
-        ) from error
+    import resource
 
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:

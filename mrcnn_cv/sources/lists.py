@@ -39,7 +39,7 @@ def listed(file: Path) -> list[Item]:
 
 def _paths(file: Path) -> list[str]:
     try:
-        text = read_bytes(file, "a list of pictures", MOST_BYTES).decode("utf-8-sig", "surrogateescape")
+        text = read_bytes(file, "a list of pictures", MOST_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
     except UnfitFile as error:
         raise UsageError(f"{file} {error} (--list)") from error
     except (OSError, ValueError) as error:

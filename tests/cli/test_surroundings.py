@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mrcnn_cv import cli
 from tests.cli.conftest import Run, environment, execute, names_in, refusal, success
 from tests.conftest import read_image
 
@@ -184,3 +186,21 @@ def test_opencv_that_cannot_be_imported(find: Run, photo_path: Path, without_ope
 def test_as_a_module(tmp_path: Path) -> None:
     result = execute([sys.executable, "-m", "mrcnn_cv", "photo.jpg", "--bogus"], None, cwd=tmp_path)
     assert "(see mrcnn-cv predict --help)" in refusal(result, 2)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files", "x"),
+        ImportError(f"resource.so: {os.strerror(errno.EMFILE)}"),
+    ],
+)
+def test_no_file_left_to_open(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.cli, "main", fail)
+    assert cli._run([]) == 4
+    assert capfd.readouterr().err.startswith("mrcnn-cv: error: no more files can be opened")

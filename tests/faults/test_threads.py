@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import subprocess
 import sys
 import threading
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from mrcnn_cv.draw import draw
-from mrcnn_cv.errors import BackendError
 from mrcnn_cv.rcnn.model import MaskRCNN
 from mrcnn_cv.run import crew, room
 from mrcnn_cv.sinks import overlay
@@ -113,19 +111,6 @@ def test_plans_whose_threads_do_not_fit_are_left_out(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(room, "_left", lambda: 3 * room.ROOM_PER_THREAD - 1)
     with pytest.raises(MemoryError):
         work(plans)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only there it is known what a process has taken")
-def test_no_file_left_to_open_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(name: str, *rest: Any) -> Any:
-        if name == "resource":
-            raise ImportError("resource.so: Too many open files")
-        return importing(name, *rest)
-
-    importing = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", load)
-    with pytest.raises(BackendError, match="raise the limit"):
-        room.has_room(1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there it is known what a process has taken")
