@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.engines import Float, Net
-from mrcnn_cv.rcnn.model import MaskRCNN, Nets
+from mrcnn_cv.rcnn.model import MaskRCNN
+from mrcnn_cv.rcnn.nets import Nets
 from mrcnn_cv.rcnn.roi_pool import with_roi_pooling
 from mrcnn_cv.sinks.overlay import encode
 from mrcnn_cv.sources.images import read_image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,37 +17,19 @@ from mrcnn_cv.instances import BackendUse, Instances
 from mrcnn_cv.modelfile.labels import labels_for
 from mrcnn_cv.modelfile.open import open_model
 from mrcnn_cv.modelfile.shapes import Plan
-from mrcnn_cv.modelfile.soundness import (
-    check_input,
-    feature_channels,
-    head_shape,
-    input_channels,
-    regions_at_once,
-)
-from mrcnn_cv.modelfile.spec import CropSpec, ModelSpec, StageGraph
+from mrcnn_cv.modelfile.soundness import check_input, regions_at_once
+from mrcnn_cv.modelfile.spec import ModelSpec
 from mrcnn_cv.rcnn.boxes import Boxes, is_solid
 from mrcnn_cv.rcnn.crops import channels_last, crop
 from mrcnn_cv.rcnn.detections import Detections, find_detections, limits
 from mrcnn_cv.rcnn.fewer import with_fewer_proposals
 from mrcnn_cv.rcnn.geometry import Geometry, geometry, to_image
 from mrcnn_cv.rcnn.masks import select_masks
+from mrcnn_cv.rcnn.nets import Nets, build_nets
 from mrcnn_cv.rcnn.proposals import find_proposals
 from mrcnn_cv.rcnn.resize import prepare
 
 Float = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Nets:
-    """The three nets of a model, ready to run; `mask_head` is None for a Faster R-CNN."""
-
-    trunk: backends.Net
-    box_head: backends.Net
-    mask_head: backends.Net | None
-
-    def devices(self) -> set[str]:
-        """Backends that any layer ran on so far."""
-        return set().union(*(net.devices() for net in (self.trunk, self.box_head, self.mask_head) if net is not None))
 
 
 class MaskRCNN:
@@ -113,7 +95,7 @@ class MaskRCNN:
         if fast:
             spec = with_fewer_proposals(spec)
         plan = Plan(spec.trunk)
-        return cls(spec, file.path, plan, _build(spec, plan, chosen), backend, chosen, names)
+        return cls(spec, file.path, plan, build_nets(spec, plan, chosen), backend, chosen, names)
 
     def predict(
         self,
@@ -284,20 +266,6 @@ class MaskRCNN:
         wanted = np.zeros(self.spec.class_count, dtype=np.bool_)
         wanted[np.array(self.class_ids(classes), dtype=np.intp) - 1] = True
         return wanted
-
-
-def _build(spec: ModelSpec, plan: Plan, chosen: backends.Probe) -> Nets:
-    """The nets of a model whose trunk has this plan."""
-    channels = feature_channels(spec, plan)
-
-    def head(stage: StageGraph, cut: CropSpec) -> backends.Net:
-        return chosen.build(stage, cut.map_size, head_shape(cut, channels, 1)[-1])
-
-    return Nets(
-        trunk=chosen.build(spec.trunk, channels=input_channels(spec)),
-        box_head=head(spec.box_head, spec.crop),
-        mask_head=None if spec.mask_head is None or spec.mask is None else head(spec.mask_head, spec.mask.crop),
-    )
 
 
 class _Clock:

@@ -13,7 +13,7 @@ import pytest
 from mrcnn_cv import Instances, MaskRCNN
 from mrcnn_cv.backend import CvNet, Net
 from mrcnn_cv.errors import InputError, LabelFileError, UsageError
-from mrcnn_cv.rcnn.model import Nets
+from mrcnn_cv.rcnn.nets import Nets
 from tests.parity import Float, Image
 
 LABELS = 'item { id: 1 name: "cup" }\nitem { id: 2 name: "cat" }\nitem { id: 3 name: "traffic light" }\n'

@@ -13,7 +13,7 @@ import pytest
 
 from mrcnn_cv import Instances, MaskRCNN
 from mrcnn_cv.backend import Net
-from mrcnn_cv.rcnn.model import Nets
+from mrcnn_cv.rcnn.nets import Nets
 from tests.parity import Float, Image
 
 BAD = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf, "huge": 3e38, "-huge": -3e38, "tiny": 1e-45}
