@@ -67,18 +67,20 @@ def _is_accelerate() -> bool:
 @contextmanager
 def without_threads() -> Iterator[None]:
     """Within, BLAS computes in the thread that asks it to."""
+    # Also at the end the one of the beginning: a fork in between has another.
+    limit = _limit
     own = _limited([each for each in _libraries() if _is_for_each_thread(each)])
-    with _limit.lock:
-        if _limit.inside == 0:
-            _limit.before = _limited([each for each in _libraries() if not _is_for_each_thread(each)])
-        _limit.inside += 1
+    with limit.lock:
+        if limit.inside == 0:
+            limit.before = _limited([each for each in _libraries() if not _is_for_each_thread(each)])
+        limit.inside += 1
     try:
         yield
     finally:
-        with _limit.lock:
-            _limit.inside -= 1
-            if _limit.inside == 0:
-                _set(_limit.before)
+        with limit.lock:
+            limit.inside -= 1
+            if limit.inside == 0:
+                _set(limit.before)
         _set(own)
 
 

@@ -86,9 +86,11 @@ def test_of_two_threads_the_last_one_opens_the_door(before: list[int], first_to_
 def test_a_process_that_is_forked_meanwhile_begins_anew(before: list[int]) -> None:
     with blas.without_threads():
         child = os.fork()
-        if child == 0:
-            os._exit(0 if counts() == before and inside() <= {1} and counts() == before else 1)
-        assert os.waitpid(child, 0)[1] == 0
+        is_new = counts() == before
+    if child == 0:
+        # It has left what its parent was in.
+        os._exit(0 if is_new and counts() == before and inside() <= {1} and counts() == before else 1)
+    assert os.waitpid(child, 0)[1] == 0
     assert counts() == before
 
 
