@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mrcnn_cv.draw import Style
+    from mrcnn_cv.drawing.annotate import Style
     from mrcnn_cv.errors import (
         BackendError,
         InputError,
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         OutputError,
         UsageError,
     )
-    from mrcnn_cv.instances import BackendUse, Instances
-    from mrcnn_cv.rcnn.model import MaskRCNN
+    from mrcnn_cv.inference.predictor import MaskRCNN
+    from mrcnn_cv.structures.instances import BackendUse, Instances
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,12 @@ __all__ = [
     "__version__",
 ]
 
-_HOMES = {"MaskRCNN": "rcnn.model", "Instances": "instances", "BackendUse": "instances", "Style": "draw"}
+_HOMES = {
+    "MaskRCNN": "inference.predictor",
+    "Instances": "structures.instances",
+    "BackendUse": "structures.instances",
+    "Style": "drawing.annotate",
+}
 
 
 def __getattr__(name: str) -> Any:

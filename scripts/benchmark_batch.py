@@ -20,15 +20,16 @@ import cv2
 import numpy as np
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.backend import available_processors
-from mrcnn_cv.draw import Style
-from mrcnn_cv.run import Thresholds, run
-from mrcnn_cv.run.crew import Crew, Models, plans_for
-from mrcnn_cv.sinks import FORMATS, Settings
-from mrcnn_cv.sinks.folder import OutputFolder
-from mrcnn_cv.sources.folders import Search
-from mrcnn_cv.sources.listing import list_pictures
-from mrcnn_cv.zoo import demo_model
+from mrcnn_cv.drawing.annotate import Style
+from mrcnn_cv.engines.select import available_processors
+from mrcnn_cv.hub import demo_model
+from mrcnn_cv.inputs.images.directories import Search
+from mrcnn_cv.inputs.listing import list_pictures
+from mrcnn_cv.outputs.base import Settings
+from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.pipeline import Thresholds, run
+from mrcnn_cv.pipeline.thread_executor import Crew, Models, plans_for
 
 
 def plain_loop(model: MaskRCNN, pictures: list[Path], out: Path) -> None:

@@ -23,10 +23,10 @@ import cv2
 import numpy as np
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.backend import available_processors
-from mrcnn_cv.frame import Frame
-from mrcnn_cv.sources.video import open_video
-from mrcnn_cv.zoo import demo_model
+from mrcnn_cv.engines.select import available_processors
+from mrcnn_cv.hub import demo_model
+from mrcnn_cv.inputs.video.file import open_video
+from mrcnn_cv.structures.frame import Frame
 
 SHAPES = Path(__file__).parent.parent / "examples" / "shapes.jpg"
 SIZE = (1280, 720)

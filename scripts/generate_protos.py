@@ -1,4 +1,4 @@
-"""Regenerate the Python code of mrcnn_cv/modelfile/protos from its .proto files.
+"""Regenerate the Python code of mrcnn_cv/graph/protos from its .proto files.
 
 Run it in an environment of its own with `pip install "grpcio-tools==1.62.3" "setuptools<81"`: that compiler writes code
 that every protobuf from 4.25 on can load; code from a newer compiler refuses an older protobuf.
@@ -12,7 +12,7 @@ from pathlib import Path
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "mrcnn_cv" / "modelfile" / "protos"
+FOLDER = ROOT / "mrcnn_cv" / "graph" / "protos"
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mrcnn_cv.text import SANS_BASELINE, SANS_LINE
+from mrcnn_cv.drawing.text import SANS_BASELINE, SANS_LINE
 
 EM = 48
 """Size of the sans-serif in its line: stacked accents then end within the line, but for a hair."""

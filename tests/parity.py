@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv import Instances
-from mrcnn_cv.modelfile.spec import ModelSpec
-from mrcnn_cv.rcnn.boxes import decode
+from mrcnn_cv.inference.box_ops import decode
+from mrcnn_cv.model.definition import ModelSpec
 
 Image = NDArray[np.uint8]
 Float = NDArray[np.float32]

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrcnn_cv import BackendError, MaskRCNN, ModelFileError, UsageError, backend
-from mrcnn_cv.modelfile.open import open_model
-from mrcnn_cv.modelfile.spec import StageGraph
+from mrcnn_cv import BackendError, MaskRCNN, ModelFileError, UsageError
+from mrcnn_cv.engines import select as backend
+from mrcnn_cv.importers.load import open_model
+from mrcnn_cv.model.definition import StageGraph
 from tests.parity import Image
 
 CPU, OPENCL, CUDA = (backend.BACKENDS[name] for name in ("cpu", "opencl", "cuda"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mrcnn_cv import blas
+from mrcnn_cv.util import blas
 
 
 def counts() -> list[int]:

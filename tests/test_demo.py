@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.zoo import demo_model
+from mrcnn_cv.hub import demo_model
 from tests.conftest import DATA, read_image
 from tests.engine import ENGINE
 from tests.parity import EXCEPTIONS, Golden, ends_at_border, outliers

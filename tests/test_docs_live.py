@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from mrcnn_cv import cli
-from mrcnn_cv.cli import live_job
-from mrcnn_cv.sinks import live_window, window
+from mrcnn_cv.jobs import live as live_job
+from mrcnn_cv.outputs.viewers import live_window, window
+from tests.inputs.fake_camera import FakeCapture, plug_in
+from tests.inputs.fake_live import FakeLive, frame
 from tests.parity import Image
-from tests.sources.fake_camera import FakeCapture, plug_in
-from tests.sources.fake_live import FakeLive, frame
 
 PAGE = Path(__file__).parent.parent / "docs" / "live.md"
 LINES = re.findall(r"^    (mrcnn-cv .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mrcnn_cv.colours import colour, ink_on
-from mrcnn_cv.draw import PARTS, Style, draw
+from mrcnn_cv.drawing.annotate import PARTS, Style, draw
+from mrcnn_cv.drawing.colors import colour, ink_on
 from mrcnn_cv.errors import UsageError
-from mrcnn_cv.instances import Instances
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.util.opencv import cv2
 
 GREY = 90
 Boxes = list[tuple[float, float, float, float]]

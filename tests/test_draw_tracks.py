@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrcnn_cv.colours import UNFOLLOWED, colour
-from mrcnn_cv.draw import PARTS, Style, draw, draw_stats
-from mrcnn_cv.instances import Instances
-from mrcnn_cv.text import text_size
+from mrcnn_cv.drawing.annotate import PARTS, Style, draw, draw_stats
+from mrcnn_cv.drawing.colors import UNFOLLOWED, colour
+from mrcnn_cv.drawing.text import text_size
+from mrcnn_cv.structures.instances import Instances
 from tests.test_draw import changed, found, image, only, tag_of
 
 SIZE = (300, 400)

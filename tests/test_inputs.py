@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+from mrcnn_cv.graph.protos import graph_pb2 as pb
 from tests.conftest import DATA, load_golden
-from tests.modelfile.graphs import read
+from tests.importers.graphs import read
 from tests.parity import check_parity
 
 PLACEHOLDERS = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from mrcnn_cv.instances import BackendUse, Instances
+from mrcnn_cv.structures.instances import BackendUse, Instances
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from mrcnn_cv.masks import LocalMask, Sampling, fill_box, paste, to_rle
+from mrcnn_cv.structures.masks import LocalMask, Sampling, fill_box, paste, to_rle
 from tests.conftest import DATA
 
 Float = NDArray[np.float32]

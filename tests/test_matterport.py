@@ -17,11 +17,11 @@ import pytest
 from numpy.typing import NDArray
 
 from mrcnn_cv import Instances, MaskRCNN
-from mrcnn_cv.rcnn.crops import crop
-from mrcnn_cv.rcnn.geometry import geometry
-from mrcnn_cv.rcnn.masks import select_masks
-from mrcnn_cv.rcnn.proposals import find_proposals
-from mrcnn_cv.rcnn.resize import prepare
+from mrcnn_cv.inference.coordinates import geometry
+from mrcnn_cv.inference.mask_select import select_masks
+from mrcnn_cv.inference.preprocess.resize import prepare
+from mrcnn_cv.inference.proposals import find_proposals
+from mrcnn_cv.inference.roi_crop import crop
 from tests.conftest import DATA, golden_root, read_image
 from tests.engine import ENGINE
 from tests.parity import IOU, MASK, SCORE, iou

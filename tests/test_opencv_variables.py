@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mrcnn_cv import opencv_variables
-from mrcnn_cv.sources.sizes import most_pixels
+from mrcnn_cv.inputs.images.header_size import most_pixels
+from mrcnn_cv.util import opencv_env as opencv_variables
 
 
 @pytest.mark.parametrize(

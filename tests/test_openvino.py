@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrcnn_cv import MaskRCNN, backend
+from mrcnn_cv import MaskRCNN
+from mrcnn_cv.engines import select as backend
 from mrcnn_cv.errors import BackendError, UsageError
-from mrcnn_cv.instances import BackendUse
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.structures.instances import BackendUse
+from mrcnn_cv.util.opencv import cv2
 from tests.parity import Image
 
 pytest.importorskip("openvino")

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mrcnn_cv import parallel
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.util import parallel
+from mrcnn_cv.util.opencv import cv2
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.rcnn.crops import crop
-from mrcnn_cv.rcnn.detections import find_detections
-from mrcnn_cv.rcnn.geometry import Geometry, geometry
-from mrcnn_cv.rcnn.masks import select_masks
-from mrcnn_cv.rcnn.proposals import find_proposals
-from mrcnn_cv.rcnn.resize import prepare
+from mrcnn_cv.inference.coordinates import Geometry, geometry
+from mrcnn_cv.inference.detections import find_detections
+from mrcnn_cv.inference.mask_select import select_masks
+from mrcnn_cv.inference.preprocess.resize import prepare
+from mrcnn_cv.inference.proposals import find_proposals
+from mrcnn_cv.inference.roi_crop import crop
 from tests.conftest import DATA, golden_root, load_golden, tiny_cases
 from tests.engine import ENGINE
 from tests.parity import EXCEPTIONS, MASK, Float, Golden, Outlier, ends_at_border, outliers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mrcnn_cv.passwords import shown
+from mrcnn_cv.util.redact import shown
 
 
 @pytest.mark.parametrize(

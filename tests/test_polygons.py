@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco
 
-from mrcnn_cv.masks import LocalMask
-from mrcnn_cv.polygons import Ring, one_ring, parts
+from mrcnn_cv.structures.masks import LocalMask
+from mrcnn_cv.structures.polygons import Ring, one_ring, parts
 
 Mask = NDArray[np.bool_]
 TOP, LEFT = 2, 3

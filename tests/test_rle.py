@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from mrcnn_cv.masks import LocalMask, from_rle, to_rle
+from mrcnn_cv.structures.masks import LocalMask, from_rle, to_rle
 
 
 @settings(deadline=None, max_examples=300)

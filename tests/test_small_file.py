@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from click import UsageError as ClickUsageError
 
+from mrcnn_cv.cli.commands.predict import predict
 from mrcnn_cv.cli.config_file import defaults
-from mrcnn_cv.cli.predict import predict
 from mrcnn_cv.errors import ModelFileError, UsageError
-from mrcnn_cv.modelfile.pipeline_config import read_pipeline_config
-from mrcnn_cv.small_file import UnfitFile, read_bytes, read_text
-from mrcnn_cv.sources.lists import listed
-from mrcnn_cv.zoo import user_models
+from mrcnn_cv.hub import user_models
+from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipeline_config
+from mrcnn_cv.inputs.images.lists import listed
+from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes, read_text
 
 
 def _pipe(path: Path) -> Path:

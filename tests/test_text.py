@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import mrcnn_cv
+from mrcnn_cv.drawing.text import render_text, text_size
 from mrcnn_cv.errors import UsageError
-from mrcnn_cv.text import render_text, text_size
 
 EMOJI = "\U0001f600"  # beyond the Basic Multilingual Plane: in neither file
 

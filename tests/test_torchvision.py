@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.inspection import inspect
-from mrcnn_cv.masks import paste
-from mrcnn_cv.modelfile import torchvision_onnx
+from mrcnn_cv.importers.pytorch import torchvision as torchvision_onnx
+from mrcnn_cv.jobs.inspect import inspect
+from mrcnn_cv.structures.masks import paste
 from tests.conftest import DATA, read_image
 from tests.engine import ENGINE
 from tests.torchvision_parity import TorchAnswer, outliers

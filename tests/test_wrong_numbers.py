@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.modelfile.protos import graph_pb2 as pb
-from mrcnn_cv.modelfile.spec import AnchorSpec, BoxCoder, ModelSpec
+from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, ModelSpec
 from tests.conftest import DATA, load_golden
-from tests.modelfile.graphs import read
+from tests.importers.graphs import read
 from tests.parity import check_parity
 
 MODELS = ("tiny_inception_resnet_v2", "tiny_resnet50_atrous", "tiny_resnet101", "tiny_resnet152")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mrcnn_cv.inspection import input_sizes
-from mrcnn_cv.modelfile.shapes import layers
-from mrcnn_cv.modelfile.soundness import head_shape, input_channels
-from mrcnn_cv.modelfile.spec import ModelSpec
+from mrcnn_cv.graph.shape_inference import layers
+from mrcnn_cv.jobs.inspect import input_sizes
+from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.validate import head_shape, input_channels
 
 
 def gflop_of(spec: ModelSpec, image_size: tuple[int, int], masks: int) -> dict[str, float]:

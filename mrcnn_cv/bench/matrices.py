@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.backend import set_threads
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.engines.select import set_threads
+from mrcnn_cv.util.opencv import cv2
 
 SIDE = 1536
 GFLOP = 2 * SIDE**3 / 1e9
@@ -54,7 +54,7 @@ class Runner:
 
 def _openvino(left: NDArray[np.float32], right: NDArray[np.float32], threads: int) -> dict[str, Callable[[], object]]:
     """OpenVINO's products, in each precision that the processor has."""
-    from mrcnn_cv.openvino import ops, ov
+    from mrcnn_cv.engines.openvino.package import ops, ov
 
     core = ov.Core()
     ways: dict[str, Callable[[], object]] = {}

@@ -8,12 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mrcnn_cv.engines import Float, Net
-from mrcnn_cv.rcnn.model import MaskRCNN
-from mrcnn_cv.rcnn.nets import Nets
-from mrcnn_cv.rcnn.roi_pool import with_roi_pooling
-from mrcnn_cv.sinks.overlay import encode
-from mrcnn_cv.sources.images import read_image
+from mrcnn_cv.engines.base import Float, Net
+from mrcnn_cv.inference.nets import Nets
+from mrcnn_cv.inference.predictor import MaskRCNN
+from mrcnn_cv.inference.roi_pool import with_roi_pooling
+from mrcnn_cv.inputs.images.files import read_image
+from mrcnn_cv.outputs.formats.overlay import encode
 
 STEPS = (
     *("read", "resize", "trunk", "proposals", "box_crops", "box_head", "detections", "mask_crops", "mask_head"),

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from mrcnn_cv.bench.ours import INFERENCE
 from mrcnn_cv.bench.results import Entry, Group, Report
 from mrcnn_cv.bench.table import head, heading, milliseconds
-from mrcnn_cv.opencv import cv2
-from mrcnn_cv.text import render_text, text_size
+from mrcnn_cv.drawing.text import render_text, text_size
+from mrcnn_cv.util.opencv import cv2
 
 Image = NDArray[np.uint8]
 Bgr = tuple[int, int, int]

@@ -15,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv import __version__
-from mrcnn_cv import backend as backends
 from mrcnn_cv.bench.contestant import HERE, CannotRun, Contestant
 from mrcnn_cv.bench.limit import gflop_of
 from mrcnn_cv.bench.matrices import GFLOP
 from mrcnn_cv.bench.peers import PEERS, Case, python_for
 from mrcnn_cv.bench.race import race
 from mrcnn_cv.bench.results import Entry, Group, Report, Spread
+from mrcnn_cv.engines import select as backends
 from mrcnn_cv.errors import BackendError, OutputError
-from mrcnn_cv.inspection import input_sizes
-from mrcnn_cv.modelfile.open import ModelFile, open_model
-from mrcnn_cv.opencv import cv2
-from mrcnn_cv.rcnn.fewer import with_fewer_proposals
-from mrcnn_cv.sinks.overlay import encode
-from mrcnn_cv.sources.images import read_image
+from mrcnn_cv.importers.load import ModelFile, open_model
+from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
+from mrcnn_cv.inputs.images.files import read_image
+from mrcnn_cv.jobs.inspect import input_sizes
+from mrcnn_cv.outputs.formats.overlay import encode
+from mrcnn_cv.util.opencv import cv2
 
 Image = NDArray[np.uint8]
 Tell = Callable[[str], None]

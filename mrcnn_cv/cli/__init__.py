@@ -13,9 +13,9 @@ from typing import NoReturn
 import click
 
 from mrcnn_cv import __version__
-from mrcnn_cv.cli.commands import DefaultCommandGroup
-from mrcnn_cv.cli.interrupts import ENDING_SIGNALS
-from mrcnn_cv.cli.say import explain, say
+from mrcnn_cv.cli.console.messages import explain, say
+from mrcnn_cv.cli.groups import DefaultCommandGroup
+from mrcnn_cv.cli.signals import ENDING_SIGNALS
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
 
 EPILOG = """\b
@@ -37,14 +37,14 @@ Exit codes:
 """
 
 COMMANDS = {
-    "predict": "mrcnn_cv.cli.predict:predict",
-    "inspect": "mrcnn_cv.cli.inspect:inspect",
-    "eval": "mrcnn_cv.cli.eval:evaluate",
-    "compare": "mrcnn_cv.cli.compare:compare",
-    "models": "mrcnn_cv.cli.models:models",
-    "bench": "mrcnn_cv.cli.bench:bench",
-    "backends": "mrcnn_cv.cli.backends:backends",
-    "devices": "mrcnn_cv.cli.devices:devices",
+    "predict": "mrcnn_cv.cli.commands.predict:predict",
+    "inspect": "mrcnn_cv.cli.commands.inspect:inspect",
+    "eval": "mrcnn_cv.cli.commands.eval:evaluate",
+    "compare": "mrcnn_cv.cli.commands.compare:compare",
+    "models": "mrcnn_cv.cli.commands.models:models",
+    "bench": "mrcnn_cv.cli.commands.bench:bench",
+    "backends": "mrcnn_cv.cli.commands.backends:backends",
+    "devices": "mrcnn_cv.cli.commands.devices:devices",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mrcnn_cv.cli.values import OneOf, PathText, Whole
+from mrcnn_cv.cli.param_types import OneOf, PathText, Whole
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -15,7 +15,7 @@ BACKENDS = (
     *("auto", "cpu", "openvino", "openvino-bf16", "openvino-fp16"),
     *("opencl", "opencl-fp16", "cuda", "cuda-fp16"),
 )
-"""The names that `mrcnn_cv.backend` knows, spelled out so that --help need not import OpenCV; a test compares them."""
+"""The names that `engines.select` knows, spelled out so that --help need not import OpenCV; a test compares them."""
 
 MOST_THREADS = 1024
 ROI = ("align", "pool")

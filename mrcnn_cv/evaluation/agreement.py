@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.evaluation.confusion import best_pairs
-from mrcnn_cv.instances import Instances
-from mrcnn_cv.masks import LocalMask
+from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.structures.masks import LocalMask
 
 Float = NDArray[np.float64]
 

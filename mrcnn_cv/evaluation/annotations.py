@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.evaluation.segmentations import Segmentation, check_segmentation
-from mrcnn_cv.sources.images import why_unreadable
+from mrcnn_cv.inputs.images.files import why_unreadable
 
 MOST_BYTES = 1 << 31
 """COCO's own file for training has 0.45 GB; in memory a file takes ten times as much."""

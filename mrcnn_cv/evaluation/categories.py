@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrcnn_cv.errors import LabelFileError
-from mrcnn_cv.modelfile.coco_labels import COCO_LABELS
+from mrcnn_cv.model.coco_classes import COCO_LABELS
 
 
 @dataclass(frozen=True)

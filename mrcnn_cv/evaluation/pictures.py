@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.evaluation.annotations import Picture
-from mrcnn_cv.frame import Frame, Unreadable
-from mrcnn_cv.sources.folders import file_item
-from mrcnn_cv.sources.items import Item, load
+from mrcnn_cv.inputs.image_ref import Item, load
+from mrcnn_cv.inputs.images.directories import file_item
+from mrcnn_cv.structures.frame import Frame, Unreadable
 
 
 def items_of(pictures: Iterable[Picture], folder: Path) -> list[Item]:

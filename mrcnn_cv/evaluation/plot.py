@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.colours import Bgr, colour, ink_on
-from mrcnn_cv.evaluation.canvas import GRID, INK, PAPER, SOFT, Canvas, encode_png, fitting, widest
+from mrcnn_cv.drawing.canvas import GRID, INK, PAPER, SOFT, Canvas, encode_png, fitting, widest
+from mrcnn_cv.drawing.colors import Bgr, colour, ink_on
 from mrcnn_cv.evaluation.confusion import IOU, SCORE, Confusion
 from mrcnn_cv.evaluation.scores import ClassFigures, Scores
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mrcnn_cv.sinks.coco import bbox, to_json
-from mrcnn_cv.sinks.record_masks import rle
+from mrcnn_cv.outputs.formats.coco import bbox, to_json
+from mrcnn_cv.outputs.formats.record_masks import rle
 
 if TYPE_CHECKING:
-    from mrcnn_cv.sinks.records import Record
+    from mrcnn_cv.outputs.storage.record_log import Record
 
 Result = dict[str, Any]
 

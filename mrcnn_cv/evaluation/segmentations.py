@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv import masks
+from mrcnn_cv.structures import masks
 
 Box = tuple[float, float, float, float]
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.colours import Bgr
-from mrcnn_cv.draw import Style, draw
+from mrcnn_cv.drawing.annotate import Style, draw
+from mrcnn_cv.drawing.canvas import Canvas, fitting
+from mrcnn_cv.drawing.colors import Bgr
+from mrcnn_cv.drawing.scale import line_width, text_height
 from mrcnn_cv.evaluation.agreement import Agreement
-from mrcnn_cv.evaluation.canvas import Canvas, fitting
-from mrcnn_cv.instances import Instances
-from mrcnn_cv.opencv import cv2
-from mrcnn_cv.proportions import line_width, text_height
+from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.util.opencv import cv2
 
 Image = NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.instances import Instances
+from mrcnn_cv.structures.instances import Instances
 
 Boxes = NDArray[np.float64]
 

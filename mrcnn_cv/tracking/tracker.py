@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.instances import Instances
+from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.tracking.assignment import Indices, assign
 from mrcnn_cv.tracking.motion import Motion
 from mrcnn_cv.tracking.overlap import SIDE, Silhouettes, ious, silhouettes

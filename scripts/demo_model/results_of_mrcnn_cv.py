@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.sources.images import read_image
-from mrcnn_cv.zoo import demo_model
+from mrcnn_cv.hub import demo_model
+from mrcnn_cv.inputs.images.files import read_image
 
 
 def results(model: MaskRCNN, data: Path) -> list[dict[str, Any]]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv import masks
 from mrcnn_cv.errors import LabelFileError
 from mrcnn_cv.evaluation.annotations import read_dataset
 from mrcnn_cv.evaluation.categories import match_categories
 from mrcnn_cv.evaluation.pictures import items_of
 from mrcnn_cv.evaluation.scores import Judge, as_json
+from mrcnn_cv.structures import masks
 from scripts.fuzz.children import make_again
 from scripts.fuzz.file_edits import NAMES, edited_bytes, edited_text, encoded
 

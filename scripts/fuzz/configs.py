@@ -72,13 +72,13 @@ def attempt(path: Path) -> str:
     if path.name == "pipeline.config":
         return _pipeline(path)
     if path.name.startswith("matterport"):
-        from mrcnn_cv.modelfile.matterport_config import read_config, settle
+        from mrcnn_cv.importers.matterport.config import read_config, settle
 
         found = read_config(path)
         _, warnings = settle({"NUM_CLASSES": 7, "IMAGE_MAX_DIM": 64, "MEAN_PIXEL": (1.0, 2.0, 3.0)}, found, "graph")
         return _checked(warnings)
     if path.name == "detectron2.yaml":
-        from mrcnn_cv.modelfile import detectron2_config
+        from mrcnn_cv.importers.pytorch import detectron2_config
 
         config = detectron2_config.read_config(path)
         known = {"INPUT.FORMAT": "RGB", "MODEL.RPN.NMS_THRESH": 0.1, "MODEL.ANCHOR_GENERATOR.SIZES": ((1.0,),)}
@@ -87,14 +87,14 @@ def attempt(path: Path) -> str:
 
 
 def _pipeline(path: Path) -> str:
-    from mrcnn_cv.modelfile.pipeline_config import disagreements, read_pipeline_config
+    from mrcnn_cv.importers.object_detection_api.pipeline_config import disagreements, read_pipeline_config
 
     return _checked(disagreements(_demo(), read_pipeline_config(path)).warnings)
 
 
 def _registered(path: Path) -> str:
-    from mrcnn_cv.cli.model_table import details, record, records, table
-    from mrcnn_cv.zoo import resolve
+    from mrcnn_cv.cli.console.model_table import details, record, records, table
+    from mrcnn_cv.hub import resolve
 
     os.environ["MRCNN_CV_HOME"] = str(path.parent)
     rows = records()
@@ -108,8 +108,8 @@ def _registered(path: Path) -> str:
 def _options(path: Path) -> str:
     """As the command line does: the file's values go through the options' own types."""
     from mrcnn_cv.cli import COMMANDS
-    from mrcnn_cv.cli.predict import predict
-    from mrcnn_cv.cli.say import explain
+    from mrcnn_cv.cli.commands.predict import predict
+    from mrcnn_cv.cli.console.messages import explain
 
     assert COMMANDS
     try:
@@ -120,7 +120,7 @@ def _options(path: Path) -> str:
 
 
 def _checked(warnings: list[str] | tuple[str, ...]) -> str:
-    from mrcnn_cv.cli.say import plain
+    from mrcnn_cv.cli.console.messages import plain
 
     # They are printed as lines of their own, and must be of a length that somebody reads.
     assert all(len(plain(each)) <= 2500 for each in warnings), [len(each) for each in warnings]
@@ -129,7 +129,7 @@ def _checked(warnings: list[str] | tuple[str, ...]) -> str:
 
 @functools.cache
 def _demo():  # type: ignore[no-untyped-def]
-    from mrcnn_cv.modelfile.open import open_model
+    from mrcnn_cv.importers.load import open_model
 
     return open_model(ROOT / "models" / "demo").spec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+from mrcnn_cv.graph.protos import graph_pb2 as pb
 from scripts.fuzz.mutations import name, poisoned, real, some, whole
 
 _DTYPES = {pb.DT_FLOAT: "<f4", pb.DT_DOUBLE: "<f8", pb.DT_INT32: "<i4", pb.DT_INT64: "<i8", pb.DT_BOOL: "|b1"}

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv.frame import Frame
-from mrcnn_cv.instances import Instances
-from mrcnn_cv.sinks import live_http, live_server
-from mrcnn_cv.sinks.live_page import SCRIPT, STYLE, page
-from mrcnn_cv.sinks.live_server import LiveServer
-from mrcnn_cv.sinks.live_view import LiveView
-from mrcnn_cv.sinks.painted import Painter
+from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.viewers import http_requests as live_http
+from mrcnn_cv.outputs.viewers import http_server as live_server
+from mrcnn_cv.outputs.viewers.http_page import SCRIPT, STYLE, page
+from mrcnn_cv.outputs.viewers.http_server import LiveServer
+from mrcnn_cv.outputs.viewers.live_view import LiveView
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
 from scripts.fuzz.children import make_again
 
 NAME = "<b>camera</b>"

@@ -7,7 +7,7 @@ import random
 import unicodedata
 from pathlib import Path
 
-from mrcnn_cv.modelfile.labels import labels_for, read_labels
+from mrcnn_cv.model.labels import labels_for, read_labels
 from scripts.fuzz.children import make_again
 from scripts.fuzz.file_edits import NAMES, WORDS, edited_bytes, edited_text, encoded, quoted
 

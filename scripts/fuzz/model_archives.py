@@ -9,7 +9,7 @@ import random
 import tarfile
 from pathlib import Path
 
-from mrcnn_cv.zoo import find
+from mrcnn_cv.hub import find
 from scripts.fuzz.children import make_again
 from scripts.fuzz.file_edits import NAMES, edited_bytes
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.engines import products, small_maps
+from mrcnn_cv.engines.opencv import blas_conv as products
+from mrcnn_cv.engines.opencv import small_maps
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inspection import inspect
+from mrcnn_cv.jobs.inspect import inspect
 from scripts.fuzz.children import ROOT
 from scripts.fuzz.mutations import damaged, renumbered
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from mrcnn_cv.modelfile.protos import graph_pb2 as pb
+from mrcnn_cv.graph.protos import graph_pb2 as pb
 from scripts.fuzz import models
 from scripts.fuzz.children import make_again
 from scripts.fuzz.graphdef_edits import edit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from mrcnn_cv.modelfile.protos import onnx_pb2 as pb
+from mrcnn_cv.graph.protos import onnx_pb2 as pb
 from scripts.fuzz import models
 from scripts.fuzz.children import make_again
 from scripts.fuzz.models import EXIT_CODES, Seed, attempt

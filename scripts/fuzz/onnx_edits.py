@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from mrcnn_cv.modelfile.onnx_tensor import DTYPES
-from mrcnn_cv.modelfile.protos import onnx_pb2 as pb
+from mrcnn_cv.graph.protos import onnx_pb2 as pb
+from mrcnn_cv.importers.onnx.tensors import DTYPES
 from scripts.fuzz.mutations import name, poisoned, real, some, whole
 
 

@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.frame import Frame, Unreadable
-from mrcnn_cv.sinks.folder import OutputFolder
-from mrcnn_cv.sources.folders import Search
-from mrcnn_cv.sources.items import load
-from mrcnn_cv.sources.listing import list_pictures
+from mrcnn_cv.inputs.image_ref import load
+from mrcnn_cv.inputs.images.directories import Search
+from mrcnn_cv.inputs.listing import list_pictures
+from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.structures.frame import Frame, Unreadable
 from scripts.fuzz.children import make_again
 from scripts.fuzz.file_edits import NAMES, edited_bytes
 from scripts.fuzz.model_archives import edited_headers, nested_headers

@@ -15,9 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mrcnn_cv.opencv import quiet
-from mrcnn_cv.sources.images import read_image
-from mrcnn_cv.sources.sizes import MOST_PIXELS
+from mrcnn_cv.inputs.images.files import read_image
+from mrcnn_cv.inputs.images.header_size import MOST_PIXELS
+from mrcnn_cv.util.opencv import quiet
 from scripts.fuzz.children import make_again
 from scripts.fuzz.file_edits import edited_bytes, edited_head
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv import masks
-from mrcnn_cv.cli.video_work import _is_there
-from mrcnn_cv.run.books import Books
-from mrcnn_cv.run.journal import Journal
-from mrcnn_cv.run.manifest import Past, check_same
-from mrcnn_cv.sinks import FORMATS, Settings
-from mrcnn_cv.sinks.aggregates import AggregateFiles
-from mrcnn_cv.sinks.folder import OutputFolder
-from mrcnn_cv.sources.items import Item
+from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.jobs.state.batch_state import Books
+from mrcnn_cv.jobs.state.manifest import Past, check_same
+from mrcnn_cv.jobs.state.video_journal import Journal
+from mrcnn_cv.jobs.video_state import _is_there
+from mrcnn_cv.outputs.base import Settings
+from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.structures import masks
 from scripts.fuzz.children import make_again
 from scripts.fuzz.file_edits import NAMES, edited_bytes, edited_text, encoded
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.backend import BACKENDS, make_net, set_threads
+from mrcnn_cv.engines.select import BACKENDS, make_net, set_threads
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.modelfile.protos import graph_pb2 as pb
-from mrcnn_cv.modelfile.shapes import Plan, Shape
-from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.modelfile.stagewriter import Writer
+from mrcnn_cv.graph.builder import Writer
+from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.graph.shape_inference import Plan, Shape
+from mrcnn_cv.model.definition import StageGraph
 from scripts.fuzz.children import make_again
 
 EXIT_CODES = {3}

@@ -15,10 +15,10 @@ import av
 import cv2
 import numpy as np
 
-from mrcnn_cv.frame import Frame
-from mrcnn_cv.sources.kinds import kind_of
-from mrcnn_cv.sources.moving import MOST_PIXELS, Choice
-from mrcnn_cv.sources.video import open_video
+from mrcnn_cv.inputs.classify import kind_of
+from mrcnn_cv.inputs.video.base import MOST_PIXELS, Choice
+from mrcnn_cv.inputs.video.file import open_video
+from mrcnn_cv.structures.frame import Frame
 from scripts.fuzz.children import make_again
 from scripts.fuzz.file_edits import NUMBERS, edited_bytes
 

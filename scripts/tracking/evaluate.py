@@ -19,8 +19,8 @@ from metrics import LEAST_IOU, Score, Step, score  # type: ignore[import-not-fou
 from numpy.typing import NDArray
 
 from mrcnn_cv import Instances, MaskRCNN
+from mrcnn_cv.hub import demo_model
 from mrcnn_cv.tracking import Tracker
-from mrcnn_cv.zoo import demo_model
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "demo_model"))
 from moving import RATE, moving_sequence  # type: ignore[import-not-found]

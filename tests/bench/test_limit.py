@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mrcnn_cv.bench.limit import gflop_of
-from mrcnn_cv.inspection import inspect
-from mrcnn_cv.modelfile.open import open_model
+from mrcnn_cv.importers.load import open_model
+from mrcnn_cv.jobs.inspect import inspect
 
 
 def test_it_is_what_inspect_counts(tiny_graph: Path) -> None:

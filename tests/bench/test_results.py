@@ -12,7 +12,7 @@ from mrcnn_cv.bench.ours import INFERENCE, STEPS
 from mrcnn_cv.bench.plot import COLOURS, png
 from mrcnn_cv.bench.results import Entry, Group, Report, Spread
 from mrcnn_cv.bench.table import lines
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.util.opencv import cv2
 
 
 def ours(backend: str, *milliseconds: float, kept: int = 5, gflop: float = 10.0, place: str = "CPU") -> Entry:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.bench.peers.text_graph import DETECTIONS, MASKS, text_graph
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.modelfile.graphdef import read_graph
-from mrcnn_cv.modelfile.open import open_model
-from mrcnn_cv.opencv import cv2
-from mrcnn_cv.rcnn.resize import prepare
+from mrcnn_cv.importers.load import open_model
+from mrcnn_cv.importers.tensorflow.graphdef import read_graph
+from mrcnn_cv.inference.preprocess.resize import prepare
+from mrcnn_cv.util.opencv import cv2
 from tests.parity import Image
 
 

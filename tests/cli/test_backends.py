@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mrcnn_cv import backend
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.engines import select as backend
+from mrcnn_cv.util.opencv import cv2
 from tests.cli.conftest import Run, refusal, success
 
 

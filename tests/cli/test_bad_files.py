@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.util.opencv import cv2
 from tests.cli.conftest import Run, names_in, refusal, success
 from tests.conftest import read_image
 

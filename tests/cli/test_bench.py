@@ -10,7 +10,7 @@ import pytest
 
 from mrcnn_cv.bench.ours import STEPS
 from mrcnn_cv.bench.peers import PEERS
-from mrcnn_cv.cli import bench
+from mrcnn_cv.cli.commands import bench
 from tests.cli.conftest import Run, names_in, refusal, success
 
 
@@ -87,7 +87,7 @@ def test_pooled_regions_and_fewer_proposals_are_contestants_of_their_own(run: Ru
     ],
 )
 def test_what_cannot_be_meant_is_refused(run: Run, arguments: tuple[str, ...], code: int, words: str) -> None:
-    from mrcnn_cv import backend
+    from mrcnn_cv.engines import select as backend
 
     if "cuda" in arguments and backend.probe("cuda").problem is None:
         pytest.skip("cuda runs here")

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.cli import eval_job
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.evaluation.results import DatasetResults
-from mrcnn_cv.run.summary import Totals
-from mrcnn_cv.sinks.folder import OutputFolder
+from mrcnn_cv.jobs import evaluate as eval_job
+from mrcnn_cv.jobs.state.summary import Totals
+from mrcnn_cv.outputs.storage.output_dir import OutputFolder
 from tests.cli.conftest import LABELS, Run, execute, names_in, refusal, success
 from tests.conftest import read_image
 

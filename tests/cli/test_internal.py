@@ -17,7 +17,7 @@ def fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_graph: Path) -> 
         raise ZeroDivisionError("nobody thought\nof \x1b[31mthis")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mrcnn_cv.rcnn.model.prepare", fail)
+    monkeypatch.setattr("mrcnn_cv.inference.predictor.prepare", fail)
     monkeypatch.setenv("MRCNN_CV_MODEL", str(tiny_graph))
     monkeypatch.setenv("MRCNN_CV_QUIET", "1")
 

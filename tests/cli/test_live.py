@@ -18,17 +18,19 @@ import cv2
 import pytest
 
 from mrcnn_cv import cli
-from mrcnn_cv.cli import live_job, live_outputs
-from mrcnn_cv.cli.live_outputs import base_name
 from mrcnn_cv.errors import InputError, OutputError
-from mrcnn_cv.rcnn.model import MaskRCNN
-from mrcnn_cv.sinks import live_window, video, window
-from mrcnn_cv.sources import reconnect
-from mrcnn_cv.sources.stream import Stream
+from mrcnn_cv.inference.predictor import MaskRCNN
+from mrcnn_cv.inputs.video import reconnect
+from mrcnn_cv.inputs.video.stream import Stream
+from mrcnn_cv.jobs import live as live_job
+from mrcnn_cv.jobs import live_outputs
+from mrcnn_cv.jobs.live_outputs import base_name
+from mrcnn_cv.outputs.video import writer as video
+from mrcnn_cv.outputs.viewers import live_window, window
 from tests.cli.conftest import Run, environment, names_in, refusal
+from tests.inputs.fake_camera import FakeCapture, plug_in
+from tests.inputs.mjpeg import MjpegServer
 from tests.parity import Image
-from tests.sources.fake_camera import FakeCapture, plug_in
-from tests.sources.mjpeg import MjpegServer
 
 Live = Callable[..., int]
 
@@ -342,7 +344,7 @@ def test_an_output_folder_that_cannot_be_used(find: Run, tmp_path: Path) -> None
     assert "file is a file, not a folder" in text
 
 
-_SHORT_PARTS = "import mrcnn_cv.sinks.video as v; v.PART_SECONDS = 0.4; import mrcnn_cv.cli as c; c.main()"
+_SHORT_PARTS = "import mrcnn_cv.outputs.video.writer as v; v.PART_SECONDS = 0.4; import mrcnn_cv.cli as c; c.main()"
 
 
 @pytest.fixture
@@ -431,8 +433,8 @@ def test_devices(run: Run) -> None:
 
 
 def test_devices_as_a_table(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    from mrcnn_cv.sources import devices
-    from mrcnn_cv.sources.devices import Device
+    from mrcnn_cv.inputs.video import devices
+    from mrcnn_cv.inputs.video.devices import Device
 
     found = [Device("0", "/dev/video0", "Front \x1b[31mcamera"), Device("10", "/dev/video10", None, "no permission")]
     monkeypatch.setattr(devices, "list_devices", lambda: found)

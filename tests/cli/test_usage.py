@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from mrcnn_cv import __version__
-from mrcnn_cv.backend import CHOICES
-from mrcnn_cv.cli import options, predict
-from mrcnn_cv.draw import PARTS
-from mrcnn_cv.sinks import FORMATS
+from mrcnn_cv.cli import options
+from mrcnn_cv.cli.commands import predict
+from mrcnn_cv.drawing.annotate import PARTS
+from mrcnn_cv.engines.select import CHOICES
+from mrcnn_cv.outputs.registry import FORMATS
 from tests.cli.conftest import Run, execute, refusal, success
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from mrcnn_cv.backend import BACKENDS, CvNet
-from mrcnn_cv.engines import Float, Net
-from mrcnn_cv.engines.small_maps import LEAST_CHANNELS
-from mrcnn_cv.modelfile.protos import graph_pb2 as pb
-from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.modelfile.stagewriter import Writer
+from mrcnn_cv.engines.base import Float, Net
+from mrcnn_cv.engines.opencv.small_maps import LEAST_CHANNELS
+from mrcnn_cv.engines.select import BACKENDS, CvNet
+from mrcnn_cv.graph.builder import Writer
+from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.model.definition import StageGraph
 
 
 class Head:

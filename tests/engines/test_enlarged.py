@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mrcnn_cv.backend import BACKENDS, make_net
-from mrcnn_cv.engines.opencv_pieces import CvPieces, pieces_of
+from mrcnn_cv.engines.opencv.hybrid import CvPieces, pieces_of
+from mrcnn_cv.engines.select import BACKENDS, make_net
 from tests.engines.heads import Head, check_equal
 
 CHANNELS = 32

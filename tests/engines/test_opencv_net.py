@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mrcnn_cv.backend import BACKENDS, CvNet, make_net
-from mrcnn_cv.engines import Float, products
-from mrcnn_cv.engines.pieces import Layers
-from mrcnn_cv.modelfile.stagewriter import BIAS_SUFFIX
+from mrcnn_cv.engines.base import Float
+from mrcnn_cv.engines.opencv import blas_conv as products
+from mrcnn_cv.engines.opencv.partition import Layers
+from mrcnn_cv.engines.select import BACKENDS, CvNet, make_net
+from mrcnn_cv.graph.builder import BIAS_SUFFIX
 from tests.engines.heads import Head
 
 CHANNELS = 16

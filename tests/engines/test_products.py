@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mrcnn_cv import blas
-from mrcnn_cv.backend import BACKENDS, CvNet, make_net
-from mrcnn_cv.engines import products, small_maps
-from mrcnn_cv.engines.opencv_pieces import CvPieces, pieces_of
-from mrcnn_cv.engines.pieces import Piece
-from mrcnn_cv.modelfile.spec import StageGraph
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.engines.opencv import blas_conv as products
+from mrcnn_cv.engines.opencv import small_maps
+from mrcnn_cv.engines.opencv.hybrid import CvPieces, pieces_of
+from mrcnn_cv.engines.opencv.partition import Piece
+from mrcnn_cv.engines.select import BACKENDS, CvNet, make_net
+from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.util import blas
+from mrcnn_cv.util.opencv import cv2
 from tests.engines.heads import Head, check_equal
 
 CHANNELS = 40

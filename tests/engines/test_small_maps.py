@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mrcnn_cv import blas
-from mrcnn_cv.backend import BACKENDS, CvNet, make_net
-from mrcnn_cv.engines import pools
-from mrcnn_cv.engines.opencv_pieces import CvPieces, pieces_of
-from mrcnn_cv.engines.small_maps import LEAST_CHANNELS, Sheet
-from mrcnn_cv.modelfile.spec import StageGraph
+from mrcnn_cv.engines.opencv import max_pool as pools
+from mrcnn_cv.engines.opencv.hybrid import CvPieces, pieces_of
+from mrcnn_cv.engines.opencv.small_maps import LEAST_CHANNELS, Sheet
+from mrcnn_cv.engines.select import BACKENDS, CvNet, make_net
+from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.util import blas
 from tests.engines.heads import Head, check_equal
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv import masks
+from mrcnn_cv.structures import masks
 
 Data = dict[str, Any]
 

@@ -9,8 +9,8 @@ import pytest
 
 from mrcnn_cv.evaluation.agreement import agree, box_ious, mask_iou, spread
 from mrcnn_cv.evaluation.side_by_side import ALONE, side_by_side
-from mrcnn_cv.instances import Instances
-from mrcnn_cv.masks import LocalMask
+from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.structures.masks import LocalMask
 
 BOXES = [(2, 2, 12, 12), (20, 2, 40, 22), (20, 4, 40, 24)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from mrcnn_cv.errors import LabelFileError
 from mrcnn_cv.evaluation.categories import Matching, match_categories
-from mrcnn_cv.modelfile.coco_labels import COCO_LABELS
+from mrcnn_cv.model.coco_classes import COCO_LABELS
 
 NAMES = {1: "circle", 2: "star", 3: "ring"}
 PATH = Path("annotations.json")

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from mrcnn_cv.frame import Frame
-from mrcnn_cv.sources import newest
-from mrcnn_cv.sources.items import Item
-from mrcnn_cv.sources.newest import Newest
-from mrcnn_cv.sources.watch import Watch
+from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.images.watch import Watch
+from mrcnn_cv.inputs.video import latest_frame as newest
+from mrcnn_cv.inputs.video.latest_frame import Newest
+from mrcnn_cv.structures.frame import Frame
 from tests.faults.conftest import NAMES, Batch, check_outputs
-from tests.sources.fake_live import FakeLive, frame
+from tests.inputs.fake_live import FakeLive, frame
 
 
 def test_a_run_does_not_look_at_the_wall_clock(batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

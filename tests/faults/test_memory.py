@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mrcnn_cv.cli import job_parts, predict_job
-from mrcnn_cv.draw import draw
-from mrcnn_cv.engines import opencv_net
-from mrcnn_cv.rcnn.model import MaskRCNN
-from mrcnn_cv.sinks import overlay
+from mrcnn_cv.drawing.annotate import draw
+from mrcnn_cv.engines.opencv import net as opencv_net
+from mrcnn_cv.inference.predictor import MaskRCNN
+from mrcnn_cv.jobs import common as job_parts
+from mrcnn_cv.jobs import images as predict_job
+from mrcnn_cv.outputs.formats import overlay
 from tests.cli.conftest import environment
 from tests.faults.conftest import NAMES, Batch, check_outputs
 from tests.faults.test_threads import Once

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import cli
-from mrcnn_cv.backend import CvNet
-from mrcnn_cv.sinks import FORMATS
+from mrcnn_cv.engines.select import CvNet
+from mrcnn_cv.outputs.registry import FORMATS
+from tests.inference.test_not_numbers import BAD
 from tests.parity import Float
-from tests.rcnn.test_not_numbers import BAD
 
 TEXTS = (".json", ".jsonl", ".csv", ".xml", ".txt")
 OF_PICTURES = ",".join(name for name in FORMATS if name not in ("frames", "parquet"))

@@ -11,14 +11,15 @@ from typing import IO, Any
 
 import pytest
 
-from mrcnn_cv import cli, file_lock
-from mrcnn_cv.cli import predict_job
-from mrcnn_cv.cli.job_parts import load_model
+from mrcnn_cv import cli
 from mrcnn_cv.errors import UsageError
-from mrcnn_cv.rcnn.model import MaskRCNN
-from mrcnn_cv.run.lock import alone_in
-from mrcnn_cv.sinks import lock
-from mrcnn_cv.sinks.lock import alone_at
+from mrcnn_cv.inference.predictor import MaskRCNN
+from mrcnn_cv.jobs import images as predict_job
+from mrcnn_cv.jobs.common import load_model
+from mrcnn_cv.jobs.state.run_lock import alone_in
+from mrcnn_cv.outputs.storage import locks as lock
+from mrcnn_cv.outputs.storage.locks import alone_at
+from mrcnn_cv.util import file_lock
 from tests.conftest import read_image
 from tests.faults.conftest import NAMES, Batch, check_outputs
 from tests.videos import seen_by_opencv, write_video

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from mrcnn_cv.draw import draw
-from mrcnn_cv.rcnn.model import MaskRCNN
-from mrcnn_cv.run import crew, room
-from mrcnn_cv.sinks import overlay
-from mrcnn_cv.sources import items
-from mrcnn_cv.sources.decode import decode_image
+from mrcnn_cv.drawing.annotate import draw
+from mrcnn_cv.inference.predictor import MaskRCNN
+from mrcnn_cv.inputs import image_ref as items
+from mrcnn_cv.inputs.images.decode import decode_image
+from mrcnn_cv.outputs.formats import overlay
+from mrcnn_cv.pipeline import address_space as room
+from mrcnn_cv.pipeline import thread_executor as crew
 from tests.faults.conftest import NAMES, Batch, check_outputs
 
 
@@ -117,7 +118,7 @@ def test_plans_whose_threads_do_not_fit_are_left_out(monkeypatch: pytest.MonkeyP
 def test_the_limit_on_addresses_is_the_process_own() -> None:
     source = """
 import resource
-from mrcnn_cv.run.room import ROOM_PER_THREAD, has_room
+from mrcnn_cv.pipeline.address_space import ROOM_PER_THREAD, has_room
 print(has_room(10**6))
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 limit = taken + 3 * ROOM_PER_THREAD // 2

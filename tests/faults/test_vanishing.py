@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mrcnn_cv.cli import predict_job
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.frame import Frame, Unreadable
-from mrcnn_cv.instances import Instances
-from mrcnn_cv.run import Done, run
-from mrcnn_cv.run.summary import Totals
-from mrcnn_cv.sinks import folder
-from mrcnn_cv.sinks.folder import OutputFolder
+from mrcnn_cv.jobs import images as predict_job
+from mrcnn_cv.jobs.state.summary import Totals
+from mrcnn_cv.outputs.storage import output_dir as folder
+from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.pipeline import Done, run
+from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.instances import Instances
 from tests.cli.conftest import environment
 from tests.cli.test_batch import wait_for
 from tests.faults.conftest import NAMES, Batch, check_outputs

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import MaskRCNN
-from mrcnn_cv.zoo import demo_model
+from mrcnn_cv.hub import demo_model
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrcnn_cv.instances import Instances
+from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.tracking.overlap import ious, silhouettes
 
 ROWS, COLUMNS = np.mgrid[-1:1:28j, -1:1:28j]

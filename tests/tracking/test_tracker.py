@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mrcnn_cv.instances import Instances
+from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.tracking import Tracker
 from mrcnn_cv.tracking.tracker import TRAIL
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from mrcnn_cv.bench.contestant import CannotRun
 from mrcnn_cv.bench.peers.text_graph import DETECTIONS, MASKS, text_graph
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.modelfile.graphdef import read_graph
-from mrcnn_cv.modelfile.onnxgraph import read_onnx
-from mrcnn_cv.modelfile.spec import ModelSpec
-from mrcnn_cv.rcnn.resize import prepare
+from mrcnn_cv.importers.onnx.model import read_onnx
+from mrcnn_cv.importers.tensorflow.graphdef import read_graph
+from mrcnn_cv.inference.preprocess.resize import prepare
+from mrcnn_cv.model.definition import ModelSpec
 
 _FAMILY = "Object Detection API"
 _IMAGE_TENSOR = "image_tensor"

@@ -15,13 +15,13 @@ from google.protobuf import text_format
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.modelfile.dilation import Dilated, read_dilated
-from mrcnn_cv.modelfile.evaluate import Evaluator, NotConstant
-from mrcnn_cv.modelfile.graphdef import Graph, node_name
-from mrcnn_cv.modelfile.object_detection_crops import read_crop
-from mrcnn_cv.modelfile.object_detection_parts import Parts, find_parts
-from mrcnn_cv.modelfile.protos import graph_pb2 as pb
-from mrcnn_cv.modelfile.spec import AnchorSpec, BoxCoder, CropSpec, ModelSpec
+from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.importers.object_detection_api.crops import read_crop
+from mrcnn_cv.importers.object_detection_api.structure import Parts, find_parts
+from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.dilation import Dilated, read_dilated
+from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
+from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, CropSpec, ModelSpec
 
 IMAGE, DETECTIONS, MASKS = "image", "detection_out_final", "detection_masks"
 """What the graph takes (the prepared picture) and puts out: rows of seven numbers, and the masks of those rows."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv.backend import set_threads
-from mrcnn_cv.opencv import cv2
+from mrcnn_cv.engines.select import set_threads
+from mrcnn_cv.util.opencv import cv2
 
 
 class Runner:

@@ -1,0 +1,259 @@
+"""`mrcnn-cv models`: the zoo, and the user's own models by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from mrcnn_cv.cli.console.messages import plain, say
+from mrcnn_cv.cli.groups import GroupedCommand
+from mrcnn_cv.cli.options import option
+from mrcnn_cv.cli.param_types import PathText, Whole
+from mrcnn_cv.errors import ModelFileError, UsageError
+
+if TYPE_CHECKING:
+    from mrcnn_cv.hub.registry import ZooModel
+
+SOURCE, MODEL, OUTPUT, MESSAGES = "Where from", "Model", "Output", "Messages"
+
+
+class ModelName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A name of a model; a shell completes those that there are."""
+
+    name = "name"
+
+    def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+        from mrcnn_cv.cli.console.model_table import names
+
+        return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+
+
+class _Group(click.Group):
+    """Alone it shows its help, as `mrcnn-cv` does."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not args and not context.resilient_parsing:
+            click.echo(context.get_help(), err=True)
+            context.exit(2)
+        return super().parse_args(context, args)
+
+
+@click.group(cls=_Group, short_help="Pull models of the zoo; register your own by name.")
+def models() -> None:
+    """Models by name, for --model: those of the TensorFlow zoo, and your own."""
+
+
+@models.command("list", cls=GroupedCommand, short_help="Show every model that has a name.")
+@option(OUTPUT, "--json", "as_json", is_flag=True, help="Print JSON instead of a table.", environment=False)
+def list_models(as_json: bool) -> None:
+    """Show the models of the zoo, the demo model and your own: classes, size, COCO AP, whether they are here."""
+    from mrcnn_cv.cli.console.model_table import record, records, table
+
+    if as_json:
+        click.echo(json.dumps([record(row) for row in records()], indent=2))
+    else:
+        click.echo(table(records()))
+
+
+@models.command(cls=GroupedCommand, short_help="Say all that is known about a model.")
+@click.argument("name", type=ModelName())
+@option(OUTPUT, "--json", "as_json", is_flag=True, help="Print JSON instead of lines.", environment=False)
+def info(name: str, as_json: bool) -> None:
+    """Say all that is known about a model: where from, how large, how good, how fast, where on this machine."""
+    from mrcnn_cv.cli.console.model_table import details, named, record
+
+    row = named(name)
+    click.echo(json.dumps(record(row), indent=2) if as_json else details(row))
+
+
+@models.command(cls=GroupedCommand, short_help="Print where a model lies, for scripts.")
+@click.argument("name", type=ModelName())
+def path(name: str) -> None:
+    """Print the path of the model's frozen graph."""
+    from mrcnn_cv.hub.find import by_name
+    from mrcnn_cv.hub.registry import GRAPH_NAME
+
+    found = by_name(name).path
+    graph = found / GRAPH_NAME
+    shown = str(graph if graph.is_file() else found)
+    click.echo(plain(shown) if sys.stdout.isatty() else shown)
+
+
+@models.command(cls=GroupedCommand, short_help="Fetch models of the zoo into the cache.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=ModelName())
+@option(
+    SOURCE,
+    "--from",
+    "source",
+    metavar="FILE|URL",
+    help="Take the archive from this file or URL, or from this folder or base URL of a mirror.",
+    default_note="the address in the list of models",
+    environment=False,
+)
+@option(
+    SOURCE,
+    "--timeout",
+    type=Whole(1, 3600),
+    default=30,
+    metavar="SECONDS",
+    help="How long to wait for a server that says nothing.",
+    environment=False,
+)
+@option(SOURCE, "--again", is_flag=True, help="Also where the model is here already.", environment=False)
+@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Errors only.")
+def pull(names: tuple[str, ...], source: str | None, timeout: int, again: bool, quiet: bool) -> None:
+    """Fetch models of the zoo: resumed where an earlier pull ended, verified before anything is unpacked."""
+    from mrcnn_cv.cli.console.download_progress import PullProgress
+    from mrcnn_cv.hub import pull as pulling
+    from mrcnn_cv.hub.cache import is_pulled
+    from mrcnn_cv.hub.download import Patience
+
+    wanted = [_of_the_zoo(name) for name in dict.fromkeys(names)]
+    if source is not None and len(wanted) > 1 and len({pulling.locate(model, source) for model in wanted}) == 1:
+        raise UsageError(f"--from {source} is one archive, and {len(wanted)} models are named: pull them one by one")
+    for model in wanted:
+        here = is_pulled(model.name) and not again
+        with PullProgress(model.name, quiet=quiet) as progress:
+            folder = pulling.pull(model, source, again=again, patience=Patience(timeout=timeout), listener=progress)
+        if not quiet:
+            say(f"{model.name} is {'here already' if here else 'ready'}: {folder}")
+
+
+@models.command(cls=GroupedCommand, short_help="Remove models from the cache, or forget your own.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=ModelName())
+@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Errors only.")
+def remove(names: tuple[str, ...], quiet: bool) -> None:
+    """Remove what was pulled, also half of it; a model of your own is only forgotten, its files stay.
+
+    The path of a .tar.gz removes what --model unpacked of it.
+    """
+    missing = []
+    for name in dict.fromkeys(names):
+        done = _removed(name)
+        if done is None:
+            missing.append(name)
+        elif not quiet:
+            say(done)
+    if missing:
+        raise ModelFileError(
+            f"there is nothing to remove of {', '.join(missing)}: 'mrcnn-cv models list' shows what is here"
+        )
+
+
+@models.command(cls=GroupedCommand, short_help="Give a name to a model of your own.")
+@click.argument("name")
+@click.argument("path", metavar="PATH", type=PathText())
+@option(
+    MODEL,
+    "--labels",
+    type=PathText(),
+    metavar="FILE",
+    help="Names of the classes: .pbtxt, .names, .txt or .json.",
+    default_note="the label file beside the model",
+    environment=False,
+)
+@option(
+    MODEL,
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Default of an option of `mrcnn-cv predict` with this model, such as score=0.7, or a value of a matterport"
+    " Config, such as IMAGE_MAX_DIM=512, which is kept beside the graph; may be repeated.",
+    default_note="none",
+    environment=False,
+)
+@option(
+    MODEL, "--overwrite", is_flag=True, help="Replace an earlier model of that name, or the zoo's.", environment=False
+)
+def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], overwrite: bool) -> None:
+    """Give the name NAME to the model at PATH: a frozen graph (.pb), the folder that holds it, or a .tar.gz.
+
+    The files stay where they are. `--model NAME` then means this model with its labels and options.
+    """
+    from mrcnn_cv.cli.register_config import is_config_value, write_config
+    from mrcnn_cv.hub import user_models
+
+    user_models.check_name(name, overwrite=overwrite)
+    defaults = dict(_setting(each) for each in settings if not is_config_value(each))
+
+    from mrcnn_cv.hub.archive import is_archive
+    from mrcnn_cv.hub.find import unpacked
+    from mrcnn_cv.importers.load import open_model
+    from mrcnn_cv.model.labels import read_labels
+
+    given = Path(os.path.abspath(path))
+    config_values = [each for each in settings if is_config_value(each)]
+    if config_values:
+        say(f"the values are kept in {write_config(given, config_values)}")
+    opened = open_model(unpacked(given) if given.is_file() and is_archive(given) else given)
+    names = Path(os.path.abspath(labels)) if labels else None
+    if names is not None:
+        read_labels(names, opened.spec.class_count)
+    model = user_models.UserModel(
+        name, given, names, defaults, family=opened.spec.architecture, classes=opened.spec.class_count
+    )
+    user_models.add(model, overwrite=overwrite)
+    say(f"{name} is registered: {given}")
+
+
+def _of_the_zoo(name: str) -> ZooModel:
+    from mrcnn_cv.cli.console.model_table import named
+    from mrcnn_cv.hub.registry import zoo_model
+
+    model = zoo_model(name)
+    if model is None:
+        named(name)
+        raise UsageError(f"{name} is not of the zoo, so there is nothing to pull: see 'mrcnn-cv models info {name}'")
+    return model
+
+
+def _removed(name: str) -> str | None:
+    """What was removed, in words; None where there was nothing."""
+    from mrcnn_cv.hub import cache, find, user_models
+    from mrcnn_cv.hub.pull import remove as remove_pulled
+    from mrcnn_cv.hub.registry import zoo_model
+
+    if user_models.remove(name):
+        return f"{name} is no longer registered; its files are where they were"
+    model = zoo_model(name)
+    if model is not None:
+        return f"{model.name} is removed" if remove_pulled(model.name) else None
+    folder = find.archive_folder(Path(name))
+    if not folder.exists():
+        return None
+    with cache.locked(folder.name, lambda: None), cache.writable(folder):
+        cache.discard(folder)
+    return f"what was unpacked of {name} is removed"
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """("score", "0.7") from "score=0.7", checked as the option itself would be."""
+    from mrcnn_cv.cli.commands.predict import predict
+    from mrcnn_cv.cli.resolve_model import parsed
+
+    key, equals, value = text.partition("=")
+    key = key.strip().lstrip("-")
+    settable = {
+        max(each.opts, key=len).lstrip("-"): each
+        for each in predict.params
+        if getattr(each, "heading", None) in ("Model", "What counts as found", "Look of the overlay")
+        and not getattr(each, "is_flag", False)
+    }
+    for own in ("model", "labels", "pipeline-config"):
+        settable.pop(own, None)
+    if not equals or key not in settable:
+        raise UsageError(
+            f"--set takes OPTION=VALUE, not '{text}', where OPTION is one of {', '.join(sorted(settable))}"
+        )
+    try:
+        parsed(click.Context(predict), settable[key], value)
+    except click.BadParameter as error:
+        raise UsageError(f"--set {key} {error.message}") from error
+    return key, value

@@ -1,0 +1,1 @@
+"""Paint masks, boxes, names and trails onto images."""

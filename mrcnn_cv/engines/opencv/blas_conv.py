@@ -1,0 +1,223 @@
+"""Convolutions as matrix products of numpy's BLAS, which is two to four times as fast at them as cv2.dnn.
+
+cv2.dnn has a better way for 3x3 convolutions (Winograd's), where maps are large enough; those are not for here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mrcnn_cv.engines.base import Float
+from mrcnn_cv.engines.opencv import small_maps
+from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size
+from mrcnn_cv.engines.opencv.windows import Window, window_of
+from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.util.parallel import in_parallel
+
+LEAST_GAIN = 100
+"""Multiplications for each number that is handed over to or from cv2.dnn; with fewer, that costs more than is saved."""
+
+COLUMNS_AT_ONCE = 1024
+"""Pixels of several maps that are laid side by side; their channels then fit into the processor's cache."""
+
+MOST_SEEN = 1 << 22
+"""Numbers that windows may see of one map, all together: they are laid out in memory."""
+
+MOST_PASSES = 256
+"""Over the convolutions of a net, to find out which are worth it; real nets take some ten."""
+
+OPS = frozenset({"BiasAdd", "Relu", "Relu6", "Add"})
+"""What may follow a convolution."""
+
+_CONVOLUTION = "Conv2D"
+
+
+class _Group(NamedTuple):
+    """Convolutions that take the same maps in the same windows, which are one product."""
+
+    source: str
+    window: Window
+    taken: int
+    """Channels of the maps."""
+    chains: list[tuple[Chain, int]]
+    """Each with the channels of its result."""
+
+
+def as_products(layers: Layers, size: Size | None, full: Collection[str]) -> list[Chain]:
+    """The convolutions of `full` that are worth it. size: see `pieces_of`."""
+    found = _groups(layers, {} if size is None else layers.map_sizes(size), full)
+    for _ in range(MOST_PASSES):
+        inside = {name for group in found for chain, _ in group.chains for name in chain.names}
+        worth = [group for group in found if _gain(layers, group, inside) >= LEAST_GAIN]
+        if len(worth) == len(found):
+            return [chain for group in found for chain, _ in group.chains]
+        # What the others handed on is handed over now, for which one more may not be worth it.
+        found = worth
+    return []
+
+
+def _groups(layers: Layers, sizes: Mapping[str, Size], full: Collection[str]) -> list[_Group]:
+    groups: dict[tuple[str, Window], _Group] = {}
+    for name in layers.nodes:
+        window = window_of(layers, name) if name in full else None
+        if window is not None and (window.is_point or _is_slow(layers, name, window, sizes)):
+            key = (layers.sources[name][0], window)
+            taken, given = layers.shape(name)[2:]
+            group = groups.setdefault(key, _Group(*key, taken, []))
+            group.chains.append((layers.chain("product", name, OPS, key), given))
+    return list(groups.values())
+
+
+def _is_slow(layers: Layers, name: str, window: Window, sizes: Mapping[str, Size]) -> bool:
+    """Whether cv2.dnn does it without Winograd's way, for maps of a head."""
+    size = sizes.get(layers.sources[name][0])
+    if size is None or min(layers.shape(name)[2:]) < small_maps.LEAST_CHANNELS:
+        return False
+    pixels = math.prod(size)
+    is_slow = window.strides != (1, 1) or pixels <= small_maps.MOST_PIXELS_OF_TINY
+    return is_slow and math.prod(layers.shape(name)[:3]) * pixels <= MOST_SEEN
+
+
+def _gain(layers: Layers, group: _Group, inside: Collection[str]) -> float:
+    """Multiplications for each number that is handed over; inside: what products do."""
+    if not group.window.is_point:
+        return math.inf
+    handed = 0 if group.source in inside else group.taken * math.prod(group.window.strides)
+    for chain, given in group.chains:
+        end = chain.names[-1]
+        stays = end not in layers.outputs and all(taker in inside for taker in layers.takers.get(end, []))
+        handed += 0 if stays else given
+    return group.taken * sum(given for _, given in group.chains) / handed if handed else math.inf
+
+
+class _Part(NamedTuple):
+    """One convolution of a product: the rows of the matrix that are its own, and what is done to them afterwards.
+
+    steps: (op, operand), the operand a column of biases, or the name of the maps that are added.
+    """
+
+    name: str
+    rows: slice
+    steps: list[tuple[str, Any]]
+
+
+class Product:
+    """A piece of the kind "product"."""
+
+    def __init__(self, stage: StageGraph) -> None:
+        layers = Layers(stage)
+        self._source = stage.inputs[0]
+        found: dict[str, _Part] = {}
+        matrices: list[Float] = []
+        first = 0
+        for name, node in layers.nodes.items():
+            if node.op == _CONVOLUTION:
+                weights = layers.values(name)
+                # Rows: what it puts out. Columns: the places of its window, and in each the channels.
+                matrices.append(weights.reshape(-1, weights.shape[3]).T)
+                rows = slice(first, first := first + weights.shape[3])
+                part = _Part(layers.chain("product", name, OPS).names[-1], rows, steps_of(layers, name))
+                found[part.name] = part
+                window = window_of(layers, name)
+                assert window is not None
+                self._window = window
+        self._matrix = np.ascontiguousarray(np.concatenate(matrices))
+        self._parts = [found[name] for name in stage.outputs]
+
+    def size(self, inputs: Mapping[str, Float]) -> int:
+        """How many numbers the result has."""
+        count, _, rows, columns = inputs[self._source].shape
+        height, width = self._window.result_size((rows, columns))
+        return int(len(self._matrix) * count * height * width)
+
+    def run(self, inputs: Mapping[str, Float], memory: Float) -> list[Float]:
+        """The outputs of the stage in its order; they lie in `memory`, an array of one axis that is large enough."""
+        count, _, rows, columns = inputs[self._source].shape
+        size = self._window.result_size((rows, columns))
+        pixels = count * size[0] * size[1]
+        results = [
+            memory[part.rows.start * pixels : part.rows.stop * pixels].reshape(count, -1, *size) for part in self._parts
+        ]
+        if count == 1 and self._window.is_point:
+            self._run_one(inputs, memory[: len(self._matrix) * pixels].reshape(-1, pixels))
+        else:
+            self._run_many(inputs, results)
+        return results
+
+    def devices(self) -> set[str]:
+        """See `Net.devices`: products are done by the processor."""
+        return {"cpu"}
+
+    def _run_one(self, inputs: Mapping[str, Float], result: Float) -> None:
+        """One map, whose pixels are the columns of a matrix already."""
+        down, across = self._window.strides
+        columns = inputs[self._source][0, :, ::down, ::across].reshape(-1, result.shape[1])
+
+        def work(part: range) -> None:
+            own = slice(part.start, part.stop)
+            np.matmul(self._matrix, columns[:, own], out=result[:, own])
+            for each in self._parts:
+                for op, operand in each.steps:
+                    added = inputs[operand].reshape(-1, result.shape[1])[:, own] if op == "Add" else operand
+                    apply_step(op, result[each.rows, own], added)
+
+        in_parallel(work, result.shape[1])
+
+    def _run_many(self, inputs: Mapping[str, Float], results: list[Float]) -> None:
+        """Maps side by side as columns, as many at a time as fit into the processor's cache."""
+        maps = inputs[self._source]
+        size = results[0].shape[2], results[0].shape[3]
+        pixels = size[0] * size[1]
+        at_once = min(max(1, COLUMNS_AT_ONCE // pixels), -(-len(maps) // 2))
+
+        def turned(maps: Float, own: slice) -> Float:
+            return maps[own].reshape(own.stop - own.start, -1, pixels).transpose(1, 0, 2)
+
+        def work(part: range) -> None:
+            # Memory that is new costs much of what is saved.
+            columns, products = (np.empty((side, at_once * pixels), np.float32) for side in self._matrix.shape[::-1])
+            for start in range(part.start, part.stop, at_once):
+                own = slice(start, min(start + at_once, part.stop))
+                seen, given = (each[:, : (own.stop - own.start) * pixels] for each in (columns, products))
+                self._see(self._window.padded(maps[own]), seen, size)
+                np.matmul(self._matrix, seen, out=given)
+                product = given.reshape(len(given), -1, pixels)
+                for each, result in zip(self._parts, results, strict=True):
+                    rows = product[each.rows]
+                    for op, operand in each.steps:
+                        added = turned(inputs[operand], own) if op == "Add" else operand
+                        apply_step(op, rows, added[:, :, np.newaxis] if op == "BiasAdd" else added)
+                    turned(result, own)[:] = rows
+
+        in_parallel(work, len(maps), least=1)
+
+    def _see(self, padded: Float, columns: Float, size: Size) -> None:
+        """Lay what the window sees of maps (N, C, h, w) into columns (places in the window * C, N * pixels)."""
+        places = columns.reshape(*self._window.kernel, padded.shape[1], len(padded), *size)
+        for place in np.ndindex(*self._window.kernel):
+            places[place] = self._window.seen(padded, (place[0], place[1]), size).transpose(1, 0, 2, 3)
+
+
+def apply_step(op: str, rows: Float, operand: Any) -> None:
+    """Do one of `OPS` in place; operand: what is added."""
+    if op in ("BiasAdd", "Add"):
+        rows += operand
+    else:
+        np.maximum(rows, 0, out=rows)
+        if op == "Relu6":
+            np.minimum(rows, 6, out=rows)
+
+
+def steps_of(layers: Layers, name: str) -> list[tuple[str, Any]]:
+    """(op, operand) of what follows a convolution in its chain: a column of biases, or the name of what is added."""
+    steps: list[tuple[str, Any]] = []
+    for before, each in pairwise(layers.chain("product", name, OPS).names):
+        op = layers.nodes[each].op
+        others = [source for source in layers.sources[each] if source != before]
+        steps.append((op, layers.values(each)[:, np.newaxis] if op == "BiasAdd" else others[0] if others else None))
+    return steps

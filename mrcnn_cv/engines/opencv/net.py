@@ -1,0 +1,140 @@
+"""A net run by cv2.dnn."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mrcnn_cv.engines.base import Float, one_line
+from mrcnn_cv.engines.registry import BACKENDS, PLUGIN, Backend
+from mrcnn_cv.errors import BackendError, ModelFileError
+from mrcnn_cv.graph.builder import BIAS_SUFFIX
+from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.util.opencv import cv2
+
+NETS = 2
+"""For inputs of how many kinds of sizes a net is kept, see `_step_of_sizes`: upright photos and others."""
+
+_LAYER_MARK = re.compile(r"((?:OCV|CUDA|OpenVINO)/[A-Z0-9_]+)\\n")
+"""How a dump ends a layer's text: backend, target, and a line feed in the spelling of Graphviz."""
+
+
+class CvNet:
+    """A stage run by cv2.dnn."""
+
+    def __init__(self, stage: StageGraph, backend: Backend) -> None:
+        self._backend = backend
+        stage = _kept_whole(stage)
+        self._net = _read(stage.graph_def, backend)
+        self._step = _step_of_sizes(stage)
+        self._graph_def = stage.graph_def if self._step > 1 else b""
+        self._nets: dict[tuple[int, ...], cv2.dnn.Net] = {}
+        layers = set(self._net.getLayerNames())
+        # The importer folds a bias into its convolution and keeps only the convolution's name.
+        self._outputs = [name if name in layers else name.removesuffix(BIAS_SUFFIX) for name in stage.outputs]
+        missing = [name for name in self._outputs if name not in layers]
+        if missing:
+            raise ModelFileError(f"OpenCV {cv2.__version__} does not import the layer '{missing[0]}'")
+
+    def run(self, inputs: Mapping[str, Float]) -> list[Float]:
+        """See `Net.run`; an error inside OpenCV is a BackendError, or a MemoryError."""
+        return [output if output.flags.owndata else np.array(output) for output in self.views(inputs)]
+
+    def views(self, inputs: Mapping[str, Float]) -> list[Float]:
+        """The same in arrays that the next run may overwrite."""
+        self._net = self._net_for(tuple(side % self._step for value in inputs.values() for side in value.shape[2:]))
+        try:
+            for name, value in inputs.items():
+                self._net.setInput(value, name)
+            outputs: list[Any] = list(self._net.forward(self._outputs))
+            return outputs
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error):
+                raise MemoryError(one_line(error)) from error
+            raise BackendError(f"OpenCV {cv2.__version__} failed inside the net: {one_line(error)}") from error
+
+    def _net_for(self, kind: tuple[int, ...]) -> cv2.dnn.Net:
+        """The net for inputs of this kind of sizes; of those that were used lately a few are kept."""
+        if not self._nets:
+            self._nets[kind] = self._net
+        elif kind not in self._nets:
+            if len(self._nets) == NETS:
+                del self._nets[next(iter(self._nets))]
+            self._nets[kind] = _read(self._graph_def, self._backend)
+        # The last one is the one that was used last.
+        self._nets[kind] = self._nets.pop(kind)
+        return self._nets[kind]
+
+    def devices(self) -> set[str]:
+        """Read from OpenCV's own dump of the net, which marks every layer with what it was set up on.
+
+        Empty for a net that has not run yet, such as a mask head as long as nothing was found.
+        """
+        if not self._nets:
+            return set()
+        marks = set(_LAYER_MARK.findall(self._net.dump()))
+        return {backend.name for backend in (*BACKENDS.values(), PLUGIN) if backend.mark in marks}
+
+
+def _kept_whole(stage: StageGraph) -> StageGraph:
+    """The stage, in which no dilated convolution that is asked for has just one taker.
+
+    Behind a dilation the bias is a layer of its own. With the one activation that takes it, cv2.dnn makes one layer of
+    all three even where the bias is asked for, and hands out memory that nobody wrote. What two take it leaves alone.
+    """
+    biases = [name for name in stage.outputs if name.endswith(BIAS_SUFFIX)]
+    if not biases:
+        return stage
+    message = pb.GraphDef()
+    message.ParseFromString(stage.graph_def)
+    nodes = {node.name: node for node in message.node}
+    taken = Counter(name for node in message.node for name in node.input)
+    names = [name for name in biases if taken[name] == 1 and nodes[nodes[name].input[0]].op == "BatchToSpaceND"]
+    for name in names:
+        copy = message.node.add(name=f"{name}/once_more", op="MaxPool", input=[name])
+        for attribute in ("ksize", "strides"):
+            copy.attr[attribute].list.i.extend([1, 1, 1, 1])
+        copy.attr["padding"].s = b"VALID"
+    return replace(stage, graph_def=message.SerializeToString()) if names else stage
+
+
+def _step_of_sizes(stage: StageGraph) -> int:
+    """Inputs whose sides differ by multiples of this have the same SAME paddings in all layers.
+
+    cv2.dnn keeps the paddings of a net's first input, all of them before 4.13 and some of them still in 5.0, and is
+    wrong about inputs with others without a word.
+    """
+    message = pb.GraphDef()
+    message.ParseFromString(stage.graph_def)
+    steps = dict.fromkeys(stage.inputs, 1)
+    largest = 1
+    for node in message.node:
+        known = [steps[name] for name in node.input if name in steps]
+        strides = list(node.attr["strides"].list.i)
+        own = max(strides[1:3]) if len(strides) == 4 else 1
+        if known:
+            steps[node.name] = max(known) * own
+            if own > 1 and node.attr["padding"].s == b"SAME":
+                largest = max(largest, steps[node.name])
+    return largest
+
+
+def _read(graph_def: bytes, backend: Backend) -> cv2.dnn.Net:
+    # OpenCV 5's new engine ignores backends and targets; where there is a choice, ask for the classic one by name.
+    importer: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
+    try:
+        net: cv2.dnn.Net = cv2.dnn.readNetFromTensorflow(np.frombuffer(graph_def, dtype=np.uint8), **importer)
+    except cv2.error as error:
+        raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net: {one_line(error)}") from error
+    try:
+        net.setPreferableBackend(getattr(cv2.dnn, backend.engine))
+        net.setPreferableTarget(getattr(cv2.dnn, backend.target))
+    except cv2.error as error:
+        raise BackendError(f"OpenCV {cv2.__version__} cannot set up {backend.name}: {one_line(error)}") from error
+    return net

@@ -1,0 +1,1 @@
+"""NetGraph, the language between importers and engines, and what works on it."""

@@ -1,0 +1,1 @@
+"""Rewrites of a NetGraph that keep its numbers, one module each."""

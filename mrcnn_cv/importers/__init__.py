@@ -1,0 +1,1 @@
+"""Files become ModelDefinitions, one folder per family."""

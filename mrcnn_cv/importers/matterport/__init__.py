@@ -1,0 +1,1 @@
+"""matterport's Mask_RCNN as a frozen TensorFlow graph."""

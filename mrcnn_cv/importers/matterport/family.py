@@ -1,0 +1,205 @@
+"""The family of matterport's Mask_RCNN (Keras): a graph frozen for inference becomes a ModelSpec."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph.passes.transposed_conv import without_transposed
+from mrcnn_cv.graph.shape_inference import layers
+from mrcnn_cv.importers.config_schema import Values
+from mrcnn_cv.importers.matterport.anchors import anchor_specs
+from mrcnn_cv.importers.matterport.config import Config, settle
+from mrcnn_cv.importers.matterport.heads import plain_heads
+from mrcnn_cv.importers.matterport.hyperparameters import Layout, NumberReader
+from mrcnn_cv.importers.matterport.structure import Crops, Parts, find_parts, pyramid_crops, with_bias
+from mrcnn_cv.importers.object_detection_api.structure import NMS_OPS
+from mrcnn_cv.importers.tensorflow.extract import cut_stage
+from mrcnn_cv.importers.tensorflow.graphdef import Graph
+from mrcnn_cv.model.definition import (
+    BoxCoder,
+    CropSpec,
+    MaskSpec,
+    ModelSpec,
+    NmsSpec,
+    PixelStep,
+    PyramidSpec,
+    ResizeSpec,
+    StageGraph,
+)
+
+COARSEST = 64
+"""matterport's inputs are multiples of this; so is an input on which strides can be seen."""
+
+
+def is_matterport(graph: Graph) -> bool:
+    """Whether the graph crops regions from a feature pyramid as matterport's PyramidROIAlign does."""
+    return bool(pyramid_crops(graph)) and any(node.op in NMS_OPS for node in graph.nodes.values())
+
+
+def read_model(graph: Graph, config: Config, name: str) -> ModelSpec:
+    """The ModelSpec of a graph. config: values that the graph does not hold; name: the file's without its ending.
+
+    Raises ModelFileError (without the file's name) for a graph that is not matterport's.
+    """
+    parts = find_parts(graph)
+    read = NumberReader(graph, parts)
+    layout = read.layout()
+    trunk = cut_stage(graph, {parts.image: "image"}, [*parts.features, *parts.rpn_encodings, *parts.rpn_logits])
+    strides = _strides(trunk, len(parts.rpn_encodings))
+    values, warnings = settle(read.read(layout, strides), config, name)
+    _check_sides(values)
+    class_count = values["NUM_CLASSES"] - 1
+    crop_size = read.crop_size(parts.box)
+    plain = plain_heads(graph, parts, class_count, crop_size)
+    box_head = cut_stage(
+        plain,
+        {graph.inputs(parts.box.first_layer)[0]: "crops"},
+        [with_bias(plain, plain.nodes[layer.name]) for layer in (parts.box_encodings, parts.class_logits)],
+    )
+    mask_head, interleaved = _mask_head(graph, plain, parts)
+    return ModelSpec(
+        family="matterport Mask R-CNN",
+        architecture="Mask R-CNN" if mask_head else "Faster R-CNN",
+        backbone=_backbone(graph, parts),
+        exporter=_exporter(graph, layout),
+        class_count=class_count,
+        resize=_resize(values),
+        pixels=(PixelStep("sub", values["MEAN_PIXEL"]),),
+        anchors=anchor_specs(values, strides, read.per_cell(), layout.in_pixels),
+        proposal_coder=_coder(values["RPN_BBOX_STD_DEV"]),
+        proposal_nms=_proposal_nms(values),
+        crop=_crop(read, parts.box, flat=True),
+        box_coder=_coder(values["BBOX_STD_DEV"]),
+        class_agnostic_boxes=False,
+        score_conversion="softmax",
+        logit_factor=1.0,
+        detection_nms=_detection_nms(values, layout),
+        mask=_mask(read, parts, mask_head, interleaved),
+        trunk=trunk,
+        box_head=box_head,
+        mask_head=mask_head,
+        box_edges="pixels" if layout.in_pixels else "centers",
+        whole_pixels=True,
+        warnings=tuple(warnings),
+    )
+
+
+def _check_sides(values: Values) -> None:
+    """A pyramid's maps fit on each other only where all sides are multiples of the coarsest stride."""
+    if values["IMAGE_RESIZE_MODE"] == "square" and values["IMAGE_MAX_DIM"] % COARSEST:
+        raise ModelFileError(
+            f"cannot have an IMAGE_MAX_DIM of {values['IMAGE_MAX_DIM']}: matterport needs a multiple of {COARSEST}"
+        )
+
+
+def _proposal_nms(values: Values) -> NmsSpec:
+    """Source: matterport's ProposalLayer."""
+    return NmsSpec(
+        score_threshold=float("-inf"),
+        iou_threshold=values["RPN_NMS_THRESHOLD"],
+        max_per_class=values["POST_NMS_ROIS_INFERENCE"],
+        max_total=values["POST_NMS_ROIS_INFERENCE"],
+        clip_first=True,
+        max_candidates=values["PRE_NMS_LIMIT"],
+        min_side=None,
+        clip_to_input=True,
+    )
+
+
+def _detection_nms(values: Values, layout: Layout) -> NmsSpec:
+    """Source: matterport's refine_detections_graph."""
+    return NmsSpec(
+        score_threshold=_at_least(values["DETECTION_MIN_CONFIDENCE"]),
+        iou_threshold=values["DETECTION_NMS_THRESHOLD"],
+        max_per_class=values["DETECTION_MAX_INSTANCES"],
+        max_total=values["DETECTION_MAX_INSTANCES"],
+        clip_first=True,
+        best_only=True,
+        min_side=None,
+        round_first=layout.in_pixels,
+    )
+
+
+def _coder(deviations: tuple[float, ...]) -> BoxCoder:
+    first, second, third, fourth = (1 / value for value in deviations)
+    return BoxCoder((first, second, third, fourth))
+
+
+def _at_least(score: float) -> float:
+    """The threshold above which scores lie that are at least `score`; any score does for 0."""
+    return float(np.nextafter(np.float32(score), np.float32(-1))) if score else float("-inf")
+
+
+def _resize(values: Values) -> ResizeSpec:
+    """Source: matterport's mrcnn/utils.py (resize_image)."""
+    mode = values["IMAGE_RESIZE_MODE"]
+    square = mode == "square"
+    return ResizeSpec(
+        "identity" if mode == "none" else "keep_aspect",
+        min_dimension=None if mode == "none" else values["IMAGE_MIN_DIM"] or None,
+        max_dimension=values["IMAGE_MAX_DIM"] if square else None,
+        min_scale=None if mode == "none" else values["IMAGE_MIN_SCALE"] or None,
+        pad_to_max=square,
+        half_pixel_centers=True,
+        shrinks=False,
+        zero_border=True,
+        whole_values=True,
+        # matterport refuses other sizes in the mode "none"; a black border does no harm.
+        pad_multiple=None if square else COARSEST,
+        pad_centered=True,
+    )
+
+
+def _crop(read: NumberReader, crops: Crops, flat: bool) -> CropSpec:
+    level, side = read.canonical(crops)
+    pyramid = PyramidSpec(len(crops.levels), level - crops.level_numbers[0], side, rounding="nearest")
+    return CropSpec(read.crop_size(crops), "crop_and_resize", flat=flat, pyramid=pyramid)
+
+
+def _mask_head(graph: Graph, plain: Graph, parts: Parts) -> tuple[StageGraph | None, int]:
+    """(the net, `MaskSpec.interleaved`)."""
+    if parts.mask is None or parts.mask_logits is None:
+        return None, 1
+    start = graph.inputs(parts.mask.first_layer)[0]
+    return without_transposed(
+        cut_stage(plain, {start: "crops"}, [with_bias(plain, plain.nodes[parts.mask_logits.name])])
+    )
+
+
+def _mask(read: NumberReader, parts: Parts, mask_head: StageGraph | None, interleaved: int) -> MaskSpec | None:
+    if parts.mask is None or mask_head is None:
+        return None
+    crop = _crop(read, parts.mask, flat=False)
+    channels = read.crop_channels(parts.mask)
+    output = layers(mask_head, {"crops": (1, *crop.size, channels)})[-1].output
+    size = (output[1] * interleaved, output[2] * interleaved)
+    return MaskSpec(size, crop, class_agnostic=False, sampling="centers", interleaved=interleaved)
+
+
+def _strides(trunk: StageGraph, levels: int) -> list[int]:
+    """Pixels of the input per cell of each level's anchors, as the layers of the trunk make them."""
+    side = 16 * COARSEST
+    outputs = {layer.name: layer.output for layer in layers(trunk, {"image": (1, side, side, 3)})}
+    sides = [outputs[name][1] for name in trunk.outputs[-levels:]]
+    if any(side % cells for cells in sides):
+        raise ModelFileError("has a trunk whose feature maps do not divide its input evenly, which is not supported")
+    return [side // cells for cells in sides]
+
+
+def _backbone(graph: Graph, parts: Parts) -> str:
+    """From the names that Keras gave its layers; else how many layers there are. Nothing is decided by this."""
+    names = list(graph.upstream(parts.features))
+    for pattern, title in ((r"(^|/)res4w_", "ResNet-101"), (r"(^|/)res4f_", "ResNet-50")):
+        if any(re.search(pattern, name) for name in names):
+            return f"{title} with feature pyramid"
+    count = sum(graph.nodes[name].op == "Conv2D" for name in names)
+    return f"unknown with feature pyramid, {count} convolutions"
+
+
+def _exporter(graph: Graph, layout: Layout) -> str:
+    ops = {node.op for node in graph.nodes.values()}
+    tensorflow = "TensorFlow 1.15 or 2" if ops & {"FusedBatchNormV3", "AddV2"} else "TensorFlow 1"
+    return f"Keras on {tensorflow}, code of {'2017' if layout.in_pixels else '2018 or later'}"

@@ -1,0 +1,1 @@
+"""TensorFlow's Object Detection API as a frozen graph."""

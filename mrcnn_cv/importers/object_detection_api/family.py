@@ -1,0 +1,106 @@
+"""The family of TensorFlow's Object Detection API: a frozen Faster or Mask R-CNN becomes a ModelSpec."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph.builder import CROPS
+from mrcnn_cv.importers.object_detection_api.crops import read_crop
+from mrcnn_cv.importers.object_detection_api.hyperparameters import NumberReader
+from mrcnn_cv.importers.object_detection_api.nms import SuppressionReader
+from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig, disagreements
+from mrcnn_cv.importers.object_detection_api.provenance import backbone, exporter
+from mrcnn_cv.importers.object_detection_api.resize import read_resize
+from mrcnn_cv.importers.object_detection_api.structure import NMS_OPS, Parts, find_parts
+from mrcnn_cv.importers.tensorflow.extract import cut_stage
+from mrcnn_cv.importers.tensorflow.graphdef import Graph
+from mrcnn_cv.model.definition import MaskSpec, ModelSpec, StageGraph
+
+Value = TypeVar("Value")
+
+
+def is_region_cnn(graph: Graph) -> bool:
+    """Whether the graph crops regions and suppresses overlapping boxes, as Faster and Mask R-CNN do."""
+    ops = {node.op for node in graph.nodes.values()}
+    return "CropAndResize" in ops and bool(ops & NMS_OPS)
+
+
+def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
+    """The ModelSpec of a graph.
+
+    `config` fills in what the graph does not hold; where the two disagree, the graph wins and a warning says so.
+    Raises ModelFileError (without the file's name) for another kind of graph, or a number that neither of them holds.
+    """
+    parts = find_parts(graph)
+    read = NumberReader(graph, parts)
+    suppressions = SuppressionReader(graph, read)
+    config = config or PipelineConfig()
+    class_count = read.channels(parts.class_logits) - 1
+    encodings = read.channels(parts.box_encodings)
+    if class_count < 1 or encodings not in (4, 4 * class_count):
+        raise ModelFileError(
+            f"predicts {class_count + 1} scores and {encodings} box numbers per region, which do not fit"
+        )
+    mask, mask_head = _mask(graph, read, parts, class_count, config)
+    conversion, factor = read.score_conversion()
+    resize = _either(
+        read_resize(graph, parts, read, config.resize), None, "its image resizer (min_dimension, max_dimension)"
+    )
+    first_stage = frozenset(graph.upstream([parts.proposal_nms.name]))
+    crop, crops = read_crop(graph, parts.crop, read.crop_size(parts.crop))
+    spec = ModelSpec(
+        family="Object Detection API",
+        architecture="Mask R-CNN" if mask else "Faster R-CNN",
+        backbone=backbone(graph, parts),
+        exporter=exporter(graph),
+        class_count=class_count,
+        resize=resize,
+        pixels=parts.pixels,
+        anchors=(_either(read.anchors(resize), config.anchors, "its anchors (scales, aspect ratios, strides)"),),
+        proposal_coder=read.box_coder(parts.proposal_nms),
+        proposal_nms=_either(
+            suppressions.read((parts.proposal_nms,)), config.proposal_nms, "the limits of its proposals"
+        ),
+        crop=crop,
+        box_coder=read.box_coder(parts.detection_nms[0], first_stage),
+        class_agnostic_boxes=encodings == 4 and class_count > 1,
+        score_conversion=conversion,
+        logit_factor=factor,
+        detection_nms=_either(
+            suppressions.read_detections(parts.detection_nms, class_count, config.detection_nms),
+            None,
+            "the limits of its detections",
+        ),
+        mask=mask,
+        trunk=cut_stage(graph, {parts.image: "image"}, [parts.features, parts.rpn_encodings, parts.rpn_logits]),
+        box_head=cut_stage(graph, dict.fromkeys(crops, CROPS), [parts.box_encodings, parts.class_logits]),
+        mask_head=mask_head,
+        warnings=(),
+    )
+    return disagreements(spec, config)
+
+
+def _mask(
+    graph: Graph, read: NumberReader, parts: Parts, class_count: int, config: PipelineConfig
+) -> tuple[MaskSpec, StageGraph] | tuple[None, None]:
+    """The mask branch and its net; None for both where there is none."""
+    if parts.mask_crop is None or parts.mask_logits is None:
+        return None, None
+    channels = read.channels(parts.mask_logits)
+    if channels not in (1, class_count):
+        raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
+    size = _either(read.mask_size(), config.mask_size, "the size of its masks")
+    # Its regions are fractions of the image even where the network's input is padded.
+    crop, crops = read_crop(graph, parts.mask_crop, read.crop_size(parts.mask_crop))
+    mask = MaskSpec(size, replace(crop, of_image=True), class_agnostic=channels == 1 and class_count > 1)
+    return mask, cut_stage(graph, dict.fromkeys(crops, CROPS), [parts.mask_logits])
+
+
+def _either(from_graph: Value | None, from_config: Value | None, what: str) -> Value:
+    if from_graph is not None:
+        return from_graph
+    if from_config is not None:
+        return from_config
+    raise ModelFileError(f"does not hold {what}: put the pipeline.config that the model was trained with beside it")

@@ -1,0 +1,1 @@
+"""Read ONNX files and cut nets out of them."""

@@ -1,0 +1,248 @@
+"""Every op of ONNX that can be a layer of a net, and the one of TensorFlow that it becomes.
+
+Each op is one entry of `LAYERS`; an op that is none is where a net begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
+from mrcnn_cv.importers.onnx.ops_windowed import (
+    batch_norm,
+    convolution,
+    fully_connected,
+    mean,
+    pair,
+    pool,
+    transposed_convolution,
+)
+from mrcnn_cv.importers.onnx.translation import Map, Translation
+
+COMBINING = frozenset({"Add", "Sub", "Mul", "Div"})
+
+
+def is_layer(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> bool:
+    """Whether a node can be part of a net."""
+    if node.op == "Concat":
+        return node.whole("axis", 0) in (1, -3)
+    if node.op == "Pad":
+        amounts = values.find(graph.input(node, 1)) if len(node.inputs) > 1 else np.array(node.wholes("pads"))
+        return amounts is not None and amounts.size == 8
+    return node.op in LAYERS
+
+
+def sources(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> list[str]:
+    """The maps that a layer takes."""
+    inputs = [graph.behind(name) for name in node.inputs if name]
+    if node.op in COMBINING or node.op == "Concat":
+        return [name for name in inputs if values.find(name) is None]
+    return inputs[:1]
+
+
+_COMBINED = {"Add": "AddV2", "Sub": "Sub", "Mul": "Mul", "Div": "RealDiv"}
+
+
+def _combine(translation: Translation, node: Node) -> Map:
+    """A sum or product of two maps, or of a map and a constant per channel."""
+    known = [translation.values.find(translation.graph.input(node, index)) for index in (0, 1)]
+    if known[0] is None and known[1] is None:
+        return _join(translation, node)
+    index = 0 if known[0] is None else 1
+    source, value = translation.map(node, index), known[1 - index]
+    assert value is not None
+    # Channels are the first of three axes, or the last of a row.
+    axis = -1 if source.flat and source.size is None else -3
+    if value.size > 1 and (value.ndim < -axis or value.shape[axis] != value.size):
+        raise ModelFileError(f"has a node '{node.name}' ({node.op}) that differs by position, not only by channel")
+    vector = value.astype(np.float32).ravel()
+    name = translation.const("operand", translation.order(node, vector, 0) if value.size > 1 else vector)
+    inputs = [source.name, name] if index == 0 else [name, source.name]
+    return replace(source, name=translation.add(node, _COMBINED[node.op], inputs))
+
+
+def _join(translation: Translation, node: Node) -> Map:
+    first, second = translation.map(node, 0), translation.map(node, 1)
+    if node.op not in ("Add", "Mul"):
+        raise ModelFileError(
+            f"has a node '{node.name}' ({node.op}) that combines two feature maps, which is not supported"
+        )
+    if node.op == "Mul":
+        gates = [index for index in (0, 1) if _gates(translation, node, index)]
+        if gates:
+            # x * hard_sigmoid(x), as exporters before opset 14 write it.
+            return replace(first, name=translation.add(node, "HardSwish", [translation.map(node, 1 - gates[0]).name]))
+        larger = min(first, second, key=lambda each: each.shrunk)
+        return replace(larger, name=translation.add(node, "Mul", [first.name, second.name]))
+    if first.shrunk != second.shrunk:
+        raise ModelFileError(
+            f"has a node '{node.name}' that adds maps with {first.shrunk[0]} and {second.shrunk[0]} pixels per cell:"
+            " its pyramid does not double from level to level, which is not supported"
+        )
+    return replace(first, name=translation.add(node, "AddV2", [first.name, second.name]))
+
+
+def _gates(translation: Translation, node: Node, index: int) -> bool:
+    """Whether an input is the hard sigmoid (with torch's slope) of the other one."""
+    gate = translation.graph.maker(node.inputs[index])
+    return (
+        gate is not None
+        and gate.op == "HardSigmoid"
+        and abs(gate.real("alpha", 0.2) - 1 / 6) < 1e-6
+        and gate.real("beta", 0.5) == 0.5
+        and translation.graph.input(gate, 0) == translation.graph.input(node, 1 - index)
+    )
+
+
+def _activation(translation: Translation, node: Node) -> Map:
+    source = translation.map(node)
+    attributes = {}
+    if node.op == "HardSigmoid":
+        attributes = {"alpha": node.real("alpha", 0.2), "beta": node.real("beta", 0.5)}
+    return replace(source, name=translation.add(node, node.op, [source.name], **attributes))
+
+
+def _clip(translation: Translation, node: Node) -> Map:
+    least, most = translation.number(node, 1, "min"), translation.number(node, 2, "max")
+    if (least, most) != (0, 6):
+        raise ModelFileError(f"has a node '{node.name}' that clips to {least} and {most}, where a net clips to 0 and 6")
+    source = translation.map(node)
+    return replace(source, name=translation.add(node, "Relu6", [source.name]))
+
+
+def _resize(translation: Translation, node: Node) -> Map:
+    """A map whose pixels are repeated, as often as the map needs to which it is added."""
+    source = translation.map(node)
+    mode, rule = node.text("mode", "nearest"), node.text("coordinate_transformation_mode", "half_pixel")
+    nearest = node.text("nearest_mode", "round_prefer_floor")
+    if mode != "nearest" or (rule, nearest) not in _REPEATING or source.size is not None:
+        raise ModelFileError(f"has a node '{node.name}' that resizes a map in a way that is not supported")
+    wanted = _shrunk_beside(translation, node) or (source.shrunk[0] / 2, source.shrunk[1] / 2)
+    factors = [old / new for old, new in zip(source.shrunk, wanted, strict=True)]
+    if any(factor.denominator != 1 or not 1 <= factor <= 64 for factor in factors):
+        raise ModelFileError(
+            f"has a node '{node.name}' that resizes a map by {factors[0]} and {factors[1]}, which is not supported"
+        )
+    if factors == [1, 1]:
+        return source
+    sides = [
+        translation.const(side, np.array(int(factor), np.int32))
+        for side, factor in zip(("rows", "columns"), factors, strict=True)
+    ]
+    return Map(translation.add(node, "ResizeNearestNeighbor", [source.name, *sides]), None, wanted)
+
+
+_REPEATING = {
+    ("asymmetric", "floor"),
+    *(
+        (rule, how)
+        for rule in ("half_pixel", "pytorch_half_pixel")
+        for how in ("round_prefer_floor", "round_prefer_ceil")
+    ),
+}
+"""Rules that repeat every pixel when a map becomes a whole number of times as large."""
+
+
+def _shrunk_beside(translation: Translation, node: Node) -> tuple[Fraction, Fraction] | None:
+    """Pixels of the net's input per cell of the map to which a node's result is added; None if it is to none."""
+    graph, values = translation.graph, translation.values
+    sums = [taker for taker in graph.consumers(node.outputs[0]) if taker.op == "Add"]
+    others = [graph.behind(name) for taker in sums for name in taker.inputs]
+    tensor = next((name for name in others if name != node.outputs[0]), "")
+    rows, columns = Fraction(1), Fraction(1)
+    while tensor not in translation.maps:
+        graph.budget.step(8)
+        layer = graph.maker(tensor)
+        if layer is None or not is_layer(graph, values, layer) or layer.op in ("Resize", "Upsample"):
+            return None
+        if layer.op in ("Conv", "MaxPool", "AveragePool"):
+            strides = pair(layer, "strides", 1)
+            rows, columns = rows * strides[0], columns * strides[1]
+        tensor = next(iter(sources(graph, values, layer)), "")
+    known = translation.maps[tensor].shrunk
+    return known[0] * rows, known[1] * columns
+
+
+def _concat(translation: Translation, node: Node) -> Map:
+    sources = [translation.map(node, index) for index in range(len(node.inputs))]
+    axis = translation.const("axis", np.array(3, np.int32))
+    name = translation.add(node, "ConcatV2", [*(source.name for source in sources), axis])
+    if sources[0].size is None or any(source.size is None for source in sources):
+        return replace(sources[0], name=name)
+    return replace(
+        sources[0], name=name, size=(sum(source.size[0] for source in sources if source.size), *sources[0].size[1:])
+    )
+
+
+def _pad(translation: Translation, node: Node) -> Map:
+    source = translation.map(node)
+    amounts = node.wholes("pads") or translation.constant(node, 1, "pads").astype(int).tolist()
+    fill = translation.number(node, 2, "value") if len(node.inputs) > 2 or node.has("value") else 0
+    if node.text("mode", "constant") != "constant" or fill not in (None, 0) or source.size is not None:
+        raise ModelFileError(f"has a node '{node.name}' that pads a map in a way that is not supported")
+    before, after = amounts[:4], amounts[4:]
+    turned = np.array([[before[axis], after[axis]] for axis in (0, 2, 3, 1)], np.int32)
+    return replace(source, name=translation.add(node, "Pad", [source.name, translation.const("amounts", turned)]))
+
+
+def _flatten(translation: Translation, node: Node) -> Map:
+    """One row of numbers per crop."""
+    source = translation.map(node)
+    if source.flat:
+        return source
+    if not _is_flattening(translation, node):
+        raise ModelFileError(
+            f"has a node '{node.name}' ({node.op}) that is not a flattening, which is not supported here"
+        )
+    if source.name in translation.starts:
+        # Without a layer before it that has an order of axes, cv2.dnn's importer would not turn what it flattens.
+        one = {"ksize": [1, 1, 1, 1], "strides": [1, 1, 1, 1], "padding": b"VALID"}
+        source = replace(source, name=translation.append(f"{source.name}/ordered", "MaxPool", [source.name], **one))
+    shape = translation.const("shape", np.array([-1, int(np.prod(source.size or (1,)))], np.int32))
+    return replace(source, name=translation.add(node, "Reshape", [source.name, shape]), flat=True)
+
+
+def _is_flattening(translation: Translation, node: Node) -> bool:
+    if node.op == "Flatten":
+        return node.whole("axis", 1) == 1
+    sides = translation.values.find(translation.graph.input(node, 1))
+    if sides is not None:
+        return bool(sides.size == 2 and (sides[0] == -1 or sides[1] == -1))
+    shape = translation.graph.maker(translation.graph.input(node, 1))
+    return shape is not None and shape.op == "Concat" and len(shape.inputs) == 2
+
+
+def _same(translation: Translation, node: Node) -> Map:
+    return translation.map(node)
+
+
+LAYERS: dict[str, Callable[[Translation, Node], Map]] = {
+    "Conv": convolution,
+    "ConvTranspose": transposed_convolution,
+    "Gemm": fully_connected,
+    "MatMul": fully_connected,
+    "BatchNormalization": batch_norm,
+    **dict.fromkeys(COMBINING, _combine),
+    **dict.fromkeys(("Relu", "Sigmoid", "HardSigmoid", "HardSwish"), _activation),
+    "Clip": _clip,
+    "MaxPool": pool,
+    "AveragePool": pool,
+    "GlobalAveragePool": mean,
+    "ReduceMean": mean,
+    "Resize": _resize,
+    "Upsample": _resize,
+    "Concat": _concat,
+    "Pad": _pad,
+    "Flatten": _flatten,
+    "Reshape": _flatten,
+    "Cast": _same,
+    "Identity": _same,
+    "Dropout": _same,
+}
+"""Every layer of a net, by ONNX's name of it."""

@@ -1,0 +1,83 @@
+"""ONNX files: whether a file is one, which family it is of, and what the others are in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.importers.config_schema import given_or_beside
+from mrcnn_cv.importers.onnx.model import OnnxGraph, read_onnx
+from mrcnn_cv.importers.pytorch import detectron2 as detectron2_onnx
+from mrcnn_cv.importers.pytorch import detectron2_config
+from mrcnn_cv.importers.pytorch import torchvision as torchvision_onnx
+from mrcnn_cv.model.definition import ModelSpec
+
+SUPPORTED = (
+    "mrcnn-cv runs torchvision's maskrcnn_* and fasterrcnn_* models in ONNX as torch.onnx.export(..., dynamo=False)"
+    " writes them, and Detectron2's with a feature pyramid as tools/deploy/export_model.py --export-method tracing does"
+    " (docs/models.md)"
+)
+
+_CAFFE2_OPS = frozenset(
+    {
+        *(
+            "GenerateProposals",
+            "BBoxTransform",
+            "BoxWithNMSLimit",
+            "CollectRpnProposals",
+            "CollectAndDistributeFpnRpnProposals",
+        ),
+        *("AliasWithName", "RoIAlign", "RoIAlignRotated", "BatchPermutation", "CopyGPUToCPU", "CopyCPUToGPU"),
+    }
+)
+
+
+def is_onnx(head: bytes, suffix: str) -> bool:
+    """Whether a file that begins with `head` is an ONNX model: its first field is the format's version, a number."""
+    return suffix == ".onnx" or (head[:1] == b"\x08" and head[2:3] in (b"\x12", b":", b"B"))
+
+
+def read_onnx_model(path: Path, config: Path | None = None) -> ModelSpec:
+    """The ModelSpec of an ONNX file; raises ModelFileError, one sentence with the path.
+
+    config: a Detectron2 config; one beside the model is taken by itself.
+    """
+    graph = read_onnx(path)
+    other = _what_else(graph)
+    if other is not None:
+        raise ModelFileError(f"{path} {other}: {SUPPORTED}")
+    if detectron2_onnx.is_detectron2(graph):
+        return _read_detectron2(path, graph, config)
+    try:
+        return torchvision_onnx.read_model(graph)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path} {error}") from error
+
+
+def _read_detectron2(path: Path, graph: OnnxGraph, given: Path | None) -> ModelSpec:
+    """A Detectron2 model with the config that was given, or the one beside it; only a given one must be good."""
+    config, warnings = given_or_beside(
+        given, detectron2_config.find_config(path), detectron2_config.read_config, detectron2_config.Config()
+    )
+    try:
+        spec = detectron2_onnx.read_model(graph, config, path.stem)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path} {error}") from error
+    return replace(spec, warnings=(*warnings, *spec.warnings))
+
+
+def _what_else(graph: OnnxGraph) -> str | None:
+    """A graph that is no Faster or Mask R-CNN, in plain words; None where it may be one."""
+    ops = {node.op for node in graph.nodes}
+    if ops & _CAFFE2_OPS:
+        return "is a Caffe2 model in ONNX's clothes, which nothing but Caffe2 runs; trace it to plain ONNX instead"
+    if "RoiAlign" in ops and "NonMaxSuppression" in ops:
+        return None
+    if "RoiAlign" in ops or "MaxRoiPool" in ops:
+        return "crops regions but suppresses no boxes with NonMaxSuppression, so it is a part of a detector only"
+    if "NonMaxSuppression" in ops:
+        return "is a detector without region crops, such as SSD, RetinaNet, FCOS or YOLO"
+    if "Conv" in ops:
+        return "neither crops regions nor suppresses boxes: it is a classification or segmentation network, or a YOLO"
+    return "is not a detector"

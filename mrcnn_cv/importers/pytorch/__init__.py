@@ -1,0 +1,1 @@
+"""torchvision and Detectron2 as ONNX files."""

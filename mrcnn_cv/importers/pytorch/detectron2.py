@@ -1,0 +1,306 @@
+"""The family of Detectron2: a Faster or Mask R-CNN with a feature pyramid, traced to ONNX, becomes a ModelSpec.
+
+Source of the layout and the defaults: Detectron2's documentation of its modeling package, config/defaults.py and
+tools/deploy/export_model.py. The background becomes the first class and BGR becomes RGB here, once and for all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph.passes.transposed_conv import without_transposed
+from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.graph.shape_inference import layers
+from mrcnn_cv.importers.config_schema import Values
+from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.extract import Map, Output, cut_onnx_stage
+from mrcnn_cv.importers.onnx.model import OnnxGraph
+from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, Config, settle
+from mrcnn_cv.importers.pytorch.detectron2_hyperparameters import Detectron2Numbers, cell_sizes
+from mrcnn_cv.importers.pytorch.structure import Crops, channel_count, find_parts
+from mrcnn_cv.model.definition import (
+    AnchorSpec,
+    BoxCoder,
+    CropSpec,
+    MaskSpec,
+    ModelSpec,
+    NmsSpec,
+    PixelStep,
+    PyramidSpec,
+    ResizeSpec,
+    StageGraph,
+)
+
+IMAGE, CROPS = "image", "crops"
+"""The inputs of the trunk and of the heads."""
+
+MAX_GROWTH = math.log(1000 / 16)
+"""SCALE_CLAMP of Box2BoxTransform, which no config changes."""
+
+ANY_SIDE = 4096
+"""An input of which every level of a pyramid has a whole number of cells."""
+
+
+def is_detectron2(graph: OnnxGraph) -> bool:
+    """Whether a detector has Detectron2's predictors: the background among the scores, but not among the boxes."""
+    values = OnnxEvaluator(graph)
+    try:
+        parts = find_parts(graph, values)
+        scores = channel_count(graph, values, parts.class_logits)
+        return scores > 1 and channel_count(graph, values, parts.box_encodings) in (4, 4 * (scores - 1))
+    except ModelFileError:
+        return False
+
+
+def read_model(graph: OnnxGraph, config: Config, name: str) -> ModelSpec:
+    """The ModelSpec of a graph.
+
+    config: the values of the YAML beside it. name: of the file without its suffix, for warnings. What neither says is
+    Detectron2's default, with a warning. Raises ModelFileError (without the file's name) for another kind of graph.
+    """
+    return _Reader(graph, config, name).spec()
+
+
+class _Reader:
+    def __init__(self, graph: OnnxGraph, config: Config, name: str) -> None:
+        self._graph = graph
+        self._evaluator = OnnxEvaluator(graph)
+        self._parts = find_parts(graph, self._evaluator)
+        if len(self._parts.crops.aligns) < 2:
+            raise ModelFileError(
+                "is a Detectron2 model that cuts its regions from one feature map (a C4 or DC5 variant), which is not"
+                " supported: mrcnn-cv runs those with a feature pyramid (FPN)"
+            )
+        self._read = Detectron2Numbers(graph, self._evaluator, self._parts)
+        self._config = config
+        self._name = name
+        self._class_count = self._channels(self._parts.class_logits) - 1
+        self._warnings: list[str] = []
+        self._values: Values = {}
+
+    def spec(self) -> ModelSpec:
+        parts = self._parts
+        plain_trunk = self._trunk()
+        found_anchors = self._found_anchors(plain_trunk)
+        self._settle(found_anchors is not None)
+        crop, box_head = self._head(parts.crops, self._box_outputs(), "MODEL.ROI_BOX_HEAD.POOLER_TYPE")
+        mask, mask_head = self._mask()
+        return ModelSpec(
+            family="Detectron2",
+            architecture="Mask R-CNN" if mask else "Faster R-CNN",
+            backbone=self._backbone(),
+            exporter=f"{self._graph.producer or 'unknown'}, ONNX opset {self._graph.opset}",
+            class_count=self._class_count,
+            resize=self._resize(),
+            pixels=self._pixels(),
+            anchors=found_anchors or self._anchors_of_config(plain_trunk),
+            proposal_coder=self._coder(parts.rpn_encodings[0], "MODEL.RPN.BBOX_REG_WEIGHTS"),
+            proposal_nms=self._proposal_nms(),
+            crop=crop,
+            box_coder=self._coder(parts.box_encodings, "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS"),
+            class_agnostic_boxes=self._is_agnostic(),
+            score_conversion=self._read.conversion(),
+            logit_factor=1.0,
+            detection_nms=self._detection_nms(),
+            mask=mask,
+            trunk=in_rgb(plain_trunk) if self._values["INPUT.FORMAT"] == "BGR" else plain_trunk,
+            box_head=box_head,
+            mask_head=mask_head,
+            objectness="logits",
+            warnings=tuple(dict.fromkeys(self._warnings)),
+        )
+
+    def _settle(self, anchors_found: bool) -> None:
+        """Decide over every setting on which the answers depend."""
+        found = self._read.found()
+        unused = {"MODEL.ROI_MASK_HEAD.POOLER_TYPE"} if self._parts.mask_crops is None else set()
+        if anchors_found:
+            unused |= {name for name in SETTINGS if name.startswith("MODEL.ANCHOR_GENERATOR.")}
+        mean = found.get("MODEL.PIXEL_MEAN", self._config.values.get("MODEL.PIXEL_MEAN"))
+        if "INPUT.FORMAT" not in self._config.values and mean is not None and mean[0] > mean[2]:
+            found["INPUT.FORMAT"] = "RGB"
+            self._warnings.append(
+                f"the mean of its pixels begins with red, so INPUT.FORMAT = RGB is assumed; {self._name}.yaml beside"
+                " the model may say BGR"
+            )
+        wanted = [name for name in SETTINGS if name not in unused]
+        self._values, warnings = settle(found, self._config, wanted, self._name)
+        self._warnings += warnings
+
+    def _channels(self, tensor: str) -> int:
+        return channel_count(self._graph, self._evaluator, tensor)
+
+    def _is_agnostic(self) -> bool:
+        """Whether all classes share one box; a single class has one anyway."""
+        return self._channels(self._parts.box_encodings) == 4
+
+    # The nets.
+
+    def _trunk(self) -> StageGraph:
+        parts = self._parts
+        encodings = [Output(tensor, _turned(self._channels(tensor))) for tensor in parts.rpn_encodings]
+        outputs = [*map(Output, parts.features), *encodings, *map(Output, parts.rpn_logits)]
+        return cut_onnx_stage(self._graph, self._evaluator, {parts.image: Map(IMAGE)}, outputs)
+
+    def _box_outputs(self) -> list[Output]:
+        background_first = [self._class_count, *range(self._class_count)]
+        return [
+            Output(self._parts.box_encodings, _turned(self._channels(self._parts.box_encodings))),
+            Output(self._parts.class_logits, background_first),
+        ]
+
+    def _head(self, crops: Crops, outputs: Sequence[Output], pooler: str) -> tuple[CropSpec, StageGraph]:
+        crop = self._read.crop(crops)
+        coarsest = round(-math.log2(crop.scales[0]))
+        default = PyramidSpec(len(crops.aligns), canonical_level=4 - coarsest)
+        # Detectron2 adds its epsilon to the size, where no float32 notices, not to the level.
+        pyramid = replace(self._read.pyramid(crops) or default, nudge=0.0)
+        taken = self._graph.consumers(crops.tensor)
+        flat = bool(taken) and all(node.op in ("Flatten", "Reshape") for node in taken)
+        aligned = self._values[pooler] == "ROIAlignV2"
+        crop = replace(crop, pyramid=pyramid, flat=flat, as_pixels=flat, aligned=aligned)
+        size = (self._channels(self._parts.features[0]), *crop.size)
+        start = Map(CROPS, size, flat=flat, pixels=math.prod(size) if flat else 0)
+        return crop, cut_onnx_stage(self._graph, self._evaluator, {crops.tensor: start}, outputs)
+
+    def _mask(self) -> tuple[MaskSpec | None, StageGraph | None]:
+        parts = self._parts
+        if parts.mask_crops is None or parts.mask_logits is None:
+            return None, None
+        channels = self._channels(parts.mask_logits)
+        if channels not in (1, self._class_count):
+            raise ModelFileError(
+                f"predicts {channels} masks per region for {self._class_count} classes, which do not fit"
+            )
+        crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits)], "MODEL.ROI_MASK_HEAD.POOLER_TYPE")
+        sizes = layers(head, {CROPS: (1, *crop.size, self._channels(parts.features[0]))})
+        size = next(layer.output[1:3] for layer in sizes if layer.name == head.outputs[0])
+        head, side = without_transposed(head)
+        mask = MaskSpec((size[0], size[1]), crop, class_agnostic=channels == 1, sampling="centers", interleaved=side)
+        return mask, head
+
+    def _backbone(self) -> str:
+        """By how many convolutions there are before the pyramid, which has two for each level."""
+        nodes = self._graph.upstream(self._parts.features)
+        convolutions = [node for node in nodes if node.op == "Conv"]
+        levels = sum(node.op in ("Resize", "Upsample") for node in nodes) + 1
+        groups = max((node.whole("group", 1) for node in convolutions), default=1)
+        depth = _DEPTHS.get(len(convolutions) - 2 * levels)
+        if depth is None:
+            return f"{len(convolutions) - 2 * levels} convolutions FPN"
+        return f"{'ResNeXt' if groups > 1 else 'ResNet'}-{depth} FPN"
+
+    # The image.
+
+    def _resize(self) -> ResizeSpec:
+        shorter, longer = self._values["INPUT.MIN_SIZE_TEST"], self._values["INPUT.MAX_SIZE_TEST"]
+        spec = ResizeSpec("keep_aspect", shorter, longer) if shorter else ResizeSpec("identity")
+        coarsest = round(1 / min(self._read.crop(self._parts.crops).scales))
+        return replace(
+            spec,
+            rounding="half_up",
+            method="antialiased",
+            half_pixel_centers=True,
+            pad_multiple=max(coarsest, 32),
+            pad_prepared=True,
+        )
+
+    def _pixels(self) -> tuple[PixelStep, ...]:
+        mean, deviation = self._values["MODEL.PIXEL_MEAN"], self._values["MODEL.PIXEL_STD"]
+        order = -1 if self._values["INPUT.FORMAT"] == "BGR" else 1
+        steps = [PixelStep("sub", mean[::order])]
+        return tuple(steps if set(deviation) == {1.0} else [*steps, PixelStep("div", deviation[::order])])
+
+    # Proposals and detections.
+
+    def _found_anchors(self, trunk: StageGraph) -> tuple[AnchorSpec, ...] | None:
+        per_cell = [self._channels(tensor) for tensor in self._parts.rpn_logits]
+        for count, tensor in zip(per_cell, self._parts.rpn_encodings, strict=True):
+            if self._channels(tensor) != 4 * count:
+                raise ModelFileError(f"scores {count} anchors per cell, but predicts {self._channels(tensor)} numbers")
+        return self._read.anchors_at(self._strides(trunk), per_cell)
+
+    def _strides(self, trunk: StageGraph) -> list[float]:
+        """Pixels from one cell to the next of each level of anchors."""
+        shapes = {layer.name: layer.output for layer in layers(trunk, {IMAGE: (1, ANY_SIDE, ANY_SIDE, 3)})}
+        return [ANY_SIDE / shapes[name][1] for name in trunk.outputs[-len(self._parts.rpn_logits) :]]
+
+    def _anchors_of_config(self, trunk: StageGraph) -> tuple[AnchorSpec, ...]:
+        generator = "MODEL.ANCHOR_GENERATOR"
+        strides = self._strides(trunk)
+        sizes, ratios = self._values[f"{generator}.SIZES"], self._values[f"{generator}.ASPECT_RATIOS"]
+        per_cell = [self._channels(tensor) for tensor in self._parts.rpn_logits]
+        fits = all(len(each) in (1, len(strides)) for each in (sizes, ratios))
+        cells = cell_sizes(sizes, ratios, len(strides)) if fits else []
+        if [len(cell) for cell in cells] != per_cell:
+            raise ModelFileError(
+                f"has {per_cell} anchors per cell, which {generator}.SIZES and ASPECT_RATIOS do not give: put the"
+                f" config that it was exported with beside it, as {self._name}.yaml"
+            )
+        offset = self._values[f"{generator}.OFFSET"]
+        return tuple(
+            AnchorSpec(cell, (stride, stride), (offset * stride, offset * stride), clip_to_image=False)
+            for cell, stride in zip(cells, strides, strict=True)
+        )
+
+    def _proposal_nms(self) -> NmsSpec:
+        values = self._values
+        least = values["MODEL.PROPOSAL_GENERATOR.MIN_SIZE"]
+        return NmsSpec(
+            score_threshold=-math.inf,
+            iou_threshold=values["MODEL.RPN.NMS_THRESH"],
+            max_per_class=values["MODEL.RPN.POST_NMS_TOPK_TEST"],
+            max_total=values["MODEL.RPN.POST_NMS_TOPK_TEST"],
+            clip_first=True,
+            max_candidates=values["MODEL.RPN.PRE_NMS_TOPK_TEST"],
+            by_level=True,
+            # Sides must be larger than this, not only as large.
+            min_side=float(np.nextafter(np.float32(least), np.float32(math.inf))) if least else 0.0,
+        )
+
+    def _detection_nms(self) -> NmsSpec:
+        values = self._values
+        return NmsSpec(
+            score_threshold=values["MODEL.ROI_HEADS.SCORE_THRESH_TEST"],
+            iou_threshold=values["MODEL.ROI_HEADS.NMS_THRESH_TEST"],
+            max_per_class=values["TEST.DETECTIONS_PER_IMAGE"],
+            max_total=values["TEST.DETECTIONS_PER_IMAGE"],
+            clip_first=True,
+            # Boxes without area count for the limit; what is put out has none (detector_postprocess).
+            min_side=None,
+        )
+
+    def _coder(self, encodings: str, weights: str) -> BoxCoder:
+        x, y, width, height = self._values[weights]
+        growth = self._read.growth(encodings)
+        return BoxCoder((y, x, height, width), MAX_GROWTH if growth is None else growth)
+
+
+_DEPTHS = {53: 50, 104: 101, 155: 152}
+"""Convolutions of a residual network with bottlenecks, and its name."""
+
+
+def in_rgb(trunk: StageGraph) -> StageGraph:
+    """The trunk of a model that takes BGR, for RGB: the channels that its first convolution takes are turned."""
+    message = pb.GraphDef()
+    message.ParseFromString(trunk.graph_def)
+    constants = {node.name: node for node in message.node if node.op == "Const"}
+    takers = [node for node in message.node if IMAGE in node.input]
+    for node in takers:
+        kernels = constants[node.input[1]].attr["value"].tensor if node.op == "Conv2D" else None
+        shape = [dim.size for dim in kernels.tensor_shape.dim] if kernels is not None else []
+        if kernels is None or len(shape) != 4 or shape[2] != 3:
+            raise ModelFileError(f"has a trunk that begins with a {node.op}, where Detectron2's do with a convolution")
+        weights = np.frombuffer(kernels.tensor_content, np.float32).reshape(shape)[:, :, ::-1]
+        kernels.tensor_content = np.ascontiguousarray(weights).tobytes()
+    return replace(trunk, graph_def=message.SerializeToString())
+
+
+def _turned(count: int) -> list[int]:
+    """Channels dx dy dw dh of any number of boxes as ty tx th tw."""
+    return [4 * (index // 4) + (1, 0, 3, 2)[index % 4] for index in range(count)]

@@ -1,0 +1,328 @@
+"""Read the numbers of a detector that PyTorch traced: limits, thresholds, anchors, coders, levels.
+
+Every reader returns None where the exporter, or a tool after it, has folded its number away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
+from mrcnn_cv.importers.pytorch.structure import WEIGHTED, Crops
+from mrcnn_cv.model.definition import AnchorSpec, CropSpec, PixelStep, PyramidSpec
+
+MAX_DETECTIONS = 1 << 20
+
+
+class OnnxNumbers:
+    """The numbers of `graph`."""
+
+    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator) -> None:
+        self._graph = graph
+        self._values = values
+
+    def stored(self, node: Node, index: int) -> float | None:
+        """A number that a node takes and that stands in the file as it is."""
+        tensor = self._graph.input(node, index)
+        return self._values.number(tensor) if tensor and self._graph.is_constant(tensor) else None
+
+    def operand(self, node: Node) -> float | None:
+        """The stored number that a node combines something with."""
+        numbers = [number for index in range(len(node.inputs)) if (number := self.stored(node, index)) is not None]
+        return numbers[0] if len(numbers) == 1 else None
+
+    # The image.
+
+    def image_path(self, image: str) -> list[Node]:
+        """The nodes from the graph's input to what the trunk takes."""
+        path: list[Node] = []
+        tensor = image
+        while (node := self._graph.maker(tensor)) is not None:
+            path.append(node)
+            sources = [name for name in node.inputs if name and self._values.find(name) is None]
+            if not sources or len(path) > 100:
+                raise ModelFileError(f"makes its image in a way that is not supported, at the node '{node.name}'")
+            tensor = sources[0]
+        return path[::-1]
+
+    def pixel_steps(self, path: list[Node]) -> tuple[PixelStep, ...]:
+        """The preprocessing of pixels on the way from the graph's input to the trunk."""
+        steps: list[PixelStep] = []
+        for node in path:
+            if node.op not in _PIXEL_OPS:
+                continue
+            index = 1 if self._values.find(self._graph.input(node, 0)) is None else 0
+            value = self._values.find(self._graph.input(node, index))
+            if value is None or value.size not in (1, 3) or (index == 0 and node.op in ("Sub", "Div")):
+                raise ModelFileError(f"prepares pixels in a way that is not supported, at the node '{node.name}'")
+            steps.append(PixelStep(_PIXEL_OPS[node.op], tuple(float(each) for each in value.ravel())))  # type: ignore[arg-type]
+        return tuple(steps)
+
+    def side_limits(self, resize: Node) -> tuple[int, int] | None:
+        """(shorter side, longer side) that an image is resized to: Min(a / shorter side, b / longer side)."""
+        sizes = [name for name in resize.inputs[1:] if name]
+        for node in self._graph.upstream(sizes, values=False):
+            if node.op != "Min" or len(node.inputs) != 2:
+                continue
+            found: dict[str, float] = {}
+            for name in node.inputs:
+                product = self._graph.maker(name)
+                number = self.operand(product) if product is not None and product.op in ("Mul", "Div") else None
+                sides = self._graph.upstream([name], values=False)
+                ends = {side.op for side in sides} & {"ReduceMin", "ReduceMax"}
+                if number is not None and len(ends) == 1:
+                    found[ends.pop()] = number
+            if len(found) == 2:
+                return round(found["ReduceMin"]), round(found["ReduceMax"])
+        return None
+
+    def pad_multiple(self, pad: Node) -> int | None:
+        """The number whose multiples the sides of the input are: Ceil(side / number)."""
+        for node in self._graph.upstream([name for name in pad.inputs[1:] if name], values=False):
+            division = self._graph.maker(node.inputs[0]) if node.op == "Ceil" else None
+            number = self.stored(division, 1) if division is not None and division.op == "Div" else None
+            if number is not None:
+                return round(number)
+        return None
+
+    # Proposals and detections.
+
+    def anchors(self, boxes: str, per_cell: list[int], encodings: str | None = None) -> tuple[AnchorSpec, ...] | None:
+        """The anchors of each level that the boxes of the proposals are decoded from.
+
+        per_cell: how many each level has for a cell. encodings: those that a layer predicts for one level.
+        """
+        found = [value for node in self._graph.upstream([boxes]) if (value := self._cell_anchors(node)) is not None]
+        if [len(value) for value in found] != per_cell:
+            found = self._folded_anchors(boxes, per_cell)
+        if not found and encodings is not None:
+            found = self._decoded_anchors(encodings, per_cell)
+        return tuple(_anchor_spec(value) for value in found) if found else None
+
+    def _cell_anchors(self, node: Node) -> NDArray[Any] | None:
+        """(A, 4) where a node adds the anchors of a cell (1, A, 4) to the places of the cells."""
+        if node.op != "Add" or any(self._graph.is_constant(name) for name in node.inputs) is False:
+            return None
+        for name in node.inputs:
+            value = self._values.find(name)
+            if value is not None and value.ndim == 3 and value.shape[0] == 1 and value.shape[2] == 4:
+                return np.asarray(value[0], dtype=np.float32)
+        return None
+
+    def _folded_anchors(self, boxes: str, per_cell: list[int]) -> list[NDArray[Any]]:
+        """The same where all anchors of an image of one size stand in the file: a level begins at the cell at 0, 0."""
+        for node in self._graph.upstream([boxes], lambda node: node.op in WEIGHTED):
+            for name in node.inputs:
+                value = self._values.find(name) if name else None
+                if value is not None and value.ndim == 2 and value.shape[1] == 4 and len(value) >= sum(per_cell):
+                    return _levels(value.astype(np.float32), per_cell)
+        return []
+
+    def _decoded_anchors(self, encodings: str, per_cell: list[int]) -> list[NDArray[Any]]:
+        """The same from centre + encoding * side, where only the sides and the centres are left of the anchors."""
+        sides: list[NDArray[Any]] = []
+        centres: list[NDArray[Any]] = []
+        for _, taken in sorted(self._coordinates(encodings).items())[:2]:
+            product = self._next(taken, "Mul")
+            place = None if product is None else self._next(product.outputs[0], "Add")
+            for node, vectors in ((product, sides), (place, centres)):
+                vector = None if node is None else self._vector(node)
+                vectors += [] if vector is None else [vector]
+        if len(sides) != 2 or len(centres) != 2 or len({vector.size for vector in (*sides, *centres)}) != 1:
+            return []
+        corners = [centre + sign * side / 2 for sign in (-1, 1) for side, centre in zip(sides, centres, strict=True)]
+        return _levels(np.stack(corners, axis=1), per_cell)
+
+    def _coordinates(self, encodings: str) -> dict[int, str]:
+        """Which tensor holds the encodings of x, y, width and height (0 to 3), divided by their weights if they are."""
+        found: dict[int, str] = {}
+        for node in self._graph.downstream([encodings], lambda node: node.op in ("Exp", "NonMaxSuppression")):
+            start = self._values.number(self._graph.input(node, 1)) if node.op == "Slice" else None
+            if start is not None and self._values.number(self._graph.input(node, 4)) == 4:
+                division = self._next(node.outputs[0], "Div")
+                found[round(start)] = node.outputs[0] if division is None else division.outputs[0]
+        return found
+
+    def _next(self, tensor: str, op: str) -> Node | None:
+        """The one node that takes a tensor, if it is an `op`."""
+        takers = self._graph.consumers(tensor)
+        return takers[0] if len(takers) == 1 and takers[0].op == op else None
+
+    def _vector(self, node: Node) -> NDArray[Any] | None:
+        """The stored numbers, one for each anchor, that a node combines something with."""
+        values = [self._values.find(name) for name in node.inputs]
+        known = [value.astype(np.float32).ravel() for value in values if value is not None and value.size > 1]
+        return known[0] if len(known) == 1 else None
+
+    def candidates(self, nms: Node) -> int | None:
+        """How many of a level's best boxes are looked at: the K of its TopK, if there are so many."""
+        limits = []
+        for top in self._graph.upstream(nms.inputs[:2], values=False):
+            if top.op != "TopK":
+                continue
+            fixed = self.stored(top, 1)
+            walk = self._graph.upstream([top.inputs[1]], lambda node: node.op == "Shape", values=False)
+            nearest = (self.operand(node) for node in walk if node.op in ("Concat", "Min", "Clip"))
+            limit = fixed if fixed is not None else next((each for each in nearest if each is not None), None)
+            if limit is not None:
+                limits.append(round(limit))
+        return max(limits, default=None)
+
+    def kept(self, nms: Node) -> int | None:
+        """How many boxes stay after a suppression: the first that its result is cut down to."""
+        for node in self._after(nms):
+            if node.op != "Slice":
+                continue
+            start, end = (
+                self._values.number(self._graph.input(node, 1)),
+                self._values.number(self._graph.input(node, 2)),
+            )
+            if start == 0 and end is not None and 0 < end < MAX_DETECTIONS:
+                return round(end)
+        return None
+
+    def _after(self, nms: Node) -> Iterator[Node]:
+        """What takes the indices of a suppression, until they choose boxes."""
+        takers: dict[str, list[Node]] = {}
+        for node in self._graph.nodes:
+            for name in node.inputs:
+                takers.setdefault(self._graph.behind(name), []).append(node)
+        queue, seen = list(nms.outputs), set(nms.outputs)
+        for tensor in queue:
+            for node in takers.get(tensor, []):
+                yield node
+                if node.op in ("Gather", "Slice", "Squeeze", "Cast", "Reshape", "Concat", "If", "Unsqueeze"):
+                    new = [name for name in node.outputs if name not in seen]
+                    seen.update(new)
+                    queue += new
+
+    def compared(self, nms: Node, with_sizes: bool) -> float | None:
+        """The number that sizes (a difference of corners) or else scores must reach before a suppression."""
+        for node in self._graph.upstream(nms.inputs[:2], lambda node: node.op in WEIGHTED, values=False):
+            number = self.operand(node) if node.op in _COMPARISONS else None
+            if number is None:
+                continue
+            others = [self._graph.maker(name) for name in node.inputs if not self._graph.is_constant(name)]
+            is_size = any(other is not None and other.op == "Sub" for other in others)
+            if is_size == with_sizes:
+                return float(np.float32(number))
+        return None
+
+    def coder(self, encodings: str, nms: Node) -> tuple[tuple[float, ...] | None, float | None]:
+        """((divisors of x, y, w, h) or None, the limit of w and h or None) of the encodings that a layer predicts."""
+        before = {node.name for node in self._graph.upstream(nms.inputs[:1])}
+        after = self._graph.downstream([encodings], lambda node: node.op in ("Exp", "NonMaxSuppression"))
+        growth = None
+        for node in (node for node in after if node.name in before and node.op in ("Clip", "Min")):
+            most = self._values.number(self._graph.input(node, 2)) if node.op == "Clip" else self.operand(node)
+            growth = most if most is not None else growth
+        divisors = [self._divisor(tensor) for _, tensor in sorted(self._coordinates(encodings).items())]
+        known = tuple(divisor for divisor in divisors if divisor is not None)
+        return (known if len(divisors) == len(known) == 4 else None), growth
+
+    def _divisor(self, tensor: str) -> float | None:
+        """What a coordinate was divided by; simplifiers drop a division by one."""
+        node = self._graph.maker(tensor)
+        return self._values.number(self._graph.input(node, 1)) if node is not None and node.op == "Div" else 1.0
+
+    # Crops.
+
+    def crop(self, crops: Crops) -> CropSpec:
+        """How regions are cut; `flat` is not decided here. ModelFileError for aligns that disagree."""
+        kinds = {
+            (
+                align.whole("output_height", 1),
+                align.whole("output_width", 1),
+                align.whole("sampling_ratio", 0),
+                align.text("coordinate_transformation_mode", "half_pixel" if self._graph.opset >= 16 else ""),
+                align.text("mode", "avg"),
+            )
+            for align in crops.aligns
+        }
+        if len(kinds) > 1:
+            raise ModelFileError("cuts regions of its levels in different ways, which is not supported")
+        height, width, ratio, rule, mode = kinds.pop()
+        if not (1 <= height <= 64 and 1 <= width <= 64 and 0 <= ratio <= 16) or mode != "avg":
+            raise ModelFileError(
+                f"cuts regions to {height}x{width} with {ratio} points ({mode}), which is not supported"
+            )
+        scales = tuple(align.real("spatial_scale", 1) for align in crops.aligns)
+        if not all(0 < scale <= 1 for scale in scales):
+            raise ModelFileError(f"cuts regions from maps with the scales {list(scales)}, which cannot be")
+        return CropSpec((height, width), "roi_align", ratio, rule == "half_pixel", scales)
+
+    def pyramid(self, crops: Crops) -> PyramidSpec | None:
+        """How regions are given to levels: floor(level + log2(sqrt(area) / size) + nudge), clipped to the levels."""
+        found: dict[str, float] = {}
+        rounding = None
+        for node in self._graph.upstream([align.inputs[1] for align in crops.aligns], values=False):
+            if node.op == "Clip" and "least" not in found:
+                least, most = (
+                    self._values.number(self._graph.input(node, 1)),
+                    self._values.number(self._graph.input(node, 2)),
+                )
+                source = self._graph.maker(node.inputs[0])
+                if least is None or most is None or source is None or source.op not in ("Floor", "Round", "Cast"):
+                    continue
+                found |= {"least": least, "most": most}
+                found |= self._level_numbers(node.inputs[0])
+                rounding = source.op
+        levels = round(found["most"] - found["least"]) + 1 if rounding else 0
+        if not {"size", "level"} <= found.keys() or not 1 <= levels <= len(crops.aligns):
+            return None
+        return PyramidSpec(
+            levels=levels,
+            canonical_level=round(found["level"] - found["least"]),
+            canonical_size=found["size"],
+            rounding="nearest" if rounding == "Round" else "floor",
+            nudge=found.get("nudge", 0.0),
+        )
+
+    def _level_numbers(self, tensor: str) -> dict[str, float]:
+        """Canonical size and level, and what is added before rounding."""
+        found: dict[str, float] = {}
+        for node in self._graph.upstream([tensor], lambda node: node.op == "Sqrt"):
+            number = self.operand(node) if node.op in ("Add", "Div") else None
+            if number is None:
+                continue
+            if node.op == "Add":
+                found["level" if abs(number) >= 1 else "nudge"] = number
+            elif (source := self._graph.maker(node.inputs[0])) is not None and source.op in ("Sqrt", "Add"):
+                found["size"] = number
+                if source.op == "Add":
+                    found.pop("nudge", None)
+        return found
+
+
+_PIXEL_OPS = {"Mul": "mul", "Add": "add", "Sub": "sub", "Div": "div"}
+_COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
+
+
+def _anchor_spec(corners: NDArray[Any]) -> AnchorSpec:
+    """Of anchors (A, 4) x1 y1 x2 y2 around the place of a cell."""
+    x1, y1, x2, y2 = (corners[:, index] for index in range(4))
+    centres = np.stack([(y1 + y2) / 2, (x1 + x2) / 2], axis=1)
+    if not np.isfinite(corners).all() or np.abs(centres - centres[0]).max() > 1e-3:
+        raise ModelFileError("has anchors of a cell with different centres, which is not supported")
+    sizes = tuple((float(height), float(width)) for height, width in zip(y2 - y1, x2 - x1, strict=True))
+    return AnchorSpec(sizes, None, (float(centres[0, 0]), float(centres[0, 1])), clip_to_image=False)
+
+
+def _levels(anchors: NDArray[Any], per_cell: list[int]) -> list[NDArray[Any]]:
+    """The anchors of the first cell of each level, of all anchors (M, 4) of all levels."""
+    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
+    found: list[NDArray[Any]] = []
+    position = 0
+    for count in per_cell:
+        starts = np.flatnonzero((centres[position:] == centres[0]).all(axis=1)) + position
+        if len(starts) == 0 or starts[0] + count > len(anchors):
+            return []
+        found.append(anchors[starts[0] : starts[0] + count])
+        position = int(starts[0]) + count
+    return found

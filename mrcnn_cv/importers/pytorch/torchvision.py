@@ -1,0 +1,314 @@
+"""The family of torchvision: a Faster or Mask R-CNN that PyTorch's legacy exporter traced to ONNX becomes a ModelSpec.
+
+Source of the defaults: torchvision's documentation of FasterRCNN, MaskRCNN and AnchorGenerator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph.builder import CROPS
+from mrcnn_cv.graph.passes.transposed_conv import without_transposed
+from mrcnn_cv.graph.shape_inference import layers
+from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.extract import Map, Output, cut_onnx_stage
+from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
+from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
+from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, find_parts
+from mrcnn_cv.model.definition import (
+    AnchorSpec,
+    BoxCoder,
+    CropSpec,
+    MaskSpec,
+    ModelSpec,
+    NmsSpec,
+    PixelStep,
+    PyramidSpec,
+    ResizeSpec,
+    StageGraph,
+)
+
+Value = TypeVar("Value")
+
+SIDES = (800, 1333)
+DIVISOR = 32
+ANCHOR_SIDES = (32, 64, 128, 256, 512)
+ANCHOR_RATIOS = (0.5, 1.0, 2.0)
+MAX_GROWTH = math.log(1000 / 16)
+PROPOSAL_MIN_SIDE, DETECTION_MIN_SIDE = 1e-3, 1e-2
+
+
+def read_model(graph: OnnxGraph) -> ModelSpec:
+    """The ModelSpec of a graph.
+
+    What the graph does not hold is torchvision's default, with a warning. Raises ModelFileError (without the file's
+    name) for another kind of graph.
+    """
+    return _Reader(graph).spec()
+
+
+class _Reader:
+    def __init__(self, graph: OnnxGraph) -> None:
+        self._graph = graph
+        self._values = OnnxEvaluator(graph)
+        self._parts: Parts = find_parts(graph, self._values)
+        self._read = OnnxNumbers(graph, self._values)
+        self._warnings: list[str] = []
+
+    def spec(self) -> ModelSpec:
+        parts = self._parts
+        class_count = self._channels(parts.class_logits) - 1
+        boxes = self._channels(parts.box_encodings)
+        if class_count < 1 or boxes != 4 * (class_count + 1):
+            raise ModelFileError(
+                f"predicts {class_count + 1} scores and {boxes} box numbers per region, where torchvision's models have"
+                " four of the latter for each of the former"
+            )
+        crop, box_head = self._head(parts.crops, self._box_outputs(class_count))
+        mask, mask_head = self._mask(class_count)
+        path = self._read.image_path(parts.image)
+        steps = self._pixels(path)
+        return ModelSpec(
+            family="torchvision",
+            architecture="Mask R-CNN" if mask else "Faster R-CNN",
+            backbone=self._backbone(),
+            exporter=f"{self._graph.producer or 'unknown'}, ONNX opset {self._graph.opset}",
+            class_count=class_count,
+            resize=self._resize(path),
+            pixels=steps,
+            anchors=self._anchors(),
+            proposal_coder=self._coder(parts.rpn_encodings[0], parts.proposal_nms, (1.0, 1.0, 1.0, 1.0), "proposals"),
+            proposal_nms=self._proposal_nms(),
+            crop=crop,
+            box_coder=self._coder(parts.box_encodings, parts.detection_nms, (10.0, 10.0, 5.0, 5.0), "detections"),
+            class_agnostic_boxes=False,
+            score_conversion="softmax",
+            logit_factor=1.0,
+            detection_nms=self._detection_nms(),
+            mask=mask,
+            trunk=self._trunk(),
+            box_head=box_head,
+            mask_head=mask_head,
+            objectness="sigmoid",
+            warnings=tuple(dict.fromkeys(self._warnings)),
+        )
+
+    def _channels(self, tensor: str) -> int:
+        return channel_count(self._graph, self._values, tensor)
+
+    def _assumed(self, found: Value | None, default: Value, what: str, shown: str = "") -> Value:
+        """A number of the graph, or else torchvision's default, of which the user is told."""
+        if found is not None:
+            return found
+        self._warnings.append(f"the model does not hold {what}: torchvision's default is assumed ({shown or default})")
+        return default
+
+    # The nets.
+
+    def _trunk(self) -> StageGraph:
+        parts = self._parts
+        features = [Output(tensor) for tensor in parts.features]
+        encodings = [Output(tensor, _turned(self._channels(tensor))) for tensor in parts.rpn_encodings]
+        logits = [Output(tensor) for tensor in parts.rpn_logits]
+        return cut_onnx_stage(self._graph, self._values, {parts.image: Map("image")}, [*features, *encodings, *logits])
+
+    def _box_outputs(self, class_count: int) -> list[Output]:
+        # The background has boxes, too, which nobody looks at.
+        return [
+            Output(self._parts.box_encodings, _turned(4 * (class_count + 1))[4:]),
+            Output(self._parts.class_logits),
+        ]
+
+    def _head(self, crops: Crops, outputs: Sequence[Output]) -> tuple[CropSpec, StageGraph]:
+        crop = self._read.crop(crops)
+        if len(crops.aligns) > 1:
+            least = round(-math.log2(crop.scales[0]))
+            default = PyramidSpec(len(crops.aligns), 4 - least, nudge=1e-6)
+            crop = replace(
+                crop, pyramid=self._assumed(self._read.pyramid(crops), default, "how regions are given to its levels")
+            )
+        flat = self._takes_rows(crops.tensor)
+        crop = replace(crop, flat=flat, as_pixels=flat)
+        channels = self._channels(self._parts.features[0])
+        start = Map(CROPS, (channels, *crop.size), flat=flat, pixels=channels * math.prod(crop.size) if flat else 0)
+        return crop, cut_onnx_stage(self._graph, self._values, {crops.tensor: start}, outputs)
+
+    def _takes_rows(self, crops: str) -> bool:
+        """Whether a head begins by flattening its crops: then they are cut flat."""
+        takers = self._graph.consumers(crops)
+        while len(takers) == 1 and takers[0].op == "Cast":
+            takers = self._graph.consumers(takers[0].outputs[0])
+        return bool(takers) and all(taker.op in ("Flatten", "Reshape") for taker in takers)
+
+    def _mask(self, class_count: int) -> tuple[MaskSpec | None, StageGraph | None]:
+        parts = self._parts
+        if parts.mask_crops is None or parts.mask_logits is None:
+            return None, None
+        channels = self._channels(parts.mask_logits)
+        if channels != class_count + 1:
+            raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
+        crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits, range(1, channels))])
+        size = next(
+            layer.output[1:3]
+            for layer in layers(head, {CROPS: (1, *crop.size, self._channels(parts.features[0]))})
+            if layer.name == head.outputs[0]
+        )
+        head, side = without_transposed(head)
+        return MaskSpec((size[0], size[1]), crop, class_agnostic=False, sampling="expanded", interleaved=side), head
+
+    def _backbone(self) -> str:
+        """By how many convolutions there are before the pyramid, which has two for each level."""
+        nodes = self._graph.upstream(self._parts.features, lambda node: self._parts.image in node.outputs)
+        ops = [node.op for node in nodes if self._parts.image not in node.outputs]
+        levels = ops.count("Resize") + ops.count("Upsample") + 1
+        convolutions = ops.count("Conv") - 2 * levels if levels > 1 else ops.count("Conv")
+        pyramid = " FPN" if levels > 1 else ""
+        if "HardSwish" in ops or "HardSigmoid" in ops:
+            return f"MobileNet v3{pyramid}"
+        return _RESNETS.get(convolutions, f"{convolutions} convolutions") + pyramid
+
+    # The image.
+
+    def _pixels(self, path: list[Node]) -> tuple[PixelStep, ...]:
+        steps = self._read.pixel_steps(path)
+        if not steps:
+            default = (PixelStep("sub", (0.485, 0.456, 0.406)), PixelStep("div", (0.229, 0.224, 0.225)))
+            steps = self._assumed(None, default, "mean and deviation of its pixels")
+        scaled = steps[0].op in ("div", "mul") and len(steps) > 1
+        if scaled or max(abs(each) for each in steps[0].operand) > 2:
+            # Whoever exported it put the division by 255 inside, or trained without.
+            return steps
+        return (PixelStep("div", (255.0,)), *steps)
+
+    def _resize(self, path: list[Node]) -> ResizeSpec:
+        resizes = [node for node in path if node.op in ("Resize", "Upsample")]
+        pads = [node for node in path if node.op == "Pad"]
+        spec = ResizeSpec("identity")
+        if len(resizes) > 1:
+            raise ModelFileError("resizes its image more than once, which is not supported")
+        if resizes:
+            resize = resizes[0]
+            rule = resize.text("coordinate_transformation_mode", "half_pixel")
+            if resize.text("mode", "nearest") != "linear" or rule not in _HALF_PIXEL or resize.whole("antialias", 0):
+                raise ModelFileError(f"resizes images by the rule '{rule}', which is not supported")
+            spec = self._sides(resize)
+        multiple = self._read.pad_multiple(pads[0]) if pads else None
+        if multiple is None and (pads or resizes):
+            multiple = self._assumed(None, DIVISOR, "the number whose multiples the sides of its input are")
+        coarsest = round(1 / min(align.real("spatial_scale", 1) for align in self._parts.crops.aligns))
+        if multiple is not None and len(self._parts.features) > 1 and multiple % coarsest:
+            raise ModelFileError(
+                f"pads images to multiples of {multiple} while its coarsest map has {coarsest} pixels per cell, which"
+                " is not supported"
+            )
+        return replace(spec, rounding="down", half_pixel_centers=True, pad_multiple=multiple, pad_prepared=True)
+
+    def _sides(self, resize: Node) -> ResizeSpec:
+        limits = self._read.side_limits(resize)
+        if limits is None:
+            sizes = self._values.find(self._graph.input(resize, 3))
+            given = next(iter(self._graph.inputs.values()), ())[-2:]
+            if sizes is not None and sizes.size == 4:
+                height, width = (int(side) for side in sizes.ravel()[2:])
+                if None in given:
+                    return ResizeSpec("fixed", height=height, width=width)
+                if _floored(given) != (height, width):
+                    raise ModelFileError(
+                        f"was exported for images of one size, and a simplifier has left of its resizing only that they"
+                        f" become {width}x{height}: export it again with dynamic_axes (docs/models.md)"
+                    )
+        shorter, longer = self._assumed(limits, SIDES, "the sides that it resizes images to")
+        return ResizeSpec("keep_aspect", shorter, longer)
+
+    # Proposals and detections.
+
+    def _anchors(self) -> tuple[AnchorSpec, ...]:
+        per_cell = [self._channels(tensor) for tensor in self._parts.rpn_logits]
+        for count, tensor in zip(per_cell, self._parts.rpn_encodings, strict=True):
+            if self._channels(tensor) != 4 * count:
+                raise ModelFileError(f"scores {count} anchors per cell, but predicts {self._channels(tensor)} numbers")
+        parts = self._parts
+        found = self._read.anchors(parts.proposal_nms.inputs[0], per_cell, parts.rpn_encodings[0])
+        if found is None and per_cell != [len(ANCHOR_RATIOS)] * len(ANCHOR_SIDES):
+            raise ModelFileError("does not hold its anchors, and they are not torchvision's: export it again")
+        return self._assumed(found, default_anchors(), "its anchors", f"sides of {ANCHOR_SIDES}")
+
+    def _proposal_nms(self) -> NmsSpec:
+        nms = self._parts.proposal_nms
+        least = self._read.compared(nms, with_sizes=False)
+        return NmsSpec(
+            # What is scored at least so much stays: above the next smaller number.
+            score_threshold=-math.inf if not least else float(np.nextafter(np.float32(least), np.float32(-1))),
+            iou_threshold=self._overlap(nms, 0.7, "proposals"),
+            max_per_class=self._kept(nms, 1000, "proposals"),
+            max_total=self._kept(nms, 1000, "proposals"),
+            clip_first=True,
+            max_candidates=self._assumed(
+                self._read.candidates(nms), 1000, "how many candidates for proposals it looks at per level"
+            ),
+            by_level=True,
+            min_side=self._assumed(
+                self._read.compared(nms, with_sizes=True), PROPOSAL_MIN_SIDE, "the least side of proposals"
+            ),
+        )
+
+    def _detection_nms(self) -> NmsSpec:
+        nms = self._parts.detection_nms
+        threshold = self._read.compared(nms, with_sizes=False)
+        return NmsSpec(
+            score_threshold=self._assumed(threshold, 0.05, "the score that detections must reach"),
+            iou_threshold=self._overlap(nms, 0.5, "detections"),
+            max_per_class=self._kept(nms, 100, "detections"),
+            max_total=self._kept(nms, 100, "detections"),
+            clip_first=True,
+            min_side=self._assumed(
+                self._read.compared(nms, with_sizes=True), DETECTION_MIN_SIDE, "the least side of detections"
+            ),
+        )
+
+    def _overlap(self, nms: Node, default: float, what: str) -> float:
+        found = self._values.number(self._graph.input(nms, 3)) if len(nms.inputs) > 3 else None
+        return self._assumed(found, default, f"how far {what} may overlap")
+
+    def _kept(self, nms: Node, default: int, what: str) -> int:
+        return self._assumed(self._read.kept(nms), default, f"how many {what} it keeps")
+
+    def _coder(self, encodings: str, nms: Node, default: tuple[float, ...], what: str) -> BoxCoder:
+        divisors, growth = self._read.coder(encodings, nms)
+        x, y, width, height = self._assumed(divisors, default, f"the weights of the boxes of {what}")
+        return BoxCoder(
+            (y, x, height, width), self._assumed(growth, MAX_GROWTH, f"how far the boxes of {what} may grow")
+        )
+
+
+_RESNETS = {20: "ResNet-18", 36: "ResNet-34", 53: "ResNet-50", 104: "ResNet-101", 155: "ResNet-152"}
+_HALF_PIXEL = frozenset({"half_pixel", "pytorch_half_pixel"})
+
+
+def _floored(given: tuple[int | None, ...]) -> tuple[int, ...]:
+    """What torchvision's default makes of an image of the `given` (height, width)."""
+    sides = [side or 1 for side in given] or [1]
+    scale = min(SIDES[0] / min(sides), SIDES[1] / max(sides))
+    return tuple(math.floor(side * scale) for side in sides)
+
+
+def _turned(count: int) -> list[int]:
+    """Channels dx dy dw dh of any number of boxes as ty tx th tw."""
+    return [4 * (index // 4) + (1, 0, 3, 2)[index % 4] for index in range(count)]
+
+
+def default_anchors() -> tuple[AnchorSpec, ...]:
+    """The anchors of torchvision's models with five levels; whole numbers, as its AnchorGenerator rounds them."""
+    ratios = np.sqrt(np.array(ANCHOR_RATIOS, dtype=np.float32))
+    levels = []
+    for side in ANCHOR_SIDES:
+        heights, widths = (2 * np.round(sides * np.float32(side) / 2) for sides in (ratios, 1 / ratios))
+        sizes = tuple((float(height), float(width)) for height, width in zip(heights, widths, strict=True))
+        levels.append(AnchorSpec(sizes, None, (0.0, 0.0), clip_to_image=False))
+    return tuple(levels)

@@ -1,0 +1,1 @@
+"""Read frozen TensorFlow graphs and cut nets out of them."""

@@ -1,0 +1,294 @@
+"""MaskRCNN: load a model, run the five steps on an image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.engines import select as backends
+from mrcnn_cv.errors import InputError, ModelFileError, UsageError
+from mrcnn_cv.graph.shape_inference import Plan
+from mrcnn_cv.importers.load import open_model
+from mrcnn_cv.inference.box_ops import Boxes, is_solid
+from mrcnn_cv.inference.coordinates import Geometry, geometry, to_image
+from mrcnn_cv.inference.detections import Detections, find_detections, limits
+from mrcnn_cv.inference.mask_select import select_masks
+from mrcnn_cv.inference.nets import Nets, build_nets
+from mrcnn_cv.inference.preprocess.resize import prepare
+from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
+from mrcnn_cv.inference.proposals import find_proposals
+from mrcnn_cv.inference.roi_crop import channels_last, crop
+from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.labels import labels_for
+from mrcnn_cv.model.validate import check_input, regions_at_once
+from mrcnn_cv.structures.instances import BackendUse, Instances
+
+Float = NDArray[np.float32]
+
+
+class MaskRCNN:
+    """A Mask R-CNN (or a Faster R-CNN: boxes without masks) that is ready to run. `load` makes one.
+
+    spec: the model's numbers. path: its file. labels: label id → name. warnings: what was odd, one sentence each.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        path: Path,
+        plan: Plan,
+        nets: Nets,
+        requested: str,
+        chosen: backends.Probe,
+        labels: dict[int, str],
+    ) -> None:
+        """plan: of the trunk. `load` knows the rest."""
+        self._plan = plan
+        self._checked: set[tuple[int, ...]] = set()
+        self._mask_plan = None if spec.mask_head is None else Plan(spec.mask_head)
+        # The nets hold the weights now; the graphs they were read from would only take up memory.
+        self.spec = replace(
+            spec,
+            trunk=replace(spec.trunk, graph_def=b""),
+            box_head=replace(spec.box_head, graph_def=b""),
+            mask_head=spec.mask_head and replace(spec.mask_head, graph_def=b""),
+        )
+        self.path = path
+        self.labels = labels
+        self.warnings = spec.warnings
+        self._nets = nets
+        self._requested = requested
+        self._chosen = chosen
+        self._backend: BackendUse | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        backend: str = "auto",
+        labels: str | Path | None = None,
+        pipeline_config: str | Path | None = None,
+        threads: int | None = None,
+        device: str | None = None,
+        fast: bool = False,
+    ) -> MaskRCNN:
+        """Load a frozen graph: the `.pb` or the folder that holds it.
+
+        backend: a name of `--backend`; anything but "auto" runs there or raises BackendError. labels: a label map
+        (.pbtxt, .names, .txt, .json); None: the one beside the model, or COCO's for 90 classes. pipeline_config: None:
+        the one beside the model, if any. threads: for the whole process (OpenCV knows no other way); None: OpenCV's own
+        choice. device: OpenVINO's name of one ("GPU", "NPU"); None: the processor. fast: look at a third of the
+        proposals, which may miss instances. Raises ModelFileError, LabelFileError, BackendError.
+        """
+        if threads is not None:
+            backends.set_threads(threads)
+        chosen = backends.choose(backend, device)
+        file = open_model(Path(path), None if pipeline_config is None else Path(pipeline_config))
+        names, notes = labels_for(file.spec.class_count, None if labels is None else Path(labels), file.path.parent)
+        spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
+        if fast:
+            spec = with_fewer_proposals(spec)
+        plan = Plan(spec.trunk)
+        return cls(spec, file.path, plan, build_nets(spec, plan, chosen), backend, chosen, names)
+
+    def predict(
+        self,
+        image_bgr: NDArray[np.uint8],
+        score_threshold: float | None = 0.5,
+        mask_threshold: float = 0.5,
+        nms_threshold: float | None = None,
+        max_instances: int | None = None,
+        classes: Sequence[int | str] | None = None,
+    ) -> Instances:
+        """Find the instances in an image (H, W, 3) uint8 BGR.
+
+        score_threshold: a detection's score must be above it. nms_threshold: of two boxes of a class with a larger IoU
+        the better one stays. max_instances: the best so many. None: the model's own value. classes: label ids or names
+        to look for; None: all. Raises UsageError for values that cannot be meant, InputError for an image that the
+        model cannot take.
+        """
+        _check_image(image_bgr)
+        _check_fraction("score_threshold", score_threshold)
+        _check_fraction("mask_threshold", mask_threshold)
+        _check_fraction("nms_threshold", nms_threshold)
+        if max_instances is not None and max_instances < 1:
+            raise UsageError(f"max_instances must be at least 1, not {max_instances}")
+        nms = limits(self.spec.detection_nms, score_threshold, nms_threshold, max_instances)
+        wanted = None if classes is None else self._wanted(classes)
+
+        clock = _Clock()
+        with clock("resize"):
+            network_input = prepare(image_bgr, self.spec.resize, self.spec.pixels)
+        height, width = network_input.pixels.shape[2:]
+        layout = geometry(network_input.size, network_input.offset, (height, width), self.spec.box_edges)
+        self._check_input(network_input.pixels.shape, image_bgr.shape)
+        with clock("trunk"):
+            features, rpn_encodings, rpn_logits = self._trunk(network_input.pixels)
+        with clock("proposals"):
+            proposals = find_proposals(rpn_encodings, rpn_logits, self.spec, layout)
+        with clock("box_head"):
+            encodings, logits = self._box_head(features, proposals, (height, width))
+        with clock("detections"):
+            detections = find_detections(encodings, logits, proposals, self.spec, nms, layout, wanted)
+        with clock("mask_head"):
+            masks = self._masks(features, detections, layout, (height, width))
+        fractions = layout.fractions_of_image(detections.boxes)
+        return self._instances(detections, fractions, masks, image_bgr.shape[:2], mask_threshold, clock.milliseconds)
+
+    def label(self, class_id: int) -> str:
+        """The name of a class; its id as text where the label map has none."""
+        return self.labels.get(class_id, str(class_id))
+
+    @property
+    def chosen_backend(self) -> str:
+        """The name of the backend that the nets were set up on."""
+        return self._chosen.backend.name
+
+    @property
+    def backend(self) -> BackendUse:
+        """What was asked for and what the nets really ran on, known once an image has been predicted."""
+        if self._backend is None:
+            self._backend = backends.report(self._requested, self._chosen, self._nets.devices())
+        return self._backend
+
+    def _check_input(self, shape: tuple[int, ...], image: tuple[int, ...]) -> None:
+        """No net is given an input for which it was not computed first what its layers make of it."""
+        count, channels, height, width = shape
+        if shape not in self._checked:
+            try:
+                check_input(self._plan, {"image": (count, height, width, channels)})
+            except ModelFileError as error:
+                raise InputError(f"the model cannot take an image of {image[1]}x{image[0]} pixels: {error}") from error
+            if len(self._checked) == 256:
+                self._checked.clear()
+            self._checked.add(shape)
+
+    def _trunk(self, pixels: Float) -> tuple[list[Float], list[Float], list[Float]]:
+        """(feature maps, box encodings, objectness logits), the last two for each level of anchors."""
+        outputs = self._nets.trunk.run({"image": pixels})
+        levels = len(self.spec.anchors)
+        # Turned once for both heads.
+        features = [channels_last(feature_map) for feature_map in outputs[: -2 * levels]]
+        return features, outputs[-2 * levels : -levels], outputs[-levels:]
+
+    def _box_head(self, features: list[Float], proposals: Boxes, padded_size: tuple[int, int]) -> list[Float]:
+        if len(proposals) == 0:
+            boxes = 1 if self.spec.class_agnostic_boxes else self.spec.class_count
+            return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.spec.class_count + 1), np.float32)]
+        return self._nets.box_head.run({"crops": crop(features, proposals, self.spec.crop, padded_size)})
+
+    def _masks(
+        self, features: list[Float], detections: Detections, layout: Geometry, padded_size: tuple[int, int]
+    ) -> Float | None:
+        if self.spec.mask is None or self._nets.mask_head is None or self._mask_plan is None:
+            return None
+        if len(detections.scores) == 0:
+            return np.zeros((0, *self.spec.mask.size), dtype=np.float32)
+        cut = self.spec.mask.crop
+        regions = (layout.fractions_of_image if cut.of_image else layout.fractions)(detections.boxes)
+        found: list[Float] = []
+        portion = regions_at_once(self._mask_plan, cut, features[0].shape[1])
+        for start in range(0, len(regions), portion):
+            part = slice(start, start + portion)
+            (logits,) = self._nets.mask_head.run({"crops": crop(features, regions[part], cut, padded_size)})
+            masks = select_masks(logits, detections.classes[part], self.spec.mask.interleaved)
+            # What is not a number is not in the mask.
+            found.append(np.nan_to_num(masks, copy=False, nan=0.0))
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _instances(
+        self,
+        detections: Detections,
+        fractions: Boxes,
+        masks: Float | None,
+        size: tuple[int, ...],
+        mask_threshold: float,
+        timings_ms: dict[str, float],
+    ) -> Instances:
+        height, width = size
+        boxes = to_image(fractions, (height, width), self.spec.box_edges)
+        scores, classes = detections.scores, detections.classes
+        if self.spec.whole_pixels:
+            # Of float32 something may be missing to a whole pixel.
+            boxes = np.rint(boxes) if self.spec.box_edges == "centers" else np.floor(boxes + np.float32(1e-3))
+        # What has no pixel left is nothing.
+        kept = is_solid(boxes, 0.0)
+        boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
+        masks = None if masks is None else masks[kept]
+        class_ids = (classes + 1).astype(np.int32)
+        return Instances(
+            boxes=boxes,
+            scores=scores,
+            class_ids=class_ids,
+            labels=[self.label(int(class_id)) for class_id in class_ids],
+            mask_probabilities=masks,
+            image_size=(height, width),
+            mask_threshold=mask_threshold,
+            mask_sampling=self.spec.mask.sampling if self.spec.mask else "corners",
+            model=self.path.name,
+            backend=self.backend,
+            timings_ms=timings_ms,
+        )
+
+    def class_ids(self, classes: Sequence[int | str]) -> list[int]:
+        """Label ids of names or ids; raises UsageError for one that the model does not know, with what is near."""
+        by_name = {
+            name.casefold(): class_id for class_id, name in self.labels.items() if class_id <= self.spec.class_count
+        }
+        if isinstance(classes, str | int):
+            # A name is a sequence as well, of letters that are no classes.
+            classes = [classes]
+        found = []
+        for item in classes:
+            text = str(item).strip()
+            class_id = by_name.get(text.casefold())
+            if class_id is None and text.isdecimal() and 1 <= int(text) <= self.spec.class_count:
+                class_id = int(text)
+            if class_id is None:
+                raise UsageError(self._unknown_class(text, sorted(by_name)))
+            found.append(class_id)
+        return found
+
+    def _unknown_class(self, text: str, names: list[str]) -> str:
+        from difflib import get_close_matches
+
+        near = get_close_matches(text.casefold(), names, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {', '.join(names[:10]) or 'ids only'}"
+        return f"the model has no class '{text}' (ids go from 1 to {self.spec.class_count}); {hint}"
+
+    def _wanted(self, classes: Sequence[int | str]) -> NDArray[np.bool_]:
+        wanted = np.zeros(self.spec.class_count, dtype=np.bool_)
+        wanted[np.array(self.class_ids(classes), dtype=np.intp) - 1] = True
+        return wanted
+
+
+class _Clock:
+    """Milliseconds by step."""
+
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.milliseconds[step] = (time.perf_counter() - start) * 1000
+
+
+def _check_image(image: NDArray[np.uint8]) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        shape = getattr(image, "shape", type(image).__name__)
+        raise UsageError(f"predict() takes a BGR image of shape (height, width, 3) and type uint8, not {shape}")
+    if 0 in image.shape:
+        raise InputError(f"the image is empty ({image.shape[1]}x{image.shape[0]} pixels)")
+
+
+def _check_fraction(name: str, value: float | None) -> None:
+    if value is not None and not 0 <= value <= 1:
+        raise UsageError(f"{name} must lie between 0 and 1, not {value}")

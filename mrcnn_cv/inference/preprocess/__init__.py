@@ -1,0 +1,1 @@
+"""Resize rules of the frameworks, and the pixels' preprocessing."""

@@ -1,0 +1,77 @@
+"""From the region proposal network's maps to the regions worth a closer look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.inference.anchors import anchor_grid
+from mrcnn_cv.inference.box_ops import Boxes, clip, decode, is_solid
+from mrcnn_cv.inference.coordinates import Geometry
+from mrcnn_cv.inference.detections import sigmoid
+from mrcnn_cv.inference.nms import best, suppress
+from mrcnn_cv.model.definition import AnchorSpec, ModelSpec
+
+Float = NDArray[np.float32]
+
+
+def foreground(logits: Float) -> Float:
+    """(N,) float32 in [0, 1]: softmax of (N, 2) logits, background first; the share of the foreground."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Of two columns the larger one: a maximum over such a short axis takes ten times as long.
+        shifted = np.exp(logits - np.maximum(logits[:, :1], logits[:, 1:]))
+        result: Float = shifted[:, 1] / (shifted[:, 0] + shifted[:, 1])
+    return result
+
+
+def find_proposals(encodings: Sequence[Float], logits: Sequence[Float], spec: ModelSpec, geometry: Geometry) -> Boxes:
+    """Proposals (N, 4) float32, y1 x1 y2 x2 as fractions of the trunk's padded input, best first.
+
+    encodings (1, 4 A, h, w) and logits (1, 2 A or A, h, w): the network's maps, one for each level of anchors. Source:
+    meta_architectures/faster_rcnn_meta_arch.py (_postprocess_rpn) and core/post_processing.py; with candidates per
+    level: "Feature Pyramid Networks", section 4.1.
+    """
+    nms = spec.proposal_nms
+    window = (0.0, 0.0, *geometry.extent) if nms.clip_to_input else geometry.window
+    levels = zip(encodings, logits, spec.anchors, strict=True)
+    found = [_candidates(*level, spec.objectness, geometry) for level in levels]
+    if len(found) > 1 and not nms.by_level:
+        one, two, three = (np.concatenate(part) for part in zip(*found, strict=True))
+        found = [(one, two, three)]
+    kept_boxes, kept_scores = [], []
+    for level_encodings, scores, anchors in found:
+        chosen = best(scores, nms.max_candidates)
+        if spec.objectness != "softmax":
+            # Where two of them round to the same score, the logits still tell which is the better.
+            chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
+        boxes, scores = decode(level_encodings[chosen], anchors[chosen], spec.proposal_coder), scores[chosen]
+        scores = sigmoid(scores) if spec.objectness == "sigmoid" else scores
+        if nms.clip_first:
+            boxes = clip(boxes, window)
+            scores = np.where(is_solid(boxes, nms.min_side), scores, np.float32(-np.inf))
+        kept = suppress(boxes, scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
+        kept_boxes.append(boxes[kept])
+        kept_scores.append(scores[kept])
+    boxes = np.concatenate(kept_boxes)
+    if len(found) > 1:
+        boxes = boxes[np.argsort(-np.concatenate(kept_scores), kind="stable")]
+    boxes = clip(boxes, window)
+    return geometry.fractions(boxes[is_solid(boxes, nms.min_side)][: nms.max_total])
+
+
+def _candidates(
+    encodings: Float,
+    logits: Float,
+    spec: AnchorSpec,
+    objectness: Literal["softmax", "sigmoid", "logits"],
+    geometry: Geometry,
+) -> tuple[Float, Float, Boxes]:
+    """(encodings (M, 4), scores (M,), anchors (M, 4)) of a level, by anchor; logits for scores but for "softmax"."""
+    rows, columns = encodings.shape[2:]
+    numbers = np.ascontiguousarray(logits[0].transpose(1, 2, 0))
+    scores = foreground(numbers.reshape(-1, 2)) if objectness == "softmax" else numbers.ravel()
+    anchors = anchor_grid(spec, rows, columns, geometry.extent)
+    return encodings[0].transpose(1, 2, 0).reshape(-1, 4), scores, anchors

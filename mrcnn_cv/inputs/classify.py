@@ -1,0 +1,155 @@
+"""What kind of source a word of the command line is: pictures, a video file, or something live. No cv2 here."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from pathlib import Path, PurePosixPath
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from mrcnn_cv.inputs.images import sniff as content
+from mrcnn_cv.inputs.images.glob import found
+from mrcnn_cv.inputs.images.sorting import PICTURES
+from mrcnn_cv.inputs.images.urls import SECONDS, is_address, request_for
+
+Kind = Literal["pictures", "video", "live"]
+
+VIDEOS = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("mp4", "m4v", "mov", "qt", "mkv", "webm", "avi", "3gp", "3g2", "ts", "m2ts", "mts", "mpg", "mpeg", "vob"),
+        *("flv", "f4v", "wmv", "asf", "ogv", "mxf", "ivf", "h264", "264", "h265", "265", "hevc", "y4m", "dv"),
+    )
+)
+"""Suffixes of video files."""
+
+_STREAMS = frozenset({".m3u8", ".mpd", ".mjpg", ".mjpeg", ".sdp"}) | VIDEOS
+_SCHEMES = re.compile(r"(rtsps?|rtmps?|rtmpe|rtp|srt|udp|tcp|mms|mmsh|rist)://", re.IGNORECASE)
+_VIDEO4LINUX = 81
+_CAMERA = re.compile(r"[0-9]{1,3}")
+_MOVING_CONTENT = re.compile(
+    rb"multipart/x-mixed-replace|video/|application/(vnd\.apple\.mpegurl|x-mpegurl|dash\+xml)|audio/(x-)?mpegurl",
+    re.IGNORECASE,
+)
+# MPEG-TS has a sync byte every 188 bytes (after a time stamp of 4 bytes in .m2ts).
+_TRANSPORT = re.compile(rb"G.{187}G.{187}G|.{4}G.{191}G.{191}G", re.DOTALL)
+_MOVIES = re.compile(
+    rb"....(ftyp|moov|mdat|wide|free|skip)|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]|FLV\x01|OggS|DKIF"
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|YUV4MPEG2 |\x06\x0e\x2b\x34",
+    re.DOTALL,
+)
+
+
+def kind_of(source: str) -> Kind:
+    """The kind of one SOURCE: a file by its content, what cannot be looked into by its name."""
+    if os.path.isdir(source):
+        return "pictures"
+    if not os.path.lexists(source):
+        if _CAMERA.fullmatch(source) or _SCHEMES.match(source) or source.startswith(("/dev/video", "/dev/v4l/")):
+            return "live"
+        if is_address(source):
+            return _kind_of_address(source)
+        if glob.has_magic(source) and (matching := found(source)):
+            return "video" if all(kind_of(path) == "video" for path in matching) else "pictures"
+        return "video" if Path(source).suffix.lower() in VIDEOS else "pictures"
+    return _kind_of_file(Path(source))
+
+
+def is_animation(path: Path) -> bool:
+    """Whether a file is a GIF or WebP of more than one picture, which may be meant as a picture or as a video."""
+    try:
+        data = path.read_bytes() if path.stat().st_size <= _MOST_ANIMATION_BYTES else b""
+    except (OSError, ValueError):
+        return False
+    kind = content.image_kind(data[: content.HEAD_BYTES])
+    return (kind == "GIF" and gif_frames(data, most=2) > 1) or (kind == "WebP" and len(webp_frames(data)) > 1)
+
+
+_MOST_ANIMATION_BYTES = 1 << 30
+
+
+def gif_frames(data: bytes, most: int) -> int:
+    """How many pictures a GIF holds; counting ends at `most`, and where the file does."""
+    if len(data) < 13:
+        return 0
+    at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    count = 0
+    while count < most and at < len(data):
+        mark = data[at]
+        if mark == 0x2C and at + 10 < len(data):
+            count += 1
+            # The picture's own palette, and the size of LZW's first codes.
+            at += 10 + (3 << (data[at + 9] & 7) + 1 if data[at + 9] & 0x80 else 0) + 1
+        elif mark == 0x21:
+            at += 2
+        else:
+            break
+        while at < len(data) and data[at]:
+            at += data[at] + 1
+        at += 1
+    return count
+
+
+def webp_frames(data: bytes) -> list[int]:
+    """Milliseconds of each picture of an animated WebP; none of a still one."""
+    found: list[int] = []
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if data[at : at + 4] == b"ANMF" and at + 24 <= len(data):
+            found.append(int.from_bytes(data[at + 20 : at + 23], "little"))
+        at += 8 + size + size % 2
+    return found
+
+
+def _kind_of_file(path: Path) -> Kind:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISCHR(mode) and _is_camera(path):
+            return "live"
+        if not stat.S_ISREG(mode):
+            return "pictures"
+        with path.open("rb") as file:
+            head = file.read(content.HEAD_BYTES)
+    except (OSError, ValueError):
+        head = b""
+    image = content.image_kind(head)
+    if image in ("GIF", "WebP"):
+        return "video" if is_animation(path) else "pictures"
+    if image is not None:
+        return "pictures"
+    # Boxes of a HEIC picture begin as those of a movie do.
+    seems = content.not_an_image(head) or ""
+    if "picture" not in seems and (_MOVIES.match(head) or _TRANSPORT.match(head)):
+        return "video"
+    return "video" if path.suffix.lower() in VIDEOS else "pictures"
+
+
+def _is_camera(path: Path) -> bool:
+    """Whether a character device is one of video4linux, wherever and under whatever name it lies."""
+    return hasattr(os, "major") and os.major(path.stat().st_rdev) == _VIDEO4LINUX
+
+
+def _kind_of_address(address: str) -> Kind:
+    try:
+        suffix = PurePosixPath(unquote(urlsplit(address).path)).suffix.lower()
+    except ValueError:
+        # It fails when its turn comes.
+        return "pictures"
+    if suffix in PICTURES:
+        return "pictures"
+    return "live" if suffix in _STREAMS or _MOVING_CONTENT.match(_content_type(address)) else "pictures"
+
+
+def _content_type(address: str) -> bytes:
+    """What the server says that it sends; nothing where it cannot be asked, which fails again when it is read."""
+    from mrcnn_cv.util.http import opener
+
+    try:
+        with opener().open(request_for(address), timeout=SECONDS) as answer:
+            return str(answer.headers.get("Content-Type", "")).strip().encode("ascii", "replace")
+    except Exception:
+        return b""

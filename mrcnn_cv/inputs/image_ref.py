@@ -1,0 +1,62 @@
+"""Items: pictures that are known but not read yet, whatever they lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from time import perf_counter
+
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.inputs.images.decode import decode_image
+from mrcnn_cv.structures.frame import Frame, Unreadable
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture.
+
+    name   how the user would call it (for a file: its path as it was given)
+    place  where its outputs go below the output folder, as if it were copied there
+    path   its file; None where it has none of its own
+    read   its bytes; raises InputError, one sentence that begins with the name
+    """
+
+    name: str
+    place: PurePosixPath
+    path: Path | None = None
+    read: Callable[[], bytes] = field(repr=False, compare=False, default=bytes)
+
+
+def load(item: Item, index: int) -> Frame | Unreadable:
+    """Read and decode a picture; never raises InputError."""
+    start = perf_counter()
+    try:
+        image = decode_image(item.read(), item.name)
+    except InputError as error:
+        return Unreadable(item.name, index, error, item.path, item.place)
+    milliseconds = (perf_counter() - start) * 1000
+    return Frame(image, item.name, index, path=item.path, read_ms=milliseconds, place=item.place)
+
+
+def failing(name: str, place: PurePosixPath, error: InputError) -> Item:
+    """An item that stands for something that cannot be read."""
+
+    def read() -> bytes:
+        raise error
+
+    return Item(name, place, None, read)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the sources of a run amount to.
+
+    items    in the order in which they are read
+    is_batch True where any source stands for many pictures (a folder, a pattern, a list, an archive)
+    left_out how many files in folders and archives are no pictures by their names
+    """
+
+    items: Sequence[Item]
+    is_batch: bool
+    left_out: int = 0

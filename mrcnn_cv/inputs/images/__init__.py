@@ -1,0 +1,1 @@
+"""Images: files, directories, patterns, archives, lists, addresses."""

@@ -1,0 +1,167 @@
+"""Pictures in .zip and .tar archives, read in place: nothing is unpacked, and nothing of an archive's is trusted."""
+
+from __future__ import annotations
+
+import tarfile
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.images import sniff as content
+from mrcnn_cv.inputs.images.directories import Search
+from mrcnn_cv.inputs.images.sorting import by_tree
+from mrcnn_cv.inputs.images.tar import Unpacked, is_tar
+from mrcnn_cv.util import filenames as names
+
+MOST_BYTES = 1 << 29
+"""A picture that unpacks to more than this is a bomb, not a picture."""
+
+MOST_MEMBERS = 2_000_000
+
+MOST_NAME = 4096
+"""Characters of a member's name: no file system has longer paths."""
+
+_PIECE = 1 << 20
+_SMALL_PIECE = 1 << 12
+"""zipfile unpacks a whole piece of what is not deflated at once: bzip2 makes 80 MB of this much."""
+
+_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError, zlib.error, tarfile.TarError)
+# LZMAError is none of the above, and the module may be missing from a small Python.
+try:
+    from lzma import LZMAError
+except ImportError:  # pragma: no cover
+    _ERRORS: tuple[type[Exception], ...] = (*_DAMAGE, zipfile.BadZipFile)
+else:
+    _ERRORS = (*_DAMAGE, zipfile.BadZipFile, LZMAError)
+
+Member = tuple[str, Callable[[], bytes]]
+"""Name, and what reads it."""
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file holds other files: by its content, so that photos.zip.1 counts and notes.zip does not."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(512)
+        if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            return zipfile.is_zipfile(path)
+        return is_tar(path, head)
+    except MemoryError:
+        return False
+    except _ERRORS:
+        return False
+
+
+def in_archive(path: Path, search: Search) -> list[Item]:
+    """The pictures in an archive: of a .zip in natural order, of a .tar in its own, which is the fast one.
+
+    InputError where the archive cannot be read.
+    """
+    try:
+        is_zip = zipfile.is_zipfile(path)
+        found = [item for item in (_item(path, *member, search) for member in _members(path, is_zip)) if item]
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into the memory of this machine: unpack it first") from error
+    except _ERRORS as error:
+        raise InputError(
+            f"{path} is damaged or of a kind that Python cannot unpack ({error}): unpack it first"
+        ) from error
+    return sorted(found, key=lambda item: by_tree(item.place)) if is_zip else found
+
+
+def _members(path: Path, is_zip: bool) -> Iterator[Member]:
+    for count, member in enumerate(_zip(path) if is_zip else _tar(path)):
+        if count >= MOST_MEMBERS:
+            raise InputError(f"{path} holds more than {MOST_MEMBERS:,} files: unpack it first")
+        yield member
+
+
+def _item(path: Path, name: str, read: Callable[[], bytes], search: Search) -> Item | None:
+    """The item of a member that is wanted; None for others."""
+    if len(name) > MOST_NAME:
+        search.left_out += 1
+        return None
+    place = names.place(name.replace("\\", "/").split("/"))
+    if any(part.startswith(".") and part.strip(".") for part in name.split("/")) or "__MACOSX" in name:
+        return None
+    if not search.recursive and len(place.parts) > 1:
+        return None
+    if search.chosen(place):
+        return Item(f"{path}/{name}", place, None, partial(_read, read, f"{path}/{name}"))
+    search.left_out += 1
+    return None
+
+
+def _read(read: Callable[[], bytes], name: str) -> bytes:
+    try:
+        return read()
+    except InputError as error:
+        raise InputError(f"{name} {error}") from error
+    except MemoryError as error:
+        raise InputError(f"{name} does not fit into the memory of this machine") from error
+    except _ERRORS as error:
+        raise InputError(f"{name} cannot be unpacked ({error}): the archive is damaged, or needs a password") from error
+
+
+def _zip(path: Path) -> Iterator[Member]:
+    archive = zipfile.ZipFile(path)
+    # A ZipFile locks where it reads, so that several threads may.
+    for member in archive.infolist():
+        if not member.is_dir():
+            yield member.filename, partial(_zip_member, archive, member)
+
+
+def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    _check_size(member.file_size)
+    is_plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    with archive.open(member) as file:
+        return _picture(file, _PIECE if is_plain else _SMALL_PIECE)
+
+
+def _tar(path: Path) -> Iterator[Member]:
+    file = Unpacked(path)
+    lock = threading.Lock()
+    for name, start, size in file.members():
+        yield name, partial(_tar_member, file, start, size, lock)
+
+
+def _tar_member(file: Unpacked, start: int, size: int, lock: threading.Lock) -> bytes:
+    _check_size(size)
+    with lock, file.member(start, size) as member:
+        return _picture(member, _PIECE)
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_BYTES:
+        raise InputError(f"would unpack to {size} bytes, which no picture has")
+
+
+def _picture(file: IO[bytes], piece: int) -> bytes:
+    """All bytes of a member that may be a picture, whatever its archive says of its size."""
+    head = file.read(content.HEAD_BYTES)
+    # Of a small file the decoder says what it is.
+    if len(head) == content.HEAD_BYTES and (seems := content.not_an_image(head)):
+        raise InputError(f"is not an image: it seems to be {seems}")
+    pieces, size = [head], len(head)
+    while data := file.read(piece):
+        pieces.append(data)
+        size += len(data)
+        if size > MOST_BYTES:
+            raise InputError(f"unpacks to more than {MOST_BYTES} bytes, which no picture has")
+    return b"".join(pieces)
+
+
+def archive_place(path: Path) -> PurePosixPath:
+    """The folder that an archive would be unpacked to."""
+    stem = path.name
+    for suffix in (".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz2", ".txz", ".tar"):
+        stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) and len(stem) > len(suffix) else stem
+    return names.place([stem])

@@ -1,0 +1,124 @@
+"""Folders and patterns of pictures."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.inputs.image_ref import Item, failing
+from mrcnn_cv.inputs.images.files import read_file
+from mrcnn_cv.inputs.images.glob import found
+from mrcnn_cv.inputs.images.sorting import Chosen, by_tree
+from mrcnn_cv.util import filenames as names
+
+IsOutput = Callable[[Path], bool]
+
+
+@dataclass
+class Search:
+    """How folders are searched.
+
+    chosen     which places are wanted
+    recursive  whether subfolders are
+    skip       (device, inode) of folders that are not entered: where this run writes to
+    outputs    for a folder that mrcnn-cv wrote into: what tells a file of its own in it or below; None for others
+    left_out   how many files were no pictures by their names; counted while searching
+    """
+
+    chosen: Chosen = field(default_factory=Chosen)
+    recursive: bool = True
+    skip: frozenset[tuple[int, int]] = frozenset()
+    outputs: Callable[[Path], IsOutput | None] = lambda folder: None
+    left_out: int = 0
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a source is a pattern of file names."""
+    return glob.has_magic(text)
+
+
+def matching(pattern: str, search: Search) -> list[Item]:
+    """The pictures that match a pattern (`photos/**/*.jpg`), in natural order; a folder that matches counts whole."""
+    fixed = _fixed_part(pattern)
+    items: list[Item] = []
+    for text in found(pattern):
+        path = Path(text)
+        place = _below(path, fixed)
+        if path.is_dir():
+            # With ** a pattern matches the folders on the way as well, whose files it lists anyway.
+            if "**" not in pattern and search.recursive:
+                items += [item_at(item, place / item.place) for item in in_folder(path, search)]
+        elif search.chosen(place):
+            items.append(file_item(path, names.place(place.parts)))
+        else:
+            search.left_out += 1
+    unique = {item.place: item for item in items}
+    return [unique[place] for place in sorted(unique, key=by_tree)]
+
+
+def in_folder(folder: Path, search: Search) -> list[Item]:
+    """The pictures in a folder, in natural order; a folder that cannot be read is an item that fails."""
+    items = list(_walk(folder, search))
+    return sorted(items, key=lambda item: by_tree(item.place))
+
+
+def file_item(path: Path, place: PurePosixPath) -> Item:
+    """A picture in a file of its own."""
+    return Item(str(path), place, path, partial(read_file, path))
+
+
+def item_at(item: Item, place: PurePosixPath) -> Item:
+    """The same picture, with its outputs at another place."""
+    return Item(item.name, place, item.path, item.read)
+
+
+def _walk(top: Path, search: Search) -> Iterator[Item]:
+    entered = set(search.skip)
+    # Folders may be nested deeper than functions may call each other.
+    waiting: list[tuple[Path, PurePosixPath, tuple[IsOutput, ...]]] = [(top, PurePosixPath(), ())]
+    while waiting:
+        folder, place, outputs = waiting.pop()
+        try:
+            status = folder.stat()
+            # A link to a folder above would never end.
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                # Hidden files and folders are not the user's pictures (.thumbnails, ._photo.jpg, .git).
+                inside = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            problem = InputError(f"{folder} cannot be read, so what is in it is left out: {error.strerror or error}")
+            yield failing(str(folder), names.place(place.parts or (folder.name,)), problem)
+            continue
+        if (own := search.outputs(folder)) is not None:
+            outputs = (*outputs, own)
+        for name, is_folder in inside:
+            if is_folder and search.recursive:
+                waiting.append((folder / name, place / name, outputs))
+            elif is_folder:
+                continue
+            elif not search.chosen(place / name):
+                search.left_out += 1
+            elif not any(is_output(folder / name) for is_output in outputs):
+                yield file_item(folder / name, names.place((place / name).parts))
+
+
+def _fixed_part(pattern: str) -> Path:
+    """The folders in front of a pattern's first wildcard."""
+    path = Path(pattern)
+    parts = list(path.parts[:-1])
+    fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return Path(*parts[:fixed])
+
+
+def _below(path: Path, folder: Path) -> PurePosixPath:
+    try:
+        return PurePosixPath(path.relative_to(folder).as_posix())
+    except ValueError:
+        return PurePosixPath(path.name)

@@ -1,0 +1,90 @@
+"""Pictures on the web."""
+
+from __future__ import annotations
+
+import base64
+import re
+import urllib.error
+import urllib.request
+from functools import partial
+from http.client import HTTPException, InvalidURL
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from mrcnn_cv import __version__
+from mrcnn_cv.errors import InputError, MrcnnCvError
+from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.util import filenames as names
+from mrcnn_cv.util.redact import shown
+
+MOST_BYTES = 1 << 28
+SECONDS = 30.0
+
+
+def is_address(text: str) -> bool:
+    """Whether a source is the address of a picture."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def at_address(address: str) -> Item:
+    """The picture at an http or https address; it is fetched when its turn comes."""
+    name = shown(address)
+    try:
+        parts = urlsplit(name)
+        last = unquote(parts.path.rsplit("/", 1)[-1]) or parts.hostname or "picture"
+    except ValueError:
+        last = "picture"
+    return Item(name, names.place([last]), None, partial(_fetch, address))
+
+
+def request_for(address: str) -> urllib.request.Request:
+    """How to ask for an address. InputError, one sentence, where it is none.
+
+    A user name and a password go along as HTTP's basic authentication, to this address alone: after a redirect not any
+    more.
+    """
+    wrong = InputError(
+        f"{shown(address)} is not an address that can be asked for: write spaces, and / ? # @ and : of a password, as"
+        " %20, %2F, %3F, %23, %40 and %3A"
+    )
+    try:
+        parts = urlsplit(address)
+        good = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise wrong from error
+    if not good or re.search(r"[\x00-\x20\x7f]", address):
+        raise wrong
+    who, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)))
+    request.add_header("User-Agent", f"mrcnn-cv/{__version__}")
+    if at:
+        user, _, password = who.partition(":")
+        token = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode())
+        request.add_unredirected_header("Authorization", f"Basic {token.decode('ascii')}")
+    return request
+
+
+def _fetch(address: str) -> bytes:
+    # Most runs need no network, and these imports take their time.
+    from mrcnn_cv.util.http import opener
+
+    name, request = shown(address), request_for(address)
+    request.add_header("Accept", "image/*, */*")
+    try:
+        with opener().open(request, timeout=SECONDS) as answer:
+            data: bytes = answer.read(MOST_BYTES + 1)
+            expected = answer.headers.get("Content-Length")
+    except urllib.error.HTTPError as error:
+        raise InputError(f"{name} cannot be fetched: the server answers {error.code} {error.reason}") from error
+    except (OSError, ValueError, HTTPException, MrcnnCvError) as error:
+        # What is wrong with an address is told with parts of it.
+        reason = "this is no address" if isinstance(error, ValueError | InvalidURL) else _reason(error)
+        raise InputError(f"{name} cannot be fetched ({reason}): check the address and the connection") from error
+    if len(data) > MOST_BYTES:
+        raise InputError(f"{name} has more than {MOST_BYTES >> 20} MiB: fetch it yourself and give the file")
+    if expected is not None and expected.isdecimal() and int(expected) != len(data):
+        raise InputError(f"{name} was cut short, {len(data)} of {expected} bytes came: try again")
+    return data
+
+
+def _reason(error: Exception) -> object:
+    return getattr(error, "reason", None) or getattr(error, "strerror", None) or error

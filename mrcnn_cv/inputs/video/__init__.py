@@ -1,0 +1,1 @@
+"""Frames: video files, cameras, streams."""

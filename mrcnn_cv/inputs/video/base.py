@@ -1,0 +1,121 @@
+"""What sources that move have in common: what is known about one, and which of its frames are wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.video_info import Colours, VideoInfo, import_av
+
+__all__ = ["MOST_PIXELS", "Choice", "Chooser", "Colours", "MovingSource", "Point", "VideoInfo", "import_av"]
+
+MOST_PIXELS = 1 << 25
+"""A frame with more pixels than this (8192 x 4096) is not decoded: a decoder may hold two dozen of them."""
+
+
+class MovingSource(Protocol):
+    """An iterable of Frame, Unreadable, or None where there is nothing at the moment; a context manager.
+
+    damaged   frames that could not be decoded, and were left out
+    dropped   frames that came too fast, and were left out
+    warnings  one sentence each, about what is odd about the source; grows while it is read
+    """
+
+    @property
+    def info(self) -> VideoInfo: ...
+
+    @property
+    def damaged(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
+
+    @property
+    def warnings(self) -> list[str]: ...
+
+    def __enter__(self) -> MovingSource: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def __iter__(self) -> Iterator[Frame | Unreadable | None]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a source was left: the index and time of the last frame that was taken, and how many were taken."""
+
+    index: int
+    time: float
+    taken: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which frames are wanted.
+
+    start, end  in seconds from the start of the source; a frame at `end` is not wanted any more
+    stride      every so many frames, those whose index it divides
+    max_fps     of each second this many at most
+    max_frames  so many in all
+    """
+
+    start: float = 0.0
+    end: float | None = None
+    stride: int = 1
+    max_fps: float | None = None
+    max_frames: int | None = None
+
+    def expected(self, info: VideoInfo) -> int | None:
+        """How many frames this will take of a source, as far as its header can be believed; None: nobody knows."""
+        if info.frame_count is None:
+            return self.max_frames
+        count, seconds = info.frame_count / self.stride, info.seconds
+        if seconds:
+            length = max(0.0, min(self.end if self.end is not None else math.inf, seconds) - self.start)
+            count *= length / seconds
+            if self.max_fps is not None:
+                count = min(count, length * self.max_fps)
+        return round(count) if self.max_frames is None else min(round(count), self.max_frames)
+
+
+class Chooser:
+    """Tells frame by frame which ones a Choice takes; `after`: those up to there were taken before."""
+
+    # Times are binary fractions of decimal rates: a frame a hair before its turn has its turn.
+    _HAIR = 1e-6
+
+    def __init__(self, choice: Choice, after: Point | None = None) -> None:
+        self._choice = choice
+        self._slot = -1 if after is None else self._slot_of(after.time)
+        self.taken = 0 if after is None else after.taken
+
+    def is_over(self, time: float) -> bool:
+        """Whether no frame from this time on is wanted."""
+        choice = self._choice
+        if choice.max_frames is not None and self.taken >= choice.max_frames:
+            return True
+        return choice.end is not None and time >= choice.end - self._HAIR
+
+    def takes(self, index: int, time: float) -> bool:
+        """Whether this frame is wanted; the ones before it have been asked for."""
+        choice = self._choice
+        if time < choice.start - self._HAIR or index % choice.stride:
+            return False
+        slot = self._slot_of(time)
+        if choice.max_fps is not None and slot == self._slot:
+            return False
+        self._slot = slot
+        self.taken += 1
+        return True
+
+    def _slot_of(self, time: float) -> int:
+        rate = self._choice.max_fps
+        return 0 if rate is None else math.floor((time - self._choice.start) * rate + self._HAIR)

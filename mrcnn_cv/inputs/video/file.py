@@ -1,0 +1,288 @@
+"""Video files: decoded frame by frame with PyAV, upright, in the order and with the times of the file."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.inputs.images.files import why_unreadable
+from mrcnn_cv.inputs.video.base import MOST_PIXELS, Choice, Chooser, Colours, Point, VideoInfo, import_av
+from mrcnn_cv.inputs.video.pyav_frames import Image, colours_of, pixels, upright
+from mrcnn_cv.inputs.video.webp import WebpAnimation, webp_file
+from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.video_info import failures
+from mrcnn_cv.util.opencv import cv2
+
+# Demuxers of files alone: playlists and scripts (hls, concat) would open whatever a stranger's file names.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,webp_anim,apng,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,"
+    "ivf,h264,hevc,m4v,yuv4mpegpipe,dv,nut,wtv,rm,obu"
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+# Times are rounded to floats.
+_HAIR = 1e-6
+
+
+def open_video(
+    path: str | Path, place: PurePosixPath | None = None, choice: Choice | None = None, after: Point | None = None
+) -> VideoFile | WebpAnimation:
+    """A file of frames, whatever it is; the arguments are those of VideoFile. InputError where it cannot be read."""
+    source = VideoFile if webp_file(Path(path)) is None else WebpAnimation
+    return source(path, place, choice, after)
+
+
+class VideoFile:
+    """A video file as an iterable of Frame; frames that cannot be decoded are counted in `damaged` and left out.
+
+    place   folder of the frames' own outputs: clip gives clip/000123.jpg
+    choice  the frames that are wanted
+    after   go on behind this point, where an earlier run was left
+
+    Frame.index counts the frames of the file as it is displayed; Frame.time is in seconds from its start. InputError,
+    one sentence, for a file without a frame that can be decoded.
+    """
+
+    dropped = 0
+
+    def __init__(
+        self,
+        path: str | Path,
+        place: PurePosixPath | None = None,
+        choice: Choice | None = None,
+        after: Point | None = None,
+    ) -> None:
+        self.path, self.name = Path(path), str(path)
+        self.place = place or PurePosixPath(self.path.stem)
+        self.choice = choice or Choice()
+        self.damaged = 0
+        self.warnings: list[str] = []
+        self._after = after
+        self._container: Any = None
+        self._reopen()
+        self._frames = self._from(self.choice.start if after is None else after.time)
+        self._first = next(self._frames, None)
+        if self._first is None and after is None:
+            self.close()
+            raise InputError(_why_no_frame(self.name, self.damaged, self.choice.start))
+        self.info = self._describe()
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def __iter__(self) -> Iterator[Frame | Unreadable | None]:
+        """The frames that are wanted; may be asked for once."""
+        chooser = Chooser(self.choice, self._after)
+        pending = [] if self._first is None else [self._first]
+        self._first = None
+        while pending or self._container is not None:
+            start = perf_counter()
+            found = pending.pop() if pending else next(self._frames, None)
+            if found is None or chooser.is_over(found[1]):
+                return
+            index, time, decoded = found
+            if chooser.takes(index, time):
+                image = self._fitted(upright(decoded, pixels(decoded)))
+                milliseconds = (perf_counter() - start) * 1000
+                place = self.place / f"{index:06}.jpg"
+                yield Frame(image, self.name, index, time, None, milliseconds, place)
+
+    def _reopen(self) -> None:
+        av = import_av()
+        self.close()
+        try:
+            # What is wrong with the name or the rights, Python says better than FFmpeg.
+            with self.path.open("rb") as file:
+                if not file.read(1):
+                    raise InputError(f"{self.name} is empty (zero bytes): copy or download it again")
+            self._container = av.open(os.path.abspath(self.path), options=dict(_OPTIONS))
+        except failures() as error:
+            if isinstance(error, av.error.FFmpegError):
+                raise InputError(
+                    f"{self.name} cannot be read as a video: it is no video, damaged, or cut off before its index;"
+                    " copy or download it again"
+                ) from error
+            raise InputError(why_unreadable(error, self.path, self.name)) from error
+        self._stream = self._chosen_stream()
+        tick, stream_start = self._stream.time_base, self._stream.start_time
+        starts = [] if stream_start is None else [stream_start * tick]
+        if self._container.start_time is not None:
+            starts.append(Fraction(self._container.start_time, 1_000_000))
+        self._zero = min(starts, default=Fraction(0))
+
+    def _chosen_stream(self) -> Any:
+        """The first stream that is a video and no cover picture, ready to be decoded."""
+        # av.stream.Disposition.attached_pic
+        streams = [stream for stream in self._container.streams.video if not int(_number(stream.disposition)) & 0x400]
+        if not streams:
+            sound = ", only sound" if self._container.streams.audio else ""
+            raise InputError(f"{self.name} holds no video{sound}: give a file with pictures that move")
+        stream = streams[0]
+        context = stream.codec_context
+        if context is None:
+            raise InputError(
+                f"{self.name} is coded in a way that this PyAV cannot decode: convert it to H.264 with another program"
+            )
+        if context.width * context.height > MOST_PIXELS:
+            raise InputError(
+                f"{self.name} has frames of {context.width} x {context.height} pixels, and at most"
+                f" {MOST_PIXELS:,} pixels are decoded: make the video smaller"
+            )
+        context.options = {"max_pixels": str(MOST_PIXELS)}
+        context.thread_type, context.thread_count = "AUTO", 2
+        return stream
+
+    def _describe(self) -> VideoInfo:
+        stream, container = self._stream, self._container
+        context, colours, width, height = stream.codec_context, Colours(), stream.width, stream.height
+        if self._first is not None:
+            decoded = self._first[2]
+            colours = colours_of(decoded)
+            height, width = upright(decoded, np.empty((decoded.height, decoded.width, 0), np.uint8)).shape[:2]
+        rate = stream.average_rate or stream.guessed_rate
+        seconds = None if container.duration is None else container.duration / 1_000_000
+        if stream.duration is not None:
+            seconds = float(stream.duration * stream.time_base)
+        count = stream.frames or (round(seconds * float(rate)) if seconds and rate else None)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        return VideoInfo(
+            width=width,
+            height=height,
+            frame_rate=float(rate) if rate else None,
+            frame_count=count,
+            seconds=seconds,
+            is_live=False,
+            has_audio=bool(container.streams.audio),
+            codec=context.codec.canonical_name,
+            pixel_aspect=1 / aspect if (width, height) == (context.height, context.width) else aspect,
+            time_base=stream.time_base,
+            colours=colours,
+        )
+
+    def _from(self, start: float) -> Iterator[tuple[int, float, Any]]:
+        """(index, time, decoded frame) from `start` on, or behind the point where an earlier run was left."""
+        frames = self._decoded(self._seek(start) if start > 0 else 0)
+        if self._after is not None:
+            index = self._after.index
+            for _, time, decoded in frames:
+                if time > self._after.time + _HAIR:
+                    index += 1
+                    yield index, time, decoded
+            return
+        is_first = True
+        for index, time, decoded in frames:
+            if time >= start - _HAIR:
+                if is_first and start > 0:
+                    self.damaged, is_first = 0, False
+                yield index, time, decoded
+
+    def _seek(self, start: float) -> int:
+        """Go to the last frame before `start` at which decoding can begin; its index."""
+        target = int((Fraction(start) + self._zero) / self._stream.time_base)
+        # AVI may have no index, and its times are told by counting.
+        if self._container.format.name != "avi":
+            try:
+                times = self._times_until(target)
+                self._container.seek(target, stream=self._stream, backward=True)
+                landed = next(self._decoded(0), None)
+                if landed is not None and landed[2].pts is not None and landed[2].pts <= target:
+                    self._container.seek(target, stream=self._stream, backward=True)
+                    return sum(each < landed[2].pts for each in times)
+            except failures():
+                # Where that cannot be done, everything is decoded from the beginning.
+                pass
+        self._reopen()
+        return 0
+
+    def _times_until(self, target: int) -> list[int]:
+        """The times of all packets up to `target`, in ticks; nothing is decoded for that."""
+        times: list[int] = []
+        for packet in self._container.demux(self._stream):
+            at = packet.pts if packet.pts is not None else packet.dts
+            if at is not None and packet.size:
+                times.append(at)
+            if packet.dts is not None and packet.dts > target:
+                break
+        return times
+
+    def _decoded(self, index: int) -> Iterator[tuple[int, float, Any]]:
+        """(index, time, decoded frame) from where the container stands."""
+        # AVI has no presentation times: the frames take the packets' times in order.
+        waiting: list[int] | None = [] if self._container.format.name == "avi" else None
+        last: int | None = None
+        for packet in self._packets():
+            if waiting is not None and packet.size and packet.dts is not None:
+                heapq.heappush(waiting, packet.dts)
+            try:
+                frames = packet.decode()
+            except failures():
+                self.damaged += 1
+                index += 1
+                continue
+            for decoded in frames:
+                at = heapq.heappop(waiting) if waiting else decoded.pts
+                if at is None or (last is not None and at <= last):
+                    at = 0 if last is None else last + max(1, decoded.duration or 0 if at is None else 1)
+                last = at
+                if decoded.is_corrupt:
+                    self.damaged += 1
+                else:
+                    yield index, float(at * self._stream.time_base - self._zero), decoded
+                index += 1
+
+    def _packets(self) -> Iterator[Any]:
+        """The packets of the video, and an empty one at the end; where the file cannot be read on, it ends."""
+        packets = self._container.demux(self._stream)
+        while self._container is not None:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except failures():
+                self.damaged += 1
+                self.warnings.append(f"{self.name} cannot be read to its end: what comes before is done")
+                return
+            yield packet
+
+    def _fitted(self, image: Image) -> Image:
+        """Frames of another size than the first one are scaled to it."""
+        size = (self.info.width, self.info.height)
+        if (image.shape[1], image.shape[0]) == size:
+            return image
+        if not any("changes" in warning for warning in self.warnings):
+            self.warnings.append(
+                f"{self.name} changes from {size[0]} x {size[1]} to {image.shape[1]} x {image.shape[0]} pixels on the"
+                " way: all frames are scaled to the first size"
+            )
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _number(value: Any) -> int:
+    return int(getattr(value, "value", value))
+
+
+def _why_no_frame(name: str, damaged: int, start: float) -> str:
+    if damaged:
+        return f"{name} holds no frame that can be decoded ({damaged} are damaged): copy or download it again"
+    if start:
+        return f"{name} has no frame after {start:g} seconds: check --start"
+    return f"{name} holds no frames: copy or download it again"

@@ -1,0 +1,211 @@
+"""Animated WebP files: each picture is decoded by OpenCV as a WebP of its own, and laid on a canvas.
+
+Older FFmpegs cannot read them. The format: developers.google.com/speed/webp/docs/riff_container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from time import perf_counter
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.inputs.images.sniff import image_kind
+from mrcnn_cv.inputs.video.base import MOST_PIXELS, Choice, Chooser, Point, VideoInfo
+from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.util.opencv import cv2, quiet
+
+_MOST_BYTES = 1 << 28
+_ALPHA = 0x10
+_BAND = 256
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One picture of an animation: where it lies on the canvas, and a whole WebP file of it."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    milliseconds: int
+    replaces: bool
+    vanishes: bool
+    data: bytes
+
+
+class WebpAnimation:
+    """As VideoFile, for an animated WebP. What shows through is black; each frame has the colours alone."""
+
+    dropped = 0
+
+    def __init__(
+        self,
+        path: str | Path,
+        place: PurePosixPath | None = None,
+        choice: Choice | None = None,
+        after: Point | None = None,
+    ) -> None:
+        self.path, self.name = Path(path), str(path)
+        self.place = place or PurePosixPath(self.path.stem)
+        self.choice = choice or Choice()
+        self.damaged = 0
+        self.warnings: list[str] = []
+        self._after = after
+        data = webp_file(self.path) or b""
+        self._size, self._pictures = _parse(data)
+        if not self._pictures or not all(self._size):
+            raise InputError(f"{self.name} holds no frame that can be decoded: copy or download it again")
+        if self._size[0] * self._size[1] > MOST_PIXELS:
+            raise InputError(
+                f"{self.name} has frames of {self._size[0]} x {self._size[1]} pixels, and at most {MOST_PIXELS:,}"
+                " pixels are decoded: make the animation smaller"
+            )
+        seconds = sum(each.milliseconds for each in self._pictures) / 1000
+        count = len(self._pictures)
+        rate = count / seconds if seconds else 10.0
+        self.info = VideoInfo(
+            *self._size, rate, count, seconds or None, False, False, "webp", time_base=Fraction(1, 1000)
+        )
+
+    def __enter__(self) -> WebpAnimation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __iter__(self) -> Iterator[Frame | Unreadable | None]:
+        """The frames that are wanted."""
+        chooser = Chooser(self.choice, self._after)
+        done = -1 if self._after is None else self._after.index
+        start, milliseconds = perf_counter(), 0
+        for index, canvas in enumerate(self._canvases()):
+            time = milliseconds / 1000
+            milliseconds += self._pictures[index].milliseconds
+            if canvas is None or index <= done:
+                self.damaged += canvas is None and index > done
+                continue
+            if chooser.is_over(time):
+                return
+            if chooser.takes(index, time):
+                image = np.ascontiguousarray(canvas[..., :3])
+                spent = (perf_counter() - start) * 1000
+                yield Frame(image, self.name, index, time, None, spent, self.place / f"{index:06}.jpg")
+            start = perf_counter()
+
+    def _canvases(self) -> Iterator[NDArray[np.uint8] | None]:
+        """The canvas after each picture, BGRA; None for a picture that cannot be decoded."""
+        width, height = self._size
+        canvas = np.zeros((height, width, 4), np.uint8)
+        for picture in self._pictures:
+            rows = slice(picture.top, picture.top + picture.height)
+            columns = slice(picture.left, picture.left + picture.width)
+            image = _decode(picture)
+            if image is None or canvas[rows, columns].shape != image.shape:
+                yield None
+                continue
+            canvas[rows, columns] = image if picture.replaces else _over(image, canvas[rows, columns])
+            yield canvas
+            if picture.vanishes:
+                canvas[rows, columns] = 0
+
+
+def webp_file(path: Path) -> bytes | None:
+    """The bytes of a file that is a WebP; None where it is something else, or cannot be read."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return None
+        with path.open("rb") as file:
+            head = file.read(64)
+            return head + file.read() if image_kind(head) == "WebP" else None
+    except (OSError, ValueError):
+        return None
+
+
+def _parse(data: bytes) -> tuple[tuple[int, int], list[_Picture]]:
+    """((width, height), pictures)."""
+    size, pictures = (0, 0), []
+    for name, start, end in _chunks(data, 12, len(data)):
+        if name == b"VP8X" and end - start >= 10:
+            size = (_whole(data, start + 4) + 1, _whole(data, start + 7) + 1)
+        elif name == b"ANMF" and end - start > 16:
+            flags = data[start + 15]
+            pictures.append(
+                _Picture(
+                    left=2 * _whole(data, start),
+                    top=2 * _whole(data, start + 3),
+                    width=_whole(data, start + 6) + 1,
+                    height=_whole(data, start + 9) + 1,
+                    milliseconds=_whole(data, start + 12),
+                    replaces=bool(flags & 2),
+                    vanishes=bool(flags & 1),
+                    data=_still(data, start),
+                )
+            )
+    return size, pictures
+
+
+def _still(data: bytes, start: int) -> bytes:
+    """A WebP file of one picture, from the part of an animation that begins at `start`."""
+    end = start + int.from_bytes(data[start - 4 : start], "little")
+    body = data[start + 16 : end]
+    has_alpha = body[:4] == b"ALPH"
+    if has_alpha:
+        body = b"VP8X" + (10).to_bytes(4, "little") + bytes([_ALPHA, 0, 0, 0]) + data[start + 6 : start + 12] + body
+    return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
+
+
+def _chunks(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of the parts that are all there."""
+    while start + 8 <= end:
+        size = int.from_bytes(data[start + 4 : start + 8], "little")
+        if start + 8 + size > end:
+            return
+        yield data[start : start + 4], start + 8, start + 8 + size
+        start += 8 + size + size % 2
+
+
+def _whole(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 3], "little")
+
+
+def _decode(picture: _Picture) -> NDArray[np.uint8] | None:
+    """(height, width, 4) uint8 BGRA; None for what cannot be decoded, or is not of the size that it claims."""
+    if picture.width * picture.height > MOST_PIXELS:
+        return None
+    with quiet():
+        try:
+            image = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            return None
+    if image is None or image.ndim != 3 or image.shape[:2] != (picture.height, picture.width):
+        return None
+    if image.shape[2] == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2BGRA)
+    return np.asarray(image, np.uint8)
+
+
+def _over(above: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One picture over another, by the upper one's opacity."""
+    if (above[..., 3] == 255).all():
+        return above
+    result = np.empty_like(above)
+    # In real numbers a large picture takes sixteen times its memory.
+    for start in range(0, len(above), _BAND):
+        upper, lower = above[start : start + _BAND], below[start : start + _BAND]
+        share = upper[..., 3:].astype(np.float32) / 255
+        mixed = np.rint(upper * share + lower * (1 - share))
+        mixed[..., 3] = np.maximum(upper[..., 3], lower[..., 3])
+        result[start : start + _BAND] = mixed
+    return result

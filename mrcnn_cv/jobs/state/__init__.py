@@ -1,0 +1,1 @@
+"""What is persisted of a run: manifest, journal, summary, locks."""

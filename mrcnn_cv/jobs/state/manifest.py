@@ -1,0 +1,213 @@
+"""The manifest of a batch run: run.jsonl in its output folder, a line for every picture, by which it is resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from mrcnn_cv import __version__
+from mrcnn_cv.errors import OutputError, UsageError
+from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.pipeline.runner import Done, Listener
+from mrcnn_cv.structures.frame import Unreadable
+from mrcnn_cv.util import filenames as names
+from mrcnn_cv.util.redact import shown
+
+NAME = "run.jsonl"
+
+
+@dataclass
+class Picture:
+    """What the manifest says of one picture, the last time that it says anything.
+
+    reason  why it failed; None where it is done
+    files   (path below the output folder, size) of its outputs
+    """
+
+    name: str
+    reason: str | None
+    instances: Mapping[str, int] = field(default_factory=dict)
+    files: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass
+class Past:
+    """An earlier run in the same folder: its head, its pictures by place, and whether it came to an end of its own."""
+
+    head: dict[str, Any]
+    pictures: dict[str, Picture]
+    has_ended: bool = True
+
+    def is_done(self, place: PurePosixPath, directory: Path) -> bool:
+        """Whether a picture is done and all its outputs are still there, with their sizes."""
+        picture = self.pictures.get(str(place))
+        if picture is None or picture.reason is not None:
+            return False
+        return all(_size(directory / path) == size for path, size in picture.files)
+
+
+class Manifest(Listener):
+    """Appends to the manifest: first the head, then every picture when all its outputs are in place."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / NAME
+        self._directory = directory
+        self._file: BinaryIO | None = None
+
+    def past(self) -> Past | None:
+        """What an earlier run left; None where there was none. OutputError where it cannot be read."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        head: dict[str, Any] = {}
+        pictures: dict[str, Picture] = {}
+        has_ended = False
+        for line in data.splitlines():
+            entry = parse_line(line)
+            if entry.get("kind") == "run":
+                head, has_ended = entry, False
+            elif entry.get("kind") == "end":
+                has_ended = True
+            elif entry.get("kind") == "picture" and (found := _picture(entry)) is not None:
+                pictures[str(entry["place"])] = found
+        return Past(head, pictures, has_ended)
+
+    def open(self, head: Mapping[str, Any], keep: bool) -> None:
+        """Begin to write; keep: behind what an earlier run left."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "ab" if keep else "wb", buffering=0)  # noqa: SIM115 (until close)
+        except OSError as error:
+            raise OutputError(why_unwritable(error, self.path)) from error
+        if keep and self.path.stat().st_size:
+            # What a killed run was at may be half a line.
+            self._file.write(b"\n")
+        self._add({"kind": "run", "version": 1, "started": _now(), **_told(head)})
+
+    def close(self, exit_code: int) -> None:
+        """Write how the run ended."""
+        if self._file is not None:
+            self._add({"kind": "end", "ended": _now(), "exit_code": exit_code})
+            self._file.close()
+            self._file = None
+
+    def done(self, done: Done) -> None:
+        self._add(
+            {
+                "kind": "picture",
+                "place": str(done.frame.place),
+                "name": done.frame.name,
+                "status": "done",
+                "instances": done.found.counts(),
+                "files": [[path.relative_to(self._directory).as_posix(), size] for path, size in done.files],
+                "milliseconds": round(done.milliseconds, 1),
+            }
+        )
+
+    def failed(self, failed: Unreadable) -> None:
+        self._add(
+            {
+                "kind": "picture",
+                "place": str(failed.place),
+                "name": failed.name,
+                "status": "failed",
+                "reason": str(failed.error),
+            }
+        )
+
+    def _add(self, entry: Mapping[str, Any]) -> None:
+        if self._file is None:
+            raise ValueError("the manifest is not open")
+        text = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        try:
+            rest = memoryview(text)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise OutputError(why_unwritable(error, self.path)) from error
+
+
+def versions() -> dict[str, str]:
+    """What ran: of mrcnn-cv, OpenCV, numpy and Python."""
+    import numpy as np
+
+    from mrcnn_cv.util.opencv import cv2
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"mrcnn_cv": __version__, "opencv": cv2.__version__, "numpy": np.__version__, "python": python}
+
+
+def check_same(past: Past, head: Mapping[str, Any], directory: Path) -> None:
+    """UsageError, with every difference, where a run that is resumed was another one."""
+    different = []
+    for group in ("sources", "options", "model"):
+        before, now = _told(past.head).get(group), _as_json(_told(head).get(group))
+        if isinstance(before, dict) and isinstance(now, dict):
+            names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            different += [f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names]
+        elif before != now:
+            different.append(f"{group}: was {_short(before)}, is {_short(now)}")
+    if different:
+        raise UsageError(
+            f"the run in {directory} was another one ({'; '.join(different)}): give --resume with what it was started"
+            " with, --overwrite to start anew, or another output folder (-o)"
+        )
+
+
+def _told(head: Mapping[str, Any]) -> dict[str, Any]:
+    """The head without secrets of addresses: a run goes on also where these have changed, as signatures do."""
+    sources = head.get("sources")
+    if not isinstance(sources, list):
+        return dict(head)
+    return {**head, "sources": [shown(each) if isinstance(each, str) else each for each in sources]}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value, ensure_ascii=False))
+
+
+def parse_line(line: bytes) -> dict[str, Any]:
+    """The entry on one line; empty where there is none."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def _picture(entry: dict[str, Any]) -> Picture | None:
+    try:
+        reason = None if entry["status"] == "done" else str(entry["reason"])
+        files = tuple((str(path), int(size)) for path, size in entry.get("files", ()))
+        instances = {str(label): int(count) for label, count in entry.get("instances", {}).items()}
+        # Somebody else wrote a manifest that names files elsewhere; those are nobody's outputs.
+        if "place" not in entry or not all(names.is_below(path) for path, _ in files):
+            return None
+        return Picture(str(entry["name"]), reason, instances, files)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size if not os.path.islink(path) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

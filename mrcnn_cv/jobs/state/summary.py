@@ -1,0 +1,103 @@
+"""What a run amounts to: totals while it goes on, failures.csv and summary.json in its output folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrcnn_cv.jobs.state.manifest import Past
+from mrcnn_cv.outputs.formats.csv import inert
+from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.pipeline.runner import Done, Listener
+from mrcnn_cv.structures.frame import Unreadable
+
+SUMMARY, FAILURES = "summary.json", "failures.csv"
+
+
+@dataclass
+class Totals(Listener):
+    """Counts of a run.
+
+    pictures      how many there are in all; None where nobody knows yet
+    done, failed  of this run; `kept`: done by an earlier one, and left alone
+    instances     by label, those of `kept` included
+    failures      (name, reason) by place; a picture that is watched may have been half written, and be done later
+    stages        seconds by stage, over all workers
+    """
+
+    pictures: int | None = None
+    done_count: int = 0
+    failed_count: int = 0
+    kept: int = 0
+    instances: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, tuple[str, str]] = field(default_factory=dict)
+    stages: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.monotonic)
+
+    def keep(self, past: Past, places: Iterable[str]) -> None:
+        """Count what an earlier run did and this one leaves alone."""
+        for place in places:
+            self.kept += 1
+            self.instances.update(past.pictures[place].instances)
+
+    def done(self, done: Done) -> None:
+        self.done_count += 1
+        self.failures.pop(str(done.frame.place or done.frame.name), None)
+        self.instances.update(done.found.counts())
+        for stage, milliseconds in done.found.timings_ms.items():
+            self.stages[stage] += milliseconds / 1000  # type: ignore[assignment]
+
+    def failed(self, failed: Unreadable) -> None:
+        self.failed_count += 1
+        self.failures[str(failed.place or failed.name)] = (failed.name, str(failed.error))
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self.started
+
+    @property
+    def rate(self) -> float:
+        """Pictures per second of this run."""
+        return (self.done_count + self.failed_count) / self.seconds if self.seconds > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """summary.json; docs/batch.md describes it."""
+        return {
+            "pictures": self.pictures,
+            "done": self.done_count,
+            "kept": self.kept,
+            "failed": self.failed_count,
+            "seconds": round(self.seconds, 3),
+            "pictures_per_second": round(self.rate, 3),
+            "instances": sum(self.instances.values()),
+            "instances_by_class": dict(self.instances.most_common()),
+            "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self.stages.items()},
+            "failures": [{"place": place, "name": name, "reason": why} for place, (name, why) in self.failures.items()],
+        }
+
+
+def write_summary(folder: OutputFolder, totals: Totals, more: Mapping[str, Any]) -> Path:
+    """Write summary.json, and failures.csv where anything failed (an older one goes where nothing does)."""
+    text = json.dumps({**totals.to_dict(), **more}, ensure_ascii=False, indent=2)
+    folder.write(folder.directory / SUMMARY, text.encode("utf-8", "backslashreplace") + b"\n")
+    failures = folder.directory / FAILURES
+    if totals.failures or failures.exists():
+        folder.write(failures, failures_csv(totals.failures))
+    return folder.directory / SUMMARY
+
+
+def failures_csv(failures: Mapping[str, tuple[str, str]]) -> bytes:
+    """place, name and reason of every picture that failed; UTF-8 with a mark, so that spreadsheets read it right."""
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(["place", "name", "reason"])
+    rows.writerows([*map(inert, (place, name, reason))] for place, (name, reason) in failures.items())
+    return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8", "backslashreplace")

@@ -1,0 +1,142 @@
+"""The journal of videos: what was made of each, stretch by stretch, so that a run that ended early can go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrcnn_cv.errors import OutputError
+from mrcnn_cv.inputs.video.base import Point
+from mrcnn_cv.jobs.state.manifest import parse_line
+from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.outputs.video.writer import Part
+from mrcnn_cv.util import filenames as names
+
+NAME = ".mrcnn-cv-videos.jsonl"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some frames in a row that are done, with all their outputs in place.
+
+    last       where the source was left
+    instances  of these frames, by label
+    damaged    frames that were left out so far
+    failed     frames that the model refused so far
+    last_id    the highest number of a followed instance so far
+    origin     time zero of the painted video, in seconds of the source
+    part       of the painted video; None where none is written
+    """
+
+    last: Point
+    instances: Mapping[str, int]
+    damaged: int = 0
+    failed: int = 0
+    last_id: int = 0
+    origin: float | None = None
+    part: Part | None = None
+
+
+@dataclass
+class PastVideo:
+    """What earlier runs made of a video: how they were started, what is done, and whether that is all."""
+
+    head: dict[str, Any]
+    stretches: list[Stretch] = field(default_factory=list)
+    is_complete: bool = False
+
+    def keep(self, count: int) -> None:
+        """Take the first stretches alone for done."""
+        self.stretches = self.stretches[:count]
+        self.is_complete = False
+
+
+class Journal:
+    """The journal of one output folder: JSON lines, only ever appended to."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / NAME
+
+    def past(self, place: str) -> PastVideo | None:
+        """What earlier runs made of the video whose output has this place; None where there was none."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        past: PastVideo | None = None
+        for line in data.splitlines():
+            entry = parse_line(line)
+            if entry.get("place") != place:
+                continue
+            if entry.get("kind") == "video":
+                kept = 0 if past is None else entry.get("kept", 0)
+                past = PastVideo(entry, past.stretches[:kept] if past is not None and isinstance(kept, int) else [])
+            elif past is not None and entry.get("kind") == "stretch" and (stretch := _stretch(entry)) is not None:
+                past.stretches.append(stretch)
+            elif past is not None and entry.get("kind") == "end":
+                past.is_complete = entry.get("complete") is True
+        return past
+
+    def begin(self, place: str, head: Mapping[str, Any], kept: int) -> None:
+        """A run begins to work on a video; kept: how many stretches of the run before it still count."""
+        self._add({"kind": "video", "place": place, "kept": kept, **head})
+
+    def add(self, place: str, stretch: Stretch) -> None:
+        """A stretch is done."""
+        self._add({"kind": "stretch", "place": place, **asdict(stretch)})
+
+    def end(self, place: str, complete: bool) -> None:
+        """A run is done with a video; complete: with all of it."""
+        self._add({"kind": "end", "place": place, "complete": complete})
+
+    def _add(self, entry: Mapping[str, Any]) -> None:
+        text = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as file:
+                # What a killed run was at may be half a line.
+                file.write(b"\n" + text + b"\n" if file.tell() else text + b"\n")
+        except OSError as error:
+            raise OutputError(why_unwritable(error, self.path)) from error
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 1 << 31:
+        raise ValueError(value)
+    return int(value)
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, int | float) or not abs(value) < 1e9:
+        raise ValueError(value)
+    return float(value)
+
+
+def _part(entry: dict[str, Any]) -> Part:
+    """A part as we wrote it: a file beside the others, which starts at a time that a file can tell."""
+    part = Part(str(entry["name"]), int(entry["size"]), int(entry["start"]))
+    if not names.is_below(part.name) or "/" in part.name or not abs(part.start) < 1 << 53:
+        raise ValueError(part)
+    return part
+
+
+def _stretch(entry: dict[str, Any]) -> Stretch | None:
+    try:
+        last, part = entry["last"], entry["part"]
+        origin = entry["origin"]
+        return Stretch(
+            last=Point(_count(last["index"]), _seconds(last["time"]), _count(last["taken"])),
+            instances={str(label): _count(count) for label, count in entry["instances"].items()},
+            damaged=_count(entry["damaged"]),
+            failed=_count(entry["failed"]),
+            last_id=_count(entry["last_id"]),
+            origin=None if origin is None else _seconds(origin),
+            part=None if part is None else _part(part),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None

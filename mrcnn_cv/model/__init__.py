@@ -1,0 +1,1 @@
+"""ModelDefinition, its validation, and label maps."""

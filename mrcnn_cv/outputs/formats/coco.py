@@ -1,0 +1,110 @@
+"""`coco`: annotations.json, a data set in COCO's format; and the image ids that `coco-results` shares with it.
+
+The format: cocodataset.org/#format-data, "Object Detection".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mrcnn_cv.outputs.formats.record_masks import Instance, local_mask, rle
+from mrcnn_cv.structures import polygons
+
+if TYPE_CHECKING:
+    from mrcnn_cv.outputs.base import Settings
+    from mrcnn_cv.outputs.storage.record_log import Record
+
+
+class CocoDataset:
+    """annotations.json, written in two passes over the records: pictures, then annotations.
+
+    A mask is run lengths, or with `polygons` an outline for each of its parts, holes joined to it by a cut.
+    """
+
+    name = "annotations.json"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
+        """Write the file; one record is held at a time."""
+        categories = [
+            {"id": class_id, "name": label, "supercategory": ""}
+            for class_id, label in sorted(self.settings.labels.items())
+        ]
+        info = {"description": "Instances found by mrcnn-cv", "model": self.settings.model, "version": "1.0"}
+        file.write(b'{"info": ' + to_json(info) + b',\n"licenses": [],\n"categories": ' + to_json(categories))
+        file.write(b',\n"images": [')
+        most = 1
+        separator = b"\n"
+        for image_id, record in numbered(records):
+            most = max(most, len(record["instances"]))
+            size = {"width": record["width"], "height": record["height"]}
+            file.write(separator + to_json({"id": image_id, "file_name": record["place"], **size}))
+            separator = b",\n"
+        file.write(b'],\n"annotations": [')
+        # Ids that tell the picture and the place in it do not change when a picture is added later.
+        stride = max(10_000, 10 ** len(str(most)))
+        separator = b"\n"
+        for image_id, record in numbered(records):
+            for number, instance in enumerate(record["instances"], start=1):
+                annotation = self._annotation(record, instance)
+                ids = {"id": image_id * stride + number, "image_id": image_id}
+                file.write(separator + to_json({**ids, **annotation}))
+                separator = b",\n"
+        file.write(b"]}\n")
+
+    def _annotation(self, record: Record, instance: Instance) -> dict[str, Any]:
+        number = instance.get("track_id")
+        followed = {} if number is None else {"track_id": number}
+        return {
+            "category_id": instance["class_id"],
+            "segmentation": self._segmentation(record, instance),
+            "area": instance["area"],
+            "bbox": bbox(instance),
+            "iscrowd": 0,
+            "score": instance["score"],
+            **followed,
+        }
+
+    def _segmentation(self, record: Record, instance: Instance) -> Any:
+        if self.settings.polygons:
+            parts = polygons.parts(local_mask(record, instance), min_area=self.settings.min_area)
+            # pycocotools cannot read an empty list.
+            if parts:
+                return [[_short(value) for value in part.joined().ravel().tolist()] for part in parts]
+        return rle(record, instance)
+
+
+def numbered(records: Iterable[Record]) -> Iterator[tuple[int, Record]]:
+    """(image id, record): the picture's index plus one, so that it stays the same while pictures are added.
+
+    Where two runs into one folder left the same index to two pictures, the second takes a number of its own.
+    """
+    used: set[int] = set()
+    # Far beyond any index, and still small enough for 32 bits.
+    spare = 1 << 24
+    for record in records:
+        number = record["index"] + 1
+        if number in used:
+            spare += 1
+            number = spare
+        used.add(number)
+        yield number, record
+
+
+def bbox(instance: Instance) -> list[float]:
+    """x, y, width, height."""
+    x1, y1, x2, y2 = instance["box"]
+    return [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)]
+
+
+def to_json(value: Any) -> bytes:
+    """On one line, in UTF-8; the odd bytes of a file name as `\\udcXX`."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+
+
+def _short(value: float) -> float | int:
+    return int(value) if value == int(value) else value

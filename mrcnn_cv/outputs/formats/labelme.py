@@ -1,0 +1,105 @@
+"""`labelme`: a JSON file per picture that opens in labelme.
+
+The format: what labelme's own LabelFile reads (labelme/_label_file.py of labelme 6; the keys are those of labelme 5).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mrcnn_cv.outputs.base import OpenSink
+from mrcnn_cv.outputs.formats.image_copy import format_for
+from mrcnn_cv.outputs.formats.overlay import encode
+from mrcnn_cv.structures import polygons
+
+if TYPE_CHECKING:
+    from mrcnn_cv.outputs.base import Settings
+    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.structures.frame import Frame
+    from mrcnn_cv.structures.instances import Instances
+
+# The first version of labelme that knows shapes of the type "mask" was 5.2.
+_VERSION = "5.4.1"
+
+
+class LabelmeFiles(OpenSink):
+    """Writes labelme/photo.json for photo.jpg, which names the picture where it lies.
+
+    A mask is a shape of the type "mask", or with `polygons` a polygon for each of its parts, which share a group. The
+    box of a model without masks is a rectangle.
+    """
+
+    def __init__(self, folder: OutputFolder, settings: Settings) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    def write(self, frame: Frame, found: Instances) -> None:
+        """Write one file; OutputError where it cannot be written."""
+        path = self.folder.path_for(frame, ".json", kind="labelme", stem=True)
+        height, width = found.image_size
+        where = _path_between(path.parent, frame)
+        content: dict[str, Any] = {
+            "version": _VERSION,
+            "flags": {},
+            "shapes": [shape for index in range(len(found)) for shape in self._shapes(found, index)],
+            "imagePath": where or str(frame.place or frame.name),
+            "imageData": _embedded(frame) if where is None else None,
+            "imageHeight": height,
+            "imageWidth": width,
+        }
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+        self.folder.write(path, text.encode("utf-8", "backslashreplace") + b"\n")
+
+    def _shapes(self, found: Instances, index: int) -> list[dict[str, Any]]:
+        if found.mask_probabilities is None:
+            x1, y1, x2, y2 = (round(float(value), 3) for value in found.boxes[index])
+            return [_shape(found, index, "rectangle", [[x1, y1], [x2, y2]])]
+        local = found.local_mask(index)
+        if not local.mask.any():
+            return []
+        if not self.settings.polygons:
+            rows, columns = (np.flatnonzero(local.mask.any(axis=axis)) for axis in (1, 0))
+            tight = local.mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            left, top = local.left + int(columns[0]), local.top + int(rows[0])
+            corners = [[left, top], [left + tight.shape[1] - 1, top + tight.shape[0] - 1]]
+            data = encode(tight.astype(np.uint8) * 255, ".png", "a mask")
+            return [_shape(found, index, "mask", corners, mask=base64.b64encode(data).decode("ascii"))]
+        parts = polygons.parts(local, min_area=self.settings.min_area)
+        group = index + 1 if len(parts) > 1 else None
+        return [_shape(found, index, "polygon", _corners(part), group_id=group) for part in parts]
+
+
+def _shape(found: Instances, index: int, kind: str, points: list[list[float]], **more: Any) -> dict[str, Any]:
+    common = {"label": found.labels[index], "points": points, "group_id": None, "description": "", "shape_type": kind}
+    return {**common, "flags": {}, "mask": None, "score": round(float(found.scores[index]), 6), **more}
+
+
+def _corners(part: polygons.Part) -> list[list[float]]:
+    """labelme takes corners for pixels and paints the outline too (Pillow's `polygon`)."""
+    ring: list[list[float]] = part.joined(painted=True).tolist()
+    # It wants three corners, which a part of one or two pixels does not have.
+    return ring + ring[:1] * max(0, 3 - len(ring))
+
+
+def _path_between(folder: Path, frame: Frame) -> str | None:
+    """The way from `folder` to the picture's file; None where there is none that labelme could go."""
+    if frame.path is None or frame.time is not None:
+        return None
+    try:
+        way = os.path.relpath(os.path.realpath(frame.path), os.path.realpath(folder))
+    except ValueError:  # on Windows, from one drive to another
+        way = os.path.realpath(frame.path)
+    # labelme takes a backslash for the end of a folder's name on every system.
+    if os.sep == "/" and "\\" in way:
+        return None
+    return Path(way).as_posix()
+
+
+def _embedded(frame: Frame) -> str:
+    return base64.b64encode(encode(frame.image, format_for(frame), frame.name)).decode("ascii")

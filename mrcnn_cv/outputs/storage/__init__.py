@@ -1,0 +1,1 @@
+"""Output directories, ownership of what is in them, records, locks."""

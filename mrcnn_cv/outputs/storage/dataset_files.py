@@ -1,0 +1,148 @@
+"""Formats with one file for all pictures: the records go to disk one by one, the files are made from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from mrcnn_cv.errors import OutputError
+from mrcnn_cv.outputs.storage.locks import alone_with
+from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.outputs.storage.record_log import Records
+
+if TYPE_CHECKING:
+    from mrcnn_cv.outputs.base import Aggregate
+    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.structures.frame import Frame
+    from mrcnn_cv.structures.instances import Instances
+
+LOCK_NAME = ".mrcnn-cv-records.lock"
+
+FIRST_SECONDS = 10.0
+SHARE = 0.02
+"""The files are made anew while a run goes on, after some seconds and for no more than this share of its time."""
+
+
+class AggregateFiles:
+    """Writes the files of `aggregates` into a folder. At every moment each of them is whole, and at the end complete.
+
+    The records in a folder belong to one run at a time, so that another one is refused inside of the with block.
+
+    keep     go on with the records of an earlier run
+    indexes  the pictures' order by place, where it is known
+
+    first_index  is added to the indexes of the frames; set it before each of several videos
+    """
+
+    ordered = True
+
+    def __init__(
+        self,
+        folder: OutputFolder,
+        aggregates: Sequence[Aggregate],
+        *,
+        keep: bool = False,
+        indexes: Mapping[str, int] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._aggregates = aggregates
+        self._indexes = indexes or {}
+        self.first_index = 0
+        self._next = 0.0
+        self._keeps = keep
+        self._held = ExitStack()
+        try:
+            self._records = Records(folder.directory, keep)
+        except OSError as error:
+            raise OutputError(f"the records in {folder.directory} cannot be read: {error.strerror or error}") from error
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, in the order of the aggregates."""
+        return [self._folder.directory / aggregate.name for aggregate in self._aggregates]
+
+    def check(self) -> None:
+        """UsageError where another run is at work there, OutputError where a file of the user's is in the way."""
+        if (self._folder.directory / LOCK_NAME).exists():
+            with self._alone():
+                pass
+        self._check_replaceable()
+
+    def holds(self, place: PurePosixPath) -> bool:
+        """Whether an earlier run left a record of this picture."""
+        return str(place) in self._records
+
+    def __enter__(self) -> AggregateFiles:
+        with ExitStack() as stack:
+            stack.enter_context(self._alone())
+            self._check_replaceable()
+            stack.callback(self._close)
+            with self._writing():
+                self._records.open()
+            if self._indexes:
+                self._records.reorder(self._indexes)
+            self._assemble()
+            self._held = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._held:
+            # After a full disk the last files that were whole stay; --resume makes them anew.
+            if not isinstance(error, OutputError):
+                self._assemble()
+
+    def write(self, frame: Frame, found: Instances) -> None:
+        """Add one picture; OutputError where its record cannot be written."""
+        place = str(frame.place or frame.name)
+        index = self._indexes.get(place, self.first_index + frame.index)
+        with self._writing():
+            self._records.add({"place": place, "index": index, **found.to_dict()})
+        if time.monotonic() >= self._next:
+            self._assemble()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        directory = self._folder.directory
+        return alone_with(directory / LOCK_NAME, f"in {directory}")
+
+    def _check_replaceable(self) -> None:
+        for path in self.paths:
+            self._folder.check_replaceable(path)
+
+    def _close(self) -> None:
+        with self._writing():
+            self._records.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """OutputError where the records cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(why_unwritable(error, self._records.path)) from error
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """OutputError where the records of an earlier run turn out to be somebody else's."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            if not self._keeps:
+                raise
+            raise OutputError(
+                f"{self._records.path} holds records that mrcnn-cv did not write ({type(error).__name__}): give"
+                " --overwrite to start anew"
+            ) from error
+
+    def _assemble(self) -> None:
+        start = time.monotonic()
+        for aggregate, path in zip(self._aggregates, self.paths, strict=True):
+            with self._folder.replacing(path) as file, self._ours():
+                aggregate.assemble(self._records, file)
+        end = time.monotonic()
+        self._next = end + max(FIRST_SECONDS, (end - start) / SHARE)

@@ -1,0 +1,319 @@
+"""The output folder: where each file goes, and how it gets there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from mrcnn_cv.errors import OutputError
+from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OutputRecord, fingerprint_of
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.util import filenames as names
+
+ELSEWHERE = "choose another output folder (-o)"
+
+_TEMPORARY = re.compile(r"\.mrcnn-cv-[0-9a-f]{12}\.tmp")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is named like one that a run writes and then moves to its place."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def _temporary_in(directory: Path) -> Path:
+    return directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
+
+
+_written = threading.local()
+
+
+@contextmanager
+def written_files() -> Iterator[list[tuple[Path, int]]]:
+    """(path, size) of every file that this thread puts into output folders inside of the block."""
+    files: list[tuple[Path, int]] = []
+    _written.files = files
+    try:
+        yield files
+    finally:
+        _written.files = None
+
+
+class OutputFolder:
+    """One folder of outputs for one run. Several threads may write into it.
+
+    directory  made at the first write, with its parents
+    overwrite  True replaces files that are not ours; outputs of an earlier run, unchanged since, always are replaced
+    protected  the inputs of the run in their order: never written to, and named in that order, so that a name does not
+               depend on which of them could be read
+    remedy     what an OutputError tells the user to do
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        overwrite: bool = False,
+        protected: Iterable[str | Path] = (),
+        remedy: str = ELSEWHERE,
+    ) -> None:
+        self.directory = Path(directory)
+        self.overwrite = overwrite
+        self.remedy = remedy
+        self._record = OutputRecord(self.directory)
+        self._inputs: dict[tuple[int, int], Path] = {}
+        self._bases: dict[str, str] = {}
+        self._stems: dict[str, str] = {}
+        self._taken_stems: set[str] = set()
+        self._claims: dict[str, str] = {}
+        self._claimed: dict[tuple[str, str], str] = {}
+        self._numbers: dict[str, int] = {}
+        self._lock = threading.RLock()
+        for path in map(Path, protected):
+            self.protect(path, PurePosixPath(path.name))
+
+    def protect(self, path: Path, place: PurePosixPath | None = None) -> None:
+        """Take note of an input before the run: never write to it, and reserve the name of its outputs."""
+        if (identity := _identity(path)) is not None:
+            self._inputs[identity] = path
+        if place is not None:
+            self._base(os.path.abspath(path), str(place))
+
+    def check(self) -> None:
+        """OutputError where it is plain before any work that the folder cannot be used; makes nothing."""
+        folder = self.directory
+        while not os.path.lexists(folder) and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise OutputError(f"{folder} is a file, not a folder: {self.remedy}")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(f"no permission to write into the folder {folder}: {self.remedy}")
+
+    def path_for(self, frame: Frame, suffix: str | None = None, *, kind: str = "", stem: bool = False) -> Path:
+        """Where the output of `frame` goes: its input's place, with `suffix` (".json") after its name.
+
+        The same for every frame of one input; different for different inputs, also where they have the same file name
+        or names that differ by case alone (photo.jpg, photo-2.jpg); never an input (photo-masks.jpg). kind: a folder of
+        its own below this one ("masks"), with the same tree in it. stem: `suffix` takes the place of the input's own.
+        """
+        if frame.path is not None:
+            return self.path_of(frame.path, suffix, kind=kind, stem=stem, place=frame.place)
+        name = str(frame.place or names.file_name(frame.name))
+        return self._path(name if frame.place else frame.name, name, suffix, kind, stem)
+
+    def path_of(
+        self,
+        path: Path,
+        suffix: str | None = None,
+        *,
+        kind: str = "",
+        stem: bool = False,
+        place: PurePosixPath | None = None,
+    ) -> Path:
+        """As `path_for`, for the input file `path` as a whole."""
+        key = os.path.abspath(path)
+        if key not in self._bases:
+            # A picture that arrived while the run goes on.
+            self.protect(path)
+        return self._path(key, str(place or path.name), suffix, kind, stem)
+
+    def _path(self, key: str, name: str, suffix: str | None, kind: str, stem: bool) -> Path:
+        with self._lock:
+            base = self._base(key, name)
+            if stem:
+                base = self._stems[key]
+            wanted = self._wanted(base, suffix, kind)
+            if self._is_input(self.directory / wanted):
+                wanted = self._wanted(names.marked(base), suffix, kind)
+            return self.directory / self._claim(key, wanted, inputs_too=False)
+
+    def _wanted(self, base: str, suffix: str | None, kind: str) -> str:
+        place = PurePosixPath(kind, base)
+        return str(place.with_name(names.fitting(place.name + (suffix or ""))))
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Put `data` at `path`, a path from `path_for`, whole or not at all.
+
+        OutputError where the file exists and is neither ours nor may be overwritten, and where it cannot be written.
+        """
+        with self.replacing(path) as file:
+            file.write(data)
+
+    @contextmanager
+    def replacing(self, path: Path) -> Iterator[BinaryIO]:
+        """As `write`, for data that comes in pieces: the file that this gives takes the place of `path` at the end."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.check_replaceable(path)
+            temporary = _temporary_in(self.directory)
+            try:
+                with open(temporary, "xb") as file:
+                    seen = Fingerprinted(file)
+                    yield cast(BinaryIO, seen)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.note(path, seen.size, seen.hexdigest())
+                os.replace(temporary, path)
+                _report(path, seen.size)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+
+    @contextmanager
+    def placing(self, path: Path) -> Iterator[Path]:
+        """As `replacing`, for a writer that wants a name rather than a file: it gives the name of a file to make."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.check_replaceable(path)
+            temporary = _temporary_in(path.parent)
+            try:
+                yield temporary
+                with temporary.open("rb") as file:
+                    size, fingerprint = fingerprint_of(file)
+                self.note(path, size, fingerprint)
+                os.replace(temporary, path)
+                _report(path, size)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+
+    def sweep(self) -> None:
+        """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be."""
+        try:
+            for path in self.directory.glob(".mrcnn-cv-*.tmp"):
+                if is_temporary(path) and path.is_file() and not path.is_symlink():
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(why_unwritable(error, self.directory, self.remedy)) from error
+
+    def copy(self, source: Path, path: Path) -> None:
+        """Put the file `source` at `path` as well: by a hard link where the file system has them, else as a copy."""
+        try:
+            if os.path.lexists(path) and os.path.samefile(source, path):
+                _report(path, path.stat().st_size)
+                return
+            with source.open("rb") as file:
+                size, fingerprint = fingerprint_of(file)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.check_replaceable(path)
+            temporary = _temporary_in(self.directory)
+            try:
+                try:
+                    os.link(os.path.realpath(source), temporary)
+                except OSError:
+                    shutil.copyfile(source, temporary)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.note(path, size, fingerprint)
+                os.replace(temporary, path)
+                _report(path, size)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+
+    def discard(self, path: Path) -> None:
+        """Remove the file at `path` (in this folder) where it is an unchanged output of an earlier run."""
+        try:
+            if not self._is_input(path) and self._record.is_ours(path):
+                path.unlink()
+        except OSError as error:
+            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+
+    def check_replaceable(self, path: Path) -> None:
+        """OutputError where a file at `path` (in this folder) must be left alone."""
+        if not os.path.lexists(path):
+            return
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}")
+        if self._is_input(path):
+            raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}")
+        if not self.overwrite and not self._record.is_ours(path):
+            raise OutputError(
+                f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or give --overwrite to replace it"
+            )
+
+    def note(self, path: Path, size: int, fingerprint: str) -> None:
+        """Record a file in this folder that was written piece by piece, so that a later run may replace it."""
+        with self._lock:
+            self._record.add(path, size, fingerprint)
+
+    def _base(self, key: str, name: str) -> str:
+        """The input's name, made different from those of all inputs before it."""
+        if key not in self._bases:
+            self._bases[key] = self._claim(key, name, inputs_too=True)
+            self._stems[key] = self._new_stem(self._bases[key])
+        return self._bases[key]
+
+    def _new_stem(self, base: str) -> str:
+        """The name without its suffix, made different from those of all inputs before it."""
+        place = PurePosixPath(base)
+        number = 1
+        while True:
+            stem = str(place.with_name(place.stem if number == 1 else f"{place.stem}-{number}"))
+            if names.same(stem) not in self._taken_stems:
+                self._taken_stems.add(names.same(stem))
+                return stem
+            number += 1
+
+    def _claim(self, key: str, wanted: str, *, inputs_too: bool) -> str:
+        """`wanted`, or the first number of it that belongs to no other input; the same at every call."""
+        if (key, wanted) in self._claimed:
+            return self._claimed[key, wanted]
+        # Thousands of inputs may share a name (scene-1/image.jpg, ...): go on where the last of them ended.
+        number = 1 if self._owner(wanted, key) == key else self._numbers.get(names.same(wanted), 1)
+        name = names.numbered(wanted, number)
+        while self._owner(name, key) != key or (not inputs_too and self._is_input(self.directory / name)):
+            number += 1
+            name = names.numbered(wanted, number)
+        self._claims[names.same(name)] = key
+        self._numbers[names.same(wanted)] = number
+        self._claimed[key, wanted] = name
+        return name
+
+    def _owner(self, name: str, key: str) -> str:
+        return self._claims.get(names.same(name), key)
+
+    def _is_input(self, path: Path) -> bool:
+        identity = _identity(path)
+        # The number of a file that is gone may belong to another one by now.
+        return identity is not None and identity in self._inputs and _identity(self._inputs[identity]) == identity
+
+
+def _report(path: Path, size: int) -> None:
+    """To `written_files`, where this thread is inside of it."""
+    if (files := getattr(_written, "files", None)) is not None:
+        files.append((path, size))
+
+
+def why_unwritable(error: OSError, path: Path, remedy: str = ELSEWHERE) -> str:
+    """One sentence for an OSError from writing `path`."""
+    folder = path.parent
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return f"{path} cannot be written, the disk is full: free some space or {remedy}"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{path} cannot be written, its name is too long for this file system: rename the input"
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return f"{folder} is a file or lies in one, so it cannot be a folder: {remedy}"
+    if isinstance(error, PermissionError):
+        return f"{path} cannot be written, permission denied: {remedy}, or close the program that has the file open"
+    if error.errno == errno.EROFS:
+        return f"{path} cannot be written, the file system is read-only: {remedy}"
+    return f"{path} cannot be written, {error.strerror or error}: {remedy}"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another, through links and spellings; None where there is no file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,102 @@
+"""--show of a live source: the newest picture in a window that answers keys at any moment, also while none comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from mrcnn_cv.outputs.viewers.window import LARGEST, STOP_KEYS, check_display
+from mrcnn_cv.util.opencv import cv2
+
+if TYPE_CHECKING:
+    from mrcnn_cv.outputs.viewers.live_view import LiveView, Shot
+
+KEYS = "q: end, space: pause, s: save, + and -: threshold"
+
+_NAME = "mrcnn-cv"
+_WAIT_MS = 15
+_MORE_KEYS = frozenset((ord("+"), ord("="), 0xAB))
+_LESS_KEYS = frozenset((ord("-"), ord("_"), 0xAD))
+_NOTE_SECONDS = 2.5
+
+
+class LiveWindow:
+    """A window on a live view. Everything is to be called by the main thread, as window systems want it.
+
+    save       keeps a picture on request, and gives what to say about it
+    threshold  changes the score threshold by so many steps, and gives what to say about it
+    """
+
+    def __init__(self, view: LiveView, save: Callable[[Shot], str], threshold: Callable[[int], str]) -> None:
+        self._view = view
+        self._save = save
+        self._threshold = threshold
+        self._shown: Shot | None = None
+        self._is_paused = False
+        self._note: tuple[float, str] = (0.0, "")
+        self._title = ""
+
+    def __enter__(self) -> LiveWindow:
+        check_display()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        cv2.destroyAllWindows()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the user wants to look at one picture for longer."""
+        return self._is_paused
+
+    def pump(self) -> bool:
+        """Show what is new and do what the keys say; False once the user wants to end. Takes some milliseconds."""
+        newest = self._view.newest
+        if newest is None:
+            # There is no window yet whose keys could be asked.
+            time.sleep(_WAIT_MS / 1000)
+            return True
+        if newest is not self._shown and not self._is_paused:
+            self._show(newest)
+        self._entitle()
+        key = cv2.waitKey(_WAIT_MS)
+        if key >= 0:
+            return self._press(key & 0xFF)
+        return cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) >= 1
+
+    def _press(self, key: int) -> bool:
+        if key in STOP_KEYS:
+            return False
+        if key == ord(" "):
+            self._is_paused = not self._is_paused
+        elif key in (ord("s"), ord("S")) and self._shown is not None:
+            self._say(self._save(self._shown))
+        elif key in _MORE_KEYS or key in _LESS_KEYS:
+            self._say(self._threshold(1 if key in _MORE_KEYS else -1))
+        return True
+
+    def _say(self, note: str) -> None:
+        self._note = (time.monotonic() + _NOTE_SECONDS, note)
+
+    def _entitle(self) -> None:
+        until, note = self._note
+        title = note if time.monotonic() < until else f"{'paused, ' if self._is_paused else ''}{KEYS}"
+        if title != self._title:
+            self._title = title
+            # Some of OpenCV's window systems have no titles.
+            with suppress(cv2.error):
+                cv2.setWindowTitle(_NAME, f"mrcnn-cv ({title})")
+
+    def _show(self, shot: Shot) -> None:
+        image = self._view.painted(shot)
+        if self._shown is None:
+            height, width = image.shape[:2]
+            shrink = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
+            cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.resizeWindow(_NAME, max(1, round(width * shrink)), max(1, round(height * shrink)))
+        cv2.imshow(_NAME, image)
+        self._shown = shot

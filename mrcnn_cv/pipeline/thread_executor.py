@@ -1,0 +1,296 @@
+"""The threads of a run: readers, workers that each have nets of their own, and writers; results come in order.
+
+Decoding, inference and writing overlap. OpenCV and numpy let go of Python's lock while they compute, so threads are
+enough, and nothing has to be copied between processes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from mrcnn_cv.engines import select as backends
+from mrcnn_cv.inference.predictor import MaskRCNN
+from mrcnn_cv.pipeline.address_space import has_room
+
+Taken = TypeVar("Taken")
+Read = TypeVar("Read")
+Found = TypeVar("Found")
+Result = TypeVar("Result")
+
+TRIAL = 6
+"""Pictures per worker that a plan is timed on."""
+
+
+_LOOK_SECONDS = 1.0
+"""Between two looks whether the threads that a result comes from are still there."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """workers: pictures in work at the same time. threads: of OpenCV, for each of them."""
+
+    workers: int
+    threads: int
+
+    @property
+    def helpers(self) -> int:
+        """How many readers it has, and how many writers."""
+        return min(self.workers, 4)
+
+
+class Models:
+    """Nets for every worker. They are no good for two threads at once, so each worker loads its own."""
+
+    def __init__(self, first: MaskRCNN, load: Callable[[], MaskRCNN]) -> None:
+        self._free = [first]
+        self._load = load
+        self._own = threading.local()
+        self._lock = threading.Lock()
+
+    def mine(self) -> MaskRCNN:
+        """The model of the thread that asks."""
+        model: MaskRCNN | None = getattr(self._own, "model", None)
+        if model is None:
+            with self._lock:
+                model = self._free.pop() if self._free else None
+            # Loading takes a while, and other threads need not wait for it.
+            model = self._own.model = model or self._load()
+        return model
+
+    def give_back(self) -> None:
+        """The thread that calls needs its model no more; another one may have it."""
+        model: MaskRCNN | None = getattr(self._own, "model", None)
+        if model is not None:
+            self._own.model = None
+            with self._lock:
+                self._free.append(model)
+
+
+class _Trial:
+    """Times plans by when their results come; the first of each worker does not count: it sets up its nets."""
+
+    def __init__(self) -> None:
+        self.fastest: Plan | None = None
+        self.timed = 0
+        self.is_lost = False
+        self._least = float("inf")
+
+    def begin(self, plan: Plan) -> None:
+        """From now on the results are those of `plan`."""
+        self._plan, self._count, self._start, self.is_lost = plan, 0, 0.0, False
+
+    def saw_one(self) -> None:
+        """One more result has come; sets is_lost where an earlier plan turns out to be faster."""
+        self._count += 1
+        if self._count == self._plan.workers:
+            self._start = time.perf_counter()
+        if self._count == (TRIAL + 1) * self._plan.workers:
+            seconds = (time.perf_counter() - self._start) / (TRIAL * self._plan.workers)
+            self.timed += 1
+            self.is_lost = seconds >= self._least
+            if not self.is_lost:
+                self._least, self.fastest = seconds, self._plan
+
+
+@dataclass(frozen=True)
+class Steps(Generic[Taken, Read, Found, Result]):
+    """What is done with each picture: read by a reader, found by a worker with its model, written by a writer.
+
+    follow  is done between the last two, in the order of the pictures, by one thread; None: nothing is
+    """
+
+    read: Callable[[Taken], Read]
+    find: Callable[[Read, Callable[[], MaskRCNN]], Found]
+    write: Callable[[Found], Result]
+    follow: Callable[[Found], Found] | None = None
+
+
+class Crew:
+    """The threads of a run.
+
+    plans  the ways to work that are tried in turn; the fastest goes on. One plan: no trial
+    ahead  how many pictures may be in work at a time; None: enough that nobody waits
+    """
+
+    def __init__(self, models: Models, plans: list[Plan], ahead: int | None = None) -> None:
+        self._models = models
+        self._ahead = ahead
+        self._is_fitted = False
+        self.plans = plans
+        self.chosen: Plan | None = plans[0] if len(plans) == 1 else None
+
+    def work(
+        self, source: Iterator[Taken | None], steps: Steps[Taken, Any, Any, Result], stopped: Callable[[], bool]
+    ) -> Iterator[Result]:
+        """The results for `source`, in its order. When `stopped` says so, nothing new is taken from it.
+
+        A source that gives None has nothing at the moment, and is asked again. Raises MemoryError where the limit on
+        the address space leaves no room for any plan's threads.
+        """
+        if not self._is_fitted:
+            self._leave_out_what_does_not_fit(0 if steps.follow is None else 1)
+        trial = _Trial()
+        for plan in self.plans if self.chosen is None else ():
+            is_last = plan is self.plans[-1]
+            trial.begin(plan)
+            # The last plan goes on if it is the fastest: nobody waits for its pictures to be done first.
+            some = source if is_last else islice(source, (TRIAL + 1) * plan.workers)
+            for result in self._all(some, steps, plan, lambda: stopped() or trial.is_lost):
+                trial.saw_one()
+                yield result
+        if trial.timed == len(self.plans):
+            self.chosen = trial.fastest
+        yield from self._all(source, steps, self.chosen or self.plans[0], stopped)
+
+    def _leave_out_what_does_not_fit(self, followers: int) -> None:
+        """Once: later there are threads of before, whose room is used again."""
+        self._is_fitted = True
+        self.plans = [plan for plan in self.plans if has_room(plan.workers + 2 * plan.helpers + followers)]
+        if not self.plans:
+            raise MemoryError
+        self.chosen = self.plans[0] if len(self.plans) == 1 else None
+
+    def _all(
+        self,
+        source: Iterator[Taken | None],
+        steps: Steps[Taken, Any, Any, Result],
+        plan: Plan,
+        stopped: Callable[[], bool],
+    ) -> Iterator[Result]:
+        if plan.threads:
+            backends.set_threads(plan.threads)
+        readers, writers = (_Threads(name, plan.helpers) for name in ("reader", "writer"))
+        workers = _Threads("worker", plan.workers, self._models.give_back)
+        followers = _Threads("follower", 0 if steps.follow is None else 1)
+        all_threads = (readers, workers, followers, writers)
+        # Enough that nobody waits, and few enough that memory stays flat.
+        most = 2 * plan.workers + 2 if self._ahead is None else self._ahead
+        flying: deque[Future[Result]] = deque()
+        wait, ended = True, False
+        try:
+            while flying or not (ended or stopped()):
+                while len(flying) < most and not (ended or stopped()):
+                    try:
+                        taken = next(source)
+                    except StopIteration:
+                        ended = True
+                        break
+                    if taken is None:
+                        break
+                    read = readers.submit(partial(steps.read, taken))
+                    found = workers.submit(partial(self._find, steps, read))
+                    if steps.follow is not None:
+                        found = followers.submit(partial(_then, steps.follow, found))
+                    flying.append(writers.submit(partial(_then, steps.write, found)))
+                if flying:
+                    yield _result(flying.popleft(), all_threads)
+        except (KeyboardInterrupt, _ThreadDied):
+            # Whoever asks twice does not want to wait for what OpenCV is at, and threads may wait for one that died.
+            wait = False
+            raise
+        finally:
+            for threads in all_threads:
+                threads.dismiss(wait)
+
+    def _find(self, steps: Steps[Any, Any, Any, Any], read: Future[Any]) -> Any:
+        return steps.find(read.result(), self._models.mine)
+
+
+class _ThreadDied(MemoryError):
+    """A thread could not even hand on its error: that takes next to nothing, so nothing is left."""
+
+
+def _result(future: Future[Result], groups: Sequence[_Threads]) -> Result:
+    """What comes of a task; _ThreadDied where one of the threads has gone, so that it may never come."""
+    while True:
+        try:
+            return future.result(_LOOK_SECONDS)
+        except NotYet:
+            # The task itself may have raised it, or have ended in this moment.
+            if future.done():
+                return future.result()
+            if not all(threads.are_alive for threads in groups):
+                raise _ThreadDied from None
+
+
+def _then(act: Callable[[Any], Any], before: Future[Any]) -> Any:
+    return act(before.result())
+
+
+class _Threads:
+    """Threads that do what is submitted, in order; unlike an executor's they do not keep the program from ending."""
+
+    def __init__(self, name: str, count: int, last: Callable[[], None] = lambda: None) -> None:
+        self._last = last
+        self._tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._dismissed = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"{name}-{number}", daemon=True) for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def are_alive(self) -> bool:
+        """Whether none has ended."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def submit(self, task: Callable[[], Result]) -> Future[Result]:
+        future: Future[Result] = Future()
+        self._tasks.put((future, task))
+        return future
+
+    def dismiss(self, wait: bool) -> None:
+        """Tell the threads to end after what they are at; what else was submitted is given up.
+
+        wait: until they have ended. A program that ends itself while one of them is inside of OpenCV may crash.
+        """
+        self._dismissed = True
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads if wait else ():
+            thread.join()
+
+    def _serve(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            self._do(*task)
+            # What a picture holds is not kept until the next one comes.
+            del task
+        self._last()
+
+    def _do(self, future: Future[Any], act: Callable[[], Any]) -> None:
+        if self._dismissed:
+            future.cancel()
+            return
+        try:
+            future.set_result(act())
+        except BaseException as error:
+            future.set_exception(error)
+
+
+ON_PROCESSORS = frozenset({"cpu", "openvino", "openvino-bf16"})
+"""Backends that share the processors out among their workers."""
+
+
+def plans_for(workers: int | None, threads: int | None, backend: str, pictures: int | None) -> list[Plan]:
+    """The plans to try. workers, threads: None where the user did not say. pictures: None where nobody knows."""
+    processors = threads or backends.available_processors()
+    if workers is not None:
+        return [Plan(workers, max(1, processors // workers))]
+    one = Plan(1, threads or 0)
+    # How long pictures take that are still to arrive says nothing about a plan.
+    enough = pictures is not None and pictures >= 5 * (TRIAL + 1) * (processors + 1)
+    if backend not in ON_PROCESSORS or processors < 2 or not enough:
+        return [one]
+    # Workers of one thread each usually win: tried last, they go on without a stop.
+    return [Plan(1, processors), Plan(processors, 1)]

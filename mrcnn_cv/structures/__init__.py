@@ -1,0 +1,1 @@
+"""Instances, frames, masks and polygons."""

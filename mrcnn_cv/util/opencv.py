@@ -1,0 +1,66 @@
+"""The one place that imports cv2: without its system libraries, or with variables of the environment that OpenCV cannot
+read, there is a sentence, not a traceback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mrcnn_cv.errors import BackendError
+from mrcnn_cv.util import opencv_env as opencv_variables
+
+opencv_variables.check()
+
+try:
+    import cv2
+
+    cv2.dnn.Net  # noqa: B018  (two OpenCV packages installed over each other leave a cv2 without contents)
+except ModuleNotFoundError as error:
+    raise BackendError(
+        "OpenCV is not installed: pip install opencv-python, or opencv-python-headless on a server"
+    ) from error
+except ImportError as error:
+    raise BackendError(
+        f"OpenCV cannot be imported ({error}): on a server or in a slim container either install the system libraries"
+        " (Debian and Ubuntu: apt-get install libgl1 libglib2.0-0) or replace the package:"
+        " pip uninstall opencv-python, then pip install opencv-python-headless"
+    ) from error
+except AttributeError as error:
+    raise BackendError(
+        f"the installation of OpenCV is broken ({error}): pip uninstall opencv-python opencv-python-headless,"
+        " then pip install one of them"
+    ) from error
+
+__all__ = ["cv2", "quiet"]
+
+_lock = threading.Lock()
+_users = 0
+_level_before = 0
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """OpenCV's log is off for as long as any thread is inside: where our own error says it better, and once."""
+    global _users, _level_before
+    with _lock:
+        if _users == 0:
+            _level_before = _set_log_level(0)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _set_log_level(_level_before)
+
+
+def _set_log_level(level: int) -> int:
+    """Set OpenCV's log level (0 is silent); returns the one before."""
+    # OpenCV 5.0 moved the functions; the type stubs know only one of the places.
+    home: Any = cv2 if hasattr(cv2, "setLogLevel") else getattr(cv2.utils, "logging")  # noqa: B009
+    before = int(home.getLogLevel())
+    home.setLogLevel(level)
+    return before

@@ -1,0 +1,62 @@
+"""Manifests and journals that somebody else wrote: --resume believes nothing that cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from mrcnn_cv.jobs.state.manifest import NAME, Manifest
+from mrcnn_cv.jobs.state.video_journal import Journal
+
+PICTURE = {"kind": "picture", "place": "a.jpg", "name": "a.jpg", "status": "done", "instances": {"cup": 1}}
+STRETCH: dict[str, Any] = {
+    "kind": "stretch",
+    "place": "a.mp4",
+    "last": {"index": 4, "time": 0.2, "taken": 5},
+    "instances": {},
+    "damaged": 0,
+    "failed": 0,
+    "last_id": 0,
+    "origin": 0.0,
+    "part": {"name": "0.mp4", "size": 9, "start": 0},
+}
+
+
+@pytest.mark.parametrize(
+    "files", [[["../b.json", 2]], [["b.json", float("inf")]], [["b\0.json", 2]], [["", 2]], "ab", [[1]], 7]
+)
+def test_a_picture_whose_outputs_cannot_be_is_not_done(tmp_path: Path, files: Any) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (tmp_path / "b.json").write_bytes(b"{}")
+    (folder / NAME).write_text(json.dumps({**PICTURE, "files": files}) + "\n")
+    past = Manifest(folder).past()
+    assert past is not None
+    assert not past.is_done(PurePosixPath("a.jpg"), folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"part": {"name": name, "size": 9, "start": 0}} for name in ("../0.mp4", "/0.mp4", "a/0.mp4", "0\0.mp4", "")),
+        *({"part": {"name": "0.mp4", "size": 9, "start": start}} for start in (10**400, float("inf"), "x")),
+        *({"last": {"index": index, "time": 0.2, "taken": 5}} for index in (-1, 1 << 40, float("nan"), None)),
+        *({"last": {"index": 4, "time": time, "taken": 5}} for time in (float("nan"), float("inf"), 10**400, "x")),
+        *(
+            {"origin": float("nan")},
+            {"last_id": 1 << 31},
+            {"damaged": -1},
+            {"instances": {"cup": -1}},
+            {"instances": []},
+        ),
+    ],
+)
+def test_a_stretch_that_cannot_be_is_not_done(tmp_path: Path, change: dict[str, Any]) -> None:
+    lines = [{"kind": "video", "place": "a.mp4", "kept": 0}, STRETCH, {**STRETCH, **change}]
+    (tmp_path / ".mrcnn-cv-videos.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    past = Journal(tmp_path).past("a.mp4")
+    assert past is not None
+    assert len(past.stretches) == 1
