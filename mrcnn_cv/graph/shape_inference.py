@@ -1,26 +1,47 @@
-"""Shapes and arithmetic of a stage graph: what every layer puts out, and what that takes in operations and memory."""
+"""Shapes and arithmetic of a net: what every layer puts out, and what that takes in operations and memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
+import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.graphdef import tensor_value
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.graph.ir import (
+    ACTIVATIONS,
+    WEIGHTED,
+    Add,
+    Affine,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Mul,
+    NetGraph,
+    Pad,
+    Padding,
+    Pair,
+    Relu,
+    Relu6,
+    Resize,
+    Upsample,
+)
 
 Shape = tuple[int, ...]
-"""NHWC as the stage graph is written, or (N, C) behind a Flatten."""
+"""(N, C, H, W) of maps, (N, K) of rows."""
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer of a stage. `flops` counts a multiplication and an addition as two; `parameters`: weights, biases."""
+class LayerShape:
+    """What one layer makes. `flops` counts a multiplication and an addition as two; `parameters`: weights, biases."""
 
     name: str
     op: str
@@ -29,268 +50,202 @@ class Layer:
     flops: int
 
 
-class Constant(NamedTuple):
-    """What a layer is given as a constant: the shape of weights, or numbers that decide over shapes."""
+class _Planned(NamedTuple):
+    """A layer without its numbers. weights: their shape, () where there are none."""
 
-    shape: Shape
-    numbers: NDArray[Any] | None
+    layer: Layer
+    weights: Shape
+    biased: bool
+    parameters: int
 
 
-class Plan:
-    """A stage without its weights: tells what its layers make of inputs of any size."""
+class ShapeInference:
+    """A net without its weights: tells what its layers make of inputs of any size."""
 
-    def __init__(self, stage: StageGraph) -> None:
-        self.outputs = stage.outputs
-        self._inputs: list[str] = []
-        self._constants: dict[str, Constant] = {}
-        self._nodes: list[pb.NodeDef] = []
-        message = pb.GraphDef()
-        message.ParseFromString(stage.graph_def)
-        for node in message.node:
-            if node.op == "Const":
-                self._constants[node.name] = _constant(node)
-            elif node.op == "Placeholder":
-                self._inputs.append(node.name)
-            else:
-                # A part of a message keeps all of it in memory.
-                self._nodes.append(pb.NodeDef())
-                self._nodes[-1].CopyFrom(node)
+    def __init__(self, net: NetGraph) -> None:
+        self.inputs = net.inputs
+        self.outputs = net.outputs
+        self._planned = [_without_numbers(layer) for layer in net]
 
-    def layers(self, inputs: Mapping[str, Shape]) -> list[Layer]:
-        """The layers in order, for input shapes (N, H, W, C).
+    def layers(self, inputs: Mapping[str, Shape]) -> list[LayerShape]:
+        """The layers in order, for input shapes (N, C, H, W) or (N, K).
 
         Raises ModelFileError where shapes do not fit together.
         """
-        shapes = {name: inputs[name] for name in self._inputs}
-        undilated: dict[str, Shape] = {}
-        found: list[Layer] = []
-        for node in self._nodes:
-            sources = [shapes[name] for name in node.input if name in shapes]
-            values = [self._constants[name] for name in node.input if name in self._constants]
-            output = _output(node, sources, values)
-            if node.op == "SpaceToBatchND":
-                undilated[node.name] = sources[0]
-            elif node.input[0] in undilated:
-                undilated[node.name] = undilated[node.input[0]]
-            if node.op == "BatchToSpaceND":
-                # A dilated convolution keeps the size; what fills up its last blocks goes.
-                output = (*undilated.pop(node.name, output)[:3], output[3])
-            shapes[node.name] = output
-            weights = sum(prod(value.shape) for value in values if value.numbers is None)
-            found.append(
-                Layer(node.name, node.op, output, weights if node.op in _WEIGHTED else 0, _flops(node, output, values))
-            )
+        shapes = {name: inputs[name] for name in self.inputs}
+        found: list[LayerShape] = []
+        for planned in self._planned:
+            layer = planned.layer
+            output = _output(planned, [shapes[name] for name in layer.inputs])
+            shapes[layer.name] = output
+            found.append(LayerShape(layer.name, layer.op, output, planned.parameters, _flops(planned, output)))
         return found
 
-    def most_bytes(self, inputs: Mapping[str, Shape], layers: Iterable[Layer]) -> int:
+    def results(self, inputs: Mapping[str, Shape]) -> list[Shape]:
+        """The shapes of the outputs; an input may be one."""
+        shapes = {**inputs} | {layer.name: layer.output for layer in self.layers(inputs)}
+        return [shapes[name] for name in self.outputs]
+
+    def peak_bytes(self, inputs: Mapping[str, Shape], layers: Iterable[LayerShape]) -> int:
         """Memory of the float32 maps that are there at the same time, at the worst moment, given what `layers` says."""
         sizes = {name: 4 * prod(shape) for name, shape in inputs.items()}
         sizes |= {layer.name: 4 * prod(layer.output) for layer in layers}
-        last = {name: index for index, node in enumerate(self._nodes) for name in node.input}
-        last |= dict.fromkeys(self.outputs, len(self._nodes))
-        held = sum(sizes[name] for name in self._inputs)
+        last = {name: index for index, planned in enumerate(self._planned) for name in planned.layer.inputs}
+        last |= dict.fromkeys(self.outputs, len(self._planned))
+        held = sum(sizes[name] for name in self.inputs)
         most = held
-        for index, node in enumerate(self._nodes):
-            held += sizes[node.name]
+        for index, planned in enumerate(self._planned):
+            layer = planned.layer
+            held += sizes[layer.name]
             most = max(most, held)
-            done = {name for name in (node.name, *node.input) if name in sizes and last.get(name, 0) <= index}
+            done = {name for name in (layer.name, *layer.inputs) if last.get(name, 0) <= index}
             held -= sum(sizes[name] for name in done)
         return most
 
 
-def layers(stage: StageGraph, inputs: Mapping[str, Shape]) -> list[Layer]:
-    """See `Plan.layers`."""
-    return Plan(stage).layers(inputs)
+def _without_numbers(layer: Layer) -> _Planned:
+    parameters = sum(array.size for array in layer.arrays())
+    if isinstance(layer, Affine):
+        none = np.empty(0)
+        return _Planned(replace(layer, scale=none, shift=none), layer.scale.shape, False, parameters)
+    if isinstance(layer, WEIGHTED):
+        bare = replace(layer, weight=np.empty(0, np.float32), bias=None, scale=None)
+        return _Planned(bare, layer.weight.shape, layer.bias is not None, parameters)
+    return _Planned(layer, (), False, parameters)
 
 
-def _constant(node: pb.NodeDef) -> Constant:
-    shape = tuple(dim.size for dim in node.attr["value"].tensor.tensor_shape.dim)
-    return Constant(shape, None if node.attr["dtype"].type == pb.DT_FLOAT else tensor_value(node))
-
-
-def _output(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
+def _output(planned: _Planned, sources: list[Shape]) -> Shape:
     """The shape of a layer's output; ModelFileError for inputs that it cannot take."""
-    if node.op in _ON_MAPS and any(len(size) != 4 for size in sources):
-        raise ModelFileError(f"the layer '{node.name}' ({node.op}) takes maps but is given rows of numbers")
+    layer = planned.layer
+    if isinstance(layer, _ON_MAPS) and any(len(size) != 4 for size in sources):
+        raise ModelFileError(f"the layer '{layer.name}' ({layer.op}) takes maps but is given rows of numbers")
     try:
-        output = _SHAPES[node.op](node, sources, values)
+        output = _SHAPES[type(layer)](layer, sources, planned.weights)
     except (ValueError, IndexError, ZeroDivisionError) as error:
-        raise ModelFileError(f"the layer '{node.name}' ({node.op}) cannot take what it is given") from error
+        raise ModelFileError(f"the layer '{layer.name}' ({layer.op}) cannot take what it is given") from error
     if min(output) < 1:
-        raise ModelFileError(f"the layer '{node.name}' has nothing left of its input: the image is too small")
+        raise ModelFileError(f"the layer '{layer.name}' has nothing left of its input: the image is too small")
     return output
 
 
-def _numbers(constant: Constant) -> NDArray[Any]:
-    if constant.numbers is None:
-        raise ValueError("weights where numbers are needed")
-    return constant.numbers
+def _flops(planned: _Planned, output: Shape) -> int:
+    layer, elements = planned.layer, prod(output)
+    bias = elements if planned.biased else 0
+    if isinstance(layer, Conv2d | Linear):
+        return 2 * elements * prod(planned.weights[1:]) + bias
+    if isinstance(layer, ConvTranspose2d):
+        return 2 * elements * planned.weights[0] + bias
+    if isinstance(layer, MaxPool2d | AvgPool2d):
+        return elements * prod(layer.kernel)
+    if isinstance(layer, Affine):
+        return 2 * elements
+    return elements if isinstance(layer, Add | Relu | Relu6 | GlobalAvgPool) else 0
 
 
-def _flops(node: pb.NodeDef, output: Shape, values: list[Constant]) -> int:
-    elements = prod(output)
-    if node.op == "Conv2D":
-        return 2 * elements * prod(values[0].shape[:3])
-    if node.op == "Conv2DBackpropInput":
-        return 2 * elements * values[1].shape[3]
-    if node.op == "DepthwiseConv2dNative":
-        return 2 * elements * prod(values[0].shape[:2])
-    if node.op == "MatMul":
-        return 2 * elements * values[0].shape[0]
-    if node.op in ("MaxPool", "AvgPool"):
-        return elements * prod(node.attr["ksize"].list.i)
-    return elements if node.op in ("BiasAdd", "Add", "Relu", "Relu6", "Mean") else 0
-
-
-def _same_or_valid(node: pb.NodeDef, size: Shape, window: tuple[int, int]) -> tuple[int, int]:
-    strides = list(node.attr["strides"].list.i)[1:3]
-    if node.attr["padding"].s == b"SAME":
-        height, width = (-(-side // stride) for side, stride in zip(size[1:3], strides, strict=True))
+def _sides(size: Shape, window: Pair, stride: Pair, padding: Padding) -> Pair:
+    """(height, width) of what a window that moves over a map makes of it."""
+    if padding == "same":
+        height, width = (-(-side // step) for side, step in zip(size[2:], stride, strict=True))
     else:
-        pads = list(node.attr["explicit_paddings"].list.i)[2:6] or [0, 0, 0, 0]
         height, width = (
-            (side + before + after - length) // stride + 1
-            for side, before, after, length, stride in zip(
-                size[1:3], pads[::2], pads[1::2], window, strides, strict=True
+            (side + before + after - length) // step + 1
+            for side, before, after, length, step in zip(
+                size[2:], padding[:2], padding[2:], window, stride, strict=True
             )
         )
     return height, width
 
 
-def _convolution(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    size, kernel = sources[0], values[0].shape
-    # With fewer channels than there are, a convolution has groups.
-    groups = size[3] // kernel[2] if node.op == "Conv2D" else 1
-    if size[3] != kernel[2] * groups or kernel[3] % groups:
-        raise ModelFileError(f"the layer '{node.name}' takes {kernel[2]} channels but is given {size[3]}")
-    channels = kernel[3] if node.op == "Conv2D" else kernel[2] * kernel[3]
-    return (size[0], *_same_or_valid(node, size, (kernel[0], kernel[1])), channels)
+def _convolution(layer: Conv2d, sources: list[Shape], weights: Shape) -> Shape:
+    size = sources[0]
+    _check_channels(layer, size, weights[1] * layer.groups)
+    height, width = ((side - 1) * step + 1 for side, step in zip(weights[2:], layer.dilation, strict=True))
+    return (size[0], weights[0], *_sides(size, (height, width), layer.stride, layer.padding))
 
 
-def _pool(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    window = node.attr["ksize"].list.i
-    if any(amount >= min(window[1:3]) for amount in node.attr["explicit_paddings"].list.i):
-        raise ModelFileError(f"the layer '{node.name}' pads as much as its window is large")
-    return (sources[0][0], *_same_or_valid(node, sources[0], (window[1], window[2])), sources[0][3])
+def _transposed(layer: ConvTranspose2d, sources: list[Shape], weights: Shape) -> Shape:
+    size = sources[0]
+    _check_channels(layer, size, weights[0])
+    return (size[0], weights[1], size[2] * weights[2], size[3] * weights[3])
 
 
-def _concat(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    if len({size[:3] for size in sources}) != 1:
-        raise ModelFileError(f"the layer '{node.name}' joins maps of different sizes")
-    return (*sources[0][:3], sum(size[3] for size in sources))
+def _check_channels(layer: Layer, size: Shape, taken: int) -> None:
+    if size[1] != taken:
+        raise ModelFileError(f"the layer '{layer.name}' takes {taken} channels but is given {size[1]}")
 
 
-def _add(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    if len(set(sources)) != 1:
-        raise ModelFileError(f"the layer '{node.name}' adds maps of different shapes")
+def _linear(layer: Linear, sources: list[Shape], weights: Shape) -> Shape:
+    (count, given), taken = sources[0], prod(weights[1:])
+    if given != taken:
+        raise ModelFileError(f"the layer '{layer.name}' takes {taken} numbers but is given {given}")
+    return (count, weights[0])
+
+
+def _affine(layer: Affine, sources: list[Shape], weights: Shape) -> Shape:
+    if weights != (sources[0][1],):
+        raise ModelFileError(f"the layer '{layer.name}' has numbers for {weights[0]} channels of {sources[0][1]}")
     return sources[0]
 
 
-def _multiply(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
+def _pool(layer: MaxPool2d | AvgPool2d, sources: list[Shape], weights: Shape) -> Shape:
+    if layer.padding != "same" and any(amount >= min(layer.kernel) for amount in layer.padding):
+        raise ModelFileError(f"the layer '{layer.name}' pads as much as its window is large")
+    return (*sources[0][:2], *_sides(sources[0], layer.kernel, layer.stride, layer.padding))
+
+
+def _concat(layer: Concat, sources: list[Shape], weights: Shape) -> Shape:
+    if len({(size[0], *size[2:]) for size in sources}) != 1:
+        raise ModelFileError(f"the layer '{layer.name}' joins maps of different sizes")
+    return (sources[0][0], sum(size[1] for size in sources), *sources[0][2:])
+
+
+def _add(layer: Add, sources: list[Shape], weights: Shape) -> Shape:
+    if len(set(sources)) != 1:
+        raise ModelFileError(f"the layer '{layer.name}' adds maps of different shapes")
+    return sources[0]
+
+
+def _multiply(layer: Mul, sources: list[Shape], weights: Shape) -> Shape:
     larger = max(sources, key=prod)
-    if any(size not in (larger, (larger[0], 1, 1, larger[3])) for size in sources):
-        raise ModelFileError(f"the layer '{node.name}' multiplies maps of different shapes")
+    if any(size not in (larger, (*larger[:2], 1, 1)) for size in sources):
+        raise ModelFileError(f"the layer '{layer.name}' multiplies maps of different shapes")
     return larger
 
 
-def _matrix(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    (rows, columns), (_, given) = values[0].shape, sources[0]
-    if given != rows:
-        raise ModelFileError(f"the layer '{node.name}' takes {rows} numbers but is given {given}")
-    return (sources[0][0], columns)
+def _pad(layer: Pad, sources: list[Shape], weights: Shape) -> Shape:
+    (count, channels, height, width), (top, left, bottom, right) = sources[0], layer.padding
+    return (count, channels, height + top + bottom, width + left + right)
 
 
-def _pad(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    amounts = _numbers(values[0]).sum(axis=1)
-    return tuple(side + int(extra) for side, extra in zip(sources[0], amounts, strict=True))
+def _upsample(layer: Upsample, sources: list[Shape], weights: Shape) -> Shape:
+    count, channels, height, width = sources[0]
+    return (count, channels, height * layer.factors[0], width * layer.factors[1])
 
 
-def _space_to_batch(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    block, paddings = (_numbers(value) for value in values)
-    count, height, width, channels = sources[0]
-    sides = (
-        -(-(side + int(extra.sum())) // int(step))
-        for side, extra, step in zip((height, width), paddings, block, strict=True)
-    )
-    return (count * int(block.prod()), *sides, channels)
+def _resize(layer: Resize, sources: list[Shape], weights: Shape) -> Shape:
+    return (*sources[0][:2], *layer.size)
 
 
-def _batch_to_space(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    block = _numbers(values[0])
-    count, height, width, channels = sources[0]
-    return (count // int(block.prod()), height * int(block[0]), width * int(block[1]), channels)
-
-
-def _resize(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    if len(values) == 2:
-        rows, columns = (int(_numbers(value)) for value in values)
-        return (sources[0][0], sources[0][1] * rows, sources[0][2] * columns, sources[0][3])
-    height, width = (int(side) for side in _numbers(values[0]))
-    return (sources[0][0], height, width, sources[0][3])
-
-
-def _transposed(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    height, width, channels, taken = values[1].shape
-    if sources[0][3] != taken:
-        raise ModelFileError(f"the layer '{node.name}' takes {taken} channels but is given {sources[0][3]}")
-    return (sources[0][0], sources[0][1] * height, sources[0][2] * width, channels)
-
-
-def _turned(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    return tuple(side for _, side in sorted(zip(_numbers(values[0]).tolist(), sources[0], strict=True)))
-
-
-def _reshaped(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    sides = [int(side) for side in _numbers(values[0])]
-    if sides[:2] == [1, 1] and sources[0][0] != sides[3]:
-        raise ModelFileError(f"the layer '{node.name}' takes rows of {sides[3]} numbers but is given {sources[0][0]}")
-    rest = prod(sources[0]) // prod(side for side in sides if side != -1)
-    return tuple(rest if side == -1 else side for side in sides)
-
-
-def _by_channel(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    if any(value.shape != sources[0][-1:] for value in values):
-        raise ModelFileError(f"the layer '{node.name}' has numbers for {values[0].shape} channels of {sources[0][-1]}")
+def _unchanged(layer: Layer, sources: list[Shape], weights: Shape) -> Shape:
     return sources[0]
 
 
-def _unchanged(node: pb.NodeDef, sources: list[Shape], values: list[Constant]) -> Shape:
-    return sources[0]
+_ON_MAPS = (Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, GlobalAvgPool, Concat, Pad, Mul, Upsample, Resize)
 
-
-_ON_MAPS = frozenset(
-    {
-        *("Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "MaxPool", "AvgPool", "ConcatV2", "Pad", "Mul"),
-        *("SpaceToBatchND", "BatchToSpaceND", "ResizeBilinear", "ResizeNearestNeighbor", "Mean"),
-    }
-)
-
-_WEIGHTED = frozenset({"Conv2D", "Conv2DBackpropInput", "DepthwiseConv2dNative", "MatMul", "BiasAdd", "FusedBatchNorm"})
-
-_SHAPES: dict[str, Callable[[pb.NodeDef, list[Shape], list[Constant]], Shape]] = {
-    "Conv2D": _convolution,
-    "DepthwiseConv2dNative": _convolution,
-    "Conv2DBackpropInput": _transposed,
-    "MaxPool": _pool,
-    "AvgPool": _pool,
-    "ConcatV2": _concat,
-    "Add": _add,
-    "MatMul": _matrix,
-    "Pad": _pad,
-    "SpaceToBatchND": _space_to_batch,
-    "BatchToSpaceND": _batch_to_space,
-    "ResizeBilinear": _resize,
-    "ResizeNearestNeighbor": _resize,
-    "Mean": lambda node, sources, values: (sources[0][0], 1, 1, sources[0][3]),
-    "Flatten": lambda node, sources, values: (sources[0][0], prod(sources[0][1:])),
-    "Transpose": _turned,
-    "Reshape": _reshaped,
-    "BiasAdd": _by_channel,
-    "Relu": _unchanged,
-    "Relu6": _unchanged,
-    "Sigmoid": _unchanged,
-    "HardSigmoid": _unchanged,
-    "HardSwish": _unchanged,
-    "Mul": _multiply,
-    "FusedBatchNorm": _by_channel,
+_SHAPES: dict[type[Layer], Callable[[Any, list[Shape], Shape], Shape]] = {
+    Conv2d: _convolution,
+    ConvTranspose2d: _transposed,
+    Linear: _linear,
+    Affine: _affine,
+    MaxPool2d: _pool,
+    AvgPool2d: _pool,
+    GlobalAvgPool: lambda layer, sources, weights: (*sources[0][:2], 1, 1),
+    Concat: _concat,
+    Add: _add,
+    Mul: _multiply,
+    Pad: _pad,
+    Upsample: _upsample,
+    Resize: _resize,
+    Flatten: lambda layer, sources, weights: (sources[0][0], prod(sources[0][1:])),
+    **dict.fromkeys(ACTIVATIONS, _unchanged),
 }

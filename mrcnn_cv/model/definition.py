@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class StageGraph:
-    """One net: a GraphDef of plain layers for the engine, with the names of what goes in and comes out.
-
-    Inputs and outputs are float32. Images and feature maps are NCHW; regions are (1, 1, N, 7) rows of
-    `image, class, score, left, top, right, bottom` in units of the feature map (0 to 1).
-    """
-
-    graph_def: bytes = field(repr=False)
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+from mrcnn_cv.graph.ir import NetGraph, Source
 
 
 @dataclass(frozen=True)
@@ -155,7 +144,6 @@ class CropSpec:
     aligned         roi_align: pixel centres lie at half a pixel (Detectron2), not at whole ones (torchvision)
     scales          roi_align, roi_pool: cells of each map per pixel of the trunk's input
     flat            the head takes a crop as one row of numbers, channels last, and not as a map
-    as_pixels       flat: all of them as the pixels of one map (1, numbers, 1, N), see `Writer.rows_as_pixels`
     of_image        regions are fractions of the image, not of the padded input (the Object Detection API's masks)
     pooled          the head takes the largest of every pooled x pooled samples
     pyramid         None where all regions are cut from one map
@@ -167,7 +155,6 @@ class CropSpec:
     aligned: bool = False
     scales: tuple[float, ...] = ()
     flat: bool = False
-    as_pixels: bool = False
     of_image: bool = False
     pooled: int = 1
     pyramid: PyramidSpec | None = None
@@ -200,7 +187,7 @@ class MaskSpec:
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelDefinition:
     """Everything that the five steps need to know about a model.
 
     Trunk outputs: the F feature maps of the heads, finest first; then for each of the L levels of `anchors` the box
@@ -231,9 +218,9 @@ class ModelSpec:
     logit_factor: float
     detection_nms: NmsSpec
     mask: MaskSpec | None
-    trunk: StageGraph
-    box_head: StageGraph
-    mask_head: StageGraph | None
+    trunk: NetGraph
+    box_head: NetGraph
+    mask_head: NetGraph | None
     objectness: Literal["softmax", "sigmoid", "logits"] = "softmax"
     box_edges: Literal["pixels", "centers"] = "pixels"
     whole_pixels: bool = False
@@ -253,3 +240,14 @@ def anchor_sizes(
     heights: NDArray[np.float32] = (scale / ratio * np.float32(base_size[0])).ravel()
     widths: NDArray[np.float32] = (scale * ratio * np.float32(base_size[1])).ravel()
     return tuple((float(height), float(width)) for height, width in zip(heights, widths, strict=True))
+
+
+def with_source(definition: ModelDefinition, source: Source | None) -> ModelDefinition:
+    """The definition, whose nets know the file that their weights are views of."""
+    mask_head = definition.mask_head
+    return replace(
+        definition,
+        trunk=replace(definition.trunk, source=source),
+        box_head=replace(definition.box_head, source=source),
+        mask_head=None if mask_head is None else replace(mask_head, source=source),
+    )

@@ -9,10 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format
-
 from mrcnn_cv.errors import LabelFileError
-from mrcnn_cv.graph.protos.label_map_pb2 import LabelMap
 from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes
 
 MAX_BYTES = 16 << 20
@@ -108,22 +105,27 @@ def _from_lines(text: str, path: Path) -> list[str]:
 def _from_pbtxt(text: str, path: Path) -> dict[int, str]:
     if not _ITEM.search(text) and (_TEXT_GRAPH.search(text) or _PIPELINE.search(text)):
         raise LabelFileError(_wrong_pbtxt(text, path))
+    # Few models have one beside them, and the parser takes a while to import.
+    from mrcnn_cv.graph.label_map_text import NotALabelMap, parse_label_map
+
     try:
-        label_map = text_format.Parse(text, LabelMap(), allow_unknown_field=True)
-    except text_format.ParseError as error:
-        where = f" (line {error.GetLine()})" if error.GetLine() is not None else ""
+        items = parse_label_map(text)
+    except NotALabelMap as error:
+        where = f" (line {error.line})" if error.line is not None else ""
         # The parser quotes the file, which may hold a line of any length, and commands for a terminal.
         quoted = clean(re.sub(r"^\d+:\d+ : ", "", str(error)))[:160]
         reason = "".join(character if character.isprintable() else "�" for character in quoted)
         raise LabelFileError(f"{path} is not a valid label map{where}: {reason}") from error
     except RecursionError as error:
         raise LabelFileError(f"{path} is not a label map: it is nested too deeply") from error
-    if not label_map.item:
+    if not items:
         raise LabelFileError(f"{path} has no item {{ ... }}, so it is not a label map")
-    for position, item in enumerate(label_map.item, start=1):
-        if not item.HasField("id"):
+    named: list[tuple[int, str]] = []
+    for position, item in enumerate(items, start=1):
+        if item.label_id is None:
             raise LabelFileError(f"{path}: item {position} ({clean(item.name)!r}) has no id; give it one")
-    return _unique(((item.id, clean(item.display_name) or clean(item.name)) for item in label_map.item), path)
+        named.append((item.label_id, clean(item.display_name) or clean(item.name)))
+    return _unique(iter(named), path)
 
 
 def _wrong_pbtxt(text: str, path: Path) -> str:

@@ -7,15 +7,16 @@ asks for more memory than a machine has.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from math import prod
 from typing import Any
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.shape_inference import Layer, Plan, Shape
+from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
+from mrcnn_cv.graph.shape_inference import LayerShape, Shape, ShapeInference
 from mrcnn_cv.importers.config_schema import MAX_SIDE
-from mrcnn_cv.model.definition import AnchorSpec, CropSpec, ModelSpec, NmsSpec, ResizeSpec, StageGraph
+from mrcnn_cv.model.definition import AnchorSpec, CropSpec, ModelDefinition, NmsSpec, ResizeSpec
 
 MAX_BYTES = 4 * 2**30
 """Of feature maps at a time: ten times of what the largest models that are around need for their usual images."""
@@ -34,19 +35,23 @@ MAX_CLASSES = 1 << 16
 MAX_CROP = 512
 """Samples on a side of a crop."""
 
+MAX_LEVELS = 64
+"""Of a pyramid."""
+
+MAX_PIXEL_STEPS = 16
+
 USUAL = (480, 640)
 """(height, width) of the image with which a model is tried that takes images as they are."""
 
 
-def check_model(spec: ModelSpec) -> None:
+def check_model(spec: ModelDefinition) -> None:
     """ModelFileError (without the file's name) for a model that no image could be given to."""
     _check_numbers(spec)
     height, width = usual_input(spec.resize)
-    trunk = Plan(spec.trunk)
-    inputs = {"image": (1, height, width, input_channels(spec))}
-    found = trunk.layers(inputs)
-    _check_effort("trunk", trunk, inputs, found)
-    features = _check_trunk(spec, _results(spec.trunk, inputs, found))
+    trunk = ShapeInference(spec.trunk)
+    inputs = {IMAGE: (1, input_channels(spec), height, width)}
+    _check_effort("trunk", trunk, inputs, trunk.layers(inputs))
+    features = _check_trunk(spec, trunk.results(inputs))
     count = spec.proposal_nms.max_total
     encodings, logits = _head("box head", spec.box_head, spec.crop, features, count)
     boxes = 1 if spec.class_agnostic_boxes else spec.class_count
@@ -59,7 +64,7 @@ def check_model(spec: ModelSpec) -> None:
         (masks,) = _head("mask head", spec.mask_head, spec.mask.crop, features, 1)
         part = spec.mask.interleaved
         channels = (1 if spec.mask.class_agnostic else spec.class_count) * part**2
-        if masks != (1, spec.mask.size[0] // part, spec.mask.size[1] // part, channels):
+        if masks != (1, channels, spec.mask.size[0] // part, spec.mask.size[1] // part):
             raise ModelFileError(
                 f"has a mask head that puts out {'x'.join(map(str, masks[1:]))} numbers for a region, where"
                 f" {spec.mask.size[0]}x{spec.mask.size[1]} pixels for {spec.class_count} classes are expected"
@@ -83,7 +88,7 @@ def usual_input(resize: ResizeSpec) -> tuple[int, int]:
     return height, width
 
 
-def input_channels(spec: ModelSpec) -> int:
+def input_channels(spec: ModelDefinition) -> int:
     """Of the trunk's input."""
     return 1 if spec.resize.gray_weights else 3
 
@@ -92,44 +97,34 @@ def head_shape(crop: CropSpec, channels: int, count: int) -> Shape:
     """What a head takes for `count` regions of maps with `channels`."""
     height, width = crop.head_size
     if crop.flat:
-        row = height * width * channels
-        return (1, 1, count, row) if crop.as_pixels else (count, row)
-    return count, height, width, channels
+        return count, height * width * channels
+    return count, channels, height, width
 
 
-def _results(stage: StageGraph, inputs: Mapping[str, Shape], layers: Iterable[Layer]) -> list[Shape]:
-    """The shapes of what a stage puts out."""
-    shapes = {**inputs} | {layer.name: layer.output for layer in layers}
-    return [shapes[name] for name in stage.outputs]
+def _head(what: str, net: NetGraph, crop: CropSpec, features: Shape, count: int) -> list[Shape]:
+    plan, inputs = ShapeInference(net), {CROPS: head_shape(crop, features[1], count)}
+    _check_effort(what, plan, inputs, plan.layers(inputs))
+    return plan.results(inputs)
 
 
-def _head(what: str, stage: StageGraph, crop: CropSpec, features: Shape, count: int) -> list[Shape]:
-    plan, inputs = Plan(stage), {"crops": head_shape(crop, features[3], count)}
-    found = plan.layers(inputs)
-    _check_effort(what, plan, inputs, found)
-    return _results(stage, inputs, found)
-
-
-def check_input(trunk: Plan, inputs: Mapping[str, Shape]) -> None:
+def check_input(trunk: ShapeInference, inputs: Mapping[str, Shape]) -> None:
     """ModelFileError (without the file's name) where a trunk cannot take an input of this size."""
     _check_effort("trunk", trunk, inputs, trunk.layers(inputs))
 
 
-def feature_channels(spec: ModelSpec, trunk: Plan) -> int:
+def feature_channels(spec: ModelDefinition, trunk: ShapeInference) -> int:
     """Of the maps that a trunk hands to the heads."""
-    inputs = {"image": (1, *usual_input(spec.resize), input_channels(spec))}
-    shapes = inputs | {layer.name: layer.output for layer in trunk.layers(inputs)}
-    return shapes[trunk.outputs[0]][3]
+    return trunk.results({IMAGE: (1, input_channels(spec), *usual_input(spec.resize))})[0][1]
 
 
-def regions_at_once(head: Plan, crop: CropSpec, channels: int) -> int:
+def regions_at_once(head: ShapeInference, crop: CropSpec, channels: int) -> int:
     """How many regions a head takes at a time without holding more than MAX_PORTION bytes."""
-    inputs = {"crops": head_shape(crop, channels, 1)}
-    return max(1, MAX_PORTION // head.most_bytes(inputs, head.layers(inputs)))
+    inputs = {CROPS: head_shape(crop, channels, 1)}
+    return max(1, MAX_PORTION // head.peak_bytes(inputs, head.layers(inputs)))
 
 
-def _check_effort(what: str, plan: Plan, inputs: Mapping[str, Shape], layers: list[Layer]) -> None:
-    needed = plan.most_bytes(inputs, layers)
+def _check_effort(what: str, plan: ShapeInference, inputs: Mapping[str, Shape], layers: list[LayerShape]) -> None:
+    needed = plan.peak_bytes(inputs, layers)
     if needed > MAX_BYTES:
         raise ModelFileError(
             f"has a {what} that needs {needed / 2**30:.3g} GiB for its feature maps, where {MAX_BYTES // 2**30} are"
@@ -140,29 +135,29 @@ def _check_effort(what: str, plan: Plan, inputs: Mapping[str, Shape], layers: li
         raise ModelFileError(f"has a {what} that takes {flops:.2g} operations, where {MAX_FLOPS:.2g} are allowed")
 
 
-def _check_trunk(spec: ModelSpec, outputs: list[Shape]) -> Shape:
+def _check_trunk(spec: ModelDefinition, outputs: list[Shape]) -> Shape:
     """The shape of the (finest) feature map; ModelFileError where the trunk's outputs do not fit the anchors."""
     levels = len(spec.anchors)
     features, encodings, logits = outputs[: -2 * levels], outputs[-2 * levels : -levels], outputs[-levels:]
-    wanted = max(1, spec.crop.pyramid.levels if spec.crop.pyramid else 1, len(spec.crop.scales))
-    if any(len(size) != 4 for size in outputs) or len({size[3] for size in features}) != 1 or len(features) < wanted:
+    wanted = max(1, *(max(crop.pyramid.levels if crop.pyramid else 1, len(crop.scales)) for crop in _crops(spec)))
+    if any(len(size) != 4 for size in outputs) or len({size[1] for size in features}) != 1 or len(features) < wanted:
         raise ModelFileError("has a trunk whose feature maps do not fit together")
     for anchors, boxes, scores in zip(spec.anchors, encodings, logits, strict=True):
         count = len(anchors.sizes)
         each = 2 if spec.objectness == "softmax" else 1
-        if boxes[:3] != scores[:3] or boxes[3] != 4 * count or scores[3] != each * count:
+        if boxes[2:] != scores[2:] or boxes[1] != 4 * count or scores[1] != each * count:
             raise ModelFileError(
-                f"has a region proposal network that puts out {boxes[3]} and {scores[3]} numbers for each cell, where"
+                f"has a region proposal network that puts out {boxes[1]} and {scores[1]} numbers for each cell, where"
                 f" {count} anchors need {4 * count} and {each * count}"
             )
     return features[0]
 
 
 def _each(size: Shape) -> int:
-    return prod(size[1:]) if len(size) == 2 else prod(size[:2]) * size[3] // max(size[0], size[2])
+    return prod(size[1:])
 
 
-def _check_numbers(spec: ModelSpec) -> None:
+def _check_numbers(spec: ModelDefinition) -> None:
     for name, number in _numbers(spec, ""):
         if not math.isfinite(number) and not (name.endswith("score_threshold") and number == -math.inf):
             raise ModelFileError(f"says {number} for '{name}', which is no number that it could be run with")
@@ -174,22 +169,59 @@ def _check_numbers(spec: ModelSpec) -> None:
     for coder in (spec.proposal_coder, spec.box_coder):
         if not all(1e-6 <= abs(scale) <= 1e6 for scale in coder.scales):
             raise ModelFileError(f"divides its box encodings by {list(coder.scales)}, which is out of range")
-    if any(step.op == "div" and 0 in step.operand for step in spec.pixels):
-        raise ModelFileError("divides pixels by zero")
+    _check_pixels(spec)
+    if not 1 <= len(spec.anchors) <= MAX_LEVELS:
+        raise ModelFileError(f"has anchors on {len(spec.anchors)} levels, where 1 to {MAX_LEVELS} are possible")
     for anchors in spec.anchors:
         _check_anchors(anchors)
-    for crop in (spec.crop, *([] if spec.mask is None else [spec.mask.crop])):
-        if not all(1 <= side <= MAX_CROP for side in crop.size) or not 0 <= crop.sampling_ratio <= 64:
-            raise ModelFileError(f"crops regions of {crop.size[0]}x{crop.size[1]} samples, which is out of range")
-        if not all(0 < scale <= 64 for scale in crop.scales):
-            raise ModelFileError("crops regions from maps of a scale that is out of range")
-    if spec.mask is not None and not all(1 <= side <= MAX_CROP for side in spec.mask.size):
-        raise ModelFileError(f"has masks of {spec.mask.size[0]}x{spec.mask.size[1]} samples, which is out of range")
+    for crop in _crops(spec):
+        _check_crop(crop)
+    if spec.mask is not None:
+        height, width = spec.mask.size
+        if not all(1 <= side <= MAX_CROP for side in spec.mask.size):
+            raise ModelFileError(f"has masks of {height}x{width} samples, which is out of range")
+        part = spec.mask.interleaved
+        if not 1 <= part <= MAX_CROP or height % part or width % part:
+            raise ModelFileError(f"has masks of {height}x{width} samples in {part}x{part} blocks, which do not fit")
+
+
+def _check_pixels(spec: ModelDefinition) -> None:
+    if any(step.op == "div" and 0 in step.operand for step in spec.pixels):
+        raise ModelFileError("divides pixels by zero")
+    if len(spec.pixels) > MAX_PIXEL_STEPS:
+        raise ModelFileError(f"has {len(spec.pixels)} steps for its pixels, where {MAX_PIXEL_STEPS} are possible")
+    for step in spec.pixels:
+        if len(step.operand) not in (1, input_channels(spec)):
+            raise ModelFileError(f"has {len(step.operand)} numbers for the channels of a pixel, which do not fit")
+    if len(spec.resize.pad_value) not in (1, 3) or len(spec.resize.gray_weights) not in (0, 3):
+        raise ModelFileError("pads images, or makes them gray, with numbers that are not one for each channel")
+
+
+def _crops(spec: ModelDefinition) -> list[CropSpec]:
+    return [spec.crop] if spec.mask is None else [spec.crop, spec.mask.crop]
+
+
+def _check_crop(crop: CropSpec) -> None:
+    height, width = crop.size
+    if not all(1 <= side <= MAX_CROP for side in crop.size) or not 0 <= crop.sampling_ratio <= 64:
+        raise ModelFileError(f"crops regions of {height}x{width} samples, which is out of range")
+    if not all(0 < scale <= 64 for scale in crop.scales):
+        raise ModelFileError("crops regions from maps of a scale that is out of range")
+    if not 1 <= crop.pooled <= MAX_CROP or height % crop.pooled or width % crop.pooled:
+        raise ModelFileError(f"pools crops of {height}x{width} samples by {crop.pooled}, which does not fit")
+    pyramid = crop.pyramid
+    levels = 1 if pyramid is None else pyramid.levels
+    if (crop.method == "roi_align" or crop.scales) and len(crop.scales) < levels:
+        raise ModelFileError(f"crops regions from {levels} maps but has the scales of {len(crop.scales)}")
+    if pyramid is not None:
+        in_range = 0 < pyramid.canonical_size <= 1e6 and abs(pyramid.canonical_level) <= 64
+        if not 1 <= levels <= MAX_LEVELS or not in_range or abs(pyramid.nudge) > 64:
+            raise ModelFileError("gives regions to the levels of its pyramid by numbers that are out of range")
 
 
 def _numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
     """Every number of a spec with the name of its field."""
-    if is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value) and not isinstance(value, type | NetGraph):
         for field in fields(value):
             yield from _numbers(getattr(value, field.name), field.name)
     elif isinstance(value, tuple):
@@ -208,8 +240,24 @@ def _check_resize(resize: ResizeSpec) -> None:
         raise ModelFileError("resizes images to nothing")
     if resize.shrinks and resize.min_dimension == 0:
         raise ModelFileError("resizes images to nothing")
+    if resize.kind == "fixed" and (resize.height is None or resize.width is None):
+        raise ModelFileError("resizes images to a fixed size without saying which")
+    if resize.pad_to_max and not _fits_into_square(resize):
+        raise ModelFileError("pads images to a square that they may not fit into")
     if resize.min_scale is not None and not 0 <= resize.min_scale <= 64:
         raise ModelFileError(f"enlarges images {resize.min_scale:g} times, which is out of range")
+
+
+def _fits_into_square(resize: ResizeSpec) -> bool:
+    """Whether no image is larger than the square that it is padded to."""
+    most = resize.max_dimension
+    if most is None:
+        return False
+    if resize.kind == "fixed":
+        return max(resize.height or 0, resize.width or 0) <= most
+    if not resize.shrinks or resize.kind == "at_most":
+        return True
+    return resize.kind == "keep_aspect" and resize.min_dimension is not None
 
 
 def _check_suppression(what: str, nms: NmsSpec) -> None:

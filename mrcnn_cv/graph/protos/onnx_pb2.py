@@ -14,37 +14,41 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n mrcnn_cv/graph/protos/onnx.proto\x12\rmrcnn_cv.onnx\"\x82\x04\n\x0bTensorProto\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x36\n\tdata_type\x18\x02 \x01(\x0e\x32#.mrcnn_cv.onnx.TensorProto.DataType\x12\x12\n\nfloat_data\x18\x04 \x03(\x02\x12\x12\n\nint32_data\x18\x05 \x03(\x05\x12\x12\n\nint64_data\x18\x07 \x03(\x03\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x10\n\x08raw_data\x18\t \x01(\x0c\x12\x13\n\x0b\x64ouble_data\x18\n \x03(\x01\x12\x13\n\x0buint64_data\x18\x0b \x03(\x04\x12>\n\rdata_location\x18\x0e \x01(\x0e\x32\'.mrcnn_cv.onnx.TensorProto.DataLocation\"\xbb\x01\n\x08\x44\x61taType\x12\r\n\tUNDEFINED\x10\x00\x12\t\n\x05\x46LOAT\x10\x01\x12\t\n\x05UINT8\x10\x02\x12\x08\n\x04INT8\x10\x03\x12\n\n\x06UINT16\x10\x04\x12\t\n\x05INT16\x10\x05\x12\t\n\x05INT32\x10\x06\x12\t\n\x05INT64\x10\x07\x12\n\n\x06STRING\x10\x08\x12\x08\n\x04\x42OOL\x10\t\x12\x0b\n\x07\x46LOAT16\x10\n\x12\n\n\x06\x44OUBLE\x10\x0b\x12\n\n\x06UINT32\x10\x0c\x12\n\n\x06UINT64\x10\r\x12\x0c\n\x08\x42\x46LOAT16\x10\x10\")\n\x0c\x44\x61taLocation\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x0c\n\x08\x45XTERNAL\x10\x01\"\x8a\x01\n\x10TensorShapeProto\x12\x36\n\x03\x64im\x18\x01 \x03(\x0b\x32).mrcnn_cv.onnx.TensorShapeProto.Dimension\x1a>\n\tDimension\x12\x13\n\tdim_value\x18\x01 \x01(\x03H\x00\x12\x13\n\tdim_param\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"\x8e\x01\n\tTypeProto\x12\x34\n\x0btensor_type\x18\x01 \x01(\x0b\x32\x1f.mrcnn_cv.onnx.TypeProto.Tensor\x1aK\n\x06Tensor\x12\x11\n\telem_type\x18\x01 \x01(\x05\x12.\n\x05shape\x18\x02 \x01(\x0b\x32\x1f.mrcnn_cv.onnx.TensorShapeProto\"F\n\x0eValueInfoProto\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04type\x18\x02 \x01(\x0b\x32\x18.mrcnn_cv.onnx.TypeProto\"\xaa\x01\n\x0e\x41ttributeProto\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\t\n\x01\x66\x18\x02 \x01(\x02\x12\t\n\x01i\x18\x03 \x01(\x03\x12\t\n\x01s\x18\x04 \x01(\x0c\x12%\n\x01t\x18\x05 \x01(\x0b\x32\x1a.mrcnn_cv.onnx.TensorProto\x12$\n\x01g\x18\x06 \x01(\x0b\x32\x19.mrcnn_cv.onnx.GraphProto\x12\x0e\n\x06\x66loats\x18\x07 \x03(\x02\x12\x0c\n\x04ints\x18\x08 \x03(\x03\"\x8b\x01\n\tNodeProto\x12\r\n\x05input\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x03(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12\x30\n\tattribute\x18\x05 \x03(\x0b\x32\x1d.mrcnn_cv.onnx.AttributeProto\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\"\xc2\x01\n\nGraphProto\x12&\n\x04node\x18\x01 \x03(\x0b\x32\x18.mrcnn_cv.onnx.NodeProto\x12/\n\x0binitializer\x18\x05 \x03(\x0b\x32\x1a.mrcnn_cv.onnx.TensorProto\x12,\n\x05input\x18\x0b \x03(\x0b\x32\x1d.mrcnn_cv.onnx.ValueInfoProto\x12-\n\x06output\x18\x0c \x03(\x0b\x32\x1d.mrcnn_cv.onnx.ValueInfoProto\"5\n\x12OperatorSetIdProto\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xb4\x01\n\nModelProto\x12\x12\n\nir_version\x18\x01 \x01(\x03\x12\x15\n\rproducer_name\x18\x02 \x01(\t\x12\x18\n\x10producer_version\x18\x03 \x01(\t\x12(\n\x05graph\x18\x07 \x01(\x0b\x32\x19.mrcnn_cv.onnx.GraphProto\x12\x37\n\x0copset_import\x18\x08 \x03(\x0b\x32!.mrcnn_cv.onnx.OperatorSetIdProtob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n mrcnn_cv/graph/protos/onnx.proto\x12\rmrcnn_cv.onnx\"4\n\x16StringStringEntryProto\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\xc0\x04\n\x0bTensorProto\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x36\n\tdata_type\x18\x02 \x01(\x0e\x32#.mrcnn_cv.onnx.TensorProto.DataType\x12\x12\n\nfloat_data\x18\x04 \x03(\x02\x12\x12\n\nint32_data\x18\x05 \x03(\x05\x12\x12\n\nint64_data\x18\x07 \x03(\x03\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x10\n\x08raw_data\x18\t \x01(\x0c\x12\x13\n\x0b\x64ouble_data\x18\n \x03(\x01\x12\x13\n\x0buint64_data\x18\x0b \x03(\x04\x12<\n\rexternal_data\x18\r \x03(\x0b\x32%.mrcnn_cv.onnx.StringStringEntryProto\x12>\n\rdata_location\x18\x0e \x01(\x0e\x32\'.mrcnn_cv.onnx.TensorProto.DataLocation\"\xbb\x01\n\x08\x44\x61taType\x12\r\n\tUNDEFINED\x10\x00\x12\t\n\x05\x46LOAT\x10\x01\x12\t\n\x05UINT8\x10\x02\x12\x08\n\x04INT8\x10\x03\x12\n\n\x06UINT16\x10\x04\x12\t\n\x05INT16\x10\x05\x12\t\n\x05INT32\x10\x06\x12\t\n\x05INT64\x10\x07\x12\n\n\x06STRING\x10\x08\x12\x08\n\x04\x42OOL\x10\t\x12\x0b\n\x07\x46LOAT16\x10\n\x12\n\n\x06\x44OUBLE\x10\x0b\x12\n\n\x06UINT32\x10\x0c\x12\n\n\x06UINT64\x10\r\x12\x0c\n\x08\x42\x46LOAT16\x10\x10\")\n\x0c\x44\x61taLocation\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x0c\n\x08\x45XTERNAL\x10\x01\"\x8a\x01\n\x10TensorShapeProto\x12\x36\n\x03\x64im\x18\x01 \x03(\x0b\x32).mrcnn_cv.onnx.TensorShapeProto.Dimension\x1a>\n\tDimension\x12\x13\n\tdim_value\x18\x01 \x01(\x03H\x00\x12\x13\n\tdim_param\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"\x8e\x01\n\tTypeProto\x12\x34\n\x0btensor_type\x18\x01 \x01(\x0b\x32\x1f.mrcnn_cv.onnx.TypeProto.Tensor\x1aK\n\x06Tensor\x12\x11\n\telem_type\x18\x01 \x01(\x05\x12.\n\x05shape\x18\x02 \x01(\x0b\x32\x1f.mrcnn_cv.onnx.TensorShapeProto\"F\n\x0eValueInfoProto\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04type\x18\x02 \x01(\x0b\x32\x18.mrcnn_cv.onnx.TypeProto\"\xf3\x02\n\x0e\x41ttributeProto\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x01\x66\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x0e\n\x01i\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x0e\n\x01s\x18\x04 \x01(\x0cH\x02\x88\x01\x01\x12%\n\x01t\x18\x05 \x01(\x0b\x32\x1a.mrcnn_cv.onnx.TensorProto\x12$\n\x01g\x18\x06 \x01(\x0b\x32\x19.mrcnn_cv.onnx.GraphProto\x12\x0e\n\x06\x66loats\x18\x07 \x03(\x02\x12\x0c\n\x04ints\x18\x08 \x03(\x03\x12\x39\n\x04type\x18\x14 \x01(\x0e\x32+.mrcnn_cv.onnx.AttributeProto.AttributeType\"k\n\rAttributeType\x12\r\n\tUNDEFINED\x10\x00\x12\t\n\x05\x46LOAT\x10\x01\x12\x07\n\x03INT\x10\x02\x12\n\n\x06STRING\x10\x03\x12\n\n\x06TENSOR\x10\x04\x12\t\n\x05GRAPH\x10\x05\x12\n\n\x06\x46LOATS\x10\x06\x12\x08\n\x04INTS\x10\x07\x42\x04\n\x02_fB\x04\n\x02_iB\x04\n\x02_s\"\x8b\x01\n\tNodeProto\x12\r\n\x05input\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x03(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12\x30\n\tattribute\x18\x05 \x03(\x0b\x32\x1d.mrcnn_cv.onnx.AttributeProto\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\"\xd0\x01\n\nGraphProto\x12&\n\x04node\x18\x01 \x03(\x0b\x32\x18.mrcnn_cv.onnx.NodeProto\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x0binitializer\x18\x05 \x03(\x0b\x32\x1a.mrcnn_cv.onnx.TensorProto\x12,\n\x05input\x18\x0b \x03(\x0b\x32\x1d.mrcnn_cv.onnx.ValueInfoProto\x12-\n\x06output\x18\x0c \x03(\x0b\x32\x1d.mrcnn_cv.onnx.ValueInfoProto\"5\n\x12OperatorSetIdProto\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xb4\x01\n\nModelProto\x12\x12\n\nir_version\x18\x01 \x01(\x03\x12\x15\n\rproducer_name\x18\x02 \x01(\t\x12\x18\n\x10producer_version\x18\x03 \x01(\t\x12(\n\x05graph\x18\x07 \x01(\x0b\x32\x19.mrcnn_cv.onnx.GraphProto\x12\x37\n\x0copset_import\x18\x08 \x03(\x0b\x32!.mrcnn_cv.onnx.OperatorSetIdProtob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mrcnn_cv.graph.protos.onnx_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_TENSORPROTO']._serialized_start=52
-  _globals['_TENSORPROTO']._serialized_end=566
-  _globals['_TENSORPROTO_DATATYPE']._serialized_start=336
-  _globals['_TENSORPROTO_DATATYPE']._serialized_end=523
-  _globals['_TENSORPROTO_DATALOCATION']._serialized_start=525
-  _globals['_TENSORPROTO_DATALOCATION']._serialized_end=566
-  _globals['_TENSORSHAPEPROTO']._serialized_start=569
-  _globals['_TENSORSHAPEPROTO']._serialized_end=707
-  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_start=645
-  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_end=707
-  _globals['_TYPEPROTO']._serialized_start=710
-  _globals['_TYPEPROTO']._serialized_end=852
-  _globals['_TYPEPROTO_TENSOR']._serialized_start=777
-  _globals['_TYPEPROTO_TENSOR']._serialized_end=852
-  _globals['_VALUEINFOPROTO']._serialized_start=854
-  _globals['_VALUEINFOPROTO']._serialized_end=924
-  _globals['_ATTRIBUTEPROTO']._serialized_start=927
-  _globals['_ATTRIBUTEPROTO']._serialized_end=1097
-  _globals['_NODEPROTO']._serialized_start=1100
-  _globals['_NODEPROTO']._serialized_end=1239
-  _globals['_GRAPHPROTO']._serialized_start=1242
-  _globals['_GRAPHPROTO']._serialized_end=1436
-  _globals['_OPERATORSETIDPROTO']._serialized_start=1438
-  _globals['_OPERATORSETIDPROTO']._serialized_end=1491
-  _globals['_MODELPROTO']._serialized_start=1494
-  _globals['_MODELPROTO']._serialized_end=1674
+  _globals['_STRINGSTRINGENTRYPROTO']._serialized_start=51
+  _globals['_STRINGSTRINGENTRYPROTO']._serialized_end=103
+  _globals['_TENSORPROTO']._serialized_start=106
+  _globals['_TENSORPROTO']._serialized_end=682
+  _globals['_TENSORPROTO_DATATYPE']._serialized_start=452
+  _globals['_TENSORPROTO_DATATYPE']._serialized_end=639
+  _globals['_TENSORPROTO_DATALOCATION']._serialized_start=641
+  _globals['_TENSORPROTO_DATALOCATION']._serialized_end=682
+  _globals['_TENSORSHAPEPROTO']._serialized_start=685
+  _globals['_TENSORSHAPEPROTO']._serialized_end=823
+  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_start=761
+  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_end=823
+  _globals['_TYPEPROTO']._serialized_start=826
+  _globals['_TYPEPROTO']._serialized_end=968
+  _globals['_TYPEPROTO_TENSOR']._serialized_start=893
+  _globals['_TYPEPROTO_TENSOR']._serialized_end=968
+  _globals['_VALUEINFOPROTO']._serialized_start=970
+  _globals['_VALUEINFOPROTO']._serialized_end=1040
+  _globals['_ATTRIBUTEPROTO']._serialized_start=1043
+  _globals['_ATTRIBUTEPROTO']._serialized_end=1414
+  _globals['_ATTRIBUTEPROTO_ATTRIBUTETYPE']._serialized_start=1289
+  _globals['_ATTRIBUTEPROTO_ATTRIBUTETYPE']._serialized_end=1396
+  _globals['_NODEPROTO']._serialized_start=1417
+  _globals['_NODEPROTO']._serialized_end=1556
+  _globals['_GRAPHPROTO']._serialized_start=1559
+  _globals['_GRAPHPROTO']._serialized_end=1767
+  _globals['_OPERATORSETIDPROTO']._serialized_start=1769
+  _globals['_OPERATORSETIDPROTO']._serialized_end=1822
+  _globals['_MODELPROTO']._serialized_start=1825
+  _globals['_MODELPROTO']._serialized_end=2005
 # @@protoc_insertion_point(module_scope)

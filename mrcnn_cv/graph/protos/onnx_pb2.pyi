@@ -6,8 +6,16 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class StringStringEntryProto(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
 class TensorProto(_message.Message):
-    __slots__ = ("dims", "data_type", "float_data", "int32_data", "int64_data", "name", "raw_data", "double_data", "uint64_data", "data_location")
+    __slots__ = ("dims", "data_type", "float_data", "int32_data", "int64_data", "name", "raw_data", "double_data", "uint64_data", "external_data", "data_location")
     class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNDEFINED: _ClassVar[TensorProto.DataType]
@@ -55,6 +63,7 @@ class TensorProto(_message.Message):
     RAW_DATA_FIELD_NUMBER: _ClassVar[int]
     DOUBLE_DATA_FIELD_NUMBER: _ClassVar[int]
     UINT64_DATA_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_DATA_FIELD_NUMBER: _ClassVar[int]
     DATA_LOCATION_FIELD_NUMBER: _ClassVar[int]
     dims: _containers.RepeatedScalarFieldContainer[int]
     data_type: TensorProto.DataType
@@ -65,8 +74,9 @@ class TensorProto(_message.Message):
     raw_data: bytes
     double_data: _containers.RepeatedScalarFieldContainer[float]
     uint64_data: _containers.RepeatedScalarFieldContainer[int]
+    external_data: _containers.RepeatedCompositeFieldContainer[StringStringEntryProto]
     data_location: TensorProto.DataLocation
-    def __init__(self, dims: _Optional[_Iterable[int]] = ..., data_type: _Optional[_Union[TensorProto.DataType, str]] = ..., float_data: _Optional[_Iterable[float]] = ..., int32_data: _Optional[_Iterable[int]] = ..., int64_data: _Optional[_Iterable[int]] = ..., name: _Optional[str] = ..., raw_data: _Optional[bytes] = ..., double_data: _Optional[_Iterable[float]] = ..., uint64_data: _Optional[_Iterable[int]] = ..., data_location: _Optional[_Union[TensorProto.DataLocation, str]] = ...) -> None: ...
+    def __init__(self, dims: _Optional[_Iterable[int]] = ..., data_type: _Optional[_Union[TensorProto.DataType, str]] = ..., float_data: _Optional[_Iterable[float]] = ..., int32_data: _Optional[_Iterable[int]] = ..., int64_data: _Optional[_Iterable[int]] = ..., name: _Optional[str] = ..., raw_data: _Optional[bytes] = ..., double_data: _Optional[_Iterable[float]] = ..., uint64_data: _Optional[_Iterable[int]] = ..., external_data: _Optional[_Iterable[_Union[StringStringEntryProto, _Mapping]]] = ..., data_location: _Optional[_Union[TensorProto.DataLocation, str]] = ...) -> None: ...
 
 class TensorShapeProto(_message.Message):
     __slots__ = ("dim",)
@@ -103,7 +113,25 @@ class ValueInfoProto(_message.Message):
     def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[TypeProto, _Mapping]] = ...) -> None: ...
 
 class AttributeProto(_message.Message):
-    __slots__ = ("name", "f", "i", "s", "t", "g", "floats", "ints")
+    __slots__ = ("name", "f", "i", "s", "t", "g", "floats", "ints", "type")
+    class AttributeType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNDEFINED: _ClassVar[AttributeProto.AttributeType]
+        FLOAT: _ClassVar[AttributeProto.AttributeType]
+        INT: _ClassVar[AttributeProto.AttributeType]
+        STRING: _ClassVar[AttributeProto.AttributeType]
+        TENSOR: _ClassVar[AttributeProto.AttributeType]
+        GRAPH: _ClassVar[AttributeProto.AttributeType]
+        FLOATS: _ClassVar[AttributeProto.AttributeType]
+        INTS: _ClassVar[AttributeProto.AttributeType]
+    UNDEFINED: AttributeProto.AttributeType
+    FLOAT: AttributeProto.AttributeType
+    INT: AttributeProto.AttributeType
+    STRING: AttributeProto.AttributeType
+    TENSOR: AttributeProto.AttributeType
+    GRAPH: AttributeProto.AttributeType
+    FLOATS: AttributeProto.AttributeType
+    INTS: AttributeProto.AttributeType
     NAME_FIELD_NUMBER: _ClassVar[int]
     F_FIELD_NUMBER: _ClassVar[int]
     I_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +140,7 @@ class AttributeProto(_message.Message):
     G_FIELD_NUMBER: _ClassVar[int]
     FLOATS_FIELD_NUMBER: _ClassVar[int]
     INTS_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
     name: str
     f: float
     i: int
@@ -120,7 +149,8 @@ class AttributeProto(_message.Message):
     g: GraphProto
     floats: _containers.RepeatedScalarFieldContainer[float]
     ints: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, name: _Optional[str] = ..., f: _Optional[float] = ..., i: _Optional[int] = ..., s: _Optional[bytes] = ..., t: _Optional[_Union[TensorProto, _Mapping]] = ..., g: _Optional[_Union[GraphProto, _Mapping]] = ..., floats: _Optional[_Iterable[float]] = ..., ints: _Optional[_Iterable[int]] = ...) -> None: ...
+    type: AttributeProto.AttributeType
+    def __init__(self, name: _Optional[str] = ..., f: _Optional[float] = ..., i: _Optional[int] = ..., s: _Optional[bytes] = ..., t: _Optional[_Union[TensorProto, _Mapping]] = ..., g: _Optional[_Union[GraphProto, _Mapping]] = ..., floats: _Optional[_Iterable[float]] = ..., ints: _Optional[_Iterable[int]] = ..., type: _Optional[_Union[AttributeProto.AttributeType, str]] = ...) -> None: ...
 
 class NodeProto(_message.Message):
     __slots__ = ("input", "output", "name", "op_type", "attribute", "domain")
@@ -139,16 +169,18 @@ class NodeProto(_message.Message):
     def __init__(self, input: _Optional[_Iterable[str]] = ..., output: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., op_type: _Optional[str] = ..., attribute: _Optional[_Iterable[_Union[AttributeProto, _Mapping]]] = ..., domain: _Optional[str] = ...) -> None: ...
 
 class GraphProto(_message.Message):
-    __slots__ = ("node", "initializer", "input", "output")
+    __slots__ = ("node", "name", "initializer", "input", "output")
     NODE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     INITIALIZER_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     node: _containers.RepeatedCompositeFieldContainer[NodeProto]
+    name: str
     initializer: _containers.RepeatedCompositeFieldContainer[TensorProto]
     input: _containers.RepeatedCompositeFieldContainer[ValueInfoProto]
     output: _containers.RepeatedCompositeFieldContainer[ValueInfoProto]
-    def __init__(self, node: _Optional[_Iterable[_Union[NodeProto, _Mapping]]] = ..., initializer: _Optional[_Iterable[_Union[TensorProto, _Mapping]]] = ..., input: _Optional[_Iterable[_Union[ValueInfoProto, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[ValueInfoProto, _Mapping]]] = ...) -> None: ...
+    def __init__(self, node: _Optional[_Iterable[_Union[NodeProto, _Mapping]]] = ..., name: _Optional[str] = ..., initializer: _Optional[_Iterable[_Union[TensorProto, _Mapping]]] = ..., input: _Optional[_Iterable[_Union[ValueInfoProto, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[ValueInfoProto, _Mapping]]] = ...) -> None: ...
 
 class OperatorSetIdProto(_message.Message):
     __slots__ = ("domain", "version")

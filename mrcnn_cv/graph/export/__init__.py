@@ -1,0 +1,1 @@
+"""NetGraphs as messages of other formats."""
