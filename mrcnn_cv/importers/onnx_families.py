@@ -11,7 +11,7 @@ from mrcnn_cv.importers.onnx.model import OnnxGraph, read_onnx
 from mrcnn_cv.importers.pytorch import detectron2 as detectron2_onnx
 from mrcnn_cv.importers.pytorch import detectron2_config
 from mrcnn_cv.importers.pytorch import torchvision as torchvision_onnx
-from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.definition import ModelDefinition, with_source
 
 SUPPORTED = (
     "mrcnn-cv runs torchvision's maskrcnn_* and fasterrcnn_* models in ONNX as torch.onnx.export(..., dynamo=False)"
@@ -33,29 +33,28 @@ _CAFFE2_OPS = frozenset(
 )
 
 
-def is_onnx(head: bytes, suffix: str) -> bool:
-    """Whether a file that begins with `head` is an ONNX model: its first field is the format's version, a number."""
-    return suffix == ".onnx" or (head[:1] == b"\x08" and head[2:3] in (b"\x12", b":", b"B"))
-
-
-def read_onnx_model(path: Path, config: Path | None = None) -> ModelSpec:
-    """The ModelSpec of an ONNX file; raises ModelFileError, one sentence with the path.
+def read_onnx_model(path: Path, config: Path | None = None) -> ModelDefinition:
+    """The ModelDefinition of an ONNX file; raises ModelFileError, one sentence with the path.
 
     config: a Detectron2 config; one beside the model is taken by itself.
     """
     graph = read_onnx(path)
+    if graph.producer.startswith("mrcnn-cv "):
+        raise ModelFileError(
+            f"{path} is one net of a model that mrcnn-cv has exported: name the folder that it was exported into"
+        )
     other = _what_else(graph)
     if other is not None:
         raise ModelFileError(f"{path} {other}: {SUPPORTED}")
     if detectron2_onnx.is_detectron2(graph):
         return _read_detectron2(path, graph, config)
     try:
-        return torchvision_onnx.read_model(graph)
+        return with_source(torchvision_onnx.read_model(graph), graph.file)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
 
 
-def _read_detectron2(path: Path, graph: OnnxGraph, given: Path | None) -> ModelSpec:
+def _read_detectron2(path: Path, graph: OnnxGraph, given: Path | None) -> ModelDefinition:
     """A Detectron2 model with the config that was given, or the one beside it; only a given one must be good."""
     config, warnings = given_or_beside(
         given, detectron2_config.find_config(path), detectron2_config.read_config, detectron2_config.Config()
@@ -64,7 +63,7 @@ def _read_detectron2(path: Path, graph: OnnxGraph, given: Path | None) -> ModelS
         spec = detectron2_onnx.read_model(graph, config, path.stem)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
-    return replace(spec, warnings=(*warnings, *spec.warnings))
+    return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), graph.file)
 
 
 def _what_else(graph: OnnxGraph) -> str | None:

@@ -3,7 +3,7 @@ number of them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -25,7 +25,7 @@ _SIZES = {1: 8, 5: 4}
 """Of the kinds of fields (protobuf calls them wire types): one with a length, and those of a fixed size."""
 
 
-def parse(data: bytes, message: Message) -> None:
+def parse(data: bytes | memoryview, message: Message) -> None:
     """Fill `message` from a file's bytes.
 
     Raises DecodeError for what is none, ModelFileError (without the file's name) for one with more structure than any
@@ -33,7 +33,8 @@ def parse(data: bytes, message: Message) -> None:
     """
     check_structure(data, message.DESCRIPTOR)
     try:
-        message.ParseFromString(data)
+        # Protobuf takes views as well, and its types do not say so.
+        message.ParseFromString(cast(bytes, data))
     except DecodeError as error:
         # Protobuf's own word for memory that ran out ("Arena alloc failed"); the file may be in order.
         if "alloc" in str(error):
@@ -41,7 +42,7 @@ def parse(data: bytes, message: Message) -> None:
         raise
 
 
-def check_structure(data: bytes, descriptor: Any) -> None:
+def check_structure(data: bytes | memoryview, descriptor: Any) -> None:
     """ModelFileError (without the file's name) for a file with more structure than any model has.
 
     descriptor: of the message. What is no protobuf is left to the parser.
@@ -71,12 +72,15 @@ def check_structure(data: bytes, descriptor: Any) -> None:
                 position += _SIZES.get(tag & 7, 0)
             structure += position - start
             if structure > MAX_STRUCTURE:
-                raise ModelFileError(
-                    f"has more than {MAX_STRUCTURE >> 20} MiB beside its weights, so it is not a detector"
-                )
+                refuse_structure()
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def refuse_structure() -> NoReturn:
+    """The ModelFileError (without the file's name) for a file with more structure than any model has."""
+    raise ModelFileError(f"has more than {MAX_STRUCTURE >> 20} MiB beside its weights, so it is not a detector")
+
+
+def _varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
     """(number, where it ends); the end of the data for one that is cut short."""
     number = shift = 0
     while position < len(data) and shift < 70:

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import limits as budget
-from mrcnn_cv.graph.builder import MAX_LAYERS
+from mrcnn_cv.graph.ir import Relu
 from mrcnn_cv.graph.limits import MAX_STEPS
+from mrcnn_cv.graph.net_builder import MAX_LAYERS, NetBuilder
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.graph.protos import onnx_pb2
 from mrcnn_cv.importers.object_detection_api.crops import read_crop
 from mrcnn_cv.importers.object_detection_api.preprocessing import read_pixel_steps
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
-from mrcnn_cv.importers.onnx.translation import Translation
+from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
+from mrcnn_cv.importers.tensorflow import extract as tensorflow
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
-from mrcnn_cv.importers.tensorflow.extract import cut_stage
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, tensor_value
 from tests.importers.graphs import Builder
 from tests.importers.onnx_graphs import OnnxBuilder, tensor
@@ -42,7 +43,7 @@ def squares(build: Builder, count: int, op: str = "Mul") -> str:
 
 def test_a_chain_that_depends_on_the_image_is_not_walked_again_for_each_of_its_nodes(build: Builder) -> None:
     end, graph = squares(build, 2000), build.graph()
-    cut_stage(graph, {"image": "image"}, [end])
+    tensorflow.extract_net(graph, {"image": "image"}, [end])
     assert MAX_STEPS - graph.budget.steps < 20 * 2000
 
 
@@ -70,7 +71,7 @@ def test_a_circle_of_factors_is_refused(build: Builder) -> None:
     build.node("first", "Mul", ["second", "two"])
     build.node("second", "Add", ["first", "two"])
     with pytest.raises(ModelFileError, match="depends on itself"):
-        cut_stage(build.graph(), {"image": "image"}, ["first"])
+        tensorflow.extract_net(build.graph(), {"image": "image"}, ["first"])
 
 
 def test_a_circle_of_pixel_steps_is_refused(build: Builder) -> None:
@@ -146,13 +147,13 @@ def test_nodes_without_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_constant_that_is_the_weights_of_many_layers_is_written_so_often_only(
     build: Builder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mrcnn_cv.graph.builder.MAX_WEIGHT_BYTES", 10_000)
+    monkeypatch.setattr("mrcnn_cv.graph.net_builder.MAX_WEIGHT_BYTES", 10_000)
     build.const("weights", np.ones((3, 3, 8, 8)))
     name = "image"
     for index in range(10):
         name = build.node(f"layer{index}", "Conv2D", [name, "weights"], strides=[1, 1, 1, 1], padding=b"SAME")
     with pytest.raises(ModelFileError, match="would not fit into memory"):
-        cut_stage(build.graph(), {"image": "image"}, [name])
+        tensorflow.extract_net(build.graph(), {"image": "image"}, [name])
 
 
 def test_nets_of_layers_without_number_are_refused(build: Builder) -> None:
@@ -160,7 +161,7 @@ def test_nets_of_layers_without_number_are_refused(build: Builder) -> None:
     for index in range(MAX_LAYERS):
         name = build.node(f"relu{index}", "Relu", [name])
     with pytest.raises(ModelFileError, match=f"more than {MAX_LAYERS} layers"):
-        cut_stage(build.graph(), {"image": "image"}, [name])
+        tensorflow.extract_net(build.graph(), {"image": "image"}, [name])
 
 
 def test_weights_that_overflow_when_a_factor_is_folded_into_them_are_refused(build: Builder) -> None:
@@ -168,7 +169,7 @@ def test_weights_that_overflow_when_a_factor_is_folded_into_them_are_refused(bui
     layer = build.node("layer", "Conv2D", ["image", "weights"], strides=[1, 1, 1, 1], padding=b"SAME")
     build.node("scaled", "Mul", [layer, build.const("factor", [1e30, 1.0])])
     with pytest.raises(ModelFileError, match="'layer/weights' are not all finite"), np.errstate(over="ignore"):
-        cut_stage(build.graph(), {"image": "image"}, ["scaled"])
+        tensorflow.extract_net(build.graph(), {"image": "image"}, ["scaled"])
 
 
 def test_names_in_branches_that_collide_are_told_apart_at_once() -> None:
@@ -186,9 +187,38 @@ def test_names_in_branches_that_collide_are_told_apart_at_once() -> None:
     assert max(map(len, names)) < 12
 
 
+def test_layers_of_an_onnx_graph_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mrcnn_cv.graph.net_builder.MAX_LAYERS", 100)
+    build, name = OnnxBuilder(), "image"
+    for index in range(100):
+        name = build.node(f"relu{index}", "Relu", [name])
+    graph = build.graph()
+    with pytest.raises(ModelFileError, match="more than 100 layers"):
+        extract_net(graph, OnnxEvaluator(graph), {"image": Map("image")}, [Output(name)])
+
+
+def test_a_constant_that_is_the_weights_of_many_onnx_layers_counts_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mrcnn_cv.graph.net_builder.MAX_WEIGHT_BYTES", 10_000)
+    build, name = OnnxBuilder(), "image"
+    build.const("weights", np.ones((8, 8, 3, 3), np.float32))
+    for index in range(10):
+        name = build.node(f"layer{index}", "Conv", [name, "weights"], pads=[1] * 4)
+    graph = build.graph()
+    with pytest.raises(ModelFileError, match="would not fit into memory"):
+        extract_net(graph, OnnxEvaluator(graph), {"image": Map("image")}, [Output(name)])
+
+
+def test_onnx_weights_that_overflow_when_a_factor_is_folded_into_them_are_refused() -> None:
+    build = OnnxBuilder()
+    build.node("layer", "Conv", ["image", build.const("weights", np.full((2, 3, 1, 1), 1e30, np.float32))])
+    build.node("scaled", "Mul", ["layer", build.const("factor", np.array([1e30, 1], np.float32).reshape(2, 1, 1))])
+    graph = build.graph()
+    with pytest.raises(ModelFileError, match="'layer/weights' are not all finite"):
+        extract_net(graph, OnnxEvaluator(graph), {"image": Map("image")}, [Output("scaled")])
+
+
 def test_names_that_collide_when_translated_are_told_apart_at_once() -> None:
-    graph = OnnxBuilder().graph()
-    translation = Translation(graph, OnnxEvaluator(graph), {})
-    names = {translation.append("same", "Relu", []) for _ in range(3000)}
+    builder = NetBuilder(("image",))
+    names = {builder.add(Relu, "same", ["image"]) for _ in range(3000)}
     assert len(names) == 3000
     assert max(map(len, names)) < 12

@@ -8,16 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph.ir import Array, Conv2d, NetGraph
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.importers.pytorch.detectron2 import in_rgb
 from mrcnn_cv.importers.pytorch.detectron2_config import find_config, read_config
 from mrcnn_cv.importers.pytorch.detectron2_hyperparameters import cell_sizes
-from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.definition import ModelDefinition
 from tests.conftest import DATA
 
 FOLDER = DATA / "detectron2"
@@ -37,7 +38,9 @@ def write(folder: Path, graph: str = "r50", change: Change = lambda model: None,
     return path
 
 
-def spec_of(folder: Path, graph: str = "r50", change: Change = lambda model: None, config: Any = None) -> ModelSpec:
+def spec_of(
+    folder: Path, graph: str = "r50", change: Change = lambda model: None, config: Any = None
+) -> ModelDefinition:
     return open_model(write(folder, graph, change, config)).spec
 
 
@@ -117,8 +120,14 @@ def test_a_model_of_bgr_takes_rgb(tmp_path: Path) -> None:
     config = {"INPUT": {"FORMAT": "RGB", "MIN_SIZE_TEST": 128, "MAX_SIZE_TEST": 208}}
     bgr, rgb = (spec_of(tmp_path, config=each) for each in ("r50-coffee", config))
     assert bgr.pixels[0].operand == rgb.pixels[0].operand[::-1] == pytest.approx((123.675, 116.28, 103.53))
-    assert bgr.trunk.graph_def != rgb.trunk.graph_def
-    assert in_rgb(bgr.trunk).graph_def == in_rgb(in_rgb(rgb.trunk)).graph_def
+    (turned, *rest), (plain, *same) = (kernels(spec.trunk) for spec in (bgr, rgb))
+    assert (turned != plain).any()
+    np.testing.assert_array_equal(turned, plain[:, ::-1])
+    assert all((one == other).all() for one, other in zip(rest, same, strict=True))
+
+
+def kernels(net: NetGraph) -> list[Array]:
+    return [layer.weight for layer in net if isinstance(layer, Conv2d)]
 
 
 # The YAML beside it.

@@ -15,7 +15,7 @@ from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.importers.matterport.anchors import anchor_specs, read_grid
 from mrcnn_cv.importers.matterport.config import SETTINGS, find_config, read_config
-from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.definition import ModelDefinition
 from tests.conftest import DATA
 from tests.importers.graphs import Builder, by_name, rename, set_value
 
@@ -39,7 +39,7 @@ def config_of(case: str) -> dict[str, object]:
     return dict(json.loads((FOLDER / f"{case}.json").read_text()))
 
 
-def spec_of(folder: Path, change: Change = lambda message: None) -> ModelSpec:
+def spec_of(folder: Path, change: Change = lambda message: None) -> ModelDefinition:
     return open_model(write(folder, change, config=config_of("plain_square"))).spec
 
 

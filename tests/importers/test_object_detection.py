@@ -13,7 +13,7 @@ from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.family import is_region_cnn, read_model
 from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipeline_config
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, tensor_value
-from mrcnn_cv.model.definition import BoxCoder, ModelSpec, NmsSpec, PixelStep, ResizeSpec, anchor_sizes
+from mrcnn_cv.model.definition import BoxCoder, ModelDefinition, NmsSpec, PixelStep, ResizeSpec, anchor_sizes
 from tests.importers.graphs import Builder, by_name, read, set_value
 
 MODELS = (
@@ -34,18 +34,18 @@ def f32(value: float) -> float:
     return float(np.float32(value))
 
 
-def spec_of(message: pb.GraphDef) -> ModelSpec:
+def spec_of(message: pb.GraphDef) -> ModelDefinition:
     return read_model(Graph(message.node), None)
 
 
 @pytest.fixture(scope="module")
-def specs(graphs: Path) -> dict[str, ModelSpec]:
+def specs(graphs: Path) -> dict[str, ModelDefinition]:
     """The tiny models, read without their configs."""
     return {name: spec_of(read(graphs / name / "frozen_inference_graph.pb")) for name in MODELS}
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_graph_says_what_its_config_says(graphs: Path, specs: dict[str, ModelSpec], name: str) -> None:
+def test_the_graph_says_what_its_config_says(graphs: Path, specs: dict[str, ModelDefinition], name: str) -> None:
     config = read_pipeline_config(graphs / name / "pipeline.config")
     spec = specs[name]
     assert config.resize is not None
@@ -64,7 +64,7 @@ def test_the_graph_says_what_its_config_says(graphs: Path, specs: dict[str, Mode
         assert (ours.max_per_class, ours.max_total) == (theirs.max_per_class, theirs.max_total)
 
 
-def test_the_tiny_mask_rcnn_number_by_number(specs: dict[str, ModelSpec]) -> None:
+def test_the_tiny_mask_rcnn_number_by_number(specs: dict[str, ModelDefinition]) -> None:
     """The same by hand, from the text of the config and the API's defaults."""
     spec = specs["tiny_mask_rcnn"]
     assert (spec.family, spec.architecture, spec.class_count) == ("Object Detection API", "Mask R-CNN", 3)
@@ -84,7 +84,7 @@ def test_the_tiny_mask_rcnn_number_by_number(specs: dict[str, ModelSpec]) -> Non
     assert spec.warnings == ()
 
 
-def test_masks_and_boxes_without_class(specs: dict[str, ModelSpec]) -> None:
+def test_masks_and_boxes_without_class(specs: dict[str, ModelDefinition]) -> None:
     spec = specs["tiny_mask_rcnn_agnostic"]
     assert spec.class_agnostic_boxes
     assert spec.mask is not None
@@ -92,7 +92,7 @@ def test_masks_and_boxes_without_class(specs: dict[str, ModelSpec]) -> None:
     assert spec.resize == ResizeSpec("keep_aspect", 96, 160, pad_to_max=True)
 
 
-def test_a_faster_rcnn_has_no_masks(specs: dict[str, ModelSpec]) -> None:
+def test_a_faster_rcnn_has_no_masks(specs: dict[str, ModelDefinition]) -> None:
     spec = specs["tiny_faster_rcnn"]
     assert (spec.architecture, spec.mask, spec.mask_head) == ("Faster R-CNN", None, None)
     assert spec.resize == ResizeSpec("fixed", height=96, width=128)
@@ -149,7 +149,7 @@ NMS = "BatchMultiClassNonMaxSuppression_1/map/while/MultiClassNonMaxSuppression/
     ids=["stride", "offset", "base size", "mean", "scale y", "scale h", "crop", "mask", "resizer"],
 )
 def test_a_number_that_changes_in_the_graph_changes_in_the_spec(
-    message: pb.GraphDef, change: Change, read_number: Callable[[ModelSpec], object], expected: object
+    message: pb.GraphDef, change: Change, read_number: Callable[[ModelDefinition], object], expected: object
 ) -> None:
     before = read_number(spec_of(message))
     change(by_name(message))

@@ -1,4 +1,4 @@
-"""Layers of ONNX give what ONNX's documentation says: translated, run by cv2.dnn, held against plain numpy."""
+"""Layers of ONNX give what ONNX's documentation says: taken into a net, run by plain numpy, held against it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrcnn_cv.engines.select import BACKENDS, make_net
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.shape_inference import layers
+from mrcnn_cv.graph.ir import AvgPool2d, Conv2d, HardSwish, Linear, NetGraph
+from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
-from mrcnn_cv.importers.onnx.extract import Map, Output, beginnings, cut_onnx_stage
-from tests.engine import ENGINE
+from mrcnn_cv.importers.onnx.extract import Map, Output, beginnings, extract_net
+from tests.importers.net_runner import run
 from tests.importers.onnx_graphs import OnnxBuilder
-from tests.importers.test_stagegraph import values, windows
+from tests.importers.test_extract import values, windows
 
 Float = NDArray[np.float32]
 SIZES = [(9, 12), (8, 10)]
@@ -55,16 +55,17 @@ def check(
     start: Map | None = None,
     order: Sequence[int] | None = None,
 ) -> None:
-    """That a net from "image" makes `expected` of an image, and what `layers` says of its shape."""
-    graph = build.graph()
-    stage = cut_onnx_stage(graph, OnnxEvaluator(graph), {"image": start or Map("image")}, [Output(output, order)])
-    net = make_net(stage, BACKENDS[ENGINE])
-    (found,) = net.run({"image": image})
+    """That a net from "image" makes `expected` of an image, and what `ShapeInference` says of its shape."""
+    net = extract(build, output, start, order)
+    (found,) = run(net, {"image": image})
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
-    given = image.shape if image.ndim == 2 else nhwc(image).shape
-    shape = {layer.name: layer.output for layer in layers(stage, {"image": given})}[stage.outputs[0]]
-    assert shape == (expected.shape if expected.ndim == 2 else nhwc(expected).shape)
+    assert ShapeInference(net).results({"image": image.shape}) == [expected.shape]
+
+
+def extract(build: OnnxBuilder, output: str, start: Map | None = None, order: Sequence[int] | None = None) -> NetGraph:
+    graph = build.graph()
+    return extract_net(graph, OnnxEvaluator(graph), {"image": start or Map("image")}, [Output(output, order)])
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -226,7 +227,7 @@ def test_a_flattened_map_meets_the_rows_of_a_matrix(build: OnnxBuilder, flat: bo
         build.node("y", "Add", [build.const("b", bias), "m"])
         expected = crops.reshape(4, -1) @ weights.T + bias
     given = nhwc(crops).reshape(4, -1) if flat else crops
-    check(build, "y", given, expected, Map("image", (3, 2, 5), flat=flat))
+    check(build, "y", given, expected, Map("image", (3, 2, 5), flat=flat, channels_last=flat))
 
 
 @pytest.mark.parametrize("op", ["Conv", "Gemm", "MatMul"])
@@ -263,6 +264,8 @@ def _enlarge(build: OnnxBuilder, **attributes: object) -> str:
     return build.node("y", "Resize", ["image"], **attributes)
 
 
+_TOO_MANY_BIASES = (("w", values(4, 3, 1, 1)), ("b", values(5)))
+
 REFUSED: list[tuple[Callable[[OnnxBuilder], str], str]] = [
     (lambda build: _conv(build, pads=[1000] * 4), "pads"),
     (lambda build: _conv(build, pads=[-1] * 4), "pads"),
@@ -284,6 +287,23 @@ REFUSED: list[tuple[Callable[[OnnxBuilder], str], str]] = [
     (lambda build: build.node("y", "Clip", ["image", build.const("a", np.float32(-1))]), "clips to"),
     (lambda build: build.node("y", "Add", ["image", build.const("a", values(1, 3, 8, 8))]), "by position"),
     (lambda build: build.node("y", "Sub", ["image", build.node("r", "Relu", ["image"])]), "combines two"),
+    (lambda build: build.node("y", "Sub", [build.const("a", np.float32(1)), "image"]), "constant first"),
+    (lambda build: build.node("y", "Div", ["image", build.const("a", np.float32(0))]), "not all finite"),
+    (lambda build: build.node("y", "Pad", ["image", build.const("a", [0, 1, 0, 0, 0, 0, 0, 0])]), "pads a map"),
+    (lambda build: build.node("y", "Pad", ["image", build.const("a", [0, 0, 0, 99, 0, 0, 0, 0])]), "out of range"),
+    (lambda build: build.node("y", "Pad", ["image", build.const("a", [0, 0, 0, -1, 0, 0, 0, 0])]), "out of range"),
+    (
+        lambda build: build.node("y", "Conv", ["image", build.const("w", np.full((4, 3, 1, 1), np.nan, np.float32))]),
+        "not all finite",
+    ),
+    (
+        lambda build: build.node("y", "ConvTranspose", ["image", build.const("w", values(3, 4, 9, 9))], strides=[9, 9]),
+        "more than 8 times",
+    ),
+    (
+        lambda build: build.node("y", "Conv", ["image", *(build.const(*each) for each in _TOO_MANY_BIASES)]),
+        "4 channels but 5",
+    ),
     (
         lambda build: build.node(
             "y", "Add", ["image", build.node("p", "MaxPool", ["image"], kernel_shape=[1, 1], strides=[2, 2])]
@@ -304,15 +324,85 @@ def test_refused_rather_than_translated_wrongly(
     build: OnnxBuilder, spoil: Callable[[OnnxBuilder], str], match: str
 ) -> None:
     name = spoil(build)
-    graph = build.graph()
     with pytest.raises(ModelFileError, match=match) as error:
-        cut_onnx_stage(graph, OnnxEvaluator(graph), {"image": Map("image")}, [Output(name)])
+        extract(build, name)
     assert "\n" not in str(error.value)
 
 
 def test_a_matrix_for_crops_of_another_size(build: OnnxBuilder) -> None:
     build.node("rows", "Flatten", ["image"])
     build.node("y", "Gemm", ["rows", build.const("w", values(30, 7))])
-    graph = build.graph()
     with pytest.raises(ModelFileError, match="takes 30 numbers, but is given 3x7x7"):
-        cut_onnx_stage(graph, OnnxEvaluator(graph), {"image": Map("image", (3, 7, 7))}, [Output("y")])
+        extract(build, "y", Map("image", (3, 7, 7)))
+
+
+def test_groups_have_no_order(build: OnnxBuilder) -> None:
+    build.node("y", "Conv", ["image", build.const("w", values(4, 3, 1, 1))], group=2)
+    with pytest.raises(ModelFileError, match="in groups where a layer makes its predictions"):
+        extract(build, "y", order=[3, 1])
+
+
+def test_a_channel_that_there_is_not_is_not_put_out(build: OnnxBuilder) -> None:
+    build.node("y", "Conv", ["image", build.const("w", values(1, 1, 1, 1))])
+    with pytest.raises(ModelFileError, match="1 results, too few"):
+        extract(build, "y", order=[1])
+
+
+def test_a_batch_norm_of_rows(build: OnnxBuilder) -> None:
+    """Behind a flattening it goes by position; of rows that are cut with their channels last it would be wrong."""
+    crops, parts = values(4, 3, 2, 5), [np.abs(values(30, seed=seed)) for seed in range(4)]
+    build.node("rows", "Flatten", ["image"])
+    names = [build.const(name, part) for name, part in zip("gbmv", parts, strict=True)]
+    build.node("y", "BatchNormalization", ["rows", *names], epsilon=0.01)
+    gamma, beta, mean, variance = parts
+    expected = (crops.reshape(4, 30) - mean) / np.sqrt(variance + 0.01) * gamma + beta
+    check(build, "y", crops, np.asarray(expected, dtype=np.float32), Map("image", (3, 2, 5)))
+    with pytest.raises(ModelFileError, match="differs by position"):
+        extract(build, "y", Map("image", (3, 2, 5), flat=True, channels_last=True))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("transposed", [True, False])
+def test_weights_are_views_of_the_constants(build: OnnxBuilder, transposed: bool, dtype: type) -> None:
+    """Also those of the first matrix, whose rows meet crops with their channels last, and what a norm scales."""
+    kernel: NDArray[Any] = values(6, 3, 3, 3).astype(dtype)
+    rows: NDArray[Any] = values(7, 30, seed=1).astype(dtype)
+    build.node("c", "Conv", ["image", build.const("w", kernel)])
+    build.node("y", "Mul", ["c", build.const("f", values(6, 1, 1, seed=2))])
+    graph = build.graph()
+    evaluator = OnnxEvaluator(graph)
+    (conv,) = extract_net(graph, evaluator, {"image": Map("image")}, [Output("y")])
+    assert isinstance(conv, Conv2d)
+    assert conv.scale is not None
+    assert conv.weight.dtype == dtype
+    assert np.shares_memory(conv.weight, evaluator.value("w"))
+
+    other = OnnxBuilder()
+    name = other.const("w", rows if transposed else rows.T)
+    other.node("rows", "Flatten", ["image"])
+    other.node("y", "Gemm", ["rows", name], transB=int(transposed))
+    graph = other.graph()
+    evaluator = OnnxEvaluator(graph)
+    start = Map("image", (3, 2, 5), flat=True, channels_last=True)
+    (linear,) = extract_net(graph, evaluator, {"image": start}, [Output("y")])
+    assert isinstance(linear, Linear)
+    assert np.shares_memory(linear.weight, evaluator.value("w"))
+    np.testing.assert_array_equal(linear.folded(), nhwc(rows.reshape(7, 3, 2, 5).astype(np.float32)).reshape(7, -1))
+
+
+def test_a_gate_that_became_part_of_a_layer_is_left_out(build: OnnxBuilder) -> None:
+    gate = build.node("gate", "HardSigmoid", ["image"], alpha=1 / 6, beta=0.5)
+    build.node("y", "Mul", [gate, "image"])
+    (layer,) = extract(build, "y")
+    assert isinstance(layer, HardSwish)
+
+
+def test_pools_of_a_net_go_behind_its_convolutions(build: OnnxBuilder) -> None:
+    image = values(1, 8, 6, 7)
+    build.node("p", "AveragePool", ["image"], kernel_shape=[2, 2], strides=[2, 2])
+    build.node("c", "Conv", ["p", build.const("w", values(4, 8, 1, 1, seed=1)), build.const("b", values(4, seed=2))])
+    build.node("y", "Relu", ["c"])
+    assert [type(layer) for layer in extract(build, "y")][:2] == [Conv2d, AvgPool2d]
+    pooled = image[:, :, :6, :6].reshape(1, 8, 3, 2, 3, 2).mean(axis=(3, 5))
+    expected = convolve(pooled, values(4, 8, 1, 1, seed=1)) + values(4, seed=2)[:, None, None]
+    check(build, "y", image, np.maximum(expected, 0))

@@ -14,6 +14,7 @@ import pytest
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.load import open_model
+from mrcnn_cv.importers.object_detection_api import family as object_detection_api
 from tests.importers.graphs import Builder, read
 
 Write = Callable[[Path], Path]
@@ -265,3 +266,12 @@ def test_a_graph_with_spoilt_nodes_never_crashes(graphs: Path, tmp_path: Path) -
             spoil(message, rng)
         survived += survives(message.SerializeToString(), tmp_path / "spoilt.pb")
     assert 0 < survived < 40
+
+
+def test_what_no_reader_knows_to_be_wrong_is_still_a_refusal(tiny_graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        round(float("nan"))
+
+    monkeypatch.setattr(object_detection_api, "read_model", fail)
+    with pytest.raises(ModelFileError, match=f"^{tiny_graph} contradicts itself .*NaN"):
+        open_model(tiny_graph)

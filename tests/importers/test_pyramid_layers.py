@@ -7,13 +7,13 @@ import pytest
 
 from mrcnn_cv.engines.select import BACKENDS, make_net
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.passes.transposed_conv import without_transposed
-from mrcnn_cv.graph.shape_inference import layers
-from mrcnn_cv.importers.tensorflow.extract import cut_stage
+from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
+from mrcnn_cv.graph.shape_inference import ShapeInference
+from mrcnn_cv.importers.tensorflow.extract import extract_net
 from mrcnn_cv.inference.mask_select import select_masks
 from tests.engine import ENGINE
 from tests.importers.graphs import Builder
-from tests.importers.test_stagegraph import Float, convolve, nchw, values
+from tests.importers.test_extract import Float, convolve, nchw, values
 
 ONE, TWO = [1, 1, 1, 1], [1, 2, 2, 1]
 
@@ -42,30 +42,30 @@ def upsample(build: Builder, factors: list[int], **attributes: bool) -> None:
 @pytest.mark.parametrize("factors", [[2, 2], [3, 1]])
 def test_a_map_of_any_size_is_enlarged(build: Builder, factors: list[int], half_pixel_centers: bool) -> None:
     upsample(build, factors, half_pixel_centers=half_pixel_centers)
-    stage = cut_stage(build.graph(), {"image": "image"}, ["up"])
+    stage = extract_net(build.graph(), {"image": "image"}, ["up"])
     net = make_net(stage, BACKENDS[ENGINE])
     for size in ((8, 6), (5, 7), (16, 12), (8, 6)):
         image = values(1, *size, 3)
         (found,) = net.run({"image": nchw(image)})
         expected = convolve(image, values(3, 3, 3, 2)).repeat(factors[0], axis=1).repeat(factors[1], axis=2)
         np.testing.assert_allclose(found.transpose(0, 2, 3, 1), expected, atol=1e-4)
-        assert layers(stage, {"image": image.shape})[-1].output == expected.shape
+        assert ShapeInference(stage).results({"image": nchw(image).shape}) == [nchw(expected).shape]
 
 
 def test_sizes_that_are_no_multiples_of_the_map_are_refused(build: Builder) -> None:
     upsample(build, [2, 2], align_corners=True)
     with pytest.raises(ModelFileError, match="'up' resizes a map in a way"):
-        cut_stage(build.graph(), {"image": "image"}, ["up"])
+        extract_net(build.graph(), {"image": "image"}, ["up"])
     other = Builder()
     other.message.CopyFrom(build.message)
     other.message.node[-1].attr["align_corners"].b = False
     other.message.node[-2].op = "Add"
     with pytest.raises(ModelFileError, match="whole number of times"):
-        cut_stage(other.graph(), {"image": "image"}, ["up"])
+        extract_net(other.graph(), {"image": "image"}, ["up"])
     other.message.node[-2].op = "Mul"
     next(node for node in other.message.node if node.name == "shape").input[0] = "image"
     with pytest.raises(ModelFileError, match="'up' resizes a map in a way"):
-        cut_stage(other.graph(), {"image": "image"}, ["up"])
+        extract_net(other.graph(), {"image": "image"}, ["up"])
 
 
 def transpose(build: Builder, weights: Float, strides: list[int]) -> None:
@@ -84,23 +84,24 @@ def transpose(build: Builder, weights: Float, strides: list[int]) -> None:
 def test_transposed_convolution_with_what_follows_it(build: Builder, count: int) -> None:
     weights = values(2, 2, 5, 2, seed=2)
     transpose(build, weights, TWO)
-    stage = cut_stage(build.graph(), {"image": "image"}, ["out"])
+    stage = extract_net(build.graph(), {"image": "image"}, ["out"])
     image = values(count, 7, 9, 3)
     (found,) = make_net(stage, BACKENDS[ENGINE]).run({"image": nchw(image)})
     low = convolve(image, values(3, 3, 3, 2))
     spread = np.einsum("nyxi,hwoi->nyhxwo", low, weights).reshape(count, 14, 18, 5)
     expected = np.maximum((spread + values(5, seed=3)) * values(5, seed=4), 0)
     np.testing.assert_allclose(found.transpose(0, 2, 3, 1), expected, atol=1e-4)
-    inside = layers(stage, {"image": image.shape})
-    assert inside[-1].output == expected.shape
-    deconv = next(layer for layer in inside if layer.op == "Conv2DBackpropInput")
-    assert (deconv.parameters, deconv.flops) == (40, 2 * count * 14 * 18 * 5 * 2)
+    inside = ShapeInference(stage).layers({"image": nchw(image).shape})
+    assert inside[-1].output == nchw(expected).shape
+    deconv = next(layer for layer in inside if layer.op == "ConvTranspose2d")
+    elements = count * 14 * 18 * 5
+    assert (deconv.parameters, deconv.flops) == (40 + 5, 2 * elements * 2 + elements)
 
 
 def test_patches_that_overlap_are_refused(build: Builder) -> None:
     transpose(build, values(3, 3, 5, 2), TWO)
     with pytest.raises(ModelFileError, match="the strides of 'deconv' are not the size of its kernel"):
-        cut_stage(build.graph(), {"image": "image"}, ["out"])
+        extract_net(build.graph(), {"image": "image"}, ["out"])
 
 
 def mask_tail(build: Builder, activation: str = "Relu") -> None:
@@ -116,21 +117,17 @@ def mask_tail(build: Builder, activation: str = "Relu") -> None:
 @pytest.mark.parametrize("activation", ["Relu", "Relu6"])
 def test_a_mask_head_does_without_its_transposed_convolution(build: Builder, activation: str) -> None:
     mask_tail(build, activation)
-    stage = cut_stage(build.graph(), {"image": "crops"}, ["masks"])
-    other, interleaved = without_transposed(stage)
+    stage = extract_net(build.graph(), {"image": "crops"}, ["masks"])
+    other, interleaved = split_transposed_conv(stage)
     assert interleaved == 2
     crops = nchw(values(4, 7, 9, 3))
     (expected,), (found,) = (make_net(net, BACKENDS[ENGINE]).run({"crops": crops}) for net in (stage, other))
     assert found.shape == (4, 12, 7, 9)
     classes = np.array([0, 2, 1, 2])
     np.testing.assert_allclose(select_masks(found, classes, 2), select_masks(expected, classes), atol=1e-5)
-    assert layers(other, {"crops": (4, 7, 9, 3)})[-1].output == (4, 7, 9, 12)
-    assert {layer.op for layer in layers(other, {"crops": (4, 7, 9, 3)})} == {
-        "Conv2D",
-        "BiasAdd",
-        activation,
-        "ConcatV2",
-    }
+    inside = ShapeInference(other).layers({"crops": (4, 3, 7, 9)})
+    assert inside[-1].output == (4, 12, 7, 9)
+    assert {layer.op for layer in inside} == {"Conv2d", activation, "Concat"}
 
 
 def test_heads_that_end_otherwise_stay_as_they_are(build: Builder) -> None:
@@ -139,5 +136,5 @@ def test_heads_that_end_otherwise_stay_as_they_are(build: Builder) -> None:
     build.node("wider", "Conv2D", ["active", "wide"], strides=ONE, padding=b"SAME")
     build.node("branch", "AddV2", ["masks", "wider"])
     for output in ("out", "wider", "branch", "low"):
-        stage = cut_stage(build.graph(), {"image": "crops"}, [output])
-        assert without_transposed(stage) == (stage, 1)
+        stage = extract_net(build.graph(), {"image": "crops"}, [output])
+        assert split_transposed_conv(stage) == (stage, 1)

@@ -72,7 +72,7 @@ def test_what_is_no_protobuf_is_left_to_the_parser(data: bytes) -> None:
 def test_too_little_memory_is_no_broken_file() -> None:
     source = """
 import resource
-from mrcnn_cv.modelfile.protos import graph_pb2
+from mrcnn_cv.graph.protos import graph_pb2
 from mrcnn_cv.importers.protobuf_limits import parse
 message = graph_pb2.GraphDef()
 for number in range(100_000):

@@ -1,4 +1,4 @@
-"""The family of matterport's Mask_RCNN (Keras): a graph frozen for inference becomes a ModelSpec."""
+"""The family of matterport's Mask_RCNN (Keras): a graph frozen for inference becomes a ModelDefinition."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.passes.transposed_conv import without_transposed
-from mrcnn_cv.graph.shape_inference import layers
+from mrcnn_cv.graph import ir
+from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
+from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.matterport.anchors import anchor_specs
 from mrcnn_cv.importers.matterport.config import Config, settle
@@ -16,18 +17,17 @@ from mrcnn_cv.importers.matterport.heads import plain_heads
 from mrcnn_cv.importers.matterport.hyperparameters import Layout, NumberReader
 from mrcnn_cv.importers.matterport.structure import Crops, Parts, find_parts, pyramid_crops, with_bias
 from mrcnn_cv.importers.object_detection_api.structure import NMS_OPS
-from mrcnn_cv.importers.tensorflow.extract import cut_stage
+from mrcnn_cv.importers.tensorflow.extract import extract_net
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 from mrcnn_cv.model.definition import (
     BoxCoder,
     CropSpec,
     MaskSpec,
-    ModelSpec,
+    ModelDefinition,
     NmsSpec,
     PixelStep,
     PyramidSpec,
     ResizeSpec,
-    StageGraph,
 )
 
 COARSEST = 64
@@ -39,28 +39,28 @@ def is_matterport(graph: Graph) -> bool:
     return bool(pyramid_crops(graph)) and any(node.op in NMS_OPS for node in graph.nodes.values())
 
 
-def read_model(graph: Graph, config: Config, name: str) -> ModelSpec:
-    """The ModelSpec of a graph. config: values that the graph does not hold; name: the file's without its ending.
+def read_model(graph: Graph, config: Config, name: str) -> ModelDefinition:
+    """The ModelDefinition of a graph. config: values that the graph does not hold; name: the file's without its ending.
 
     Raises ModelFileError (without the file's name) for a graph that is not matterport's.
     """
     parts = find_parts(graph)
     read = NumberReader(graph, parts)
     layout = read.layout()
-    trunk = cut_stage(graph, {parts.image: "image"}, [*parts.features, *parts.rpn_encodings, *parts.rpn_logits])
+    trunk = extract_net(graph, {parts.image: ir.IMAGE}, [*parts.features, *parts.rpn_encodings, *parts.rpn_logits])
     strides = _strides(trunk, len(parts.rpn_encodings))
     values, warnings = settle(read.read(layout, strides), config, name)
     _check_sides(values)
     class_count = values["NUM_CLASSES"] - 1
     crop_size = read.crop_size(parts.box)
     plain = plain_heads(graph, parts, class_count, crop_size)
-    box_head = cut_stage(
+    box_head = extract_net(
         plain,
-        {graph.inputs(parts.box.first_layer)[0]: "crops"},
+        {graph.inputs(parts.box.first_layer)[0]: ir.CROPS},
         [with_bias(plain, plain.nodes[layer.name]) for layer in (parts.box_encodings, parts.class_logits)],
     )
     mask_head, interleaved = _mask_head(graph, plain, parts)
-    return ModelSpec(
+    return ModelDefinition(
         family="matterport Mask R-CNN",
         architecture="Mask R-CNN" if mask_head else "Faster R-CNN",
         backbone=_backbone(graph, parts),
@@ -159,31 +159,31 @@ def _crop(read: NumberReader, crops: Crops, flat: bool) -> CropSpec:
     return CropSpec(read.crop_size(crops), "crop_and_resize", flat=flat, pyramid=pyramid)
 
 
-def _mask_head(graph: Graph, plain: Graph, parts: Parts) -> tuple[StageGraph | None, int]:
+def _mask_head(graph: Graph, plain: Graph, parts: Parts) -> tuple[ir.NetGraph | None, int]:
     """(the net, `MaskSpec.interleaved`)."""
     if parts.mask is None or parts.mask_logits is None:
         return None, 1
     start = graph.inputs(parts.mask.first_layer)[0]
-    return without_transposed(
-        cut_stage(plain, {start: "crops"}, [with_bias(plain, plain.nodes[parts.mask_logits.name])])
+    return split_transposed_conv(
+        extract_net(plain, {start: ir.CROPS}, [with_bias(plain, plain.nodes[parts.mask_logits.name])])
     )
 
 
-def _mask(read: NumberReader, parts: Parts, mask_head: StageGraph | None, interleaved: int) -> MaskSpec | None:
+def _mask(read: NumberReader, parts: Parts, mask_head: ir.NetGraph | None, interleaved: int) -> MaskSpec | None:
     if parts.mask is None or mask_head is None:
         return None
     crop = _crop(read, parts.mask, flat=False)
     channels = read.crop_channels(parts.mask)
-    output = layers(mask_head, {"crops": (1, *crop.size, channels)})[-1].output
-    size = (output[1] * interleaved, output[2] * interleaved)
+    (output,) = ShapeInference(mask_head).results({ir.CROPS: (1, channels, *crop.size)})
+    size = (output[2] * interleaved, output[3] * interleaved)
     return MaskSpec(size, crop, class_agnostic=False, sampling="centers", interleaved=interleaved)
 
 
-def _strides(trunk: StageGraph, levels: int) -> list[int]:
+def _strides(trunk: ir.NetGraph, levels: int) -> list[int]:
     """Pixels of the input per cell of each level's anchors, as the layers of the trunk make them."""
     side = 16 * COARSEST
-    outputs = {layer.name: layer.output for layer in layers(trunk, {"image": (1, side, side, 3)})}
-    sides = [outputs[name][1] for name in trunk.outputs[-levels:]]
+    results = ShapeInference(trunk).results({ir.IMAGE: (1, 3, side, side)})
+    sides = [shape[2] for shape in results[-levels:]]
     if any(side % cells for cells in sides):
         raise ModelFileError("has a trunk whose feature maps do not divide its input evenly, which is not supported")
     return [side // cells for cells in sides]

@@ -31,7 +31,7 @@ def plain_heads(graph: Graph, parts: Parts, class_count: int, crop_size: tuple[i
     if parts.mask is not None and parts.mask_logits is not None:
         rewriter.straighten(parts.mask, parts.mask_logits)
         rewriter.keep(parts.mask_logits, np.arange(1, class_count + 1))
-    return Graph(nodes.values(), graph.functions.values())
+    return graph.with_nodes(nodes.values())
 
 
 class _Rewriter:

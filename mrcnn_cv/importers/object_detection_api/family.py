@@ -1,4 +1,4 @@
-"""The family of TensorFlow's Object Detection API: a frozen Faster or Mask R-CNN becomes a ModelSpec."""
+"""The family of TensorFlow's Object Detection API: a frozen Faster or Mask R-CNN becomes a ModelDefinition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.builder import CROPS
+from mrcnn_cv.graph import ir
 from mrcnn_cv.importers.object_detection_api.crops import read_crop
 from mrcnn_cv.importers.object_detection_api.hyperparameters import NumberReader
 from mrcnn_cv.importers.object_detection_api.nms import SuppressionReader
@@ -14,9 +14,9 @@ from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConf
 from mrcnn_cv.importers.object_detection_api.provenance import backbone, exporter
 from mrcnn_cv.importers.object_detection_api.resize import read_resize
 from mrcnn_cv.importers.object_detection_api.structure import NMS_OPS, Parts, find_parts
-from mrcnn_cv.importers.tensorflow.extract import cut_stage
+from mrcnn_cv.importers.tensorflow.extract import extract_net
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
-from mrcnn_cv.model.definition import MaskSpec, ModelSpec, StageGraph
+from mrcnn_cv.model.definition import MaskSpec, ModelDefinition
 
 Value = TypeVar("Value")
 
@@ -27,8 +27,8 @@ def is_region_cnn(graph: Graph) -> bool:
     return "CropAndResize" in ops and bool(ops & NMS_OPS)
 
 
-def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
-    """The ModelSpec of a graph.
+def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
+    """The ModelDefinition of a graph.
 
     `config` fills in what the graph does not hold; where the two disagree, the graph wins and a warning says so.
     Raises ModelFileError (without the file's name) for another kind of graph, or a number that neither of them holds.
@@ -50,7 +50,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
     )
     first_stage = frozenset(graph.upstream([parts.proposal_nms.name]))
     crop, crops = read_crop(graph, parts.crop, read.crop_size(parts.crop))
-    spec = ModelSpec(
+    spec = ModelDefinition(
         family="Object Detection API",
         architecture="Mask R-CNN" if mask else "Faster R-CNN",
         backbone=backbone(graph, parts),
@@ -74,8 +74,8 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
             "the limits of its detections",
         ),
         mask=mask,
-        trunk=cut_stage(graph, {parts.image: "image"}, [parts.features, parts.rpn_encodings, parts.rpn_logits]),
-        box_head=cut_stage(graph, dict.fromkeys(crops, CROPS), [parts.box_encodings, parts.class_logits]),
+        trunk=extract_net(graph, {parts.image: ir.IMAGE}, [parts.features, parts.rpn_encodings, parts.rpn_logits]),
+        box_head=extract_net(graph, dict.fromkeys(crops, ir.CROPS), [parts.box_encodings, parts.class_logits]),
         mask_head=mask_head,
         warnings=(),
     )
@@ -84,7 +84,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelSpec:
 
 def _mask(
     graph: Graph, read: NumberReader, parts: Parts, class_count: int, config: PipelineConfig
-) -> tuple[MaskSpec, StageGraph] | tuple[None, None]:
+) -> tuple[MaskSpec, ir.NetGraph] | tuple[None, None]:
     """The mask branch and its net; None for both where there is none."""
     if parts.mask_crop is None or parts.mask_logits is None:
         return None, None
@@ -95,7 +95,7 @@ def _mask(
     # Its regions are fractions of the image even where the network's input is padded.
     crop, crops = read_crop(graph, parts.mask_crop, read.crop_size(parts.mask_crop))
     mask = MaskSpec(size, replace(crop, of_image=True), class_agnostic=channels == 1 and class_count > 1)
-    return mask, cut_stage(graph, dict.fromkeys(crops, CROPS), [parts.mask_logits])
+    return mask, extract_net(graph, dict.fromkeys(crops, ir.CROPS), [parts.mask_logits])
 
 
 def _either(from_graph: Value | None, from_config: Value | None, what: str) -> Value:

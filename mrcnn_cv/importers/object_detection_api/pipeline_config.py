@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import pipeline_pb2 as pb
 from mrcnn_cv.importers.config_schema import read_text
-from mrcnn_cv.model.definition import AnchorSpec, ModelSpec, NmsSpec, ResizeSpec, anchor_sizes
+from mrcnn_cv.model.definition import AnchorSpec, ModelDefinition, NmsSpec, ResizeSpec, anchor_sizes
 
 MAX_ANCHORS = 1 << 10
 """Of a cell: scales times aspect ratios."""
@@ -19,7 +19,7 @@ MAX_ANCHORS = 1 << 10
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """What a config says, in the terms of ModelSpec; None where it says nothing."""
+    """What a config says, in the terms of ModelDefinition; None where it says nothing."""
 
     path: Path | None = None
     class_count: int | None = None
@@ -116,7 +116,7 @@ def _score_conversion(post_processing: pb.PostProcessing) -> str | None:
     return pb.PostProcessing.ScoreConverter.Name(post_processing.score_converter).lower()
 
 
-def disagreements(spec: ModelSpec, config: PipelineConfig) -> ModelSpec:
+def disagreements(spec: ModelDefinition, config: PipelineConfig) -> ModelDefinition:
     """`spec` with one warning for every number on which the config and the graph disagree (the graph wins)."""
     theirs = {
         "number of classes": config.class_count,

@@ -133,7 +133,7 @@ def _slice(
 
 
 def _cast(node: Node, value: Array) -> Array:
-    return value.astype(DTYPES[node.whole("to", 0)])
+    return value.astype(DTYPES[node.whole("to", 0)], copy=False)
 
 
 def _constant_of_shape(node: Node, shape: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Translate the part of an ONNX graph that a net needs into TensorFlow's layers, which `stagegraph` cuts and writes."""
+"""Take the part of an ONNX graph that a net needs out of it, as a NetGraph."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph.ir import NetGraph
+from mrcnn_cv.graph.passes import standard_passes
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.model import OnnxGraph
-from mrcnn_cv.importers.onnx.ops import LAYERS, is_layer, sources
+from mrcnn_cv.importers.onnx.ops import INSIDE, is_inside, is_layer, sources
 from mrcnn_cv.importers.onnx.translation import Map, Translation
-from mrcnn_cv.importers.tensorflow.extract import PIXELS_AS_ROWS, cut_stage
-from mrcnn_cv.importers.tensorflow.graphdef import Graph
-from mrcnn_cv.model.definition import StageGraph
 
-__all__ = ["Map", "Output", "beginnings", "cut_onnx_stage"]
+__all__ = ["Map", "Output", "beginnings", "extract_net"]
 
 
 class Output(NamedTuple):
@@ -40,28 +39,27 @@ def beginnings(graph: OnnxGraph, values: OnnxEvaluator, tensors: Sequence[str]) 
     return found
 
 
-def cut_onnx_stage(
-    graph: OnnxGraph, values: OnnxEvaluator, starts: dict[str, Map], outputs: Sequence[Output]
-) -> StageGraph:
-    """The net from `starts` (tensor → the net's input) to `outputs`."""
-    translation = Translation(graph, values, starts)
-    names = _translate(translation, outputs)
-    inputs = {start.name: start.name for start in starts.values()}
-    return cut_stage(Graph(translation.nodes), inputs, names)
+def extract_net(
+    graph: OnnxGraph,
+    values: OnnxEvaluator,
+    starts: dict[str, Map],
+    outputs: Sequence[Output],
+    traced: bool = True,
+) -> NetGraph:
+    """The net from `starts` (tensor → the net's input) to `outputs`; its weights are views of the graph's constants.
 
-
-def _translate(translation: Translation, outputs: Sequence[Output]) -> list[str]:
-    """Translate everything that `outputs` need; returns the names of their nodes."""
+    traced: sizes of maps in the graph are those of the image with which it was traced, and mean nothing; False: they
+    are meant. Raises ModelFileError where something on the way is no layer, or is out of bounds.
+    """
+    translation = Translation(graph, values, starts, traced)
     for output in outputs:
         _order(translation, output)
     for output in outputs:
-        _translate_all_before(translation, translation.graph.behind(output.tensor))
-    found = [translation.maps[translation.graph.behind(output.tensor)] for output in outputs]
-    return [_as_rows(translation, each) if each.pixels else each.name for each in found]
-
-
-def _as_rows(translation: Translation, found: Map) -> str:
-    return translation.append(f"{found.name}/rows", PIXELS_AS_ROWS, [found.name], length=found.pixels)
+        _translate_all_before(translation, graph.behind(output.tensor))
+    made = [translation.maps[graph.behind(output.tensor)] for output in outputs]
+    if any(result.turned for result in made):
+        raise ModelFileError("puts out a map whose axes are turned")
+    return standard_passes(translation.net.finish([result.name for result in made]))
 
 
 def _order(translation: Translation, output: Output) -> None:
@@ -90,7 +88,7 @@ def _translate_all_before(translation: Translation, tensor: str) -> None:
             stack.pop()
             continue
         node = translation.graph.maker(name)
-        if node is None or not is_layer(translation.graph, translation.values, node):
+        if node is None or not is_inside(translation, node):
             raise ModelFileError(
                 f"has a node '{name}' ({'an input' if node is None else node.op}) inside of its nets, which is not"
                 " a layer of a Faster or Mask R-CNN that mrcnn-cv knows"
@@ -101,4 +99,4 @@ def _translate_all_before(translation: Translation, tensor: str) -> None:
         if missing:
             stack.extend(missing)
             continue
-        translation.maps[name] = LAYERS[node.op](translation, node)
+        translation.maps[name] = INSIDE[node.op](translation, node)

@@ -6,7 +6,7 @@ No cv2 and no onnx package here: of the format, whose field numbers are public, 
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
+from mrcnn_cv.importers.onnx.constants import Constants, parse_model
 from mrcnn_cv.importers.onnx.tensors import tensor_value
-from mrcnn_cv.importers.protobuf_limits import parse
+from mrcnn_cv.importers.wire_format import Content
+from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
 
 MAX_FILE_BYTES = 2**31 - 1
 """protobuf's own limit for one message."""
@@ -83,10 +85,15 @@ class OnnxGraph:
     """A checked graph. The branches of an If are part of it: their nodes are nodes, their results the If's inputs.
 
     nodes: in the order in which they can be computed. inputs: name → shape, None for a side of any length. opset: of
-    the standard ops. producer: the exporter and its version.
+    the standard ops. producer: the exporter and its version. file: where the large constants lie, which the model does
+    not hold itself.
     """
 
-    def __init__(self, model: pb.ModelProto) -> None:
+    def __init__(
+        self, model: pb.ModelProto, constants: Constants | None = None, file: MappedFile | None = None
+    ) -> None:
+        self.file = file
+        self._taken = constants or Constants()
         self.producer = f"{model.producer_name} {model.producer_version}".strip()
         versions = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
         self.opset = max(versions, default=0)
@@ -95,7 +102,7 @@ class OnnxGraph:
             for each in model.graph.input
         }
         self.outputs = tuple(each.name for each in model.graph.output)
-        self._constants: dict[str, pb.TensorProto] = {}
+        self._constants: dict[str, tuple[pb.TensorProto, Content | None]] = {}
         self._makers: dict[str, Node] = {}
         self._again: Counter[str] = Counter()
         self.budget = Budget()
@@ -106,6 +113,7 @@ class OnnxGraph:
         self.inputs = {name: shape for name, shape in self.inputs.items() if name not in self._constants}
         self.nodes = self._in_order()
         self._behind = self._looked_through()
+        self._sources_of: dict[tuple[int, bool], list[Node]] = {}
         self._consumers: dict[str, list[Node]] = defaultdict(list)
         for node in self.nodes:
             for position in value_inputs(node):
@@ -119,9 +127,11 @@ class OnnxGraph:
         if self._count > MAX_NODES:
             raise ModelFileError(f"has more than {MAX_NODES} nodes, so it is not a detector")
         own = {name: name for name in self.inputs} if depth == 0 else {}
-        for tensor in graph.initializer:
+        # Nothing was taken out of branches.
+        taken = self._taken if depth == 0 else Constants()
+        for index, tensor in enumerate(graph.initializer):
             own[tensor.name] = self._new_name(tensor.name, depth)
-            self._constants[own[tensor.name]] = tensor
+            self._constants[own[tensor.name]] = tensor, taken.initializers.get(index)
         for node in graph.node:
             for name in filter(None, node.output):
                 if depth == 0 and name in self.inputs:
@@ -129,8 +139,8 @@ class OnnxGraph:
                 own[name] = self._new_name(name, depth)
                 self._makers[own[name]] = _UNREAD
         names = {**outer, **own}
-        for node in graph.node:
-            self._add(node, names, depth)
+        for index, node in enumerate(graph.node):
+            self._add(node, names, depth, taken.nodes.get(index))
         return names
 
     def _new_name(self, name: str, depth: int) -> str:
@@ -145,7 +155,7 @@ class OnnxGraph:
             own = f"{name}_{self._again[name]}"
         return own
 
-    def _add(self, node: pb.NodeProto, names: Mapping[str, str], depth: int) -> None:
+    def _add(self, node: pb.NodeProto, names: Mapping[str, str], depth: int, taken: Content | None) -> None:
         missing = next((name for name in node.input if name and name not in names), None)
         if missing is not None:
             raise ModelFileError(
@@ -159,7 +169,7 @@ class OnnxGraph:
                 inner = self._read(attribute.g, names, depth + 1)
                 inputs += [inner[each.name] for each in attribute.g.output if each.name in inner]
         if node.op_type == "Constant" and len(outputs) == 1:
-            self._constants[outputs[0]] = _constant(node)
+            self._constants[outputs[0]] = _constant(node), taken
             del self._makers[outputs[0]]
             return
         if not outputs:
@@ -217,8 +227,9 @@ class OnnxGraph:
         return self.behind(tensor) in self._constants
 
     def constant(self, tensor: str) -> NDArray[np.generic]:
-        """The value of a constant; ModelFileError where it contradicts itself."""
-        return tensor_value(self._constants[self.behind(tensor)], tensor)
+        """The value of a constant, a view of the file where it is large; ModelFileError where it contradicts itself."""
+        stored, taken = self._constants[self.behind(tensor)]
+        return tensor_value(stored, tensor, taken)
 
     def consumers(self, tensor: str) -> list[Node]:
         """Nodes that compute with the values of a tensor; readers of its shape and identities are left out."""
@@ -232,33 +243,38 @@ class OnnxGraph:
         values: only those whose values they are, not those that decide over shapes, or over which values are taken.
         """
 
-        def sources(node: Node) -> Iterator[Node | None]:
-            if not stop(node):
-                positions = value_inputs(node) if values else range(len(node.inputs))
-                yield from (self.maker(node.inputs[position]) for position in positions)
+        return self._walk(
+            [self.maker(tensor) for tensor in tensors],
+            lambda node: [] if stop(node) else self._sources(node, values),
+        )
 
-        return self._walk((self.maker(tensor) for tensor in tensors), sources)
+    def _sources(self, node: Node, values: bool) -> list[Node]:
+        """The nodes that make what a node takes; they are asked for over and over."""
+        key = (id(node), values)
+        if key not in self._sources_of:
+            positions = value_inputs(node) if values else range(len(node.inputs))
+            found = (self.maker(node.inputs[position]) for position in positions)
+            self._sources_of[key] = [source for source in found if source is not None]
+        return self._sources_of[key]
 
     def downstream(self, tensors: Iterable[str], stop: Callable[[Node], bool] = lambda node: False) -> list[Node]:
         """The nodes that the values of `tensors` reach, nearest first; what a `stop` node feeds is left out."""
 
-        def takers(node: Node) -> Iterator[Node]:
-            if not stop(node):
-                yield from (taker for name in node.outputs for taker in self.consumers(name))
+        def takers(node: Node) -> list[Node]:
+            return [] if stop(node) else [taker for name in node.outputs for taker in self.consumers(name)]
 
-        return self._walk((taker for tensor in tensors for taker in self.consumers(tensor)), takers)
+        return self._walk([taker for tensor in tensors for taker in self.consumers(tensor)], takers)
 
-    def _walk(self, start: Iterable[Node | None], step: Callable[[Node], Iterable[Node | None]]) -> list[Node]:
-        found: list[Node] = []
-        seen: set[int] = set()
-        queue: deque[Node | None] = deque(start)
-        while queue:
-            node = queue.popleft()
-            self.budget.step()
-            if node is not None and id(node) not in seen:
-                seen.add(id(node))
-                found.append(node)
-                queue.extend(step(node))
+    def _walk(self, start: Iterable[Node | None], step: Callable[[Node], list[Node]]) -> list[Node]:
+        found = list({id(node): node for node in start if node is not None}.values())
+        seen = set(map(id, found))
+        for node in found:
+            others = step(node)
+            self.budget.step(1 + len(others))
+            for other in others:
+                if id(other) not in seen:
+                    seen.add(id(other))
+                    found.append(other)
         return found
 
 
@@ -293,15 +309,12 @@ def read_onnx(path: Path) -> OnnxGraph:
     Raises ModelFileError (one sentence with the path) for a file that is none, or contradicts itself.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelFileError(f"{path} has {size} bytes; an ONNX model in one file has less than 2 GiB")
-        data = path.read_bytes()
+        file = MappedFile(path, MAX_FILE_BYTES)
+        model, constants = parse_model(file.data)
+    except TooLarge as error:
+        raise ModelFileError(f"{path} has {error.size} bytes; an ONNX model in one file has less than 2 GiB") from error
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    model = pb.ModelProto()
-    try:
-        parse(data, model)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
     except DecodeError as error:
@@ -312,6 +325,6 @@ def read_onnx(path: Path) -> OnnxGraph:
     if not model.graph.node:
         raise ModelFileError(f"{path} holds no graph nodes, so it is not an ONNX model")
     try:
-        return OnnxGraph(model)
+        return OnnxGraph(model, constants, file)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error

@@ -1,4 +1,4 @@
-"""Every op of ONNX that can be a layer of a net, and the one of TensorFlow that it becomes.
+"""Every op of ONNX that can be a layer of a net, and the layer that it becomes.
 
 Each op is one entry of `LAYERS`; an op that is none is where a net begins.
 """
@@ -8,13 +8,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph.ir import (
+    Add,
+    Concat,
+    Flatten,
+    HardSigmoid,
+    HardSwish,
+    Layer,
+    Mul,
+    Pad,
+    Relu,
+    Relu6,
+    Sigmoid,
+    Upsample,
+)
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
+from mrcnn_cv.importers.onnx.ops_as_written import resize_as_written, turned
 from mrcnn_cv.importers.onnx.ops_windowed import (
+    affine,
     batch_norm,
     convolution,
     fully_connected,
@@ -38,15 +55,19 @@ def is_layer(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> bool:
     return node.op in LAYERS
 
 
+def is_inside(translation: Translation, node: Node) -> bool:
+    """Whether a node between a net's beginning and its end can be translated."""
+    if node.op == "Transpose":
+        return not translation.traced
+    return is_layer(translation.graph, translation.values, node)
+
+
 def sources(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> list[str]:
     """The maps that a layer takes."""
     inputs = [graph.behind(name) for name in node.inputs if name]
     if node.op in COMBINING or node.op == "Concat":
         return [name for name in inputs if values.find(name) is None]
     return inputs[:1]
-
-
-_COMBINED = {"Add": "AddV2", "Sub": "Sub", "Mul": "Mul", "Div": "RealDiv"}
 
 
 def _combine(translation: Translation, node: Node) -> Map:
@@ -58,13 +79,16 @@ def _combine(translation: Translation, node: Node) -> Map:
     source, value = translation.map(node, index), known[1 - index]
     assert value is not None
     # Channels are the first of three axes, or the last of a row.
-    axis = -1 if source.flat and source.size is None else -3
+    axis = -1 if source.flat else -3
     if value.size > 1 and (value.ndim < -axis or value.shape[axis] != value.size):
         raise ModelFileError(f"has a node '{node.name}' ({node.op}) that differs by position, not only by channel")
-    vector = value.astype(np.float32).ravel()
-    name = translation.const("operand", translation.order(node, vector, 0) if value.size > 1 else vector)
-    inputs = [source.name, name] if index == 0 else [name, source.name]
-    return replace(source, name=translation.add(node, _COMBINED[node.op], inputs))
+    if index == 1 and node.op in ("Sub", "Div"):
+        raise ModelFileError(f"has a node '{node.name}' ({node.op}) with its constant first, which is not supported")
+    vector = translation.by_channel(node, value).astype(np.float64)
+    if node.op in ("Mul", "Div"):
+        with np.errstate(divide="ignore"):
+            return affine(translation, node, source, 1 / vector if node.op == "Div" else vector, np.zeros(1))
+    return affine(translation, node, source, np.ones(1), -vector if node.op == "Sub" else vector)
 
 
 def _join(translation: Translation, node: Node) -> Map:
@@ -77,15 +101,18 @@ def _join(translation: Translation, node: Node) -> Map:
         gates = [index for index in (0, 1) if _gates(translation, node, index)]
         if gates:
             # x * hard_sigmoid(x), as exporters before opset 14 write it.
-            return replace(first, name=translation.add(node, "HardSwish", [translation.map(node, 1 - gates[0]).name]))
+            source = translation.map(node, 1 - gates[0])
+            return replace(source, name=translation.add(HardSwish, node, [source.name]))
         larger = min(first, second, key=lambda each: each.shrunk)
-        return replace(larger, name=translation.add(node, "Mul", [first.name, second.name]))
-    if first.shrunk != second.shrunk:
+        if first.size and second.size:
+            larger = max(first, second, key=lambda each: prod(each.size or ()))
+        return replace(larger, name=translation.add(Mul, node, [first.name, second.name]))
+    if translation.traced and first.shrunk != second.shrunk:
         raise ModelFileError(
             f"has a node '{node.name}' that adds maps with {first.shrunk[0]} and {second.shrunk[0]} pixels per cell:"
             " its pyramid does not double from level to level, which is not supported"
         )
-    return replace(first, name=translation.add(node, "AddV2", [first.name, second.name]))
+    return replace(first, name=translation.add(Add, node, [first.name, second.name]))
 
 
 def _gates(translation: Translation, node: Node, index: int) -> bool:
@@ -100,12 +127,15 @@ def _gates(translation: Translation, node: Node, index: int) -> bool:
     )
 
 
+_ACTIVATIONS: dict[str, type[Layer]] = {"Relu": Relu, "Sigmoid": Sigmoid, "HardSwish": HardSwish}
+
+
 def _activation(translation: Translation, node: Node) -> Map:
     source = translation.map(node)
-    attributes = {}
     if node.op == "HardSigmoid":
-        attributes = {"alpha": node.real("alpha", 0.2), "beta": node.real("beta", 0.5)}
-    return replace(source, name=translation.add(node, node.op, [source.name], **attributes))
+        slope = {"alpha": node.real("alpha", 0.2), "beta": node.real("beta", 0.5)}
+        return replace(source, name=translation.add(HardSigmoid, node, [source.name], **slope))
+    return replace(source, name=translation.add(_ACTIVATIONS[node.op], node, [source.name]))
 
 
 def _clip(translation: Translation, node: Node) -> Map:
@@ -113,11 +143,13 @@ def _clip(translation: Translation, node: Node) -> Map:
     if (least, most) != (0, 6):
         raise ModelFileError(f"has a node '{node.name}' that clips to {least} and {most}, where a net clips to 0 and 6")
     source = translation.map(node)
-    return replace(source, name=translation.add(node, "Relu6", [source.name]))
+    return replace(source, name=translation.add(Relu6, node, [source.name]))
 
 
 def _resize(translation: Translation, node: Node) -> Map:
     """A map whose pixels are repeated, as often as the map needs to which it is added."""
+    if not translation.traced:
+        return resize_as_written(translation, node)
     source = translation.map(node)
     mode, rule = node.text("mode", "nearest"), node.text("coordinate_transformation_mode", "half_pixel")
     nearest = node.text("nearest_mode", "round_prefer_floor")
@@ -131,11 +163,8 @@ def _resize(translation: Translation, node: Node) -> Map:
         )
     if factors == [1, 1]:
         return source
-    sides = [
-        translation.const(side, np.array(int(factor), np.int32))
-        for side, factor in zip(("rows", "columns"), factors, strict=True)
-    ]
-    return Map(translation.add(node, "ResizeNearestNeighbor", [source.name, *sides]), None, wanted)
+    repeated = translation.add(Upsample, node, [source.name], factors=(int(factors[0]), int(factors[1])))
+    return Map(repeated, None, wanted)
 
 
 _REPEATING = {
@@ -171,8 +200,7 @@ def _shrunk_beside(translation: Translation, node: Node) -> tuple[Fraction, Frac
 
 def _concat(translation: Translation, node: Node) -> Map:
     sources = [translation.map(node, index) for index in range(len(node.inputs))]
-    axis = translation.const("axis", np.array(3, np.int32))
-    name = translation.add(node, "ConcatV2", [*(source.name for source in sources), axis])
+    name = translation.add(Concat, node, [source.name for source in sources])
     if sources[0].size is None or any(source.size is None for source in sources):
         return replace(sources[0], name=name)
     return replace(
@@ -184,11 +212,13 @@ def _pad(translation: Translation, node: Node) -> Map:
     source = translation.map(node)
     amounts = node.wholes("pads") or translation.constant(node, 1, "pads").astype(int).tolist()
     fill = translation.number(node, 2, "value") if len(node.inputs) > 2 or node.has("value") else 0
-    if node.text("mode", "constant") != "constant" or fill not in (None, 0) or source.size is not None:
+    plain = node.text("mode", "constant") == "constant" and fill in (None, 0) and len(amounts) == 8
+    if not plain or any(amounts[:2] + amounts[4:6]) or source.flat:
         raise ModelFileError(f"has a node '{node.name}' that pads a map in a way that is not supported")
-    before, after = amounts[:4], amounts[4:]
-    turned = np.array([[before[axis], after[axis]] for axis in (0, 2, 3, 1)], np.int32)
-    return replace(source, name=translation.add(node, "Pad", [source.name, translation.const("amounts", turned)]))
+    top, left, bottom, right = (int(amounts[index]) for index in (2, 3, 6, 7))
+    name = translation.add(Pad, node, [source.name], padding=(top, left, bottom, right))
+    size = source.size and (source.size[0], source.size[1] + top + bottom, source.size[2] + left + right)
+    return replace(source, name=name, size=size)
 
 
 def _flatten(translation: Translation, node: Node) -> Map:
@@ -200,12 +230,8 @@ def _flatten(translation: Translation, node: Node) -> Map:
         raise ModelFileError(
             f"has a node '{node.name}' ({node.op}) that is not a flattening, which is not supported here"
         )
-    if source.name in translation.starts:
-        # Without a layer before it that has an order of axes, cv2.dnn's importer would not turn what it flattens.
-        one = {"ksize": [1, 1, 1, 1], "strides": [1, 1, 1, 1], "padding": b"VALID"}
-        source = replace(source, name=translation.append(f"{source.name}/ordered", "MaxPool", [source.name], **one))
-    shape = translation.const("shape", np.array([-1, int(np.prod(source.size or (1,)))], np.int32))
-    return replace(source, name=translation.add(node, "Reshape", [source.name, shape]), flat=True)
+    name = translation.add(Flatten, node, [source.name], channels_last=source.turned)
+    return replace(source, name=name, flat=True, turned=False)
 
 
 def _is_flattening(translation: Translation, node: Node) -> bool:
@@ -246,3 +272,6 @@ LAYERS: dict[str, Callable[[Translation, Node], Map]] = {
     "Dropout": _same,
 }
 """Every layer of a net, by ONNX's name of it."""
+
+INSIDE = {**LAYERS, "Transpose": turned}
+"""The same, and what is only part of a layer: where a net ends, it is none."""

@@ -1,21 +1,33 @@
-"""ONNX's layers with weights or a window, as TensorFlow's.
+"""ONNX's layers with weights or a window.
 
-ONNX counts (N, C, H, W), TensorFlow (N, H, W, C): kernels are turned, and so are the rows of a matrix that takes a
-flattened map.
+ONNX counts (N, C, H, W) as a NetGraph does, so that weights stay where they lie in the file.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph.ir import (
+    NO_PADDING,
+    Affine,
+    AvgPool2d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    GlobalAvgPool,
+    Linear,
+    MaxPool2d,
+    Padding,
+)
+from mrcnn_cv.graph.partial_shapes import same_padding
 from mrcnn_cv.importers.onnx.model import Node
 from mrcnn_cv.importers.onnx.translation import Map, Translation
-from mrcnn_cv.importers.tensorflow.extract import ROWS_AS_PIXELS
 
 
 def pair(node: Node, name: str, default: int) -> tuple[int, int]:
@@ -38,25 +50,35 @@ def pads(node: Node) -> list[int]:
     return amounts
 
 
-def padding(around: list[int]) -> dict[str, Any]:
-    top, left, bottom, right = around
-    if not any(around):
-        return {"padding": b"VALID"}
-    return {"padding": b"EXPLICIT", "explicit_paddings": [0, 0, top, bottom, left, right, 0, 0]}
+def padding(translation: Translation, node: Node) -> Padding:
+    """The same, or that it depends on the map, where the graph says what is meant."""
+    if not translation.traced and node.text("auto_pad", "NOTSET") == "SAME_UPPER" and not node.wholes("pads"):
+        return "same"
+    top, left, bottom, right = pads(node)
+    return top, left, bottom, right
 
 
-def windowed(node: Node, source: Map, kernel: tuple[int, int], strides: tuple[int, int], channels: int | None) -> Map:
-    """What a window that moves over a map makes of it; its name is still to be given."""
-    around = pads(node)
+def windowed(
+    node: Node,
+    source: Map,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    around: Padding,
+    channels: int | None = None,
+) -> Map:
+    """What a window that moves over a map makes of it; its name is still to be given. channels: None: as many."""
     shrunk = (source.shrunk[0] * strides[0], source.shrunk[1] * strides[1])
     if source.size is None:
         return replace(source, shrunk=shrunk)
-    height, width = (
-        (side + before + after - length) // stride + 1
-        for side, before, after, length, stride in zip(
-            source.size[1:], around[:2], around[2:], kernel, strides, strict=True
+    if around == "same":
+        height, width = (-(-side // stride) for side, stride in zip(source.size[1:], strides, strict=True))
+    else:
+        height, width = (
+            (side + before + after - length) // stride + 1
+            for side, before, after, length, stride in zip(
+                source.size[1:], around[:2], around[2:], kernel, strides, strict=True
+            )
         )
-    )
     if min(height, width) < 1:
         raise ModelFileError(f"has a node '{node.name}' ({node.op}) that leaves nothing of its input")
     return replace(source, size=(source.size[0] if channels is None else channels, height, width), shrunk=shrunk)
@@ -64,42 +86,33 @@ def windowed(node: Node, source: Map, kernel: tuple[int, int], strides: tuple[in
 
 def convolution(translation: Translation, node: Node) -> Map:
     source = translation.map(node)
-    weights = translation.constant(node, 1, "weights")
+    weights = translation.weights(node, 1, "weights")
     if weights.ndim != 4 or 0 in weights.shape or source.flat:
         raise ModelFileError(f"has a convolution '{node.name}' with weights of the shape {list(weights.shape)}")
     groups, strides, dilations = node.whole("group", 1), pair(node, "strides", 1), pair(node, "dilations", 1)
     outputs, inputs, height, width = weights.shape
     if not 1 <= groups <= outputs or outputs % groups:
         raise ModelFileError(f"has a convolution '{node.name}' with {groups} groups for {outputs} channels")
-    attributes: dict[str, Any] = {"strides": [1, *strides, 1], **padding(pads(node))}
-    if strides == dilations == (1, 1) and pads(node) == [height // 2, width // 2] * 2 and height % 2 and width % 2:
-        # Pads that are given make a layer of their own.
-        attributes = {"strides": [1, 1, 1, 1], "padding": b"SAME"}
     kernel = (height + (height - 1) * (dilations[0] - 1), width + (width - 1) * (dilations[1] - 1))
-    if dilations != (1, 1):
-        if pads(node) != [kernel[0] // 2, kernel[1] // 2] * 2 or strides != (1, 1):
-            raise ModelFileError(f"has a dilated convolution '{node.name}' that changes the size of its input")
-        attributes |= {"padding": b"SAME", "dilations": [1, *dilations, 1]}
-        attributes.pop("explicit_paddings", None)
+    around = padding(translation, node)
+    keeps_size = around == (kernel[0] // 2, kernel[1] // 2) * 2 and strides == (1, 1)
+    if translation.traced and dilations != (1, 1) and not keeps_size:
+        raise ModelFileError(f"has a dilated convolution '{node.name}' that changes the size of its input")
     if source.size is not None and source.size[0] != inputs * groups:
         raise ModelFileError(
             f"has a convolution '{node.name}' that takes {inputs * groups} channels but is given {source.size[0]}"
         )
-    if groups > 1 and inputs == 1:
-        if translation.channels(node) is not None:
-            raise ModelFileError(f"has a convolution '{node.name}' by channel where a layer makes its predictions")
-        op, kernels = "DepthwiseConv2dNative", weights.reshape(groups, -1, height, width).transpose(2, 3, 0, 1)
-    else:
-        # Fewer channels in the weights than in the map make as many groups, in TensorFlow and in cv2.dnn.
-        op, kernels = "Conv2D", translation.order(node, weights, 0).transpose(2, 3, 1, 0)
-    layer = translation.add(node, op, [source.name, translation.const("weights", kernels)], **attributes)
-    name = translation.biased(node, layer, translation.optional(node, 2, "biases"))
-    return replace(windowed(node, source, kernel, strides, outputs), name=name)
+    if groups > 1 and translation.channels(node) is not None:
+        raise ModelFileError(f"has a convolution '{node.name}' in groups where a layer makes its predictions")
+    weights = translation.order(node, weights, 0)
+    window = {"stride": strides, "padding": around, "dilation": dilations, "groups": groups}
+    name = translation.add(Conv2d, node, [source.name], weight=weights, bias=translation.biases(node), **window)
+    return replace(windowed(node, source, kernel, strides, around, len(weights)), name=name)
 
 
 def transposed_convolution(translation: Translation, node: Node) -> Map:
     """A transposed convolution whose patches lie side by side."""
-    source, weights = translation.map(node), translation.constant(node, 1, "weights")
+    source, weights = translation.map(node), translation.weights(node, 1, "weights")
     strides = pair(node, "strides", 1)
     plain = node.whole("group", 1) == 1 and pair(node, "dilations", 1) == (1, 1) and not any(pads(node))
     if weights.ndim != 4 or 0 in weights.shape or source.flat or not plain or any(node.wholes("output_padding")):
@@ -108,77 +121,83 @@ def transposed_convolution(translation: Translation, node: Node) -> Map:
         raise ModelFileError(
             f"has a transposed convolution '{node.name}' whose patches overlap, which is not supported"
         )
-    kernels = translation.order(node, weights, 1).transpose(2, 3, 1, 0)
-    shape = translation.const("shape", np.array([1, *strides, kernels.shape[2]], np.int32))
-    constants = [shape, translation.const("weights", kernels)]
-    layer = translation.add(
-        node, "Conv2DBackpropInput", [*constants, source.name], strides=[1, *strides, 1], padding=b"VALID"
-    )
-    name = translation.biased(node, layer, translation.optional(node, 2, "biases"))
+    weights = translation.order(node, weights, 1)
+    name = translation.add(ConvTranspose2d, node, [source.name], weight=weights, bias=translation.biases(node))
     size = source.size and (weights.shape[1], source.size[1] * strides[0], source.size[2] * strides[1])
     return Map(name, size, (source.shrunk[0] / strides[0], source.shrunk[1] / strides[1]))
 
 
 def fully_connected(translation: Translation, node: Node) -> Map:
     """A fully connected layer: Gemm, or MatMul with weights on its right."""
-    source, weights = translation.map(node), translation.constant(node, 1, "weights")
+    source, weights = translation.map(node), translation.weights(node, 1, "weights")
     if weights.ndim != 2 or 0 in weights.shape or node.whole("transA", 0) or not source.flat:
         raise ModelFileError(f"has a fully connected layer '{node.name}' of a kind that is not supported")
-    weights = weights.T if node.whole("transB", 0) else weights
-    if source.size is not None:
+    # (out, in), whichever way it lies in the file.
+    weights = weights if node.whole("transB", 0) else weights.T
+    outputs, taken = weights.shape
+    if source.size is not None and taken != prod(source.size):
         channels, height, width = source.size
-        if len(weights) != channels * height * width:
-            raise ModelFileError(
-                f"has a fully connected layer '{node.name}' that takes {len(weights)} numbers, but is given"
-                f" {channels}x{height}x{width}"
-            )
-        # TensorFlow flattens with the channels last.
-        weights = weights.reshape(channels, height * width, -1).swapaxes(0, 1).reshape(len(weights), -1)
-    outputs = weights.shape[1]
-    bias = translation.optional(node, 2, "biases") if node.op == "Gemm" else None
-    if bias is not None:
-        if bias.size not in (1, outputs):
-            raise ModelFileError(f"has a fully connected layer '{node.name}' with {bias.size} biases for {outputs}")
-        bias = np.broadcast_to(bias.ravel(), outputs) * np.float32(node.real("beta", 1))
-    pixels = source.name
-    if not source.pixels:
-        pixels = translation.append(f"{pixels}/pixels", ROWS_AS_PIXELS, [source.name], length=len(weights))
-    elif source.pixels != len(weights):
+        given = channels if height == width == 1 else f"{channels}x{height}x{width}"
         raise ModelFileError(
-            f"has a fully connected layer '{node.name}' that takes {len(weights)} numbers, but is given {source.pixels}"
+            f"has a fully connected layer '{node.name}' that takes {taken} numbers, but is given {given}"
         )
-    weights = translation.order(node, weights, 1) * np.float32(node.real("alpha", 1))
-    kernels = translation.const("weights", weights[np.newaxis, np.newaxis])
-    layer = translation.add(node, "Conv2D", [pixels, kernels], strides=[1, 1, 1, 1], padding=b"VALID")
-    return replace(source, name=translation.biased(node, layer, bias), size=None, pixels=weights.shape[1])
+    bias = translation.biases(node) if node.op == "Gemm" else None
+    if bias is not None:
+        if bias.size not in (1, len(translation.channels(node) or range(outputs))):
+            raise ModelFileError(f"has a fully connected layer '{node.name}' with {bias.size} biases for {outputs}")
+        bias = bias * np.float32(node.real("beta", 1))
+    weights = translation.order(node, weights, 0)
+    outputs = len(weights)
+    if source.channels_last and source.size is not None:
+        # A view whose rows go through the places of the map, and at each through its channels.
+        weights = weights.reshape(outputs, source.size[0], -1).transpose(0, 2, 1)
+    alpha = node.real("alpha", 1)
+    scale = None if alpha == 1 else np.full(outputs, alpha, np.float64)
+    name = translation.add(Linear, node, [source.name], weight=weights, bias=bias, scale=scale)
+    return replace(source, name=name, size=(outputs, 1, 1), channels_last=False)
 
 
 def batch_norm(translation: Translation, node: Node) -> Map:
     if node.whole("training_mode", 0):
         raise ModelFileError(f"has a batch norm '{node.name}' in training mode: export the model in eval mode")
-    names = []
-    for index, what in enumerate(("scale", "bias", "mean", "variance"), start=1):
-        vector = translation.order(node, translation.constant(node, index, what).ravel(), 0)
-        names.append(translation.const(what, vector))
-    source = translation.map(node)
-    attributes = {"epsilon": node.real("epsilon", 1e-5), "is_training": False}
-    return replace(source, name=translation.add(node, "FusedBatchNorm", [source.name, *names], **attributes))
+    gamma, beta, mean, variance = (
+        translation.by_channel(node, translation.constant(node, index, what)).astype(np.float64)
+        for index, what in enumerate(("scale", "bias", "mean", "variance"), start=1)
+    )
+    if len({part.size for part in (gamma, beta, mean, variance)}) != 1:
+        raise ModelFileError(f"has a batch norm '{node.name}' with statistics of different lengths")
+    with np.errstate(all="ignore"):
+        scale = gamma / np.sqrt(variance + node.real("epsilon", 1e-5))
+        return affine(translation, node, translation.map(node), scale, beta - mean * scale)
+
+
+def affine(
+    translation: Translation, node: Node, source: Map, scale: NDArray[np.float64], shift: NDArray[np.float64]
+) -> Map:
+    """scale * input + shift, (C,) or (1,) each."""
+    if source.channels_last and (scale.size > 1 or shift.size > 1):
+        raise ModelFileError(f"has a node '{node.name}' ({node.op}) that differs by position, not only by channel")
+    return replace(source, name=translation.add(Affine, node, [source.name], scale=scale, shift=shift))
 
 
 def pool(translation: Translation, node: Node) -> Map:
     source, kernel, strides = translation.map(node), pair(node, "kernel_shape", 1), pair(node, "strides", 1)
-    around = pads(node)
-    if node.whole("ceil_mode", 0) or pair(node, "dilations", 1) != (1, 1) or (node.op == "AveragePool" and any(around)):
+    around = padding(translation, node)
+    if not translation.traced and node.op == "AveragePool" and _is_same(node, source, kernel, strides, around):
+        around = "same"
+    own = node.op == "AveragePool" and (around not in ("same", NO_PADDING))
+    counts_pads = around != NO_PADDING and node.whole("count_include_pad", 0)
+    if node.whole("ceil_mode", 0) or pair(node, "dilations", 1) != (1, 1) or own or counts_pads or source.flat:
         raise ModelFileError(f"has a node '{node.name}' ({node.op}) of a kind that is not supported")
-    name = translation.add(
-        node,
-        "MaxPool" if node.op == "MaxPool" else "AvgPool",
-        [source.name],
-        ksize=[1, *kernel, 1],
-        strides=[1, *strides, 1],
-        **padding(around),
-    )
-    return replace(windowed(node, source, kernel, strides, None), name=name)
+    layer = MaxPool2d if node.op == "MaxPool" else AvgPool2d
+    name = translation.add(layer, node, [source.name], kernel=kernel, stride=strides, padding=around)
+    return replace(windowed(node, source, kernel, strides, around), name=name)
+
+
+def _is_same(node: Node, source: Map, kernel: tuple[int, int], strides: tuple[int, int], around: Padding) -> bool:
+    """Whether paddings are those that TensorFlow's SAME adds to this map."""
+    layer = AvgPool2d(node.name, (), kernel, strides, "same")
+    return around != NO_PADDING and around == same_padding(layer, source.size[1:] if source.size else (None, None))
 
 
 def mean(translation: Translation, node: Node) -> Map:
@@ -189,7 +208,9 @@ def mean(translation: Translation, node: Node) -> Map:
         keeps = bool(node.whole("keepdims", 1))
         if sorted(int(axis) % 4 for axis in axes) != [2, 3]:
             raise ModelFileError(f"has a node '{node.name}' that averages over axes {axes}, not over height and width")
-    axes_name = translation.const("axes", np.array([1, 2], np.int32))
-    name = translation.add(node, "Mean", [source.name, axes_name], keep_dims=keeps)
+    name = translation.add(GlobalAvgPool, node, [source.name])
+    if not keeps:
+        # What follows a mean without the two axes takes rows.
+        name = translation.add(Flatten, node, [name])
     size = source.size and (source.size[0], 1, 1)
-    return Map(name, size if keeps else None, (Fraction(1 << 30), Fraction(1 << 30)), flat=not keeps)
+    return Map(name, size, (Fraction(1 << 30), Fraction(1 << 30)), flat=not keeps)

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
+from mrcnn_cv.importers.onnx.constants import RAW
+from mrcnn_cv.importers.wire_format import Content
 
 MAX_AXES = 16
 
@@ -38,8 +40,12 @@ _LISTS: dict[int, str] = {
 """Where a type's values are listed one by one; `int32_data` for all others, of halves the bits."""
 
 
-def tensor_value(tensor: pb.TensorProto, name: str) -> NDArray[np.generic]:
-    """The value of a tensor as an array of its own type; raises ModelFileError where data and shape disagree."""
+def tensor_value(tensor: pb.TensorProto, name: str, taken: Content | None = None) -> NDArray[np.generic]:
+    """The value of a tensor as an array of its own type; raises ModelFileError where data and shape disagree.
+
+    taken: what was taken out of the tensor. Values that lie as bytes are not copied (bfloat16 is), and may be
+    unaligned.
+    """
     if tensor.data_location == pb.TensorProto.EXTERNAL:
         # One file is what a user moves about; a second one would be a way to make us read any file there is.
         raise ModelFileError(
@@ -55,25 +61,35 @@ def tensor_value(tensor: pb.TensorProto, name: str) -> NDArray[np.generic]:
     for side in shape:
         count *= side
     dtype = np.dtype(DTYPES[tensor.data_type])
-    if tensor.raw_data or count == 0:
-        if len(tensor.raw_data) != count * dtype.itemsize:
+    is_list = taken is not None and taken.field != RAW
+    raw = b"" if is_list else tensor.raw_data if taken is None else taken.data
+    if raw or count == 0:
+        if len(raw) != count * dtype.itemsize:
             raise ModelFileError(
-                f"has a constant '{name}' with {len(tensor.raw_data)} bytes where its shape {list(shape)} needs"
+                f"has a constant '{name}' with {len(raw)} bytes where its shape {list(shape)} needs"
                 f" {count * dtype.itemsize}"
             )
-        value: NDArray[np.generic] = np.frombuffer(tensor.raw_data, dtype=dtype)
+        value: NDArray[np.generic] = np.frombuffer(raw, dtype=dtype)
     else:
-        value = _listed(tensor, name, dtype, count)
+        value = _listed(tensor, name, taken if is_list else None, dtype, count)
     if tensor.data_type == _Type.BFLOAT16:
         # The upper half of a float32.
         value = (value.astype(np.uint32) << 16).view(np.float32)
     return value.reshape(shape)
 
 
-def _listed(tensor: pb.TensorProto, name: str, dtype: np.dtype[np.generic], count: int) -> NDArray[np.generic]:
-    values = getattr(tensor, _LISTS.get(tensor.data_type, "int32_data"))
+def _listed(
+    tensor: pb.TensorProto, name: str, taken: Content | None, dtype: np.dtype[np.generic], count: int
+) -> NDArray[np.generic]:
+    field = _LISTS.get(tensor.data_type, "int32_data")
+    values = getattr(tensor, field)
+    if taken is not None and taken.field == pb.TensorProto.DESCRIPTOR.fields_by_name[field].number:
+        # Of numbers of a fixed size, a list lies as they do in memory.
+        values = np.frombuffer(taken.data, dtype=dtype)
     if len(values) != count:
         raise ModelFileError(f"has a constant '{name}' that lists {len(values)} values for a shape of {count}")
+    if isinstance(values, np.ndarray):
+        return values
     stored = np.dtype(np.uint16) if tensor.data_type == _Type.FLOAT16 else dtype
     numbers = np.array(values, dtype=np.uint64 if stored == np.uint64 else None)
     if stored.kind in "iu":

@@ -1,4 +1,4 @@
-"""The family of Detectron2: a Faster or Mask R-CNN with a feature pyramid, traced to ONNX, becomes a ModelSpec.
+"""The family of Detectron2: a Faster or Mask R-CNN with a feature pyramid, traced to ONNX, becomes a ModelDefinition.
 
 Source of the layout and the defaults: Detectron2's documentation of its modeling package, config/defaults.py and
 tools/deploy/export_model.py. The background becomes the first class and BGR becomes RGB here, once and for all.
@@ -13,31 +13,28 @@ from dataclasses import replace
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.passes.transposed_conv import without_transposed
-from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.graph.shape_inference import layers
+from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
+from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
+from mrcnn_cv.graph.passes.swap_rgb import swap_rgb
+from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
-from mrcnn_cv.importers.onnx.extract import Map, Output, cut_onnx_stage
+from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import OnnxGraph
 from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, Config, settle
 from mrcnn_cv.importers.pytorch.detectron2_hyperparameters import Detectron2Numbers, cell_sizes
-from mrcnn_cv.importers.pytorch.structure import Crops, channel_count, find_parts
+from mrcnn_cv.importers.pytorch.structure import Crops, channel_count, find_parts, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
     CropSpec,
     MaskSpec,
-    ModelSpec,
+    ModelDefinition,
     NmsSpec,
     PixelStep,
     PyramidSpec,
     ResizeSpec,
-    StageGraph,
 )
-
-IMAGE, CROPS = "image", "crops"
-"""The inputs of the trunk and of the heads."""
 
 MAX_GROWTH = math.log(1000 / 16)
 """SCALE_CLAMP of Box2BoxTransform, which no config changes."""
@@ -57,8 +54,8 @@ def is_detectron2(graph: OnnxGraph) -> bool:
         return False
 
 
-def read_model(graph: OnnxGraph, config: Config, name: str) -> ModelSpec:
-    """The ModelSpec of a graph.
+def read_model(graph: OnnxGraph, config: Config, name: str) -> ModelDefinition:
+    """The ModelDefinition of a graph.
 
     config: the values of the YAML beside it. name: of the file without its suffix, for warnings. What neither says is
     Detectron2's default, with a warning. Raises ModelFileError (without the file's name) for another kind of graph.
@@ -83,14 +80,14 @@ class _Reader:
         self._warnings: list[str] = []
         self._values: Values = {}
 
-    def spec(self) -> ModelSpec:
+    def spec(self) -> ModelDefinition:
         parts = self._parts
         plain_trunk = self._trunk()
         found_anchors = self._found_anchors(plain_trunk)
         self._settle(found_anchors is not None)
         crop, box_head = self._head(parts.crops, self._box_outputs(), "MODEL.ROI_BOX_HEAD.POOLER_TYPE")
         mask, mask_head = self._mask()
-        return ModelSpec(
+        return ModelDefinition(
             family="Detectron2",
             architecture="Mask R-CNN" if mask else "Faster R-CNN",
             backbone=self._backbone(),
@@ -108,7 +105,7 @@ class _Reader:
             logit_factor=1.0,
             detection_nms=self._detection_nms(),
             mask=mask,
-            trunk=in_rgb(plain_trunk) if self._values["INPUT.FORMAT"] == "BGR" else plain_trunk,
+            trunk=swap_rgb(plain_trunk) if self._values["INPUT.FORMAT"] == "BGR" else plain_trunk,
             box_head=box_head,
             mask_head=mask_head,
             objectness="logits",
@@ -141,11 +138,11 @@ class _Reader:
 
     # The nets.
 
-    def _trunk(self) -> StageGraph:
+    def _trunk(self) -> NetGraph:
         parts = self._parts
         encodings = [Output(tensor, _turned(self._channels(tensor))) for tensor in parts.rpn_encodings]
         outputs = [*map(Output, parts.features), *encodings, *map(Output, parts.rpn_logits)]
-        return cut_onnx_stage(self._graph, self._evaluator, {parts.image: Map(IMAGE)}, outputs)
+        return extract_net(self._graph, self._evaluator, {parts.image: Map(IMAGE)}, outputs)
 
     def _box_outputs(self) -> list[Output]:
         background_first = [self._class_count, *range(self._class_count)]
@@ -154,7 +151,7 @@ class _Reader:
             Output(self._parts.class_logits, background_first),
         ]
 
-    def _head(self, crops: Crops, outputs: Sequence[Output], pooler: str) -> tuple[CropSpec, StageGraph]:
+    def _head(self, crops: Crops, outputs: Sequence[Output], pooler: str) -> tuple[CropSpec, NetGraph]:
         crop = self._read.crop(crops)
         coarsest = round(-math.log2(crop.scales[0]))
         default = PyramidSpec(len(crops.aligns), canonical_level=4 - coarsest)
@@ -163,12 +160,12 @@ class _Reader:
         taken = self._graph.consumers(crops.tensor)
         flat = bool(taken) and all(node.op in ("Flatten", "Reshape") for node in taken)
         aligned = self._values[pooler] == "ROIAlignV2"
-        crop = replace(crop, pyramid=pyramid, flat=flat, as_pixels=flat, aligned=aligned)
+        crop = replace(crop, pyramid=pyramid, flat=flat, aligned=aligned)
         size = (self._channels(self._parts.features[0]), *crop.size)
-        start = Map(CROPS, size, flat=flat, pixels=math.prod(size) if flat else 0)
-        return crop, cut_onnx_stage(self._graph, self._evaluator, {crops.tensor: start}, outputs)
+        start = Map(CROPS, size, flat=flat, channels_last=flat)
+        return crop, extract_net(self._graph, self._evaluator, {crops.tensor: start}, outputs)
 
-    def _mask(self) -> tuple[MaskSpec | None, StageGraph | None]:
+    def _mask(self) -> tuple[MaskSpec | None, NetGraph | None]:
         parts = self._parts
         if parts.mask_crops is None or parts.mask_logits is None:
             return None, None
@@ -178,10 +175,9 @@ class _Reader:
                 f"predicts {channels} masks per region for {self._class_count} classes, which do not fit"
             )
         crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits)], "MODEL.ROI_MASK_HEAD.POOLER_TYPE")
-        sizes = layers(head, {CROPS: (1, *crop.size, self._channels(parts.features[0]))})
-        size = next(layer.output[1:3] for layer in sizes if layer.name == head.outputs[0])
-        head, side = without_transposed(head)
-        mask = MaskSpec((size[0], size[1]), crop, class_agnostic=channels == 1, sampling="centers", interleaved=side)
+        size = mask_size(head, crop, self._channels(parts.features[0]))
+        head, side = split_transposed_conv(head)
+        mask = MaskSpec(size, crop, class_agnostic=channels == 1, sampling="centers", interleaved=side)
         return mask, head
 
     def _backbone(self) -> str:
@@ -218,19 +214,19 @@ class _Reader:
 
     # Proposals and detections.
 
-    def _found_anchors(self, trunk: StageGraph) -> tuple[AnchorSpec, ...] | None:
+    def _found_anchors(self, trunk: NetGraph) -> tuple[AnchorSpec, ...] | None:
         per_cell = [self._channels(tensor) for tensor in self._parts.rpn_logits]
         for count, tensor in zip(per_cell, self._parts.rpn_encodings, strict=True):
             if self._channels(tensor) != 4 * count:
                 raise ModelFileError(f"scores {count} anchors per cell, but predicts {self._channels(tensor)} numbers")
         return self._read.anchors_at(self._strides(trunk), per_cell)
 
-    def _strides(self, trunk: StageGraph) -> list[float]:
+    def _strides(self, trunk: NetGraph) -> list[float]:
         """Pixels from one cell to the next of each level of anchors."""
-        shapes = {layer.name: layer.output for layer in layers(trunk, {IMAGE: (1, ANY_SIDE, ANY_SIDE, 3)})}
-        return [ANY_SIDE / shapes[name][1] for name in trunk.outputs[-len(self._parts.rpn_logits) :]]
+        shapes = ShapeInference(trunk).results({IMAGE: (1, 3, ANY_SIDE, ANY_SIDE)})
+        return [ANY_SIDE / shape[2] for shape in shapes[-len(self._parts.rpn_logits) :]]
 
-    def _anchors_of_config(self, trunk: StageGraph) -> tuple[AnchorSpec, ...]:
+    def _anchors_of_config(self, trunk: NetGraph) -> tuple[AnchorSpec, ...]:
         generator = "MODEL.ANCHOR_GENERATOR"
         strides = self._strides(trunk)
         sizes, ratios = self._values[f"{generator}.SIZES"], self._values[f"{generator}.ASPECT_RATIOS"]
@@ -283,22 +279,6 @@ class _Reader:
 
 _DEPTHS = {53: 50, 104: 101, 155: 152}
 """Convolutions of a residual network with bottlenecks, and its name."""
-
-
-def in_rgb(trunk: StageGraph) -> StageGraph:
-    """The trunk of a model that takes BGR, for RGB: the channels that its first convolution takes are turned."""
-    message = pb.GraphDef()
-    message.ParseFromString(trunk.graph_def)
-    constants = {node.name: node for node in message.node if node.op == "Const"}
-    takers = [node for node in message.node if IMAGE in node.input]
-    for node in takers:
-        kernels = constants[node.input[1]].attr["value"].tensor if node.op == "Conv2D" else None
-        shape = [dim.size for dim in kernels.tensor_shape.dim] if kernels is not None else []
-        if kernels is None or len(shape) != 4 or shape[2] != 3:
-            raise ModelFileError(f"has a trunk that begins with a {node.op}, where Detectron2's do with a convolution")
-        weights = np.frombuffer(kernels.tensor_content, np.float32).reshape(shape)[:, :, ::-1]
-        kernels.tensor_content = np.ascontiguousarray(weights).tobytes()
-    return replace(trunk, graph_def=message.SerializeToString())
 
 
 def _turned(count: int) -> list[int]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph.ir import CROPS, NetGraph
+from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.extract import beginnings
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.onnx.ops import is_layer
+from mrcnn_cv.model.definition import CropSpec
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul", "ConvTranspose"})
 
@@ -228,3 +232,12 @@ def channel_count(graph: OnnxGraph, values: OnnxEvaluator, tensor: str) -> int:
     if node.op == "Conv" or (node.op == "Gemm" and node.whole("transB", 0)):
         return int(weights.shape[0])
     return int(weights.shape[1])
+
+
+def mask_size(head: NetGraph, crop: CropSpec, channels: int) -> tuple[int, int]:
+    """(height, width) of the masks that a head makes of crops of maps with `channels`."""
+    crops = (1, prod((channels, *crop.size))) if crop.flat else (1, channels, *crop.size)
+    (shape,) = ShapeInference(head).results({CROPS: crops})
+    if len(shape) != 4:
+        raise ModelFileError("has a mask head that puts out rows of numbers, not masks")
+    return shape[2], shape[3]

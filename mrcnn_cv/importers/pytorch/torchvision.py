@@ -1,4 +1,4 @@
-"""The family of torchvision: a Faster or Mask R-CNN that PyTorch's legacy exporter traced to ONNX becomes a ModelSpec.
+"""The family of torchvision: a Faster or Mask R-CNN, traced to ONNX by PyTorch's legacy exporter.
 
 Source of the defaults: torchvision's documentation of FasterRCNN, MaskRCNN and AnchorGenerator.
 """
@@ -13,25 +13,23 @@ from typing import TypeVar
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.builder import CROPS
-from mrcnn_cv.graph.passes.transposed_conv import without_transposed
-from mrcnn_cv.graph.shape_inference import layers
+from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
+from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
-from mrcnn_cv.importers.onnx.extract import Map, Output, cut_onnx_stage
+from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
-from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, find_parts
+from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, find_parts, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
     CropSpec,
     MaskSpec,
-    ModelSpec,
+    ModelDefinition,
     NmsSpec,
     PixelStep,
     PyramidSpec,
     ResizeSpec,
-    StageGraph,
 )
 
 Value = TypeVar("Value")
@@ -44,8 +42,8 @@ MAX_GROWTH = math.log(1000 / 16)
 PROPOSAL_MIN_SIDE, DETECTION_MIN_SIDE = 1e-3, 1e-2
 
 
-def read_model(graph: OnnxGraph) -> ModelSpec:
-    """The ModelSpec of a graph.
+def read_model(graph: OnnxGraph) -> ModelDefinition:
+    """The ModelDefinition of a graph.
 
     What the graph does not hold is torchvision's default, with a warning. Raises ModelFileError (without the file's
     name) for another kind of graph.
@@ -61,7 +59,7 @@ class _Reader:
         self._read = OnnxNumbers(graph, self._values)
         self._warnings: list[str] = []
 
-    def spec(self) -> ModelSpec:
+    def spec(self) -> ModelDefinition:
         parts = self._parts
         class_count = self._channels(parts.class_logits) - 1
         boxes = self._channels(parts.box_encodings)
@@ -74,7 +72,7 @@ class _Reader:
         mask, mask_head = self._mask(class_count)
         path = self._read.image_path(parts.image)
         steps = self._pixels(path)
-        return ModelSpec(
+        return ModelDefinition(
             family="torchvision",
             architecture="Mask R-CNN" if mask else "Faster R-CNN",
             backbone=self._backbone(),
@@ -111,12 +109,12 @@ class _Reader:
 
     # The nets.
 
-    def _trunk(self) -> StageGraph:
+    def _trunk(self) -> NetGraph:
         parts = self._parts
         features = [Output(tensor) for tensor in parts.features]
         encodings = [Output(tensor, _turned(self._channels(tensor))) for tensor in parts.rpn_encodings]
         logits = [Output(tensor) for tensor in parts.rpn_logits]
-        return cut_onnx_stage(self._graph, self._values, {parts.image: Map("image")}, [*features, *encodings, *logits])
+        return extract_net(self._graph, self._values, {parts.image: Map(IMAGE)}, [*features, *encodings, *logits])
 
     def _box_outputs(self, class_count: int) -> list[Output]:
         # The background has boxes, too, which nobody looks at.
@@ -125,7 +123,7 @@ class _Reader:
             Output(self._parts.class_logits),
         ]
 
-    def _head(self, crops: Crops, outputs: Sequence[Output]) -> tuple[CropSpec, StageGraph]:
+    def _head(self, crops: Crops, outputs: Sequence[Output]) -> tuple[CropSpec, NetGraph]:
         crop = self._read.crop(crops)
         if len(crops.aligns) > 1:
             least = round(-math.log2(crop.scales[0]))
@@ -134,10 +132,10 @@ class _Reader:
                 crop, pyramid=self._assumed(self._read.pyramid(crops), default, "how regions are given to its levels")
             )
         flat = self._takes_rows(crops.tensor)
-        crop = replace(crop, flat=flat, as_pixels=flat)
+        crop = replace(crop, flat=flat)
         channels = self._channels(self._parts.features[0])
-        start = Map(CROPS, (channels, *crop.size), flat=flat, pixels=channels * math.prod(crop.size) if flat else 0)
-        return crop, cut_onnx_stage(self._graph, self._values, {crops.tensor: start}, outputs)
+        start = Map(CROPS, (channels, *crop.size), flat=flat, channels_last=flat)
+        return crop, extract_net(self._graph, self._values, {crops.tensor: start}, outputs)
 
     def _takes_rows(self, crops: str) -> bool:
         """Whether a head begins by flattening its crops: then they are cut flat."""
@@ -146,7 +144,7 @@ class _Reader:
             takers = self._graph.consumers(takers[0].outputs[0])
         return bool(takers) and all(taker.op in ("Flatten", "Reshape") for taker in takers)
 
-    def _mask(self, class_count: int) -> tuple[MaskSpec | None, StageGraph | None]:
+    def _mask(self, class_count: int) -> tuple[MaskSpec | None, NetGraph | None]:
         parts = self._parts
         if parts.mask_crops is None or parts.mask_logits is None:
             return None, None
@@ -154,13 +152,9 @@ class _Reader:
         if channels != class_count + 1:
             raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
         crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits, range(1, channels))])
-        size = next(
-            layer.output[1:3]
-            for layer in layers(head, {CROPS: (1, *crop.size, self._channels(parts.features[0]))})
-            if layer.name == head.outputs[0]
-        )
-        head, side = without_transposed(head)
-        return MaskSpec((size[0], size[1]), crop, class_agnostic=False, sampling="expanded", interleaved=side), head
+        size = mask_size(head, crop, self._channels(parts.features[0]))
+        head, side = split_transposed_conv(head)
+        return MaskSpec(size, crop, class_agnostic=False, sampling="expanded", interleaved=side), head
 
     def _backbone(self) -> str:
         """By how many convolutions there are before the pyramid, which has two for each level."""

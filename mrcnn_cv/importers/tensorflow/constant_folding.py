@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name, tensor_value
+from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
 
 Array = NDArray[Any]
 
@@ -84,7 +84,7 @@ class Evaluator:
 
     def _compute(self, node: pb.NodeDef) -> Array:
         if node.op == "Const":
-            return tensor_value(node)
+            return self._graph.constant(node)
         if node.op == "Shape":
             return self._shape(node)
         inputs = [self._values[node_name(tensor)] for tensor in self._graph.inputs(node)]
@@ -148,7 +148,7 @@ def _cast(node: pb.NodeDef, value: Array) -> Array:
     target = node.attr["DstT"].type
     if target not in types:
         raise NotConstant(f"'{node.name}' casts to a type that constants do not need")
-    return value.astype(types[target])
+    return value.astype(types[target], copy=False)
 
 
 def _fill(node: pb.NodeDef, shape: Array, value: Array) -> Array:

@@ -1,8 +1,7 @@
-"""Cut one net out of a graph and write it as plain layers, from a short list of ops that every engine reads.
+"""Cut one net out of a graph: the user's nodes are read, checked, and become layers of a NetGraph.
 
-The user's nodes are never handed on as they are: each is read, checked and written anew (`_LAYERS` is the whole op set;
-another output format is another `Writer`). Batch norm, biases and constant factors fold into the convolution before
-them, in double precision; control inputs, identities and assertions go.
+Control inputs, identities and assertions go; batch norms, biases and constant factors become Affine layers, which
+`passes.fold_affine` folds into the weights before them.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.builder import Writer
+from mrcnn_cv.graph import ir
+from mrcnn_cv.graph.net_builder import NetBuilder
+from mrcnn_cv.graph.passes import standard_passes
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.dilation import read_dilated
 from mrcnn_cv.importers.tensorflow.graphdef import PASS_THROUGH, Graph, node_name
 from mrcnn_cv.importers.tensorflow.upsampling import read_factors, read_upsampled
-from mrcnn_cv.model.definition import StageGraph
 
 BATCH_NORM = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 ADD = frozenset({"Add", "AddV2", "BiasAdd"})
@@ -27,225 +26,268 @@ JOINING = ADD | {"Mul"}
 AFFINE = BATCH_NORM | JOINING | {"Sub", "RealDiv"}
 WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
 TRANSPOSED = "Conv2DBackpropInput"
-LAYERS_WITH_WEIGHTS = WEIGHTED | {"BatchToSpaceND", TRANSPOSED}
-
-Vector = NDArray[np.float64]
 
 
-class StageCutter:
-    """Writes the part of `graph` between `starts` (tensor → name of the net's input) and the tensors asked for."""
+class SubgraphExtractor:
+    """Reads the part of `graph` between `starts` (tensor → name of the net's input) and the tensors asked for.
 
-    def __init__(self, graph: Graph, starts: dict[str, str], writer: Writer) -> None:
+    channels: of the net's inputs, where they are known: a convolution with fewer input channels works in groups.
+    """
+
+    def __init__(self, graph: Graph, starts: dict[str, str], channels: int | None = None) -> None:
         self._graph = graph
         self._values = Evaluator(graph)
-        self._writer = writer
-        self._written: dict[str, str] = {node_name(tensor): name for tensor, name in starts.items()}
+        self._builder = NetBuilder(tuple(dict.fromkeys(starts.values())))
+        self._results = {node_name(tensor): name for tensor, name in starts.items()}
+        self._channels: dict[str, int | None] = dict.fromkeys(starts.values(), channels)
 
-    def cut(self, tensors: Sequence[str]) -> tuple[str, ...]:
-        """Write everything that `tensors` need; returns their names in the net."""
+    def extract(self, tensors: Sequence[str]) -> ir.NetGraph:
+        """The net that puts out `tensors`, in their order."""
         stack = [node_name(tensor) for tensor in reversed(tensors)]
         open_nodes: set[str] = set()
         while stack:
             name = stack[-1]
-            if name in self._written:
+            if name in self._results:
                 stack.pop()
                 continue
-            sources = self._sources(self._graph.nodes[name])
-            missing = [source for source in sources if source not in self._written]
+            node = self._graph.nodes[name]
+            missing = [source for source in self._sources(node) if source not in self._results]
             if missing:
                 if name in open_nodes:
                     raise ModelFileError(f"the node '{name}' depends on itself")
                 open_nodes.add(name)
                 stack.extend(missing)
                 continue
-            self._written[name] = self._write(self._graph.nodes[name])
-        return tuple(self._written[node_name(tensor)] for tensor in tensors)
+            self._results[name] = self._read(node)
+        return self._builder.finish(tuple(self._results[node_name(tensor)] for tensor in tensors))
 
     def _sources(self, node: pb.NodeDef) -> list[str]:
-        """Names of the nodes whose feature maps the layer of `node` takes."""
+        """Names of the nodes whose maps the layer of `node` takes."""
+        inputs = [node_name(tensor) for tensor in self._graph.inputs(node)]
         if node.op in AFFINE:
-            base = self._affine(node)[0]
-            if base is not node:
-                node = base
-                if not self._folds(base):
-                    return [base.name]
-            elif node.op in JOINING:
-                return [node_name(tensor) for tensor in self._graph.inputs(node)]
-        if node.op in PASS_THROUGH | WEIGHTED or node.op in _LAYERS:
-            inputs = [node_name(tensor) for tensor in self._graph.inputs(node)]
-            if node.op == "ConcatV2":
-                return inputs[:-1]
-            if node.op == TRANSPOSED:
-                return inputs[2:]
-            several = read_dilated(self._graph, self._values, node) or read_upsampled(self._graph, self._values, node)
-            return inputs[:1] if several is None else [node_name(several.source)]
-        raise ModelFileError(
-            f"the node '{node.name}' is a {node.op}, which is not a layer of a Faster or Mask R-CNN that mrcnn-cv knows"
-        )
+            index = self._map_index(node)
+            return inputs if index is None else [inputs[index]]
+        if node.op not in PASS_THROUGH and node.op not in _LAYERS:
+            raise ModelFileError(
+                f"the node '{node.name}' is a {node.op}, which is not a layer of a Faster or Mask R-CNN that mrcnn-cv"
+                " knows"
+            )
+        if node.op == "ConcatV2":
+            return inputs[:-1]
+        if node.op == TRANSPOSED:
+            return inputs[2:]
+        several = read_dilated(self._graph, self._values, node) or read_upsampled(self._graph, self._values, node)
+        return inputs[:1] if several is None else [node_name(several.source)]
 
-    def _write(self, node: pb.NodeDef) -> str:
+    def _read(self, node: pb.NodeDef) -> str:
         if node.op in PASS_THROUGH:
-            return self._input(node, 0)
-        if node.op in AFFINE:
-            base, factor, shift = self._affine(node)
-            if base is node:
-                names = [self._written[node_name(tensor)] for tensor in self._graph.inputs(node)]
-                return (self._writer.add if node.op in ADD else self._writer.multiply)(node.name, names)
-            if not self._folds(base):
-                return self._writer.affine(node.name, self._written[base.name], factor, shift)
-            return self._weighted(base, factor, shift)
-        if node.op in LAYERS_WITH_WEIGHTS:
-            return self._weighted(node, np.ones(1), np.zeros(1))
-        return _LAYERS[node.op](self, node)
+            return self._source(node)
+        return self._affine(node) if node.op in AFFINE else _LAYERS[node.op](self, node)
 
-    def _input(self, node: pb.NodeDef, index: int) -> str:
-        return self._written[node_name(self._graph.inputs(node)[index])]
+    def _source(self, node: pb.NodeDef, index: int = 0) -> str:
+        return self._results[node_name(self._graph.inputs(node)[index])]
 
-    def _constant(self, node: pb.NodeDef, index: int) -> NDArray[np.generic]:
+    def _constant(self, node: pb.NodeDef, index: int) -> Array:
         tensor = self._graph.inputs(node)[index]
         try:
             return self._values.value(tensor)
         except NotConstant as error:
             raise ModelFileError(f"the node '{node.name}' ({node.op}) needs a constant, but {error}") from error
 
-    def _affine(self, node: pb.NodeDef) -> tuple[pb.NodeDef, Vector, Vector]:
-        """Follow factors and shifts per channel upwards: (where they begin, factor, shift). Itself if it is none."""
-        factor, shift = np.ones(1), np.zeros(1)
-        start = node
-        seen: set[str] = set()
-        while node.op in AFFINE and node.name not in self._written:
-            if node.name in seen:
-                raise ModelFileError(f"the node '{node.name}' depends on itself")
-            seen.add(node.name)
-            step = self._affine_step(node)
-            if step is None or (node is not start and len(self._graph.consumers(node.name)) > 1):
-                break
-            tensor, own_factor, own_shift = step
-            sizes = {vector.size for vector in (factor, shift, own_factor, own_shift)} - {1}
-            if len(sizes) > 1:
-                raise ModelFileError(f"the node '{node.name}' ({node.op}) scales another number of channels")
-            factor, shift = factor * own_factor, factor * own_shift + shift
-            node = self._graph.node(tensor)
-        if not (np.isfinite(factor).all() and np.isfinite(shift).all()):
-            raise ModelFileError(f"the weights of '{start.name}' are not all finite numbers: the training has diverged")
-        return node, factor, shift
+    def _add(
+        self, kind: type[ir.Layer], node: pb.NodeDef, sources: Sequence[str], channels: int | None, **fields: object
+    ) -> str:
+        """A layer with the name of `node`. channels: of its result; None: unknown."""
+        name = self._builder.add(kind, node.name, tuple(sources), **fields)
+        self._channels[name] = channels
+        return name
 
-    def _affine_step(self, node: pb.NodeDef) -> tuple[str, Vector, Vector] | None:
-        """(input, factor, shift) of one node that scales or shifts channels by constants, else None."""
-        inputs = self._graph.inputs(node)
+    def _same(self, kind: type[ir.Layer], node: pb.NodeDef, **fields: object) -> str:
+        """A layer on one map that keeps its channels."""
+        source = self._source(node)
+        return self._add(kind, node, [source], self._channels[source], **fields)
+
+    # Factors and shifts by channel, sums and products.
+
+    def _map_index(self, node: pb.NodeDef) -> int | None:
+        """Which input of an affine node is the map; None where it joins two of them."""
         if node.op in BATCH_NORM:
-            # An exporter that leaves out defaults leaves out TensorFlow's: in training, and an epsilon of 1e-4.
-            if "is_training" not in node.attr or node.attr["is_training"].b:
-                raise ModelFileError(
-                    f"the batch norm '{node.name}' is in training mode: export the model for inference"
-                )
-            gamma, beta, mean, variance = (self._constant(node, i).astype(np.float64).ravel() for i in range(1, 5))
-            if len({part.size for part in (gamma, beta, mean, variance)}) != 1:
-                raise ModelFileError(f"the batch norm '{node.name}' has statistics of different lengths")
-            with np.errstate(all="ignore"):
-                own = gamma / np.sqrt(variance + (node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4))
-                return inputs[0], own, beta - mean * own
+            return 0
         for index in (1, 0):
             try:
-                value = np.atleast_1d(self._values.value(inputs[index]).astype(np.float64))
+                self._values.value(self._graph.inputs(node)[index])
             except NotConstant:
                 continue
-            if value.size != value.shape[-1]:
-                raise ModelFileError(f"the node '{node.name}' ({node.op}) differs by position, not only by channel")
-            value = value.ravel()
-            if index == 0 and node.op in ("Sub", "RealDiv"):
-                raise ModelFileError(
-                    f"the node '{node.name}' ({node.op}) has its constant first, which is not supported"
-                )
-            if node.op in ("Mul", "RealDiv"):
-                with np.errstate(divide="ignore"):
-                    return inputs[1 - index], 1 / value if node.op == "RealDiv" else value, np.zeros(1)
-            return inputs[1 - index], np.ones(1), -value if node.op == "Sub" else value
+            return 1 - index
         if node.op in JOINING:
             return None
         raise ModelFileError(f"the node '{node.name}' ({node.op}) combines two feature maps, which is not supported")
 
-    def _folds(self, base: pb.NodeDef) -> bool:
-        """Whether what follows `base` can go into its weights: nobody else may need it unscaled."""
-        return (
-            base.name not in self._written
-            and base.op in LAYERS_WITH_WEIGHTS
-            and len(self._graph.consumers(base.name)) == 1
-        )
-
-    def _weighted(self, node: pb.NodeDef, factor: Vector, shift: Vector) -> str:
-        """A convolution or matrix product whose result is scaled and shifted per channel."""
-        dilated = read_dilated(self._graph, self._values, node)
-        source, dilation, output = self._graph.inputs(node)[0], 1, node
-        if dilated is not None:
-            node, source, dilation = dilated
-        name = node.name
-        if node.op == TRANSPOSED:
-            source = self._graph.inputs(node)[2]
-        weights = self._constant(node, 1).astype(np.float64)
-        if weights.ndim != (2 if node.op == "MatMul" else 4) or 0 in weights.shape:
-            raise ModelFileError(f"the weights of '{name}' ({node.op}) have the shape {weights.shape}")
-        if not np.isfinite(weights).all():
-            raise ModelFileError(f"the weights of '{name}' are not all finite numbers: the training has diverged")
-        if node.op == "MatMul":
-            if node.attr["transpose_a"].b:
-                raise ModelFileError(f"the node '{name}' transposes its input, which is not supported")
-            weights = weights.T if node.attr["transpose_b"].b else weights
-        if node.op == TRANSPOSED:
-            weights = weights.swapaxes(2, 3)
-        channels = weights.shape[-1] * (weights.shape[-2] if node.op == "DepthwiseConv2dNative" else 1)
-        for vector in (factor, shift):
+    def _affine(self, node: pb.NodeDef) -> str:
+        index = self._map_index(node)
+        if index is None:
+            sources = [self._source(node, 0), self._source(node, 1)]
+            known = [count for count in map(self._channels.get, sources) if count is not None]
+            return self._add(ir.Add if node.op in ADD else ir.Mul, node, sources, max(known, default=None))
+        scale, shift = self._batch_norm(node) if node.op in BATCH_NORM else self._by_channel(node, 1 - index)
+        source = self._source(node, index)
+        channels = self._channels[source] or max(scale.size, shift.size)
+        for vector in (scale, shift):
             if vector.size not in (1, channels):
                 raise ModelFileError(
-                    f"the node '{output.name}' has {channels} channels but {vector.size} factors follow it"
+                    f"the node '{node.name}' has {channels} channels but {vector.size} factors follow it"
                 )
-        scale = np.broadcast_to(factor, channels)
-        weights *= scale.reshape(weights.shape[-2:]) if node.op == "DepthwiseConv2dNative" else scale
-        bias = np.broadcast_to(shift, channels).astype(np.float32)
-        taken = self._written[node_name(source)]
-        if node.op == TRANSPOSED:
-            return self._writer.transposed(node, taken, weights.astype(np.float32), bias)
-        return self._writer.weighted(node, taken, weights.astype(np.float32), bias, dilation)
+        fields = {"scale": np.broadcast_to(scale, channels), "shift": np.broadcast_to(shift, channels)}
+        return self._add(ir.Affine, node, [source], self._channels[source], **fields)
+
+    def _batch_norm(self, node: pb.NodeDef) -> tuple[Array, Array]:
+        """(scale, shift), float64."""
+        # An exporter that leaves out defaults leaves out TensorFlow's: in training, and an epsilon of 1e-4.
+        if "is_training" not in node.attr or node.attr["is_training"].b:
+            raise ModelFileError(f"the batch norm '{node.name}' is in training mode: export the model for inference")
+        gamma, beta, mean, variance = (self._constant(node, i).astype(np.float64).ravel() for i in range(1, 5))
+        if len({part.size for part in (gamma, beta, mean, variance)}) != 1:
+            raise ModelFileError(f"the batch norm '{node.name}' has statistics of different lengths")
+        with np.errstate(all="ignore"):
+            scale = gamma / np.sqrt(variance + (node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4))
+            return scale, beta - mean * scale
+
+    def _by_channel(self, node: pb.NodeDef, index: int) -> tuple[Array, Array]:
+        """(scale, shift), float64, of a node whose input `index` is the constant."""
+        value = np.atleast_1d(self._constant(node, index).astype(np.float64))
+        if value.size != value.shape[-1]:
+            raise ModelFileError(f"the node '{node.name}' ({node.op}) differs by position, not only by channel")
+        value = value.ravel()
+        if index == 0 and node.op in ("Sub", "RealDiv"):
+            raise ModelFileError(f"the node '{node.name}' ({node.op}) has its constant first, which is not supported")
+        if node.op in ("Mul", "RealDiv"):
+            with np.errstate(divide="ignore"):
+                return 1 / value if node.op == "RealDiv" else value, np.zeros(1)
+        return np.ones(1), -value if node.op == "Sub" else value
+
+    # Layers with weights.
+
+    def _convolution(self, node: pb.NodeDef) -> str:
+        dilated = read_dilated(self._graph, self._values, node)
+        layer, tensor, dilation = (node, self._graph.inputs(node)[0], 1) if dilated is None else dilated
+        weights = self._weights(layer, 4)
+        source = self._results[node_name(tensor)]
+        known = self._channels[source]
+        if layer.op == "DepthwiseConv2dNative":
+            groups, taken = weights.shape[2], weights.shape[2]
+            weights = weights.reshape(*weights.shape[:2], 1, -1)
+        else:
+            taken = weights.shape[2]
+            # With fewer channels than there are, a convolution has groups.
+            groups = known // taken if known is not None and known % taken == 0 else 1
+        if known is not None and known != (taken if layer.op != "Conv2D" else taken * groups):
+            raise ModelFileError(f"the layer '{node.name}' takes {taken} channels but is given {known}")
+        _check_layout(layer)
+        kernel, stride = weights.shape[:2], _pair(layer, "strides")
+        if kernel == (1, 1):
+            # Its dilation moves nothing; TensorFlow 1 dilates all layers of a block, these too.
+            dilation = 1
+        elif dilation > 1 and stride != (1, 1):
+            raise ModelFileError(f"the dilated convolution '{layer.name}' has strides, which is not supported")
+        is_same = dilated is not None or layer.attr["padding"].s == b"SAME"
+        padding = _same(kernel, stride, dilation) if is_same else _explicit(layer)
+        return self._add(
+            ir.Conv2d,
+            node,
+            [source],
+            weights.shape[3],
+            weight=weights.transpose(3, 2, 0, 1),
+            stride=stride,
+            padding=padding,
+            dilation=(dilation, dilation),
+            groups=groups,
+        )
+
+    def _weights(self, node: pb.NodeDef, axes: int, index: int = 1) -> Array:
+        weights = self._constant(node, index)
+        if weights.ndim != axes or 0 in weights.shape or weights.dtype.kind != "f":
+            raise ModelFileError(f"the weights of '{node.name}' ({node.op}) have the shape {weights.shape}")
+        return weights
+
+    def _transposed(self, node: pb.NodeDef) -> str:
+        """A transposed convolution whose patches lie side by side."""
+        _check_layout(node)
+        weights, stride = self._weights(node, 4), _pair(node, "strides")
+        if stride != weights.shape[:2]:
+            raise ModelFileError(f"the strides of '{node.name}' are not the size of its kernel, which is not supported")
+        source = self._source(node, 2)
+        self._check_channels(node, source, weights.shape[3])
+        return self._add(ir.ConvTranspose2d, node, [source], weights.shape[2], weight=weights.transpose(3, 2, 0, 1))
+
+    def _linear(self, node: pb.NodeDef) -> str:
+        weights = self._weights(node, 2)
+        if node.attr["transpose_a"].b:
+            raise ModelFileError(f"the node '{node.name}' transposes its input, which is not supported")
+        weights = weights if node.attr["transpose_b"].b else weights.T
+        return self._add(ir.Linear, node, [self._source(node)], len(weights), weight=weights)
+
+    def _check_channels(self, node: pb.NodeDef, source: str, taken: int) -> None:
+        known = self._channels[source]
+        if known is not None and known != taken:
+            raise ModelFileError(f"the layer '{node.name}' takes {taken} channels but is given {known}")
+
+    # Layers without weights.
 
     def _concat(self, node: pb.NodeDef) -> str:
         count = len(self._graph.inputs(node)) - 1
         if self._constant(node, count).tolist() not in (3, -1):
             raise ModelFileError(f"the node '{node.name}' joins along an axis that is not the channels")
-        return self._writer.concat(node.name, [self._input(node, i) for i in range(count)])
-
-    def _activation(self, node: pb.NodeDef) -> str:
-        return self._writer.activation(node, self._input(node, 0))
+        sources = [self._source(node, index) for index in range(count)]
+        known = [self._channels[source] for source in sources]
+        total = None if None in known else sum(each for each in known if each is not None)
+        return self._add(ir.Concat, node, sources, total)
 
     def _pool(self, node: pb.NodeDef) -> str:
-        return self._writer.pool(node, self._input(node, 0))
+        _check_layout(node)
+        kernel, stride = _pair(node, "ksize"), _pair(node, "strides")
+        is_same = node.attr["padding"].s == b"SAME"
+        if node.op == "MaxPool":
+            padding = _same(kernel, stride) if is_same else _explicit(node)
+            return self._same(ir.MaxPool2d, node, kernel=kernel, stride=stride, padding=padding)
+        if node.attr["padding"].s == b"EXPLICIT":
+            raise ModelFileError(f"the average pool '{node.name}' has paddings of its own, which is not supported")
+        padding = "same" if is_same else ir.NO_PADDING
+        return self._same(ir.AvgPool2d, node, kernel=kernel, stride=stride, padding=padding)
 
     def _pad(self, node: pb.NodeDef) -> str:
-        return self._writer.pad(node.name, self._input(node, 0), self._constant(node, 1))
-
-    def _mirror_pad(self, node: pb.NodeDef) -> str:
-        if self._constant(node, 1).any():
-            raise ModelFileError(f"the node '{node.name}' pads with a mirrored border, which is not supported")
-        return self._input(node, 0)
+        amounts = self._constant(node, 1)
+        if node.op == "MirrorPad":
+            if amounts.any():
+                raise ModelFileError(f"the node '{node.name}' pads with a mirrored border, which is not supported")
+            return self._source(node)
+        if amounts.shape != (4, 2) or amounts[[0, 3]].any():
+            raise ModelFileError(f"the paddings of '{node.name}' are out of range")
+        (top, bottom), (left, right) = amounts[1:3].tolist()
+        return self._same(ir.Pad, node, padding=(top, left, bottom, right))
 
     def _mean(self, node: pb.NodeDef) -> str:
         axes = sorted(int(axis) % 4 for axis in self._constant(node, 1).ravel())
         if axes != [1, 2]:
             raise ModelFileError(f"the node '{node.name}' averages over axes {axes}, not over height and width")
-        mean = self._writer.mean(node.name, self._input(node, 0))
+        mean = self._same(ir.GlobalAvgPool, node)
+        if node.attr["keep_dims"].b:
+            return mean
         # What follows a mean without the two axes takes a matrix.
-        return mean if node.attr["keep_dims"].b else self._writer.flatten(f"{node.name}/flat", mean)
+        channels = self._channels[mean]
+        return self._add(ir.Flatten, pb.NodeDef(name=f"{node.name}/flat"), [mean], channels, channels_last=True)
 
     def _reshape(self, node: pb.NodeDef) -> str:
         upsampled = read_upsampled(self._graph, self._values, node)
         if upsampled is None:
             return self._flatten(node)
-        resize = pb.NodeDef(name=node.name, op="ResizeNearestNeighbor")
-        return self._writer.resize(resize, self._written[node_name(upsampled.source)], np.array(upsampled.size))
+        source = self._results[node_name(upsampled.source)]
+        fields = {"size": upsampled.size, "mode": "nearest", "coordinates": "asymmetric"}
+        return self._add(ir.Resize, node, [source], self._channels[source], **fields)
 
     def _flatten(self, node: pb.NodeDef) -> str:
         if not self._flattens(node):
             raise ModelFileError(f"the node '{node.name}' ({node.op}) is not a flattening, so it is not supported here")
-        return self._writer.flatten(node.name, self._input(node, 0))
+        return self._add(ir.Flatten, node, [self._source(node)], None, channels_last=True)
 
     def _flattens(self, node: pb.NodeDef) -> bool:
         """Whether a node makes one row of numbers per region."""
@@ -260,55 +302,87 @@ class StageCutter:
         return len(sides) == 2 and int(sides[0]) == -1
 
     def _resize(self, node: pb.NodeDef) -> str:
-        if len(self._graph.inputs(node)) == 3:
-            # cv2.dnn's own form, into which other formats are translated.
-            rows, columns = (int(self._constant(node, index)) for index in (1, 2))
-            return self._writer.enlarge(node.name, self._input(node, 0), (rows, columns))
         factors = read_factors(self._graph, node)
         if factors is not None:
-            return self._writer.enlarge(node.name, self._input(node, 0), factors)
-        return self._writer.resize(node, self._input(node, 0), self._constant(node, 1))
+            return self._same(ir.Upsample, node, factors=factors)
+        size = self._constant(node, 1).ravel()
+        if size.size != 2:
+            raise ModelFileError(f"the node '{node.name}' resizes to {size.size} sides, where a map has two")
+        corners, centers = node.attr["align_corners"].b, node.attr["half_pixel_centers"].b
+        return self._same(
+            ir.Resize,
+            node,
+            size=(int(size[0]), int(size[1])),
+            mode="bilinear" if node.op == "ResizeBilinear" else "nearest",
+            coordinates="align_corners" if corners else "half_pixel" if centers else "asymmetric",
+        )
 
-    def _rows_as_pixels(self, node: pb.NodeDef) -> str:
-        return self._writer.rows_as_pixels(node.name, self._input(node, 0), node.attr["length"].i)
 
-    def _pixels_as_rows(self, node: pb.NodeDef) -> str:
-        return self._writer.pixels_as_rows(node.name, self._input(node, 0), node.attr["length"].i)
-
-
-ROWS_AS_PIXELS, PIXELS_AS_ROWS = "RowsAsPixels", "PixelsAsRows"
-"""Ops of ours, for those who translate other formats: a matrix product as a convolution."""
-
-_LAYERS: dict[str, Callable[[StageCutter, pb.NodeDef], str]] = {
-    ROWS_AS_PIXELS: StageCutter._rows_as_pixels,
-    PIXELS_AS_ROWS: StageCutter._pixels_as_rows,
-    "Relu": StageCutter._activation,
-    "Relu6": StageCutter._activation,
-    "Sigmoid": StageCutter._activation,
-    "HardSigmoid": StageCutter._activation,
-    "HardSwish": StageCutter._activation,
-    "MaxPool": StageCutter._pool,
-    "AvgPool": StageCutter._pool,
-    "ConcatV2": StageCutter._concat,
-    "Pad": StageCutter._pad,
-    "MirrorPad": StageCutter._mirror_pad,
-    "Mean": StageCutter._mean,
-    "Reshape": StageCutter._reshape,
-    "Squeeze": StageCutter._flatten,
-    "ResizeBilinear": StageCutter._resize,
-    "ResizeNearestNeighbor": StageCutter._resize,
-    "BatchToSpaceND": lambda cutter, node: cutter._write(node),
-    TRANSPOSED: lambda cutter, node: cutter._write(node),
+_LAYERS: dict[str, Callable[[SubgraphExtractor, pb.NodeDef], str]] = {
+    "Conv2D": SubgraphExtractor._convolution,
+    "DepthwiseConv2dNative": SubgraphExtractor._convolution,
+    "BatchToSpaceND": SubgraphExtractor._convolution,
+    TRANSPOSED: SubgraphExtractor._transposed,
+    "MatMul": SubgraphExtractor._linear,
+    "Relu": lambda extractor, node: extractor._same(ir.Relu, node),
+    "Relu6": lambda extractor, node: extractor._same(ir.Relu6, node),
+    "Sigmoid": lambda extractor, node: extractor._same(ir.Sigmoid, node),
+    "MaxPool": SubgraphExtractor._pool,
+    "AvgPool": SubgraphExtractor._pool,
+    "ConcatV2": SubgraphExtractor._concat,
+    "Pad": SubgraphExtractor._pad,
+    "MirrorPad": SubgraphExtractor._pad,
+    "Mean": SubgraphExtractor._mean,
+    "Reshape": SubgraphExtractor._reshape,
+    "Squeeze": SubgraphExtractor._flatten,
+    "ResizeBilinear": SubgraphExtractor._resize,
+    "ResizeNearestNeighbor": SubgraphExtractor._resize,
 }
 
-NET_OPS = PASS_THROUGH | AFFINE | WEIGHTED | frozenset(_LAYERS) | {"SpaceToBatchND"}
+NET_OPS = PASS_THROUGH | AFFINE | frozenset(_LAYERS) | {"SpaceToBatchND"}
 
 
-def cut_stage(graph: Graph, starts: dict[str, str], tensors: Sequence[str]) -> StageGraph:
-    """The net from `starts` (tensor of the graph → name of the net's input) to `tensors`."""
-    writer = Writer()
-    inputs = tuple(dict.fromkeys(starts.values()))
-    for name in inputs:
-        writer.placeholder(name)
-    outputs = StageCutter(graph, starts, writer).cut(tensors)
-    return StageGraph(writer.serialize(outputs), inputs, outputs)
+def extract_net(
+    graph: Graph, starts: dict[str, str], tensors: Sequence[str], channels: int | None = None
+) -> ir.NetGraph:
+    """The net from `starts` (tensor of the graph → name of the net's input) to `tensors`, batch norms folded.
+
+    channels: of its inputs, where they are known.
+    """
+    return standard_passes(SubgraphExtractor(graph, starts, channels).extract(tensors))
+
+
+def _same(kernel: Sequence[int], stride: ir.Pair, dilation: int = 1) -> ir.Padding:
+    """SAME, in numbers where they do not depend on the size of the map."""
+    if stride != (1, 1):
+        return "same"
+    down, across = (dilation * (side - 1) for side in kernel)
+    return down // 2, across // 2, down - down // 2, across - across // 2
+
+
+def _explicit(node: pb.NodeDef) -> ir.Padding:
+    amounts = list(node.attr["explicit_paddings"].list.i)
+    if node.attr["padding"].s == b"VALID":
+        return ir.NO_PADDING
+    return amounts[2], amounts[4], amounts[3], amounts[5]
+
+
+def _check_layout(node: pb.NodeDef) -> None:
+    if node.attr["data_format"].s not in (b"", b"NHWC"):
+        raise ModelFileError(
+            f"the node '{node.name}' is in {node.attr['data_format'].s!r} order: export the model for the CPU (NHWC)"
+        )
+    padding, amounts = node.attr["padding"].s, list(node.attr["explicit_paddings"].list.i)
+    if padding == b"EXPLICIT":
+        # In pairs of before and after for each of the axes.
+        if len(amounts) != 8 or any(amounts[:2] + amounts[6:]) or not all(0 <= amount <= 64 for amount in amounts):
+            raise ModelFileError(f"the paddings {amounts} of '{node.name}' are out of range")
+    elif padding not in (b"SAME", b"VALID"):
+        raise ModelFileError(f"the padding of '{node.name}' is neither SAME nor VALID")
+
+
+def _pair(node: pb.NodeDef, attribute: str) -> ir.Pair:
+    values = list(node.attr[attribute].list.i)
+    if len(values) != 4 or values[0] != 1 or values[3] != 1 or not all(1 <= value <= 64 for value in values):
+        raise ModelFileError(f"the {attribute} {values} of '{node.name}' are out of range")
+    return values[1], values[2]

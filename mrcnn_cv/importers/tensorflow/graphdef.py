@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from math import prod
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.protobuf_limits import parse
+from mrcnn_cv.importers.tensorflow.constants import RAW, Constants, parse_graph
 from mrcnn_cv.importers.tensorflow.fused_ops import unfused
+from mrcnn_cv.importers.wire_format import Content
+from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
 
 MAX_FILE_BYTES = 2**31 - 1
 """protobuf's own limit for one message."""
@@ -94,49 +96,64 @@ class Graph:
     """A checked GraphDef. Tensors are called as TensorFlow calls them: `node`, `node:1`.
 
     functions: what its loops and branches call, by name. budget: that of the graph that this one is a part of.
+    constants: the values that its Const nodes do not hold themselves. file: where these lie.
     """
 
     def __init__(
-        self, nodes: Iterable[pb.NodeDef], functions: Iterable[pb.FunctionDef] = (), budget: Budget | None = None
+        self,
+        nodes: Iterable[pb.NodeDef],
+        functions: Iterable[pb.FunctionDef] = (),
+        budget: Budget | None = None,
+        constants: Constants | None = None,
+        file: MappedFile | None = None,
     ) -> None:
         self.functions = {function.signature.name: function for function in functions}
+        self.constants = constants or Constants()
+        self.file = file
         self.nodes: dict[str, pb.NodeDef] = {}
         self.budget = budget or Budget()
         for node in nodes:
             if len(self.nodes) == MAX_NODES:
                 raise ModelFileError(f"has more than {MAX_NODES} nodes, so it is not a detector")
-            if not _NAME.fullmatch(node.name):
-                raise ModelFileError(f"has a node with a name that TensorFlow does not allow ({node.name[:40]!r})")
-            if node.name in self.nodes:
-                raise ModelFileError(f"has two nodes named '{node.name}', so it is not a valid GraphDef")
-            self.nodes[node.name] = node
-        for node in self.nodes.values():
-            self._check_inputs(node)
+            name = node.name
+            if not _NAME.fullmatch(name):
+                raise ModelFileError(f"has a node with a name that TensorFlow does not allow ({name[:40]!r})")
+            if name in self.nodes:
+                raise ModelFileError(f"has two nodes named '{name}', so it is not a valid GraphDef")
+            self.nodes[name] = node
+        # A message's fields are slow to ask for, so that of 8,000 nodes each is asked for once.
+        self._ops = {name: node.op for name, node in self.nodes.items()}
+        given = {name: self._checked_inputs(name, list(node.input)) for name, node in self.nodes.items()}
         self._behind: dict[str, str] = {}
-        self._inputs = {
-            name: [self._look_through(tensor) for tensor in node.input if not tensor.startswith("^")]
-            for name, node in self.nodes.items()
-        }
+        self._sources_of: dict[str, list[str]] = {}
+        self._inputs = {name: [self._look_through(tensor) for tensor in tensors] for name, tensors in given.items()}
         self._consumers: dict[str, list[str]] = defaultdict(list)
-        for name, node in self.nodes.items():
-            if node.op not in PASS_THROUGH:
+        for name, op in self._ops.items():
+            if op not in PASS_THROUGH:
                 for tensor in self._inputs[name]:
                     self._consumers[node_name(tensor)].append(name)
 
-    def _check_inputs(self, node: pb.NodeDef) -> None:
-        for source in map(node_name, node.input):
-            if source not in self.nodes:
+    def _checked_inputs(self, name: str, tensors: list[str]) -> list[str]:
+        """What a node takes, without control inputs."""
+        for tensor in tensors:
+            # A tensor that is called like a node is its first one.
+            if tensor not in self._ops and node_name(tensor) not in self._ops:
                 raise ModelFileError(
-                    f"has a node '{node.name}' that takes '{source}', which is missing: the file is probably cut short"
+                    f"has a node '{name}' that takes '{node_name(tensor)}', which is missing: the file is probably cut"
+                    " short"
                 )
-        given, least = sum(not tensor.startswith("^") for tensor in node.input), LEAST_INPUTS.get(node.op, 0)
-        if given < least:
-            raise ModelFileError(f"has a node '{node.name}' ({node.op}) with {given} of its {least} inputs")
+        given = [tensor for tensor in tensors if not tensor.startswith("^")]
+        op = self._ops[name]
+        if len(given) < LEAST_INPUTS.get(op, 0):
+            raise ModelFileError(f"has a node '{name}' ({op}) with {len(given)} of its {LEAST_INPUTS[op]} inputs")
+        return given
 
     def _look_through(self, tensor: str) -> str:
         """The tensor that a chain of identities hands on, itself where there is none."""
+        if tensor in self._ops and self._ops[tensor] not in PASS_THROUGH:
+            return tensor
         chain: dict[str, None] = {}
-        while (name := node_name(tensor)) not in self._behind and self.nodes[name].op in PASS_THROUGH:
+        while (name := node_name(tensor)) not in self._behind and self._ops[name] in PASS_THROUGH:
             if name in chain:
                 raise ModelFileError(f"has a node '{name}' that depends on itself")
             chain[name] = None
@@ -144,6 +161,14 @@ class Graph:
         tensor = self._behind.get(name, tensor)
         self._behind.update(dict.fromkeys(chain, tensor))
         return tensor
+
+    def with_nodes(self, nodes: Iterable[pb.NodeDef]) -> Graph:
+        """The same graph with other nodes; Const nodes of this one may be among them."""
+        return Graph(nodes, self.functions.values(), constants=self.constants, file=self.file)
+
+    def constant(self, node: pb.NodeDef) -> NDArray[np.generic]:
+        """The value of a Const node of this graph, a view of the file where it is large; see `tensor_value`."""
+        return tensor_value(node, self.constants.nodes.get(node.name))
 
     def node(self, tensor: str) -> pb.NodeDef:
         """The node that makes a tensor."""
@@ -162,43 +187,51 @@ class Graph:
         self, tensors: Iterable[str], stop: Callable[[pb.NodeDef], bool] = lambda node: False
     ) -> dict[str, pb.NodeDef]:
         """All nodes that the values of `tensors` come from, nearest first; what feeds a `stop` node is left out."""
-        return dict(self._walk([node_name(tensor) for tensor in tensors], stop, self._sources))
+        return self._walk(map(node_name, tensors), stop, self._sources)
 
     def upstream_values(
         self, tensors: Iterable[str], stop: Callable[[pb.NodeDef], bool] = lambda node: False
     ) -> dict[str, pb.NodeDef]:
         """As `upstream`, without what only decides which of the values are taken."""
 
-        def step(node: pb.NodeDef) -> list[str]:
-            sources = self._sources(node)
-            return sources[:1] if node.op in SELECTING_OPS else sources
+        def step(name: str) -> list[str]:
+            sources = self._sources(name)
+            return sources[:1] if self._ops[name] in SELECTING_OPS else sources
 
-        return dict(self._walk([node_name(tensor) for tensor in tensors], stop, step))
+        return self._walk(map(node_name, tensors), stop, step)
 
     def downstream(
         self, node: pb.NodeDef, stop: Callable[[pb.NodeDef], bool] = lambda node: False
     ) -> dict[str, pb.NodeDef]:
         """All nodes that the values of `node` reach, itself first; what a `stop` node feeds is left out."""
-        return dict(self._walk([node.name], stop, lambda node: [other.name for other in self.consumers(node.name)]))
 
-    def _sources(self, node: pb.NodeDef) -> list[str]:
-        return [] if node.op in METADATA_OPS else [node_name(tensor) for tensor in self.inputs(node)]
+        def takers(name: str) -> list[str]:
+            return [taker for taker in self._consumers[name] if self._ops[taker] not in METADATA_OPS]
+
+        return self._walk([node.name], stop, takers)
+
+    def _sources(self, name: str) -> list[str]:
+        """Names of the nodes that a node takes values of; they are asked for over and over."""
+        if name not in self._sources_of:
+            tensors = [] if self._ops[name] in METADATA_OPS else self._inputs[name]
+            self._sources_of[name] = [node_name(tensor) for tensor in tensors]
+        return self._sources_of[name]
 
     def _walk(
-        self, names: list[str], stop: Callable[[pb.NodeDef], bool], step: Callable[[pb.NodeDef], list[str]]
-    ) -> Iterator[tuple[str, pb.NodeDef]]:
-        seen = set(names)
-        queue = list(names)
+        self, names: Iterable[str], stop: Callable[[pb.NodeDef], bool], step: Callable[[str], list[str]]
+    ) -> dict[str, pb.NodeDef]:
+        found = {name: self.nodes[name] for name in names}
+        queue = list(found)
         for name in queue:
-            self.budget.step()
-            node = self.nodes[name]
-            yield name, node
-            if stop(node):
+            if stop(found[name]):
                 continue
-            for other in step(node):
-                if other not in seen:
-                    seen.add(other)
+            others = step(name)
+            self.budget.step(1 + len(others))
+            for other in others:
+                if other not in found:
+                    found[other] = self.nodes[other]
                     queue.append(other)
+        return found
 
 
 def node_name(tensor: str) -> str:
@@ -212,15 +245,12 @@ def read_graph(path: Path) -> Graph:
     Raises ModelFileError (one sentence with the path) for a file that is no GraphDef or contradicts itself.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelFileError(f"{path} has {size} bytes; a frozen graph has less than 2 GiB")
-        data = path.read_bytes()
+        file = MappedFile(path, MAX_FILE_BYTES)
+        message, constants = parse_graph(file.data)
+    except TooLarge as error:
+        raise ModelFileError(f"{path} has {error.size} bytes; a frozen graph has less than 2 GiB") from error
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    message = pb.GraphDef()
-    try:
-        parse(data, message)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
     except DecodeError as error:
@@ -233,13 +263,16 @@ def read_graph(path: Path) -> Graph:
             f"{path} holds no graph nodes, so it is not a frozen TensorFlow graph (frozen_inference_graph.pb)"
         )
     try:
-        return Graph(unfused(message.node), message.library.function)
+        return Graph(unfused(message.node), message.library.function, constants=constants, file=file)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
 
 
-def tensor_value(node: pb.NodeDef) -> NDArray[np.generic]:
-    """The value of a Const node as an array of its own type; raises ModelFileError where bytes and shape disagree."""
+def tensor_value(node: pb.NodeDef, taken: Content | None = None) -> NDArray[np.generic]:
+    """The value of a Const node as an array of its own type; raises ModelFileError where bytes and shape disagree.
+
+    taken: what was taken out of the node. Values that lie as bytes are not copied (bfloat16 is), and may be unaligned.
+    """
     tensor = node.attr["value"].tensor
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     if tensor.dtype not in _DTYPES:
@@ -251,14 +284,15 @@ def tensor_value(node: pb.NodeDef) -> NDArray[np.generic]:
     if min(shape, default=0) < 0:
         raise ModelFileError(f"the constant '{node.name}' has a negative size")
     count = prod(shape)
-    if tensor.tensor_content:
-        if len(tensor.tensor_content) != count * dtype.itemsize:
+    is_list = taken is not None and taken.field != RAW
+    content = tensor.tensor_content if taken is None else taken.data
+    if content and not is_list:
+        if len(content) != count * dtype.itemsize:
             raise ModelFileError(
-                f"the constant '{node.name}' holds {len(tensor.tensor_content)} bytes where its shape needs"
-                f" {count * dtype.itemsize}"
+                f"the constant '{node.name}' holds {len(content)} bytes where its shape needs {count * dtype.itemsize}"
             )
-        return finish(np.frombuffer(tensor.tensor_content, dtype=dtype).reshape(shape))
-    return finish(_listed_value(node, tensor, dtype, count).reshape(shape))
+        return finish(np.frombuffer(content, dtype=dtype).reshape(shape))
+    return finish(_listed_value(node, taken if is_list else None, dtype, count).reshape(shape))
 
 
 def _from_bfloat16(bits: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -267,10 +301,15 @@ def _from_bfloat16(bits: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _listed_value(
-    node: pb.NodeDef, tensor: pb.TensorProto, dtype: np.dtype[np.generic], count: int
+    node: pb.NodeDef, taken: Content | None, dtype: np.dtype[np.generic], count: int
 ) -> NDArray[np.generic]:
     """Values listed one by one; TensorFlow repeats the last one to fill the shape, and none at all are zeros."""
-    values = list(getattr(tensor, _LISTS.get(tensor.dtype, "int_val")))
+    tensor = node.attr["value"].tensor
+    name = _LISTS.get(tensor.dtype, "int_val")
+    if taken is not None and taken.field == pb.TensorProto.DESCRIPTOR.fields_by_name[name].number:
+        # Of numbers of a fixed size, a list lies as they do in memory.
+        return _filled(node, np.frombuffer(taken.data, dtype), count)
+    values = list(getattr(tensor, name))
     # Halves are listed as the whole numbers of their bits.
     stored = np.dtype(np.uint16) if tensor.dtype == pb.DT_HALF else dtype
     if stored.kind in "iu" and values:
@@ -278,8 +317,12 @@ def _listed_value(
         if not bounds.min <= min(values) <= max(values) <= bounds.max:
             raise ModelFileError(f"the constant '{node.name}' lists a value that its type cannot hold")
     listed: NDArray[np.generic] = np.array(values, dtype=stored).view(dtype)
+    return _filled(node, listed, count)
+
+
+def _filled(node: pb.NodeDef, listed: NDArray[np.generic], count: int) -> NDArray[np.generic]:
     if len(listed) > count or count > MAX_REPEATED:
         raise ModelFileError(f"the constant '{node.name}' lists {len(listed)} values for a shape of {count}")
     if len(listed) == 0:
-        return np.zeros(count, dtype=dtype)
+        return np.zeros(count, dtype=listed.dtype)
     return listed if len(listed) == count else np.concatenate([listed, np.full(count - len(listed), listed[-1])])

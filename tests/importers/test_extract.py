@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -10,9 +11,8 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.engines.select import BACKENDS, make_net
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.extract import cut_stage
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.graph.ir import Conv2d, NetGraph
+from mrcnn_cv.importers.tensorflow.extract import extract_net
 from tests.engine import ENGINE
 from tests.importers.graphs import Builder, set_value
 
@@ -60,7 +60,7 @@ def convolve(image: Float, weights: Float, stride: int = 1, padding: str = "SAME
 def run(build: Builder, outputs: str | list[str], image: Float, start: str = "image") -> list[Float]:
     """The outputs of the net from `start`, as NHWC."""
     names = [outputs] if isinstance(outputs, str) else outputs
-    net = make_net(cut_stage(build.graph(), {start: "image"}, names), BACKENDS[ENGINE])
+    net = make_net(extract_net(build.graph(), {start: "image"}, names), BACKENDS[ENGINE])
     found = net.run({"image": nchw(image)})
     return [one.transpose(0, 2, 3, 1) if one.ndim == 4 else one for one in found]
 
@@ -397,8 +397,8 @@ def test_a_batch_norm_after_a_shared_layer_leaves_the_other_branch_alone(build: 
     for one, expected in zip(found, (norm(plain), np.maximum(plain, 0), plain), strict=True):
         np.testing.assert_allclose(one, expected, atol=1e-5)
     # And the layer is not computed twice for it.
-    stage = cut_stage(build.graph(), {"image": "image"}, ["norm", "other"])
-    assert [node.op for node in pb.GraphDef.FromString(stage.graph_def).node].count("Conv2D") == 1
+    net = extract_net(build.graph(), {"image": "image"}, ["norm", "other"])
+    assert [layer.op for layer in net] == ["Conv2d", "Affine", "Relu"]
 
 
 def test_a_layer_that_is_asked_for_stays_unscaled_for_the_one_who_asks(build: Builder) -> None:
@@ -436,8 +436,8 @@ def test_what_only_training_needs_is_left_out(build: Builder) -> None:
     build.node("checked", "CheckNumerics", ["guarded"])
     conv(build, "checked", weights)
     build.node("stopped", "StopGradient", ["conv"])
-    stage = cut_stage(build.graph(), {"image": "image"}, ["stopped"])
-    assert b"assert" not in stage.graph_def
+    net = extract_net(build.graph(), {"image": "image"}, ["stopped"])
+    assert [layer.name for layer in net] == ["conv"]
     check(build, "stopped", image, convolve(image, weights))
 
 
@@ -445,19 +445,32 @@ def test_thousands_of_layers_in_a_row_do_not_overflow_the_stack(build: Builder) 
     previous = "image"
     for index in range(5000):
         previous = build.node(f"pass{index}", "Identity" if index % 2 else "Relu", [previous])
-    stage = cut_stage(build.graph(), {"image": "image"}, [previous])
-    assert stage.graph_def.count(b"Relu") == 2500
+    net = extract_net(build.graph(), {"image": "image"}, [previous])
+    assert [layer.op for layer in net] == ["Relu"] * 2500
 
 
-def test_a_stage_is_the_same_bytes_every_time(build: Builder) -> None:
+def test_weights_are_those_of_the_file_turned_not_copied(build: Builder) -> None:
+    norm = Norm(4)
+    norm.add(build, conv(build, "image", values(3, 3, 3, 4)))
+    (layer,) = extract_net(build.graph(), {"image": "image"}, ["norm"]).layers
+    assert isinstance(layer, Conv2d)
+    assert layer.weight.base is not None
+    assert layer.weight.transpose(2, 3, 1, 0).flags.c_contiguous
+    np.testing.assert_array_equal(layer.weight.transpose(2, 3, 1, 0), values(3, 3, 3, 4))
+    assert layer.scale is not None
+
+
+def test_a_net_pickles(build: Builder) -> None:
     conv(build, "image", values(3, 3, 3, 4))
-    first, second = (cut_stage(build.graph(), {"image": "image"}, ["conv"]).graph_def for _ in range(2))
-    assert first == second
+    net = extract_net(build.graph(), {"image": "image"}, ["conv"])
+    again = pickle.loads(pickle.dumps(net))
+    assert (again.inputs, again.outputs) == (net.inputs, net.outputs)
+    np.testing.assert_array_equal(again.layers[0].weight, values(3, 3, 3, 4).transpose(3, 2, 0, 1))
 
 
 def refuse(build: Builder, output: str, match: str) -> None:
     with pytest.raises(ModelFileError, match=match):
-        cut_stage(build.graph(), {"image": "image"}, [output])
+        extract_net(build.graph(), {"image": "image"}, [output])
 
 
 def _unknown_op(build: Builder) -> str:
@@ -614,8 +627,8 @@ def test_refused_rather_than_computed_wrongly(build: Builder, spoil: Callable[[B
     refuse(build, spoil(build), match)
 
 
-def test_the_stage_names_its_inputs_and_outputs(build: Builder) -> None:
+def test_the_net_names_its_inputs_and_outputs(build: Builder) -> None:
     conv(build, "image", values(1, 1, 3, 3))
-    stage = cut_stage(build.graph(), {"image": "picture"}, ["conv"])
-    assert isinstance(stage, StageGraph)
+    stage = extract_net(build.graph(), {"image": "picture"}, ["conv"])
+    assert isinstance(stage, NetGraph)
     assert (stage.inputs, stage.outputs) == (("picture",), ("conv",))
