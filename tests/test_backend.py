@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,12 @@ import pytest
 
 from mrcnn_cv import BackendError, MaskRCNN, ModelFileError, UsageError
 from mrcnn_cv.engines import select as backend
+from mrcnn_cv.engines.opencv import engine as opencv_engine
+from mrcnn_cv.engines.opencv import net as classic_net
+from mrcnn_cv.engines.opencv.net import CvNet
+from mrcnn_cv.graph.export.tensorflow import TensorFlowGraph
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.model.definition import StageGraph
+from tests.opencv import classic_only, opencv_net
 from tests.parity import Image
 
 CPU, OPENCL, CUDA = (backend.BACKENDS[name] for name in ("cpu", "opencl", "cuda"))
@@ -35,7 +40,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *working: str) -> None:
         name: backend.Probe(each, name in working, "a device", None if name in working else "there is none")
         for name, each in backend.BACKENDS.items()
     }
-    monkeypatch.setattr(backend, "probe", lambda name, place="CPU": probes[name])
+    monkeypatch.setattr(backend, "probe", lambda name, device=None: probes[name])
 
 
 def test_the_cpu_always_works() -> None:
@@ -48,7 +53,9 @@ def test_the_cpu_always_works() -> None:
     ("working", "expected"),
     [
         (["cuda", "openvino", "opencl", "cpu"], "cuda"),
+        (["openvino", "onnxruntime", "opencl", "cpu"], "openvino"),
         (["openvino", "opencl", "cpu"], "openvino"),
+        (["onnxruntime", "opencl", "cpu"], "onnxruntime"),
         (["opencl", "cpu"], "opencl"),
         (["cpu"], "cpu"),
         (["cuda-fp16", "openvino-bf16", "cpu"], "cpu"),
@@ -70,15 +77,23 @@ def test_an_explicit_choice_that_cannot_run_is_an_error_with_a_remedy(monkeypatc
     assert raised.value.exit_code == 4
 
 
+@pytest.mark.parametrize("device", ["", "  "])
+def test_a_device_without_a_name_is_none(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    pretend(monkeypatch, "cpu", "openvino")
+    assert backend.choose("auto", device).backend.name == "openvino"
+    assert backend.choose("cpu", device).backend.name == "cpu"
+
+
 def test_a_name_that_is_no_backend_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match=r"no backend 'gpu'.*auto, cuda"):
         backend.choose("gpu")
 
 
+@classic_only
 @pytest.mark.usefixtures("_fresh_probes")
 def test_a_test_net_that_stayed_on_the_cpu_unmasks_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "is_in_build", lambda each: True)
-    monkeypatch.setattr(backend.CvNet, "devices", lambda net: {"cpu"})
+    monkeypatch.setattr(opencv_engine, "is_in_build", lambda each: True)
+    monkeypatch.setattr(CvNet, "devices", lambda net: {"cpu"})
     found = backend.probe("opencl")
     assert found.in_build
     assert found.problem == "OpenCV ran a test net on cpu instead, without an error"
@@ -128,14 +143,14 @@ def test_devices_are_read_from_opencvs_dump(mark: str, expected: set[str]) -> No
         def dump(self) -> str:
             return f'digraph G {{\n\t"a" [label="a\\nConvolution\\loutput: 1 x 4 x 8 x 8\\l{mark}\\n" style=filled]\n}}'
 
-    net = backend.CvNet.__new__(backend.CvNet)
+    net = CvNet.__new__(CvNet)
     net._net = Dumped()  # type: ignore[assignment]
     net._nets = {(): net._net}
     assert net.devices() == expected
 
 
 def test_a_net_that_has_not_run_claims_nothing() -> None:
-    assert backend.CvNet(backend._tiny_stage(), CPU).devices() == set()
+    assert opencv_net(backend.tiny_net()).devices() == set()
 
 
 def test_nothing_found_in_the_first_image_is_no_error(tiny_graph: Path, photo: Image) -> None:
@@ -153,14 +168,15 @@ def test_a_number_of_threads_that_cannot_be(count: int) -> None:
         backend.set_threads(count)
 
 
+@classic_only
 def test_opencvs_dump_still_marks_layers_as_we_read_them() -> None:
-    net = backend.CvNet(backend._tiny_stage(), CPU)
+    net = CvNet(backend.tiny_net(), CPU)
     net.run({"image": np.ones((1, 3, 8, 8), dtype=np.float32)})
     assert net.devices() == {"cpu"}
 
 
 def test_outputs_are_not_overwritten_by_the_next_run() -> None:
-    net = backend.CvNet(backend._tiny_stage(), CPU)
+    net = opencv_net(backend.tiny_net())
     (first,) = net.run({"image": np.ones((1, 3, 8, 8), dtype=np.float32)})
     before = first.copy()
     net.run({"image": np.full((1, 3, 8, 8), 2, dtype=np.float32)})
@@ -168,7 +184,7 @@ def test_outputs_are_not_overwritten_by_the_next_run() -> None:
 
 
 def test_a_net_takes_inputs_of_any_size_in_turn() -> None:
-    net = backend.CvNet(backend._tiny_stage(), CPU)
+    net = opencv_net(backend.tiny_net())
     for size in (8, 16, 5, 8):
         (result,) = net.run({"image": np.ones((1, 3, size, size), dtype=np.float32)})
         assert result.shape == (1, 4, size, size)
@@ -180,24 +196,34 @@ def test_a_net_takes_inputs_of_any_size_in_turn() -> None:
 def test_paddings_follow_the_size_of_the_input(tiny_graph: Path, first: tuple[int, int]) -> None:
     """OpenCV keeps those of the first input, and is wrong for others without a word."""
     trunk = open_model(tiny_graph).spec.trunk
-    used = backend.CvNet(trunk, CPU)
+    used = opencv_net(trunk)
     used.run({"image": np.zeros((1, 3, *first), np.float32)})
     for size in ((96, 96), (96, 107), (68, 160), (160, 50), (112, 160), (83, 83), (96, 96), (65, 120), (96, 144)):
         image = np.random.default_rng(size[1]).random((1, 3, *size), dtype=np.float32)
-        fresh = backend.CvNet(trunk, CPU).run({"image": image})
+        fresh = opencv_net(trunk).run({"image": image})
         for ours, expected in zip(used.run({"image": image}), fresh, strict=True):
             np.testing.assert_array_equal(ours, expected)
 
 
 def test_an_error_inside_opencv_is_a_backend_error() -> None:
-    net = backend.CvNet(backend._tiny_stage(), CPU)
-    with pytest.raises(BackendError, match="failed inside the net"):
+    net = opencv_net(backend.tiny_net())
+    with pytest.raises(BackendError, match=r"failed inside the net|takes 'image'"):
         net.run({"image": np.ones((1, 2, 8, 8), dtype=np.float32)})
 
 
-def test_a_graph_that_opencv_cannot_import_is_a_model_error() -> None:
+@classic_only
+def test_a_graph_that_opencv_cannot_import_is_a_model_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    unreadable = TensorFlowGraph(np.full(3, 255, np.uint8), ("out",))
+    monkeypatch.setattr(classic_net, "to_tensorflow", lambda net: unreadable)
     with pytest.raises(ModelFileError, match="cannot import"):
-        backend.CvNet(StageGraph(b"\xff\xff\xff", ("image",), ("out",)), CPU)
+        CvNet(backend.tiny_net(), CPU)
+
+
+@classic_only
+def test_a_layer_that_opencv_does_not_have_is_a_model_error() -> None:
+    """An input that is an output too is none of its layers."""
+    with pytest.raises(ModelFileError, match="does not import the layer 'image'"):
+        CvNet(replace(backend.tiny_net(), outputs=("probe", "image")), CPU)
 
 
 def test_threads_are_those_that_this_process_may_use() -> None:
@@ -228,18 +254,20 @@ def _with_cpu_as_opencl_device(code: str, **environment: str) -> str:
 
 PROBE = """
 import json
-from mrcnn_cv import backend
+from mrcnn_cv.engines import select as backend
 found = backend.probe("opencl")
 print(json.dumps({"in_build": found.in_build, "problem": found.problem}))
 """
 
 
+@classic_only
 def test_opencl_on_a_device_that_is_no_gpu_is_seen_to_run_on_the_cpu() -> None:
     """OpenCV takes the request, warns on stderr at most, and uses the CPU."""
     found = json.loads(_with_cpu_as_opencl_device(PROBE))
     assert found["problem"] == "OpenCV ran a test net on cpu instead, without an error"
 
 
+@classic_only
 def test_opencl_that_really_runs_is_believed() -> None:
     found = json.loads(_with_cpu_as_opencl_device(PROBE, OPENCV_DNN_OPENCL_ALLOW_ALL_DEVICES="1"))
     assert found["problem"] is None

@@ -76,3 +76,11 @@ def test_a_device_asks_for_openvino() -> None:
     assert backend.choose("auto", "cpu").backend.name == "openvino"
     with pytest.raises(UsageError, match="--device goes with --backend openvino"):
         backend.choose("cpu", "CPU")
+
+
+@pytest.mark.parametrize("name", ["AUTO", "auto:CPU", "HETERO:CPU", "MULTI"])
+def test_a_device_that_stands_for_others_is_refused(name: str) -> None:
+    with pytest.raises(BackendError, match="lets OpenVINO choose devices, so that nobody could say what ran: name one"):
+        backend.choose("openvino", name)
+    with pytest.raises(BackendError, match=rf"^--device {name} cannot be used here: "):
+        backend.choose("auto", name)

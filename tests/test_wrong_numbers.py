@@ -11,17 +11,17 @@ import pytest
 
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, ModelSpec
+from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, ModelDefinition
 from tests.conftest import DATA, load_golden
 from tests.importers.graphs import read
 from tests.parity import check_parity
 
 MODELS = ("tiny_inception_resnet_v2", "tiny_resnet50_atrous", "tiny_resnet101", "tiny_resnet152")
 
-Wrong = Callable[[ModelSpec], ModelSpec]
+Wrong = Callable[[ModelDefinition], ModelDefinition]
 
 
-def pixels(spec: ModelSpec) -> ModelSpec:
+def pixels(spec: ModelDefinition) -> ModelDefinition:
     first, *others = spec.pixels
     return replace(spec, pixels=(replace(first, operand=tuple(value * 1.02 for value in first.operand)), *others))
 
@@ -42,7 +42,7 @@ WRONG: dict[str, Wrong] = {
     "sizes": anchors(taller),
     "anchors clipped": anchors(lambda each: replace(each, clip_to_image=not each.clip_to_image)),
     "proposal scale": lambda spec: replace(spec, proposal_coder=BoxCoder((10, 10, 5, 6))),
-    "proposal overlap": lambda spec: replace(spec, proposal_nms=replace(spec.proposal_nms, iou_threshold=0.6)),
+    "proposal overlap": lambda spec: replace(spec, proposal_nms=replace(spec.proposal_nms, iou_threshold=0.55)),
     "proposal limit": lambda spec: replace(spec, proposal_nms=replace(spec.proposal_nms, max_total=15)),
     "box scale": lambda spec: replace(spec, box_coder=BoxCoder((9, 10, 5, 5))),
     "overlap": lambda spec: replace(spec, detection_nms=replace(spec.detection_nms, iou_threshold=0.4)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mrcnn_cv.graph.shape_inference import layers
+from mrcnn_cv.graph.ir import CROPS, IMAGE
+from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.jobs.inspect import input_sizes
-from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.validate import head_shape, input_channels
 
 
-def gflop_of(spec: ModelSpec, image_size: tuple[int, int], masks: int) -> dict[str, float]:
+def gflop_of(spec: ModelDefinition, image_size: tuple[int, int], masks: int) -> dict[str, float]:
     """Operations of each net in thousand millions, for an image (height, width) in which `masks` instances are kept.
 
     A multiplication and an addition are two, as the layers are written: an engine that gets by with fewer
@@ -16,12 +17,10 @@ def gflop_of(spec: ModelSpec, image_size: tuple[int, int], masks: int) -> dict[s
     allows.
     """
     _, padded = input_sizes(spec, image_size)
-    trunk = layers(spec.trunk, {"image": (1, *padded, input_channels(spec))})
-    features = next(layer.output for layer in trunk if layer.name == spec.trunk.outputs[0])
-    found = {"trunk": trunk}
-    found["box_head"] = layers(
-        spec.box_head, {"crops": head_shape(spec.crop, features[3], spec.proposal_nms.max_total)}
-    )
+    trunk, inputs = ShapeInference(spec.trunk), {IMAGE: (1, input_channels(spec), *padded)}
+    channels = trunk.results(inputs)[0][1]
+    crops = {CROPS: head_shape(spec.crop, channels, spec.proposal_nms.max_total)}
+    found = {"trunk": trunk.layers(inputs), "box_head": ShapeInference(spec.box_head).layers(crops)}
     if spec.mask_head is not None and spec.mask is not None and masks > 0:
-        found["mask_head"] = layers(spec.mask_head, {"crops": head_shape(spec.mask.crop, features[3], masks)})
+        found["mask_head"] = ShapeInference(spec.mask_head).layers({CROPS: head_shape(spec.mask.crop, channels, masks)})
     return {name: sum(layer.flops for layer in each) / 1e9 for name, each in found.items()}

@@ -53,8 +53,8 @@ class Variant:
 class Plan:
     """What to run. image: None for one that is made up; sizes: (width, height), none for the picture's own.
 
-    device: of OpenVINO; against: names of PEERS; pythons: interpreters of environments that may have the peers'
-    packages.
+    device: of OpenVINO or ONNX Runtime. against: names of PEERS. pythons: interpreters of environments that may have
+    the peers' packages.
     """
 
     model: Path
@@ -108,7 +108,7 @@ def bench(plan: Plan, tell: Tell = lambda text: None) -> Report:
 
 def _place(plan: Plan, backend: str) -> str | None:
     """--device, for those that it is meant for."""
-    return plan.device if backend == "auto" or backend.startswith("openvino") else None
+    return plan.device if backend == "auto" or backend.startswith(("openvino", "onnxruntime")) else None
 
 
 def _about_model(file: ModelFile) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mrcnn_cv.cli.param_types import OneOf, PathText, Whole
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BACKENDS = (
-    *("auto", "cpu", "openvino", "openvino-bf16", "openvino-fp16"),
+    *("auto", "cpu", "openvino", "openvino-bf16", "openvino-fp16", "onnxruntime"),
     *("opencl", "opencl-fp16", "cuda", "cuda-fp16"),
 )
 """The names that `engines.select` knows, spelled out so that --help need not import OpenCV; a test compares them."""
@@ -103,15 +103,16 @@ _MODEL_OPTIONS = (
         _MODEL,
         "--device",
         metavar="NAME",
-        help="What OpenVINO computes on: CPU, GPU, GPU.1, NPU or another name of its own.",
-        default_note="CPU",
+        help="What the backend computes on. OpenVINO: CPU, GPU, GPU.1, NPU; ONNX Runtime: CPU, CUDA, TensorRT, CoreML,"
+        " DirectML, MIGraphX, OpenVINO and others, as its package has them.",
+        default_note="OpenVINO: CPU; ONNX Runtime: the best that works",
     ),
     option(
         _MODEL,
         "--threads",
         type=Whole(1, MOST_THREADS),
         metavar="N",
-        help="Threads for OpenCV and OpenVINO.",
+        help="Threads for the nets and everything around them.",
         default_note="all processors",
     ),
     option(

@@ -1,26 +1,18 @@
-"""The choices of `--backend`."""
+"""The engines, and the backends that people choose among: a new one is a row in each table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 
-OPENVINO = "openvino"
+from mrcnn_cv.engines.base import Backend, Engine
 
-
-@dataclass(frozen=True)
-class Backend:
-    """A choice of `--backend`, what an engine calls it, and the remedy where it does not run.
-
-    engine, target: cv2.dnn's names of a backend and a target; or "openvino" and the precision of its numbers. mark: how
-    cv2.dnn's layers call themselves in a dump.
-    """
-
-    name: str
-    engine: str
-    target: str
-    mark: str
-    remedy: str
-
+ENGINES = {
+    "opencv": "mrcnn_cv.engines.opencv.engine:OpenCvEngine",
+    "openvino": "mrcnn_cv.engines.openvino.engine:OpenVinoEngine",
+    "onnxruntime": "mrcnn_cv.engines.onnxruntime.engine:OnnxRuntimeEngine",
+}
+"""Name → module:class, which is imported when it is asked for."""
 
 _CUDA_REMEDY = (
     "PyPI has no wheels of OpenCV with CUDA: build OpenCV with -DWITH_CUDA=ON -DOPENCV_DNN_CUDA=ON"
@@ -31,34 +23,52 @@ _OPENCL_REMEDY = (
     " or NVIDIA's driver);"
     " OpenCV runs nets only on OpenCL devices that are GPUs"
 )
-OPENVINO_REMEDY = "pip install 'mrcnn-cv[openvino]'"
+_OPENVINO_REMEDY = "pip install 'mrcnn-cv[openvino]'"
 _PRECISION_REMEDY = "take --backend openvino, which computes with 32 bits, or another --device"
+_ONNXRUNTIME_REMEDY = (
+    "pip install 'mrcnn-cv[onnxruntime]', or the build of ONNX Runtime for your graphics card (onnxruntime-gpu,"
+    " onnxruntime-directml, ...)"
+)
+
+
+def _opencv(name: str, api: str, target: str, mark: str, remedy: str) -> Backend:
+    return Backend(name, "opencv", f"DNN_TARGET_{target}", remedy, f"DNN_BACKEND_{api}", mark)
+
 
 BACKENDS = {
     backend.name: backend
     for backend in (
-        Backend("cuda", "DNN_BACKEND_CUDA", "DNN_TARGET_CUDA", "CUDA/CUDA", _CUDA_REMEDY),
-        Backend("cuda-fp16", "DNN_BACKEND_CUDA", "DNN_TARGET_CUDA_FP16", "CUDA/CUDA_FP16", _CUDA_REMEDY),
-        Backend("openvino", OPENVINO, "f32", "", OPENVINO_REMEDY),
-        Backend("openvino-bf16", OPENVINO, "bf16", "", _PRECISION_REMEDY),
-        Backend("openvino-fp16", OPENVINO, "f16", "", _PRECISION_REMEDY),
-        Backend("opencl", "DNN_BACKEND_OPENCV", "DNN_TARGET_OPENCL", "OCV/OCL", _OPENCL_REMEDY),
-        Backend("opencl-fp16", "DNN_BACKEND_OPENCV", "DNN_TARGET_OPENCL_FP16", "OCV/OCL_FP16", _OPENCL_REMEDY),
-        Backend("cpu", "DNN_BACKEND_OPENCV", "DNN_TARGET_CPU", "OCV/CPU", ""),
+        _opencv("cuda", "CUDA", "CUDA", "CUDA/CUDA", _CUDA_REMEDY),
+        _opencv("cuda-fp16", "CUDA", "CUDA_FP16", "CUDA/CUDA_FP16", _CUDA_REMEDY),
+        Backend("openvino", "openvino", "f32", _OPENVINO_REMEDY),
+        Backend("openvino-bf16", "openvino", "bf16", _PRECISION_REMEDY),
+        Backend("openvino-fp16", "openvino", "f16", _PRECISION_REMEDY),
+        Backend("onnxruntime", "onnxruntime", "f32", _ONNXRUNTIME_REMEDY),
+        _opencv("opencl", "OPENCV", "OPENCL", "OCV/OCL", _OPENCL_REMEDY),
+        _opencv("opencl-fp16", "OPENCV", "OPENCL_FP16", "OCV/OCL_FP16", _OPENCL_REMEDY),
+        _opencv("cpu", "OPENCV", "CPU", "OCV/CPU", ""),
     )
 }
 """In the order of preference."""
 
-PLUGIN = Backend(
+PLUGIN = _opencv(
     "openvino",
-    "DNN_BACKEND_INFERENCE_ENGINE",
-    "DNN_TARGET_CPU",
+    "INFERENCE_ENGINE",
+    "CPU",
     "OpenVINO/CPU",
-    f"{OPENVINO_REMEDY}, or build OpenCV with -DWITH_OPENVINO=ON",
+    f"{_OPENVINO_REMEDY}, or build OpenCV with -DWITH_OPENVINO=ON",
 )
 """What "openvino" means where the package is missing: the OpenVINO inside of some builds of OpenCV."""
 
-AUTOMATIC = ("cuda", "openvino", "opencl", "cpu")
+AUTOMATIC = ("cuda", "openvino", "onnxruntime", "opencl", "cpu")
 """What `auto` tries: full precision only, so that it never trades accuracy for speed."""
 
 CHOICES = ("auto", *BACKENDS)
+
+
+@cache
+def engine_of(backend: Backend) -> Engine:
+    """The engine of a backend."""
+    module, _, name = ENGINES[backend.engine].partition(":")
+    engine: Engine = getattr(import_module(module), name)()
+    return engine

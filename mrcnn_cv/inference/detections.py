@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.inference.box_ops import Boxes, clip, decode, is_solid
 from mrcnn_cv.inference.coordinates import Geometry
 from mrcnn_cv.inference.nms import suppress
-from mrcnn_cv.model.definition import ModelSpec, NmsSpec
+from mrcnn_cv.model.definition import ModelDefinition, NmsSpec
 
 Float = NDArray[np.float32]
 
@@ -25,7 +25,7 @@ class Detections(NamedTuple):
     classes: NDArray[np.intp]
 
 
-def class_scores(logits: Float, spec: ModelSpec) -> Float:
+def class_scores(logits: Float, spec: ModelDefinition) -> Float:
     """(N, C) float32: scores of the classes from logits (N, C + 1), the background's dropped.
 
     Scores are finite, or not a number, which is above no threshold.
@@ -65,7 +65,7 @@ def find_detections(
     encodings: Float,
     logits: Float,
     proposals: Boxes,
-    spec: ModelSpec,
+    spec: ModelDefinition,
     nms: NmsSpec,
     geometry: Geometry,
     wanted: NDArray[np.bool_] | None = None,

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from mrcnn_cv.engines import select as backends
-from mrcnn_cv.graph.shape_inference import Plan
-from mrcnn_cv.model.definition import CropSpec, ModelSpec, StageGraph
-from mrcnn_cv.model.validate import feature_channels, head_shape, input_channels
+from mrcnn_cv.engines.base import Net
+from mrcnn_cv.model.definition import ModelDefinition
+from mrcnn_cv.util.machine import available_processors
 
 
 @dataclass(frozen=True)
 class Nets:
     """The three nets of a model, ready to run; `mask_head` is None for a Faster R-CNN."""
 
-    trunk: backends.Net
-    box_head: backends.Net
-    mask_head: backends.Net | None
+    trunk: Net
+    box_head: Net
+    mask_head: Net | None
 
     def devices(self) -> set[str]:
         """Backends that any layer ran on so far."""
         return set().union(*(net.devices() for net in (self.trunk, self.box_head, self.mask_head) if net is not None))
 
 
-def build_nets(spec: ModelSpec, plan: Plan, chosen: backends.Probe) -> Nets:
-    """The nets of a model whose trunk has this plan."""
-    channels = feature_channels(spec, plan)
+def build_nets(spec: ModelDefinition, chosen: backends.Probe) -> Nets:
+    """The nets of a model, built at the same time: engines do most of that in one thread each."""
+    heads = [partial(chosen.build, spec.box_head, spec.crop.map_size)]
+    if spec.mask_head is not None and spec.mask is not None:
+        heads.append(partial(chosen.build, spec.mask_head, spec.mask.crop.map_size))
+    box_head, *mask_head, trunk = _all_of([*heads, partial(chosen.build, spec.trunk)])
+    return Nets(trunk, box_head, mask_head[0] if mask_head else None)
 
-    def head(stage: StageGraph, cut: CropSpec) -> backends.Net:
-        return chosen.build(stage, cut.map_size, head_shape(cut, channels, 1)[-1])
 
-    return Nets(
-        trunk=chosen.build(spec.trunk, channels=input_channels(spec)),
-        box_head=head(spec.box_head, spec.crop),
-        mask_head=None if spec.mask_head is None or spec.mask is None else head(spec.mask_head, spec.mask.crop),
-    )
+def _all_of(makers: Sequence[Callable[[], Net]]) -> list[Net]:
+    """What all of them make, the last one here and the others in threads of their own, where there is room for any."""
+    with ThreadPoolExecutor(max(1, min(len(makers) - 1, available_processors())), "net-builder") as pool:
+        try:
+            others = [pool.submit(make) for make in makers[:-1]]
+        except RuntimeError:
+            return [make() for make in makers]
+        last = makers[-1]()
+        return [*(other.result() for other in others), last]

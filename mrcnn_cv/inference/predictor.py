@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.engines import select as backends
 from mrcnn_cv.errors import InputError, ModelFileError, UsageError
-from mrcnn_cv.graph.shape_inference import Plan
+from mrcnn_cv.graph.ir import CROPS, IMAGE
+from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.inference.box_ops import Boxes, is_solid
 from mrcnn_cv.inference.coordinates import Geometry, geometry, to_image
@@ -24,7 +25,7 @@ from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
 from mrcnn_cv.inference.proposals import find_proposals
 from mrcnn_cv.inference.roi_crop import channels_last, crop
-from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.labels import labels_for
 from mrcnn_cv.model.validate import check_input, regions_at_once
 from mrcnn_cv.structures.instances import BackendUse, Instances
@@ -40,9 +41,9 @@ class MaskRCNN:
 
     def __init__(
         self,
-        spec: ModelSpec,
+        spec: ModelDefinition,
         path: Path,
-        plan: Plan,
+        plan: ShapeInference,
         nets: Nets,
         requested: str,
         chosen: backends.Probe,
@@ -51,13 +52,13 @@ class MaskRCNN:
         """plan: of the trunk. `load` knows the rest."""
         self._plan = plan
         self._checked: set[tuple[int, ...]] = set()
-        self._mask_plan = None if spec.mask_head is None else Plan(spec.mask_head)
+        self._mask_plan = None if spec.mask_head is None else ShapeInference(spec.mask_head)
         # The nets hold the weights now; the graphs they were read from would only take up memory.
         self.spec = replace(
             spec,
-            trunk=replace(spec.trunk, graph_def=b""),
-            box_head=replace(spec.box_head, graph_def=b""),
-            mask_head=spec.mask_head and replace(spec.mask_head, graph_def=b""),
+            trunk=spec.trunk.without_weights(),
+            box_head=spec.box_head.without_weights(),
+            mask_head=None if spec.mask_head is None else spec.mask_head.without_weights(),
         )
         self.path = path
         self.labels = labels
@@ -78,13 +79,13 @@ class MaskRCNN:
         device: str | None = None,
         fast: bool = False,
     ) -> MaskRCNN:
-        """Load a frozen graph: the `.pb` or the folder that holds it.
+        """Load a model: a `.pb` or `.onnx` file, the folder that holds it, or one that was exported.
 
         backend: a name of `--backend`; anything but "auto" runs there or raises BackendError. labels: a label map
         (.pbtxt, .names, .txt, .json); None: the one beside the model, or COCO's for 90 classes. pipeline_config: None:
         the one beside the model, if any. threads: for the whole process (OpenCV knows no other way); None: OpenCV's own
-        choice. device: OpenVINO's name of one ("GPU", "NPU"); None: the processor. fast: look at a third of the
-        proposals, which may miss instances. Raises ModelFileError, LabelFileError, BackendError.
+        choice. device: OpenVINO's or ONNX Runtime's name of one ("GPU", "CUDA"); None: the engine's default. fast: look
+        at a third of the proposals, which may miss instances. Raises ModelFileError, LabelFileError, BackendError.
         """
         if threads is not None:
             backends.set_threads(threads)
@@ -94,8 +95,8 @@ class MaskRCNN:
         spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
         if fast:
             spec = with_fewer_proposals(spec)
-        plan = Plan(spec.trunk)
-        return cls(spec, file.path, plan, build_nets(spec, plan, chosen), backend, chosen, names)
+        plan = ShapeInference(spec.trunk)
+        return cls(spec, file.path, plan, build_nets(spec, chosen), backend, chosen, names)
 
     def predict(
         self,
@@ -159,10 +160,9 @@ class MaskRCNN:
 
     def _check_input(self, shape: tuple[int, ...], image: tuple[int, ...]) -> None:
         """No net is given an input for which it was not computed first what its layers make of it."""
-        count, channels, height, width = shape
         if shape not in self._checked:
             try:
-                check_input(self._plan, {"image": (count, height, width, channels)})
+                check_input(self._plan, {IMAGE: shape})
             except ModelFileError as error:
                 raise InputError(f"the model cannot take an image of {image[1]}x{image[0]} pixels: {error}") from error
             if len(self._checked) == 256:
@@ -171,7 +171,7 @@ class MaskRCNN:
 
     def _trunk(self, pixels: Float) -> tuple[list[Float], list[Float], list[Float]]:
         """(feature maps, box encodings, objectness logits), the last two for each level of anchors."""
-        outputs = self._nets.trunk.run({"image": pixels})
+        outputs = self._nets.trunk.run({IMAGE: pixels})
         levels = len(self.spec.anchors)
         # Turned once for both heads.
         features = [channels_last(feature_map) for feature_map in outputs[: -2 * levels]]
@@ -181,7 +181,7 @@ class MaskRCNN:
         if len(proposals) == 0:
             boxes = 1 if self.spec.class_agnostic_boxes else self.spec.class_count
             return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.spec.class_count + 1), np.float32)]
-        return self._nets.box_head.run({"crops": crop(features, proposals, self.spec.crop, padded_size)})
+        return self._nets.box_head.run({CROPS: crop(features, proposals, self.spec.crop, padded_size)})
 
     def _masks(
         self, features: list[Float], detections: Detections, layout: Geometry, padded_size: tuple[int, int]
@@ -196,7 +196,7 @@ class MaskRCNN:
         portion = regions_at_once(self._mask_plan, cut, features[0].shape[1])
         for start in range(0, len(regions), portion):
             part = slice(start, start + portion)
-            (logits,) = self._nets.mask_head.run({"crops": crop(features, regions[part], cut, padded_size)})
+            (logits,) = self._nets.mask_head.run({CROPS: crop(features, regions[part], cut, padded_size)})
             masks = select_masks(logits, detections.classes[part], self.spec.mask.interleaved)
             # What is not a number is not in the mask.
             found.append(np.nan_to_num(masks, copy=False, nan=0.0))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.definition import ModelDefinition
 
 SHARE = 1 / 3
 LEAST = 20
 
 
-def with_fewer_proposals(spec: ModelSpec) -> ModelSpec:
+def with_fewer_proposals(spec: ModelDefinition) -> ModelDefinition:
     """The same model with a third of its proposals, the best ones; with LEAST or fewer it stays as it is.
 
     A smaller input would save more, and cost far more: at three quarters of each side the demo model loses 0.12 of its

@@ -13,7 +13,7 @@ from mrcnn_cv.inference.box_ops import Boxes, clip, decode, is_solid
 from mrcnn_cv.inference.coordinates import Geometry
 from mrcnn_cv.inference.detections import sigmoid
 from mrcnn_cv.inference.nms import best, suppress
-from mrcnn_cv.model.definition import AnchorSpec, ModelSpec
+from mrcnn_cv.model.definition import AnchorSpec, ModelDefinition
 
 Float = NDArray[np.float32]
 
@@ -27,7 +27,9 @@ def foreground(logits: Float) -> Float:
     return result
 
 
-def find_proposals(encodings: Sequence[Float], logits: Sequence[Float], spec: ModelSpec, geometry: Geometry) -> Boxes:
+def find_proposals(
+    encodings: Sequence[Float], logits: Sequence[Float], spec: ModelDefinition, geometry: Geometry
+) -> Boxes:
     """Proposals (N, 4) float32, y1 x1 y2 x2 as fractions of the trunk's padded input, best first.
 
     encodings (1, 4 A, h, w) and logits (1, 2 A or A, h, w): the network's maps, one for each level of anchors. Source:

@@ -6,7 +6,6 @@ the map: crop = row weights @ map @ column weights.
 
 from __future__ import annotations
 
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ Float = NDArray[np.float32]
 def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tuple[int, int]) -> Float:
     """The crops of N regions as a head takes them: (N, C, h, w) float32, (h, w) being `spec.head_size`.
 
-    With `flat` it is (N, h * w * C), and with `as_pixels` (1, h * w * C, 1, N).
+    With `flat` it is (N, h * w * C).
 
     features: maps (1, C, H, W), finest first. regions (N, 4): y1 x1 y2 x2 as fractions of the trunk's input, which has
     `input_size` (height, width) pixels. Source of the sampling: TensorFlow's core/kernels/image/crop_and_resize_op.cc;
@@ -39,13 +38,7 @@ def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tupl
         places[own] = np.arange(len(own))
         levels[level] = _level(features[level], regions[own], level, spec, input_size)
     crops = _Crops(levels, chosen.tolist(), places.tolist(), (*spec.size, features[0].shape[1]), spec.pooled)
-    if not spec.flat:
-        return crops.as_maps()
-    return crops.as_pixels() if spec.as_pixels else crops.as_rows()
-
-
-CROPS_AT_ONCE = 64
-"""Crops that fit into the processor's cache together."""
+    return crops.as_rows() if spec.flat else crops.as_maps()
 
 
 class _Crops(NamedTuple):
@@ -88,23 +81,6 @@ class _Crops(NamedTuple):
 
         in_parallel(cut, len(result))
         return result.reshape(len(result), -1)
-
-    def as_pixels(self) -> Float:
-        """(1, h * w * C, 1, N): as the pixels of one map, for which a matrix product is a convolution."""
-        count, length = len(self.chosen), prod(self.head_shape)
-        result = np.empty((length, count), dtype=np.float32)
-
-        def cut(part: range) -> None:
-            rows = np.empty((CROPS_AT_ONCE, *self.head_shape), dtype=np.float32)
-            larger = np.empty(self.shape, dtype=np.float32)
-            for start in part[::CROPS_AT_ONCE]:
-                end = min(start + CROPS_AT_ONCE, part.stop)
-                for row, index in enumerate(range(start, end)):
-                    self._cut(index, rows[row], larger)
-                result[:, start:end] = cv2.transpose(rows[: end - start].reshape(end - start, -1))
-
-        in_parallel(cut, count)
-        return result[np.newaxis, :, np.newaxis]
 
     def _cut(self, index: int, out: Float, larger: Float) -> None:
         """Cut one crop into `out` (h, w, C), pooled; larger: memory for one that is not pooled yet."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.model.definition import CropSpec, ModelSpec
+from mrcnn_cv.model.definition import CropSpec, ModelDefinition
 
 Float = NDArray[np.float32]
 Bins = NDArray[np.intp]
@@ -55,7 +55,7 @@ def bins(spans: Float, level: int, axis: int, length: int, spec: CropSpec, input
     return clipped
 
 
-def with_roi_pooling(spec: ModelSpec) -> ModelSpec:
+def with_roi_pooling(spec: ModelDefinition) -> ModelDefinition:
     """The same model with its regions pooled; the maximum of squares that follows in some models stays."""
     mask = spec.mask and replace(spec.mask, crop=replace(spec.mask.crop, method="roi_pool"))
     return replace(spec, crop=replace(spec.crop, method="roi_pool"), mask=mask)

@@ -6,14 +6,23 @@ import hashlib
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.graph.shape_inference import Layer, layers
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn_cv.errors import MrcnnCvError
+from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
+from mrcnn_cv.graph.shape_inference import LayerShape, ShapeInference
+from mrcnn_cv.importers.exported import family as exported
 from mrcnn_cv.importers.load import ModelFile, open_model
-from mrcnn_cv.model.definition import AnchorSpec, MaskSpec, ModelSpec, NmsSpec, StageGraph
+from mrcnn_cv.model.definition import AnchorSpec, MaskSpec, ModelDefinition, NmsSpec
+from mrcnn_cv.model.definition_json import MODEL_JSON
 from mrcnn_cv.model.labels import labels_for
-from mrcnn_cv.model.validate import head_shape, input_channels
+from mrcnn_cv.model.validate import feature_channels, head_shape, input_channels
+
+if TYPE_CHECKING:
+    from mrcnn_cv.engines.select import Probe
 
 DEFAULT_IMAGE = (480, 640)
 """(height, width) of the image for which sizes and operations are counted unless another is given."""
@@ -66,10 +75,12 @@ def inspect(
 
 def _file(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
-    return {"path": str(path), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    # The model.json of an export holds the digests of its nets, so that its own stands for all of them.
+    size = len(data) + (exported.size_of_nets(path) if path.name == MODEL_JSON else 0)
+    return {"path": str(path), "bytes": size, "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def input_sizes(spec: ModelSpec, image_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+def input_sizes(spec: ModelDefinition, image_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """(size of the resized image, size of the network's input, padding included)."""
     from mrcnn_cv.inference.preprocess.resize import padded_size, resized_size
 
@@ -77,47 +88,45 @@ def input_sizes(spec: ModelSpec, image_size: tuple[int, int]) -> tuple[tuple[int
     return size, padded_size(spec.resize, size)
 
 
-def _nets(spec: ModelSpec, padded: tuple[int, int]) -> list[dict[str, Any]]:
-    trunk = layers(spec.trunk, {"image": (1, *padded, input_channels(spec))})
-    features = next(layer.output for layer in trunk if layer.name == spec.trunk.outputs[0])
+def _nets(spec: ModelDefinition, padded: tuple[int, int]) -> list[dict[str, Any]]:
+    trunk, inputs = ShapeInference(spec.trunk), {IMAGE: (1, input_channels(spec), *padded)}
+    channels = trunk.results(inputs)[0][1]
     proposals = spec.proposal_nms.max_total
-    found = [_net("trunk", spec.trunk, trunk, None)]
-    for name, stage, crop, count in (
+    found = [_net("trunk", spec.trunk, trunk.layers(inputs), None)]
+    for name, net, crop, count in (
         ("box head", spec.box_head, spec.crop, proposals),
         ("mask head", spec.mask_head, None if spec.mask is None else spec.mask.crop, 1),
     ):
-        if stage is not None and crop is not None:
-            found.append(_net(name, stage, layers(stage, {"crops": head_shape(crop, features[3], count)}), count))
+        if net is not None and crop is not None:
+            crops = {CROPS: head_shape(crop, channels, count)}
+            found.append(_net(name, net, ShapeInference(net).layers(crops), count))
     return found
 
 
-def _parameters(spec: ModelSpec) -> int:
+def _parameters(spec: ModelDefinition) -> int:
     """Weights and biases of all nets; those that the heads share are counted once."""
     unique: dict[bytes, int] = {}
-    for stage in (spec.trunk, spec.box_head, spec.mask_head):
-        message = pb.GraphDef()
-        message.ParseFromString(b"" if stage is None else stage.graph_def)
-        for node in message.node:
-            tensor = node.attr["value"].tensor if node.op == "Const" else None
-            if tensor is not None and tensor.dtype == pb.DT_FLOAT:
-                unique[hashlib.sha256(tensor.tensor_content).digest()] = len(tensor.tensor_content) // 4
+    for net in (spec.trunk, spec.box_head, spec.mask_head):
+        for layer in () if net is None else net:
+            for array in layer.arrays():
+                unique[hashlib.sha256(np.ascontiguousarray(array).data).digest()] = array.size
     return sum(unique.values())
 
 
-def _net(name: str, stage: StageGraph, found: list[Layer], regions: int | None) -> dict[str, Any]:
+def _net(name: str, net: NetGraph, found: list[LayerShape], regions: int | None) -> dict[str, Any]:
     outputs = {layer.name: list(layer.output) for layer in found}
     return {
         "name": name,
         "regions": regions,
         "layers": [asdict(layer) for layer in found],
         "layers_by_op": dict(Counter(layer.op for layer in found).most_common()),
-        "outputs": [{"name": output, "shape": outputs[output]} for output in stage.outputs],
+        "outputs": [{"name": output, "shape": outputs[output]} for output in net.outputs],
         "parameters": sum(layer.parameters for layer in found),
         "gflops": round(sum(layer.flops for layer in found) / 1e9, 3),
     }
 
 
-def _anchors(spec: ModelSpec) -> dict[str, Any]:
+def _anchors(spec: ModelDefinition) -> dict[str, Any]:
     """In pixels; of the one map, or of the finest; with a feature pyramid, then all of them."""
     levels = [asdict(_in_pixels(level) if spec.box_edges == "centers" else level) for level in spec.anchors]
     return levels[0] if len(levels) == 1 else {**levels[0], "levels": levels}
@@ -149,7 +158,7 @@ def _nms(nms: NmsSpec) -> dict[str, Any]:
     }
 
 
-def unusual(spec: ModelSpec) -> list[str]:
+def unusual(spec: ModelDefinition) -> list[str]:
     """What sets a model apart from those that the Object Detection API's sample configs make, one sentence each."""
     one_map = len(spec.anchors) == 1  # Families with a feature pyramid have customs of their own.
     found = [
@@ -186,41 +195,37 @@ def unusual(spec: ModelSpec) -> list[str]:
 
 
 def checks(file: ModelFile) -> list[dict[str, Any]]:
-    """For each net and each backend that works here: whether this OpenCV imports and runs it, and where it ran."""
-    import numpy as np
-
+    """For each net and each backend that works here: whether it takes and runs it, and where it ran."""
     from mrcnn_cv.engines import select as backends
-    from mrcnn_cv.errors import MrcnnCvError
 
     spec, results = file.spec, []
-    size = (1, input_channels(spec), *input_sizes(spec, (96, 128))[1])
+    channels = feature_channels(spec, ShapeInference(spec.trunk))
+    nets: list[tuple[str, NetGraph, str, tuple[int, ...], tuple[int, int] | None]] = [
+        ("trunk", spec.trunk, IMAGE, (1, input_channels(spec), *input_sizes(spec, (96, 128))[1]), None)
+    ]
+    nets.append(("box head", spec.box_head, CROPS, head_shape(spec.crop, channels, 1), spec.crop.map_size))
+    if spec.mask is not None and spec.mask_head is not None:
+        shape = head_shape(spec.mask.crop, channels, 1)
+        nets.append(("mask head", spec.mask_head, CROPS, shape, spec.mask.crop.map_size))
     for name in backends.BACKENDS:
-        if backends.probe(name).problem is not None:
+        found = backends.probe(name)
+        if found.problem is not None:
             continue
-        channels = 0
-        for stage_name, stage, crop in (
-            ("trunk", spec.trunk, None),
-            ("box head", spec.box_head, spec.crop),
-            ("mask head", spec.mask_head, None if spec.mask is None else spec.mask.crop),
-        ):
-            if stage is None:
-                continue
-            problem = None
-            try:
-                if crop is None:
-                    shape: tuple[int, ...] = size
-                else:
-                    height, width = crop.head_size
-                    shape = (1, height * width * channels) if crop.flat else (1, channels, height, width)
-                    shape = (*shape, 1, 1) if crop.as_pixels else shape
-                net = backends.probe(name).build(stage, None if crop is None else crop.map_size, shape[1])
-                found = net.run({stage.inputs[0]: np.zeros(shape, dtype=np.float32)})
-                channels = found[0].shape[1] if crop is None else channels
-                if name not in net.devices():
-                    problem = f"every layer ran on {', '.join(sorted(net.devices())) or 'something else'}"
-            except MrcnnCvError as error:
-                problem = str(error)
-            results.append({"backend": name, "net": stage_name, "problem": problem})
-            if problem is not None and stage_name == "trunk":
-                break
+        for title, graph, given, shape, size in nets:
+            problem = _problem_with(found, graph, {given: np.zeros(shape, dtype=np.float32)}, size)
+            results.append({"backend": name, "net": title, "problem": problem})
     return results
+
+
+def _problem_with(
+    found: Probe, graph: NetGraph, inputs: dict[str, NDArray[np.float32]], size: tuple[int, int] | None
+) -> str | None:
+    """Why a backend does not run a net; None where it does."""
+    try:
+        net = found.build(graph, size)
+        net.run(inputs)
+    except MrcnnCvError as error:
+        return str(error)
+    if found.backend.name not in net.devices():
+        return f"every layer ran on {', '.join(sorted(net.devices())) or 'something else'}"
+    return None

@@ -73,3 +73,14 @@ def test_onnx_files_are_given_planes(case: Case, tmp_path: Path, family: str, la
     assert planes.dtype == np.float32
     assert planes.shape[-3] == 3
     assert 0.5 * largest < planes.max() <= largest
+
+
+def test_a_version_that_lacks_what_is_needed_is_not_enough() -> None:
+    """OpenCV 5.1 is there, but does not read TensorFlow's graphs."""
+    peer = replace(PEERS["whole-graph"], package="json", attribute="decoder.JSONDecoder")
+    assert python_for(peer, ()) is None
+    absent = replace(peer, attribute="decoder.no_such_thing")
+    with pytest.raises(CannotRun, match=r"the package json with decoder\.no_such_thing is not installed here"):
+        python_for(absent, ())
+    with pytest.raises(CannotRun, match="is installed neither here nor for"):
+        python_for(absent, (sys.executable,))

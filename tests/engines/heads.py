@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mrcnn_cv.engines.base import Float, Net
 from mrcnn_cv.engines.opencv.small_maps import LEAST_CHANNELS
-from mrcnn_cv.engines.select import BACKENDS, CvNet
-from mrcnn_cv.graph.builder import Writer
-from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.graph import ir
+from mrcnn_cv.graph.net_builder import NetBuilder
+from tests.graph import reference
+from tests.opencv import opencv_net
 
 
 class Head:
-    """Writes the layers of a head with random weights, each of so many channels."""
+    """Adds the layers of a head with random weights, each of so many channels."""
 
     def __init__(self, channels: int = LEAST_CHANNELS) -> None:
         self.channels = channels
-        self.writer = Writer()
-        self.crops = self.writer.placeholder("crops")
+        self.crops = ir.CROPS
+        self._build = NetBuilder((ir.CROPS,))
         self._random = np.random.default_rng(0)
-        self._count = 0
 
     def convolution(
         self,
@@ -29,47 +30,71 @@ class Head:
         stride: int = 1,
         channels: int = 0,
         bias: bool = True,
-        padding: str = "SAME",
+        padding: ir.Padding = "same",
         taken: int = 0,
         dilation: int = 1,
+        groups: int = 1,
     ) -> str:
         """channels, taken: of its result and of its input; 0: as all."""
-        node = self._node("Conv2D", padding, stride)
-        shape = (side, side, taken or self.channels, channels or self.channels)
-        weights = self._random.normal(0, 1 / side, shape).astype(np.float32)
-        shift = self._random.normal(size=shape[3]) * bias
-        return self.writer.weighted(node, source, weights, shift.astype(np.float32), dilation)
+        shape = (channels or self.channels, (taken or self.channels) // groups, side, side)
+        return self._build.add(
+            ir.Conv2d,
+            "conv",
+            [source],
+            weight=self.values(*shape) / np.float32(side),
+            bias=self.values(shape[0]) if bias else None,
+            stride=(stride, stride),
+            padding=_in_numbers(padding, (side, side), stride, dilation),
+            dilation=(dilation, dilation),
+            groups=groups,
+        )
 
-    def relu(self, source: str, op: str = "Relu") -> str:
-        return self.writer.activation(self._node(op, "", 1), source)
+    def linear(self, source: str, taken: int, given: int, bias: bool = True) -> str:
+        """taken, given: numbers of its rows."""
+        weight = self.values(given, taken) / np.float32(np.sqrt(taken))
+        return self._build.add(ir.Linear, "rows", [source], weight=weight, bias=self.values(given) if bias else None)
+
+    def flatten(self, source: str, channels_last: bool = True) -> str:
+        return self._build.add(ir.Flatten, "flat", [source], channels_last=channels_last)
+
+    def relu(self, source: str, kind: type[ir.Layer] = ir.Relu) -> str:
+        return self._build.add(kind, "relu", [source])
 
     def add(self, *sources: str) -> str:
-        return self.writer.add(self._node("Add", "", 1).name, sources)
+        return self._build.add(ir.Add, "sum", sources)
 
-    def largest(self, source: str, stride: int, kernel: tuple[int, int] = (3, 3), padding: str = "SAME") -> str:
-        node = self._node("MaxPool", padding, stride)
-        node.attr["ksize"].list.i.extend([1, *kernel, 1])
-        return self.writer.pool(node, source)
+    def concat(self, *sources: str) -> str:
+        return self._build.add(ir.Concat, "joined", sources)
 
-    def resize(self, source: str, size: tuple[int, int], op: str = "ResizeBilinear", corners: bool = False) -> str:
-        node = self._node(op, "", 1)
-        node.attr["align_corners"].b = corners
-        return self.writer.resize(node, source, np.array(size, np.int32))
+    def mean(self, source: str) -> str:
+        return self._build.add(ir.GlobalAvgPool, "mean", [source])
 
-    def stage(self, *outputs: str) -> StageGraph:
-        return StageGraph(self.writer.serialize(outputs), ("crops",), outputs)
+    def largest(self, source: str, stride: int, kernel: ir.Pair = (3, 3), padding: ir.Padding = "same") -> str:
+        padding = _in_numbers(padding, kernel, stride)
+        return self._build.add(ir.MaxPool2d, "pool", [source], kernel=kernel, stride=(stride, stride), padding=padding)
 
-    def _node(self, op: str, padding: str, stride: int) -> pb.NodeDef:
-        self._count += 1
-        node = pb.NodeDef(name=f"layer{self._count}", op=op)
-        node.attr["strides"].list.i.extend([1, stride, stride, 1])
-        node.attr["padding"].s = padding.encode()
-        return node
+    def resize(self, source: str, size: ir.Pair, mode: str = "bilinear", corners: bool = False) -> str:
+        coordinates = "align_corners" if corners else "asymmetric"
+        return self._build.add(ir.Resize, "resized", [source], size=size, mode=mode, coordinates=coordinates)
+
+    def graph(self, *outputs: str) -> ir.NetGraph:
+        return self._build.finish(outputs)
+
+    def values(self, *shape: int) -> Float:
+        return self._random.normal(size=shape).astype(np.float32)
 
 
-def check_equal(net: Net, stage: StageGraph, shapes: list[tuple[int, ...]]) -> None:
-    """The net gives what cv2.dnn gives for the stage in one piece, for one input of each shape after the other."""
-    whole = CvNet(stage, BACKENDS["cpu"])
+def _in_numbers(padding: ir.Padding, kernel: ir.Pair, stride: int, dilation: int = 1) -> ir.Padding:
+    """As importers say "same" where it does not depend on the size of the map."""
+    if padding != "same" or stride != 1:
+        return padding
+    down, across = (dilation * (side - 1) for side in kernel)
+    return down // 2, across // 2, down - down // 2, across - across // 2
+
+
+def check_equal(net: Net, graph: ir.NetGraph, shapes: Sequence[tuple[int, ...]]) -> None:
+    """The net gives what cv2.dnn gives for the graph in one piece, for one input of each shape after the other."""
+    whole = opencv_net(graph)
     random = np.random.default_rng(1)
     for shape in shapes:
         maps: Float = random.normal(size=shape).astype(np.float32)
@@ -80,3 +105,11 @@ def check_equal(net: Net, stage: StageGraph, shapes: list[tuple[int, ...]]) -> N
             np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
         np.testing.assert_array_equal(maps, kept)
     assert net.devices() <= {"cpu"}
+
+
+def check_against_numpy(net: Net, graph: ir.NetGraph, shapes: Sequence[tuple[int, ...]], atol: float = 1e-4) -> None:
+    """The net gives what plain numpy gives for the graph, for one input of each shape after the other."""
+    for shape in shapes:
+        maps: Float = np.random.default_rng(2).normal(size=shape).astype(np.float32)
+        for found, expected in zip(net.run({"crops": maps}), reference.run(graph, {"crops": maps}), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=atol)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from mrcnn_cv.engines.base import Float
 from mrcnn_cv.engines.opencv import blas_conv as products
-from mrcnn_cv.engines.opencv.partition import Layers
-from mrcnn_cv.engines.select import BACKENDS, CvNet, make_net
-from mrcnn_cv.graph.builder import BIAS_SUFFIX
-from tests.engines.heads import Head
+from mrcnn_cv.engines.opencv.hybrid import HybridNet
+from mrcnn_cv.engines.opencv.net import CvNet
+from mrcnn_cv.engines.select import BACKENDS, make_net
+from mrcnn_cv.graph.shape_inference import ShapeInference
+from tests.engines.heads import Head, check_against_numpy
+from tests.opencv import classic_only
+
+pytestmark = classic_only
 
 CHANNELS = 16
-
-
-def dilated(layers: Layers, name: str, maps: Float) -> Float:
-    """A dilated 3x3 convolution with its bias, place by place."""
-    weights = layers.values(name.removesuffix(BIAS_SUFFIX))
-    padded = np.pad(maps, [(0, 0), (0, 0), (2, 2), (2, 2)])
-    height, width = maps.shape[2:]
-    result = np.zeros_like(maps) + layers.values(name)[:, np.newaxis, np.newaxis]
-    for row, column in np.ndindex(3, 3):
-        seen = padded[:, :, 2 * row : 2 * row + height, 2 * column : 2 * column + width]
-        result += np.einsum("nchw,cd->ndhw", seen, weights[row, column])
-    return result
+SHAPES: list[tuple[int, ...]] = [(1, CHANNELS, 20, 20), (1, CHANNELS, 9, 13)]
 
 
 @pytest.mark.parametrize("in_pieces", [False, True])
@@ -34,17 +25,36 @@ def test_a_dilated_convolution_is_asked_for_and_taken_by_others(
     monkeypatch.setattr(products, "LEAST_GAIN", 0)
     head = Head(CHANNELS)
     middle = head.convolution(head.crops, 3, dilation=2)
-    stage = head.stage(middle, head.relu(middle), head.convolution(middle, 1))
-    net = make_net(stage, BACKENDS["cpu"]) if in_pieces else CvNet(stage, BACKENDS["cpu"])
-    layers = Layers(stage)
-    for size in ((20, 20), (9, 13)):
-        maps = np.random.default_rng(0).normal(size=(1, CHANNELS, *size)).astype(np.float32)
-        first, second, third = net.run({"crops": maps})
-        expected = dilated(layers, middle, maps)
-        np.testing.assert_allclose(first, expected, atol=1e-4)
-        np.testing.assert_allclose(second, np.maximum(expected, 0), atol=1e-4)
-        name = stage.outputs[2].removesuffix(BIAS_SUFFIX)
-        product = np.einsum("nchw,cd->ndhw", expected, layers.values(name)[0, 0])
-        np.testing.assert_allclose(
-            third, product + layers.values(stage.outputs[2])[:, np.newaxis, np.newaxis], atol=1e-3
-        )
+    graph = head.graph(middle, head.relu(middle), head.convolution(middle, 1))
+    net = make_net(graph, BACKENDS["cpu"]) if in_pieces else CvNet(graph, BACKENDS["cpu"])
+    assert isinstance(net, HybridNet if in_pieces else CvNet)
+    check_against_numpy(net, graph, SHAPES)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_dilated_convolution_is_asked_for_and_taken_by_one_activation(bias: bool) -> None:
+    head = Head(CHANNELS)
+    middle = head.convolution(head.crops, 3, dilation=2, bias=bias)
+    graph = head.graph(middle, head.relu(middle))
+    check_against_numpy(CvNet(graph, BACKENDS["cpu"]), graph, SHAPES)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 7), (3, 2), (1, 1)])
+def test_a_dilated_convolution_keeps_any_size(size: tuple[int, int]) -> None:
+    head = Head(CHANNELS)
+    graph = head.graph(head.convolution(head.crops, 3, dilation=4))
+    assert ShapeInference(graph).results({"crops": (1, CHANNELS, *size)}) == [(1, CHANNELS, *size)]
+    check_against_numpy(make_net(graph, BACKENDS["cpu"]), graph, [(1, CHANNELS, *size)])
+
+
+def test_maps_are_joined_by_channel_without_a_convolution_before() -> None:
+    head = Head(3)
+    graph = head.graph(head.concat(head.crops, head.crops))
+    check_against_numpy(make_net(graph, BACKENDS["cpu"]), graph, [(1, 3, 2, 2), (2, 3, 4, 5)])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_map_that_is_joined_with_nothing_stays_as_it_is(count: int) -> None:
+    head = Head(3)
+    graph = head.graph(head.concat(head.crops))
+    check_against_numpy(make_net(graph, BACKENDS["cpu"]), graph, [(count, 3, 5, 6)])

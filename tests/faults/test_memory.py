@@ -21,9 +21,12 @@ from mrcnn_cv.outputs.formats import overlay
 from tests.cli.conftest import environment
 from tests.faults.conftest import NAMES, Batch, check_outputs
 from tests.faults.test_threads import Once
+from tests.opencv import classic_only
 
 
-@pytest.mark.parametrize("where", ["nets", "overlay", pytest.param("steps", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "where", [pytest.param("nets", marks=classic_only), "overlay", pytest.param("steps", marks=pytest.mark.long)]
+)
 def test_one_picture_that_does_not_fit_is_one_that_fails(
     batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], where: str
 ) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import cli
-from mrcnn_cv.engines.select import CvNet
 from mrcnn_cv.outputs.registry import FORMATS
 from tests.inference.test_not_numbers import BAD
+from tests.opencv import OpenCvNet
 from tests.parity import Float
 
 TEXTS = (".json", ".jsonl", ".csv", ".xml", ".txt")
@@ -35,9 +35,9 @@ def test_every_format_stays_valid(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    random, values, run = np.random.default_rng(0), np.array(list(BAD.values()), np.float32), CvNet.run
+    random, values, run = np.random.default_rng(0), np.array(list(BAD.values()), np.float32), OpenCvNet.run
 
-    def spoilt(self: CvNet, inputs: Mapping[str, Float]) -> list[Float]:
+    def spoilt(self: Any, inputs: Mapping[str, Float]) -> list[Float]:
         outputs = [np.array(each) for each in run(self, inputs)]
         for each in outputs:
             # One bad number in a feature map spoils all regions.
@@ -45,7 +45,7 @@ def test_every_format_stays_valid(
             each[chosen] = random.choice(values, int(chosen.sum()))
         return outputs
 
-    monkeypatch.setattr(CvNet, "run", spoilt)
+    monkeypatch.setattr(OpenCvNet, "run", spoilt)
     monkeypatch.chdir(tmp_path)
     asked = [str(photo_path), "--model", str(tiny_graph), "--backend", "cpu", "--score", "0", "--max-instances", "4"]
     assert cli._run([*asked, "--save", OF_PICTURES, "--soft-edges", "--json", "all.jsonl", "--polygons"]) == 0

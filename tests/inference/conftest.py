@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, CropSpec, ModelSpec, NmsSpec, ResizeSpec, StageGraph
+from mrcnn_cv.graph.ir import NetGraph
+from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, CropSpec, ModelDefinition, NmsSpec, ResizeSpec
 from tests.conftest import DATA
 
 
@@ -20,10 +21,10 @@ def answers() -> dict[str, NDArray[Any]]:
 
 
 @pytest.fixture
-def spec() -> ModelSpec:
+def spec() -> ModelDefinition:
     """A model of two classes on one anchor of 16 x 16 per cell of 16 x 16, without limits that matter."""
-    nothing = StageGraph(b"", (), ())
-    return ModelSpec(
+    nothing = NetGraph((), (), ())
+    return ModelDefinition(
         family="test",
         backbone="none",
         exporter="none",

@@ -121,23 +121,14 @@ def test_regions_without_area_belong_to_the_finest_level_and_no_region_is_no_cro
     )
 
 
-def test_flat_crops_have_their_channels_last() -> None:
-    feature_map = np.arange(2 * 8 * 8, dtype=np.float32).reshape(1, 2, 8, 8)
-    area = np.array([[0.1, 0.2, 0.7, 0.8]], np.float32)
-    as_map = crop([feature_map], area, ALIGN, (32, 32))
-    flat = crop([feature_map], area, replace(ALIGN, flat=True), (32, 32))
-    np.testing.assert_array_equal(flat, as_map.transpose(0, 2, 3, 1).reshape(1, -1))
-
-
 @pytest.mark.parametrize("count", [1, 64, 2 * 64 + 3])
-def test_flat_crops_as_the_pixels_of_one_map(count: int) -> None:
+def test_flat_crops_have_their_channels_last(count: int) -> None:
     rng = np.random.default_rng(0)
     feature_map = rng.normal(size=(1, 2, 8, 8)).astype(np.float32)
     areas = ordered([tuple(corners) for corners in rng.uniform(size=(count, 4))])
+    as_map = crop([feature_map], areas, ALIGN, (32, 32))
     flat = crop([feature_map], areas, replace(ALIGN, flat=True), (32, 32))
-    pixels = crop([feature_map], areas, replace(ALIGN, flat=True, as_pixels=True), (32, 32))
-    assert pixels.shape == (1, 12, 1, count)
-    np.testing.assert_array_equal(pixels[0, :, 0].T, flat)
+    np.testing.assert_array_equal(flat, as_map.transpose(0, 2, 3, 1).reshape(count, -1))
 
 
 @pytest.mark.parametrize("pooled", [2, 3])
@@ -157,7 +148,7 @@ def test_crops_are_the_same_whatever_the_number_of_threads(flat: bool) -> None:
     rng = np.random.default_rng(0)
     maps = [rng.normal(size=(1, 3, side, side)).astype(np.float32) for side in (16, 8)]
     areas = ordered([tuple(corners) for corners in rng.uniform(size=(101, 4))])
-    spec = replace(ALIGN, flat=flat, as_pixels=flat, scales=(0.5, 0.25), pyramid=PyramidSpec(2, 0, 16.0))
+    spec = replace(ALIGN, flat=flat, scales=(0.5, 0.25), pyramid=PyramidSpec(2, 0, 16.0))
     before, found = cv2.getNumThreads(), []
     try:
         for threads in (1, 3):

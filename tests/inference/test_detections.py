@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.inference.coordinates import geometry
 from mrcnn_cv.inference.detections import Detections, class_scores, find_detections, limits
-from mrcnn_cv.model.definition import ModelSpec, NmsSpec
+from mrcnn_cv.model.definition import ModelDefinition, NmsSpec
 from tests.inference.test_nms import greedy
 
 Float = NDArray[np.float32]
@@ -25,7 +25,7 @@ def detect(
     encodings: Float,
     logits: Float,
     proposals: Float,
-    spec: ModelSpec,
+    spec: ModelDefinition,
     nms: NmsSpec,
     wanted: NDArray[np.bool_] | None = None,
     size: tuple[int, int] = (100, 100),
@@ -37,7 +37,7 @@ def detect(
 
 
 def find(
-    spec: ModelSpec, proposals: list[tuple[float, ...]], scores: list[list[float]], encodings: Float | None = None
+    spec: ModelDefinition, proposals: list[tuple[float, ...]], scores: list[list[float]], encodings: Float | None = None
 ) -> Detections:
     """Detections on an input of 100 x 100; scores (N, C) become logits of an identity conversion."""
     spec = replace(spec, score_conversion="identity")
@@ -48,22 +48,22 @@ def find(
     return detect(encodings, logits, boxes, spec, spec.detection_nms)
 
 
-def with_nms(spec: ModelSpec, **changes: float | bool) -> ModelSpec:
+def with_nms(spec: ModelDefinition, **changes: float | bool) -> ModelDefinition:
     return replace(spec, detection_nms=replace(spec.detection_nms, **changes))  # type: ignore[arg-type]
 
 
-def test_softmax_takes_the_background_as_a_rival(spec: ModelSpec) -> None:
+def test_softmax_takes_the_background_as_a_rival(spec: ModelDefinition) -> None:
     found = class_scores(np.log(np.array([[1, 2, 5], [6, 1, 1]], np.float32)), spec)
     np.testing.assert_allclose(found, [[0.25, 0.625], [0.125, 0.125]], rtol=1e-6)
 
 
-def test_sigmoid_scores_each_class_alone(spec: ModelSpec) -> None:
+def test_sigmoid_scores_each_class_alone(spec: ModelDefinition) -> None:
     logits = np.array([[50, 0, float(np.log(3))], [0, -1000, 1000]], np.float32)
     found = class_scores(logits, replace(spec, score_conversion="sigmoid"))
     np.testing.assert_allclose(found, [[0.5, 0.75], [0.0, 1.0]], rtol=1e-6)
 
 
-def test_identity_leaves_them_and_a_factor_scales_them_first(spec: ModelSpec) -> None:
+def test_identity_leaves_them_and_a_factor_scales_them_first(spec: ModelDefinition) -> None:
     found = class_scores(np.array([[9, 0.5, -2]], np.float32), replace(spec, score_conversion="identity"))
     np.testing.assert_array_equal(found, [[0.5, -2]])
     halved = replace(spec, score_conversion="sigmoid", logit_factor=0.5)
@@ -71,26 +71,26 @@ def test_identity_leaves_them_and_a_factor_scales_them_first(spec: ModelSpec) ->
     np.testing.assert_allclose(found, [[0.75, 0.5]], rtol=1e-6)
 
 
-def test_best_first_over_all_classes(spec: ModelSpec) -> None:
+def test_best_first_over_all_classes(spec: ModelDefinition) -> None:
     found = find(spec, [LEFT, MIDDLE, RIGHT], [[0.3, 0.1], [0.1, 0.9], [0.6, 0.0]])
     np.testing.assert_allclose(found.scores, [0.9, 0.6, 0.3, 0.1, 0.1], rtol=1e-6)
     assert found.classes.tolist() == [1, 0, 0, 0, 1]
     np.testing.assert_allclose(found.boxes, [MIDDLE, RIGHT, LEFT, MIDDLE, LEFT], atol=1e-6)
 
 
-def test_of_equal_scores_the_lower_class_comes_first_then_the_better_region(spec: ModelSpec) -> None:
+def test_of_equal_scores_the_lower_class_comes_first_then_the_better_region(spec: ModelDefinition) -> None:
     found = find(spec, [LEFT, RIGHT], [[0.5, 0.5], [0.5, 0.5]])
     assert found.classes.tolist() == [0, 0, 1, 1]
     np.testing.assert_allclose(found.boxes, [LEFT, RIGHT, LEFT, RIGHT], atol=1e-6)
 
 
-def test_boxes_of_one_class_suppress_each_other_and_no_others(spec: ModelSpec) -> None:
+def test_boxes_of_one_class_suppress_each_other_and_no_others(spec: ModelDefinition) -> None:
     found = find(spec, [LEFT, LEFT], [[0.5, 0.6], [0.7, 0.4]])
     np.testing.assert_allclose(found.scores, [0.7, 0.6], rtol=1e-6)
     assert found.classes.tolist() == [0, 1]
 
 
-def test_the_score_must_be_above_the_threshold(spec: ModelSpec) -> None:
+def test_the_score_must_be_above_the_threshold(spec: ModelDefinition) -> None:
     found = find(
         with_nms(spec, score_threshold=0.5),
         [LEFT, RIGHT],
@@ -99,7 +99,7 @@ def test_the_score_must_be_above_the_threshold(spec: ModelSpec) -> None:
     np.testing.assert_allclose(found.boxes, [RIGHT], atol=1e-6)
 
 
-def test_limit_per_class_and_limit_in_all(spec: ModelSpec) -> None:
+def test_limit_per_class_and_limit_in_all(spec: ModelDefinition) -> None:
     scores = [[0.9, 0.3], [0.8, 0.2], [0.7, 0.1]]
     found = find(with_nms(spec, max_per_class=2), [LEFT, MIDDLE, RIGHT], scores)
     np.testing.assert_allclose(found.scores, [0.9, 0.8, 0.3, 0.2], rtol=1e-6)
@@ -107,7 +107,7 @@ def test_limit_per_class_and_limit_in_all(spec: ModelSpec) -> None:
     np.testing.assert_allclose(found.scores, [0.9, 0.8, 0.3], rtol=1e-6)
 
 
-def test_newer_exporters_suppress_before_they_clip_older_ones_after(spec: ModelSpec) -> None:
+def test_newer_exporters_suppress_before_they_clip_older_ones_after(spec: ModelDefinition) -> None:
     """Two boxes over the left border that overlap much, but whose parts inside overlap little."""
     half = (0.5, 0.1, 1.0, 0.3)
     encodings = np.zeros((2, 8), np.float32)
@@ -119,14 +119,14 @@ def test_newer_exporters_suppress_before_they_clip_older_ones_after(spec: ModelS
     np.testing.assert_allclose(found.boxes, [[0.5, 0, 1, 0.02], [0.5, 0, 1, 0.08]], atol=1e-6)
 
 
-def test_boxes_are_clipped_to_the_image_and_those_outside_go(spec: ModelSpec) -> None:
+def test_boxes_are_clipped_to_the_image_and_those_outside_go(spec: ModelDefinition) -> None:
     encodings = np.zeros((2, 8), np.float32)
     encodings[0, 0], encodings[1, 1] = -5, 60
     found = find(spec, [LEFT, RIGHT], [[0.9, 0], [0.8, 0]], encodings)
     np.testing.assert_allclose(found.boxes, [[0, 0, 0.25, 0.2]], atol=1e-6)
 
 
-def test_boxes_are_fractions_of_the_image_not_of_its_padding(spec: ModelSpec) -> None:
+def test_boxes_are_fractions_of_the_image_not_of_its_padding(spec: ModelDefinition) -> None:
     found = detect(
         np.zeros((1, 8), np.float32),
         np.array([[0, 5, 0]], np.float32),
@@ -138,7 +138,7 @@ def test_boxes_are_fractions_of_the_image_not_of_its_padding(spec: ModelSpec) ->
     np.testing.assert_allclose(found.boxes[0], [0, 0, 50 / 60, 50 / 80], rtol=1e-6)
 
 
-def test_each_class_has_its_own_box_unless_they_share_one(spec: ModelSpec) -> None:
+def test_each_class_has_its_own_box_unless_they_share_one(spec: ModelDefinition) -> None:
     encodings = np.zeros((1, 8), np.float32)
     encodings[0, 5] = 10  # class 1 goes right by a width
     found = find(spec, [LEFT], [[0.9, 0.8]], encodings)
@@ -149,7 +149,7 @@ def test_each_class_has_its_own_box_unless_they_share_one(spec: ModelSpec) -> No
     assert found.classes.tolist() == [0, 1]
 
 
-def test_only_wanted_classes_are_looked_at(spec: ModelSpec) -> None:
+def test_only_wanted_classes_are_looked_at(spec: ModelDefinition) -> None:
     """They take no places of the limit, either."""
     logits = np.array([[0, 9, 0], [0, 0, 1]], np.float32)
     arguments = (np.zeros((2, 8), np.float32), logits, np.array([LEFT, RIGHT], np.float32), spec)
@@ -162,7 +162,7 @@ def test_only_wanted_classes_are_looked_at(spec: ModelSpec) -> None:
     assert len(nothing.scores) == 0
 
 
-def test_a_class_agnostic_suppression_takes_the_best_class_of_a_region(spec: ModelSpec) -> None:
+def test_a_class_agnostic_suppression_takes_the_best_class_of_a_region(spec: ModelDefinition) -> None:
     """use_class_agnostic_nms: of two regions in one place the better stays, whatever their classes."""
     agnostic = replace(spec, detection_nms=replace(spec.detection_nms, class_agnostic=True))
     scores = [[0.9, 0.8], [0.1, 0.85], [0.2, 0.3]]
@@ -172,7 +172,7 @@ def test_a_class_agnostic_suppression_takes_the_best_class_of_a_region(spec: Mod
     assert len(find(spec, [LEFT, LEFT, RIGHT], scores).scores) > 2
 
 
-def test_a_class_that_is_not_wanted_still_suppresses_where_the_model_does_so(spec: ModelSpec) -> None:
+def test_a_class_that_is_not_wanted_still_suppresses_where_the_model_does_so(spec: ModelDefinition) -> None:
     logits = np.array([[0, 9, 0], [0, 0, 8], [0, 0, 7]], np.float32)
     nms = replace(spec.detection_nms, class_agnostic=True)
     regions = np.array([LEFT, LEFT, RIGHT], np.float32)
@@ -181,7 +181,7 @@ def test_a_class_that_is_not_wanted_still_suppresses_where_the_model_does_so(spe
     np.testing.assert_allclose(found.boxes, [RIGHT], atol=1e-6)
 
 
-def test_no_proposals_no_detections(spec: ModelSpec) -> None:
+def test_no_proposals_no_detections(spec: ModelDefinition) -> None:
     found = find(spec, [], [])
     assert found.boxes.shape == (0, 4)
     assert found.boxes.dtype == found.scores.dtype == np.float32
@@ -189,7 +189,7 @@ def test_no_proposals_no_detections(spec: ModelSpec) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_numbers_of_a_diverged_head_give_nothing_and_no_warning(spec: ModelSpec, value: float) -> None:
+def test_numbers_of_a_diverged_head_give_nothing_and_no_warning(spec: ModelDefinition, value: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         bad_boxes = find(spec, [LEFT], [[0.9, 0.8]], np.full((1, 8), np.nan, np.float32))
@@ -253,7 +253,7 @@ def one_after_the_other(
     st.integers(1, 6),
 )
 def test_equal_to_a_slow_reference(
-    spec: ModelSpec,
+    spec: ModelDefinition,
     regions: list[tuple[Any, Any]],
     clip_first: bool,
     least: float,
@@ -284,7 +284,7 @@ number = st.one_of(st.floats(width=32), st.sampled_from([0.0, 1.0, float("nan"),
     st.sampled_from([{}, {"class_agnostic": True}, {"best_only": True}, {"round_first": True}, {"min_side": None}]),
 )
 def test_whatever_the_numbers_detections_are_finite_and_inside(
-    spec: ModelSpec, rows: list[tuple[Any, ...]], conversion: Any, clip_first: bool, changes: dict[str, Any]
+    spec: ModelDefinition, rows: list[tuple[Any, ...]], conversion: Any, clip_first: bool, changes: dict[str, Any]
 ) -> None:
     encodings, logits, proposals = (
         np.array([row[part] for row in rows], np.float32).reshape(len(rows), width)

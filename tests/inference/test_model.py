@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import Instances, MaskRCNN
-from mrcnn_cv.engines.select import CvNet, Net
+from mrcnn_cv.engines.base import Net
 from mrcnn_cv.errors import InputError, LabelFileError, UsageError
 from mrcnn_cv.inference.nets import Nets
+from tests.opencv import OpenCvNet
 from tests.parity import Float, Image
 
 LABELS = 'item { id: 1 name: "cup" }\nitem { id: 2 name: "cat" }\nitem { id: 3 name: "traffic light" }\n'
@@ -269,13 +270,13 @@ def test_heads_do_not_run_without_proposals(
 
 def test_nets_are_read_once_whatever_comes(tiny_graph: Path, photo: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    original = CvNet.__init__
+    original: Any = OpenCvNet.__init__
 
-    def count(self: CvNet, stage: Any, backend: Any) -> None:
-        read.append(stage.outputs[0])
-        original(self, stage, backend)
+    def count(self: Any, graph: Any, *others: Any) -> None:
+        read.append(graph.outputs[0])
+        original(self, graph, *others)
 
-    monkeypatch.setattr(CvNet, "__init__", count)
+    monkeypatch.setattr(OpenCvNet, "__init__", count)
     model = MaskRCNN.load(tiny_graph, backend="cpu")
     nets = len(read)
     assert nets >= 3

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mrcnn_cv import Instances, MaskRCNN
-from mrcnn_cv.engines.select import Net
+from mrcnn_cv.engines.base import Net
 from mrcnn_cv.inference.nets import Nets
 from tests.parity import Float, Image
 

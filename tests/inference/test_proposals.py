@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.inference.coordinates import geometry
 from mrcnn_cv.inference.proposals import find_proposals, foreground
-from mrcnn_cv.model.definition import AnchorSpec, ModelSpec
+from mrcnn_cv.model.definition import AnchorSpec, ModelDefinition
 
 Float = NDArray[np.float32]
 
@@ -31,7 +31,7 @@ def maps(objectness: Float, encodings: Float | None = None) -> tuple[Float, Floa
 
 
 def propose(
-    encodings: Float, logits: Float, spec: ModelSpec, size: tuple[int, int], padded: tuple[int, int]
+    encodings: Float, logits: Float, spec: ModelDefinition, size: tuple[int, int], padded: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Proposals of a model with one map, for an image of `size` in an input of `padded` pixels."""
     return find_proposals([encodings], [logits], spec, geometry(size, (0, 0), padded, "pixels"))
@@ -42,7 +42,7 @@ def test_objectness_is_the_foregrounds_share() -> None:
     np.testing.assert_allclose(found, [0.5, 0.75, 0, np.nan], rtol=1e-6)
 
 
-def test_best_first_as_fractions_of_the_input(spec: ModelSpec) -> None:
+def test_best_first_as_fractions_of_the_input(spec: ModelDefinition) -> None:
     encodings, logits = maps(np.array([[0.2, 0.9], [0.6, 0.7]], np.float32))
     found = propose(encodings, logits, spec, (32, 32), (32, 32))
     np.testing.assert_allclose(
@@ -50,7 +50,7 @@ def test_best_first_as_fractions_of_the_input(spec: ModelSpec) -> None:
     )
 
 
-def test_anchors_of_a_cell_are_neighbouring_channels(spec: ModelSpec) -> None:
+def test_anchors_of_a_cell_are_neighbouring_channels(spec: ModelDefinition) -> None:
     """Channels are y x h w of the first anchor, then of the second; background and foreground likewise."""
     two = AnchorSpec(((16.0, 16.0), (4.0, 4.0)), (16.0, 16.0), (8.0, 8.0), clip_to_image=True)
     encodings = np.zeros((1, 8, 1, 1), np.float32)
@@ -60,14 +60,14 @@ def test_anchors_of_a_cell_are_neighbouring_channels(spec: ModelSpec) -> None:
     np.testing.assert_allclose(found * 16, [[10, 6, 14, 10], [0, 0, 16, 16]], atol=1e-5)
 
 
-def test_the_score_must_be_above_the_threshold(spec: ModelSpec) -> None:
+def test_the_score_must_be_above_the_threshold(spec: ModelDefinition) -> None:
     half = replace(spec, proposal_nms=replace(spec.proposal_nms, score_threshold=0.5))
     encodings, logits = maps(np.array([[0.5, 0.51]], np.float32))
     found = propose(encodings, logits, half, (16, 32), (16, 32))
     np.testing.assert_allclose(found, [[0, 0.5, 1, 1]], atol=1e-7)
 
 
-def test_no_more_than_the_limit(spec: ModelSpec) -> None:
+def test_no_more_than_the_limit(spec: ModelDefinition) -> None:
     few = replace(spec, proposal_nms=replace(spec.proposal_nms, max_per_class=3, max_total=3))
     encodings, logits = maps(np.linspace(0.1, 0.9, 16, dtype=np.float32).reshape(4, 4))
     found = propose(encodings, logits, few, (64, 64), (64, 64))
@@ -82,7 +82,7 @@ def shifted_pair() -> tuple[Float, Float]:
     return encodings, maps(np.array([[0.9, 0.8]], np.float32))[1]
 
 
-def test_newer_exporters_suppress_before_they_clip_older_ones_after(spec: ModelSpec) -> None:
+def test_newer_exporters_suppress_before_they_clip_older_ones_after(spec: ModelDefinition) -> None:
     encodings, logits = shifted_pair()
     found = propose(encodings, logits, spec, (16, 32), (16, 32))
     np.testing.assert_allclose(found * [16, 32, 16, 32], [[0, 0, 16, 2]], atol=1e-4)
@@ -91,7 +91,7 @@ def test_newer_exporters_suppress_before_they_clip_older_ones_after(spec: ModelS
     np.testing.assert_allclose(found * [16, 32, 16, 32], [[0, 0, 16, 2], [0, 0, 16, 3]], atol=1e-4)
 
 
-def test_boxes_wholly_outside_the_image_go(spec: ModelSpec) -> None:
+def test_boxes_wholly_outside_the_image_go(spec: ModelDefinition) -> None:
     """Newer exporters let them take places of the limit first; older ones do not."""
     encodings = np.zeros((1, 4, 1, 2), np.float32)
     encodings[0, 1, 0, 0] = -30
@@ -102,7 +102,7 @@ def test_boxes_wholly_outside_the_image_go(spec: ModelSpec) -> None:
     np.testing.assert_allclose(propose(encodings, logits, older, (16, 32), (16, 32)), [[0, 0.5, 1, 1]], atol=1e-7)
 
 
-def test_proposals_end_at_the_image_and_not_at_the_padding(spec: ModelSpec) -> None:
+def test_proposals_end_at_the_image_and_not_at_the_padding(spec: ModelDefinition) -> None:
     encodings, logits = maps(np.array([[0.9, 0.8], [0.7, 0.6]], np.float32))
     found = propose(encodings, logits, spec, (20, 24), (32, 32))
     np.testing.assert_allclose(
@@ -110,7 +110,7 @@ def test_proposals_end_at_the_image_and_not_at_the_padding(spec: ModelSpec) -> N
     )
 
 
-def test_maps_that_are_no_numbers_give_no_proposals_and_no_warning(spec: ModelSpec) -> None:
+def test_maps_that_are_no_numbers_give_no_proposals_and_no_warning(spec: ModelDefinition) -> None:
     encodings, logits = maps(np.array([[0.9, 0.8]], np.float32))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -130,7 +130,7 @@ number = st.one_of(st.floats(width=32), st.sampled_from([0.0, 1.0, float("nan"),
     st.sampled_from([{}, {"by_level": True, "max_candidates": 2}, {"min_side": None}, {"min_side": 3.0}]),
 )
 def test_whatever_the_numbers_proposals_lie_inside(
-    spec: ModelSpec,
+    spec: ModelDefinition,
     encodings: list[float],
     logits: list[float],
     objectness: Any,

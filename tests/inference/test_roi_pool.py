@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.inference.roi_crop import crop
 from mrcnn_cv.inference.roi_pool import with_roi_pooling
-from mrcnn_cv.model.definition import CropSpec, ModelSpec
+from mrcnn_cv.model.definition import CropSpec, ModelDefinition
 
 Float = NDArray[np.float32]
 
@@ -66,7 +66,7 @@ def test_the_maximum_of_squares_that_follows_is_the_pooling_into_fewer_bins() ->
     np.testing.assert_array_equal(once, twice)
 
 
-def test_both_heads_of_a_model_are_pooled(spec: ModelSpec) -> None:
+def test_both_heads_of_a_model_are_pooled(spec: ModelDefinition) -> None:
     pooled = with_roi_pooling(spec)
     assert pooled.crop == replace(spec.crop, method="roi_pool")
     assert (pooled.mask is None) == (spec.mask is None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.bench.contestant import CannotRun
-from mrcnn_cv.bench.peers.text_graph import DETECTIONS, MASKS, text_graph
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.importers.object_detection_api.text_graph import DETECTIONS, MASKS, text_graph
 from mrcnn_cv.importers.onnx.model import read_onnx
 from mrcnn_cv.importers.tensorflow.graphdef import read_graph
 from mrcnn_cv.inference.preprocess.resize import prepare
-from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.definition import ModelDefinition
 
 _FAMILY = "Object Detection API"
 _IMAGE_TENSOR = "image_tensor"
@@ -30,7 +32,7 @@ class Case:
     """What all contestants are given: a model, a picture (H, W, 3) uint8 BGR, a folder for what is handed over."""
 
     model: Path
-    spec: ModelSpec
+    spec: ModelDefinition
     picture: NDArray[np.uint8]
     folder: Path
     threads: int
@@ -38,15 +40,24 @@ class Case:
 
 @dataclass(frozen=True)
 class Peer:
-    """A peer. package: what has to be installed, None: nothing; file: the module beside this one that has its `Runner`.
+    """A peer. package: what has to be installed; file: the module beside this one that has its `Runner`.
 
-    job: what the runner is told; CannotRun where the peer has no use for the model.
+    job: what the runner is told; CannotRun where the peer has no use for the model. attribute: what not every version
+    of the package has.
     """
 
     title: str
-    package: str | None
+    package: str
     file: str
     job: Callable[[Case], dict[str, Any]]
+    attribute: str | None = None
+
+    @property
+    def question(self) -> str:
+        """A program that fails where the package is not installed, or not as it is needed."""
+        if self.attribute is None:
+            return f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{self.package}') is None)"
+        return f"import {self.package}; {self.package}.{self.attribute}"
 
 
 def python_for(peer: Peer, pythons: Sequence[str]) -> str | None:
@@ -54,21 +65,35 @@ def python_for(peer: Peer, pythons: Sequence[str]) -> str | None:
 
     Raises CannotRun where none has.
     """
-    if peer.package is None or importlib.util.find_spec(peer.package) is not None:
+    if _is_here(peer):
         return None
-    question = f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{peer.package}') is None)"
+    question = peer.question
     for python in pythons:
         try:
             if subprocess.run([python, "-c", question], capture_output=True, timeout=_SECONDS_TO_LOOK).returncode == 0:
                 return python
         except (OSError, subprocess.TimeoutExpired):
             continue
+    wanted = f"the package {peer.package}"
+    if peer.attribute is not None:
+        wanted += f" with {peer.attribute}"
     if pythons:
-        raise CannotRun(f"the package {peer.package} is installed neither here nor for {' or '.join(pythons)}")
+        raise CannotRun(f"{wanted} is installed neither here nor for {' or '.join(pythons)}")
     raise CannotRun(
-        f"the package {peer.package} is not installed here: install it, or give --peer-python the Python of an"
-        " environment that has it"
+        f"{wanted} is not installed here: install it, or give --peer-python the Python of an environment that has it"
     )
+
+
+def _is_here(peer: Peer) -> bool:
+    if importlib.util.find_spec(peer.package) is None:
+        return False
+    if peer.attribute is None:
+        return True
+    try:
+        attrgetter(peer.attribute)(importlib.import_module(peer.package))
+    except AttributeError:
+        return False
+    return True
 
 
 def _whole_graph(case: Case) -> dict[str, Any]:
@@ -131,7 +156,8 @@ def _saved(case: Case, name: str, array: NDArray[Any]) -> str:
 
 
 PEERS = {
-    "whole-graph": Peer("OpenCV, whole graph", None, "whole_graph.py", _whole_graph),
+    # OpenCV 5.1 and later do not read TensorFlow's graphs.
+    "whole-graph": Peer("OpenCV, whole graph", "cv2", "whole_graph.py", _whole_graph, "dnn.readNetFromTensorflow"),
     "tensorflow": Peer("TensorFlow", "tensorflow", "tensorflow_session.py", _tensorflow),
     "openvino": Peer("OpenVINO f32", "openvino", "openvino_graph.py", _openvino("f32")),
     "openvino-bf16": Peer("OpenVINO bf16", "openvino", "openvino_graph.py", _openvino("bf16")),

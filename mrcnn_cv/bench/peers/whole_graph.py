@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
-
-from mrcnn_cv.engines.select import set_threads
-from mrcnn_cv.util.opencv import cv2
 
 
 class Runner:
     """job: model (.pb), text_graph, outputs, prepared (.npy of (1, 3, h, w) float32), threads."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        set_threads(job["threads"])
+        cv2.setNumThreads(job["threads"])
         engine: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
         weights = np.fromfile(job["model"], np.uint8)
         layers = np.frombuffer(job["text_graph"].encode(), np.uint8)

@@ -16,7 +16,7 @@ from mrcnn_cv.engines.base import Float
 from mrcnn_cv.engines.opencv import small_maps
 from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size
 from mrcnn_cv.engines.opencv.windows import Window, window_of
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.graph import ir
 from mrcnn_cv.util.parallel import in_parallel
 
 LEAST_GAIN = 100
@@ -31,10 +31,11 @@ MOST_SEEN = 1 << 22
 MOST_PASSES = 256
 """Over the convolutions of a net, to find out which are worth it; real nets take some ten."""
 
-OPS = frozenset({"BiasAdd", "Relu", "Relu6", "Add"})
+FOLLOWERS = (ir.Relu, ir.Relu6, ir.Add)
 """What may follow a convolution."""
 
-_CONVOLUTION = "Conv2D"
+Steps = list[tuple[type[ir.Layer] | None, Any]]
+"""What is done to a result: (None, column of biases), (ir.Add, name of the maps that are added), or an activation."""
 
 
 class _Group(NamedTuple):
@@ -48,9 +49,9 @@ class _Group(NamedTuple):
     """Each with the channels of its result."""
 
 
-def as_products(layers: Layers, size: Size | None, full: Collection[str]) -> list[Chain]:
-    """The convolutions of `full` that are worth it. size: see `pieces_of`."""
-    found = _groups(layers, {} if size is None else layers.map_sizes(size), full)
+def as_products(layers: Layers, size: Size | None) -> list[Chain]:
+    """The convolutions that are worth it. size: see `pieces_of`."""
+    found = _groups(layers, {} if size is None else layers.map_sizes(size))
     for _ in range(MOST_PASSES):
         inside = {name for group in found for chain, _ in group.chains for name in chain.names}
         worth = [group for group in found if _gain(layers, group, inside) >= LEAST_GAIN]
@@ -61,26 +62,25 @@ def as_products(layers: Layers, size: Size | None, full: Collection[str]) -> lis
     return []
 
 
-def _groups(layers: Layers, sizes: Mapping[str, Size], full: Collection[str]) -> list[_Group]:
+def _groups(layers: Layers, sizes: Mapping[str, Size]) -> list[_Group]:
     groups: dict[tuple[str, Window], _Group] = {}
-    for name in layers.nodes:
-        window = window_of(layers, name) if name in full else None
-        if window is not None and (window.is_point or _is_slow(layers, name, window, sizes)):
-            key = (layers.sources[name][0], window)
-            taken, given = layers.shape(name)[2:]
-            group = groups.setdefault(key, _Group(*key, taken, []))
-            group.chains.append((layers.chain("product", name, OPS, key), given))
+    for layer in layers.convolutions():
+        window = window_of(layer)
+        if window is not None and (window.is_point or _is_slow(layer, window, sizes)):
+            key = (layer.inputs[0], window)
+            group = groups.setdefault(key, _Group(*key, layer.in_channels, []))
+            group.chains.append((layers.chain("product", layer.name, FOLLOWERS, key), layer.out_channels))
     return list(groups.values())
 
 
-def _is_slow(layers: Layers, name: str, window: Window, sizes: Mapping[str, Size]) -> bool:
+def _is_slow(layer: ir.Conv2d, window: Window, sizes: Mapping[str, Size]) -> bool:
     """Whether cv2.dnn does it without Winograd's way, for maps of a head."""
-    size = sizes.get(layers.sources[name][0])
-    if size is None or min(layers.shape(name)[2:]) < small_maps.LEAST_CHANNELS:
+    size = sizes.get(layer.inputs[0])
+    if size is None or min(layer.weight.shape[:2]) < small_maps.LEAST_CHANNELS:
         return False
     pixels = math.prod(size)
     is_slow = window.strides != (1, 1) or pixels <= small_maps.MOST_PIXELS_OF_TINY
-    return is_slow and math.prod(layers.shape(name)[:3]) * pixels <= MOST_SEEN
+    return is_slow and math.prod(layer.weight.shape[1:]) * pixels <= MOST_SEEN
 
 
 def _gain(layers: Layers, group: _Group, inside: Collection[str]) -> float:
@@ -96,38 +96,34 @@ def _gain(layers: Layers, group: _Group, inside: Collection[str]) -> float:
 
 
 class _Part(NamedTuple):
-    """One convolution of a product: the rows of the matrix that are its own, and what is done to them afterwards.
-
-    steps: (op, operand), the operand a column of biases, or the name of the maps that are added.
-    """
+    """One convolution of a product: the rows of the matrix that are its own, and what is done to them afterwards."""
 
     name: str
     rows: slice
-    steps: list[tuple[str, Any]]
+    steps: Steps
 
 
 class Product:
     """A piece of the kind "product"."""
 
-    def __init__(self, stage: StageGraph) -> None:
-        layers = Layers(stage)
-        self._source = stage.inputs[0]
+    def __init__(self, net: ir.NetGraph) -> None:
+        layers = Layers(net)
+        self._source = net.inputs[0]
+        convolutions = [layer for layer in net if isinstance(layer, ir.Conv2d)]
+        window = window_of(convolutions[0])
+        assert window is not None
+        self._window = window
+        columns = math.prod(convolutions[0].weight.shape[1:])
+        self._matrix = np.empty((sum(layer.out_channels for layer in convolutions), columns), np.float32)
         found: dict[str, _Part] = {}
-        matrices: list[Float] = []
         first = 0
-        for name, node in layers.nodes.items():
-            if node.op == _CONVOLUTION:
-                weights = layers.values(name)
-                # Rows: what it puts out. Columns: the places of its window, and in each the channels.
-                matrices.append(weights.reshape(-1, weights.shape[3]).T)
-                rows = slice(first, first := first + weights.shape[3])
-                part = _Part(layers.chain("product", name, OPS).names[-1], rows, steps_of(layers, name))
-                found[part.name] = part
-                window = window_of(layers, name)
-                assert window is not None
-                self._window = window
-        self._matrix = np.ascontiguousarray(np.concatenate(matrices))
-        self._parts = [found[name] for name in stage.outputs]
+        for layer in convolutions:
+            rows = slice(first, first := first + layer.out_channels)
+            # Rows: what it puts out. Columns: the places of its window, and in each the channels.
+            self._matrix[rows] = layer.folded().transpose(0, 2, 3, 1).reshape(layer.out_channels, -1)
+            end = layers.chain("product", layer.name, FOLLOWERS).names[-1]
+            found[end] = _Part(end, rows, steps_of(layers, layer))
+        self._parts = [found[name] for name in net.outputs]
 
     def size(self, inputs: Mapping[str, Float]) -> int:
         """How many numbers the result has."""
@@ -162,9 +158,9 @@ class Product:
             own = slice(part.start, part.stop)
             np.matmul(self._matrix, columns[:, own], out=result[:, own])
             for each in self._parts:
-                for op, operand in each.steps:
-                    added = inputs[operand].reshape(-1, result.shape[1])[:, own] if op == "Add" else operand
-                    apply_step(op, result[each.rows, own], added)
+                for kind, operand in each.steps:
+                    added = inputs[operand].reshape(-1, result.shape[1])[:, own] if kind is ir.Add else operand
+                    apply_step(kind, result[each.rows, own], added)
 
         in_parallel(work, result.shape[1])
 
@@ -189,9 +185,9 @@ class Product:
                 product = given.reshape(len(given), -1, pixels)
                 for each, result in zip(self._parts, results, strict=True):
                     rows = product[each.rows]
-                    for op, operand in each.steps:
-                        added = turned(inputs[operand], own) if op == "Add" else operand
-                        apply_step(op, rows, added[:, :, np.newaxis] if op == "BiasAdd" else added)
+                    for kind, operand in each.steps:
+                        added = turned(inputs[operand], own) if kind is ir.Add else operand
+                        apply_step(kind, rows, added[:, :, np.newaxis] if kind is None else added)
                     turned(result, own)[:] = rows
 
         in_parallel(work, len(maps), least=1)
@@ -203,21 +199,23 @@ class Product:
             places[place] = self._window.seen(padded, (place[0], place[1]), size).transpose(1, 0, 2, 3)
 
 
-def apply_step(op: str, rows: Float, operand: Any) -> None:
-    """Do one of `OPS` in place; operand: what is added."""
-    if op in ("BiasAdd", "Add"):
+def apply_step(kind: type[ir.Layer] | None, rows: Float, operand: Any) -> None:
+    """Do one of `Steps` in place; operand: what is added."""
+    if kind is None or kind is ir.Add:
         rows += operand
     else:
         np.maximum(rows, 0, out=rows)
-        if op == "Relu6":
+        if kind is ir.Relu6:
             np.minimum(rows, 6, out=rows)
 
 
-def steps_of(layers: Layers, name: str) -> list[tuple[str, Any]]:
-    """(op, operand) of what follows a convolution in its chain: a column of biases, or the name of what is added."""
-    steps: list[tuple[str, Any]] = []
-    for before, each in pairwise(layers.chain("product", name, OPS).names):
-        op = layers.nodes[each].op
-        others = [source for source in layers.sources[each] if source != before]
-        steps.append((op, layers.values(each)[:, np.newaxis] if op == "BiasAdd" else others[0] if others else None))
+def steps_of(layers: Layers, layer: ir.Conv2d) -> Steps:
+    """What follows the weights of a convolution: its bias, and the rest of its chain."""
+    # A copy: weights may be views of a file, which nobody needs once a net is built.
+    steps: Steps = [] if layer.bias is None else [(None, np.array(layer.bias, np.float32)[:, np.newaxis])]
+    for before, name in pairwise(layers.chain("product", layer.name, FOLLOWERS).names):
+        follower = layers.by_name[name]
+        others = [source for source in follower.inputs if source != before]
+        # A map may be added to itself.
+        steps.append((type(follower), (others or [before])[0] if isinstance(follower, ir.Add) else None))
     return steps

@@ -1,45 +1,78 @@
-"""A stage run in pieces: by cv2.dnn, by cv2.dnn on sheets of small maps, and by matrix products."""
+"""A net run in pieces: by cv2.dnn, by cv2.dnn on sheets of small maps, and by matrix products."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Protocol
 
 import numpy as np
 
 from mrcnn_cv.engines.base import Float
 from mrcnn_cv.engines.opencv.blas_conv import Product, as_products
+from mrcnn_cv.engines.opencv.blas_linear import Rows, as_rows
 from mrcnn_cv.engines.opencv.max_pool import Pool, on_tiny_maps
-from mrcnn_cv.engines.opencv.net import CvNet
 from mrcnn_cv.engines.opencv.partition import Layers, Piece, Size, cut
 from mrcnn_cv.engines.opencv.small_maps import Sheet, on_sheets
 from mrcnn_cv.engines.opencv.upsampled_conv import Enlarged, on_enlarged
-from mrcnn_cv.engines.registry import Backend
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.graph import ir
+from mrcnn_cv.graph.passes.flatten_channels_last import flatten_channels_last
+from mrcnn_cv.graph.shape_inference import Shape, ShapeInference
 from mrcnn_cv.util import blas
 
 
-def pieces_of(stage: StageGraph, size: Size | None, channels: int | None = None) -> list[Piece]:
-    """`stage` in the order in which its parts run; just one where cv2.dnn is the fastest at all of it.
+class ViewedNet(Protocol):
+    """A net of cv2.dnn."""
 
-    size: (height, width) of its input maps, where it is always the same. channels: see `Probe.build`.
+    def run(self, inputs: Mapping[str, Float]) -> list[Float]:
+        """See `Net.run`."""
+
+    def views(self, inputs: Mapping[str, Float]) -> list[Float]:
+        """The same in arrays that the next run may overwrite."""
+
+    def devices(self) -> set[str]:
+        """See `Net.devices`."""
+
+
+LARGE = 1 << 25
+"""Bytes of the maps of a net of cv2.dnn that are worth giving back."""
+
+LITTLE = 64
+"""Pixels on a side of what takes next to no memory; a multiple of all strides."""
+
+MakeNet = Callable[[ir.NetGraph], ViewedNet]
+
+
+def pieces_of(net: ir.NetGraph, size: Size | None, is_classic: bool = True) -> list[Piece]:
+    """`net` in the order in which its parts run; just one where cv2.dnn is the fastest at all of it.
+
+    size: (height, width) of its input maps, where it is always the same. is_classic: whether it is for the classic
+    engine. The one of 5.1 does small maps and their products better alone: a box head with them takes 1.4 times as
+    long; rows, enlarged maps and the large maps of backbones are still faster here.
     """
-    layers = Layers(stage)
-    chains = [] if size is None else on_sheets(layers, size) + on_tiny_maps(layers, size)
+    layers = Layers(flatten_channels_last(net))
+    is_head = size is not None
+    chains = [] if size is None or not is_classic else on_sheets(layers, size) + on_tiny_maps(layers, size)
     if blas.is_fast():
-        full = layers.of_all_channels(channels)
-        chains += ([] if size is None else on_enlarged(layers, size, full)) + as_products(layers, size, full)
-    return cut(layers, chains) if chains else [Piece(stage, "net")]
+        chains += [] if size is None else on_enlarged(layers, size)
+        chains += as_products(layers, size) if is_classic or not is_head else []
+        chains += as_rows(layers)
+    return cut(layers, chains) if chains else [Piece(net, "net")]
 
 
-class CvPieces:
-    """The pieces of a stage, one behind the other."""
+class HybridNet:
+    """The pieces of a net, one behind the other. make_net: makes those of cv2.dnn."""
 
-    def __init__(self, pieces: Sequence[Piece], outputs: Sequence[str], backend: Backend) -> None:
-        self._outputs = outputs
-        self._pieces = [_running(piece, backend) for piece in pieces]
-        self._inputs_of = [piece.stage.inputs for piece in pieces]
-        self._outputs_of = [piece.stage.outputs for piece in pieces]
+    def __init__(self, pieces: Sequence[Piece], net: ir.NetGraph, make_net: MakeNet) -> None:
+        outputs = self._outputs = net.outputs
+        self._shapes = ShapeInference(net)
+        self._shapes_of = [ShapeInference(piece.net) for piece in pieces]
+        self._pieces = [_running(piece, make_net) for piece in pieces]
+        self._inputs_of = [piece.net.inputs for piece in pieces]
+        self._outputs_of = [piece.net.outputs for piece in pieces]
         self._memory = _Memory()
+        self._has_run = False
         last = {name: number for number, names in enumerate(self._inputs_of) for name in names}
         ends = [max(last.get(name, 0) for name in names) for names in self._outputs_of]
         self._unused_after = [
@@ -57,27 +90,51 @@ class CvPieces:
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """See `Net.run`."""
-        values = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
-        lent: dict[int, Float] = {}
+        given = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+        # Every net of cv2.dnn keeps the memory of its last run. In the first one, which may be the only one, those that
+        # hold much give it back when they are done.
+        little = {} if self._has_run else self._little(given)
+        self._has_run = True
         with blas.without_threads():
-            for number, piece in enumerate(self._pieces):
-                given = {name: values[name] for name in self._inputs_of[number]}
-                if isinstance(piece, (Product, Enlarged, Pool)):
-                    lent[number] = self._memory.take(piece.size(given))
-                    found = piece.run(given, lent[number])
-                else:
-                    found = piece.views(given)
-                values |= zip(self._outputs_of[number], found, strict=True)
-                del given, found
-                for name in self._unused_after[number]:
-                    del values[name]
-                for other in self._free_after[number]:
-                    if other in lent:
-                        self._memory.give_back(lent.pop(other))
+            return self._forward(given, little)
+
+    def _forward(self, values: dict[str, Float], little: Mapping[str, Shape]) -> list[Float]:
+        """little: shapes of all maps for next to no image; empty where nets keep their memory."""
+        lent: dict[int, Float] = {}
+        for number, piece in enumerate(self._pieces):
+            given = {name: values[name] for name in self._inputs_of[number]}
+            if isinstance(piece, (Product, Rows, Enlarged, Pool)):
+                lent[number] = self._memory.take(piece.size(given))
+                found = piece.run(given, lent[number])
+            else:
+                found = piece.views(given)
+                if little and self._bytes_of(number, given) >= LARGE:
+                    found = [np.array(each) for each in found]
+                    piece.views({name: np.zeros(little[name], np.float32) for name in given})
+            values |= zip(self._outputs_of[number], found, strict=True)
+            del given, found
+            for name in self._unused_after[number]:
+                del values[name]
+            for other in self._free_after[number]:
+                if other in lent:
+                    self._memory.give_back(lent.pop(other))
         results = [np.array(values[name]) for name in self._outputs]
         for memory in lent.values():
             self._memory.give_back(memory)
         return results
+
+    def _little(self, inputs: Mapping[str, Float]) -> dict[str, Shape]:
+        """Shapes of all maps for a corner of an image, of which SAME pads as many cells as of all of it."""
+        shapes = {name: _little_of(value.shape) for name, value in inputs.items()}
+        try:
+            return shapes | {layer.name: layer.output for layer in self._shapes.layers(shapes)}
+        except ModelFileError:
+            return {}
+
+    def _bytes_of(self, number: int, inputs: Mapping[str, Float]) -> int:
+        """Of the maps that a piece makes."""
+        layers = self._shapes_of[number].layers({name: value.shape for name, value in inputs.items()})
+        return sum(4 * prod(layer.output) for layer in layers)
 
     def devices(self) -> set[str]:
         """See `Net.devices`."""
@@ -87,27 +144,40 @@ class CvPieces:
 class _OnSheet:
     """A net whose one input is laid out on a sheet."""
 
-    def __init__(self, net: CvNet) -> None:
+    def __init__(self, net: ViewedNet) -> None:
         self._net = net
         self._sheet = Sheet()
         self.devices = net.devices
 
     def views(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """See `CvNet.views`."""
+        """See `ViewedNet.views`."""
         ((name, maps),) = inputs.items()
         (result,) = self._net.views({name: self._sheet.lay(maps)})
         return [self._sheet.pick(result, maps.shape)]
 
 
-def _running(piece: Piece, backend: Backend) -> CvNet | _OnSheet | Product | Enlarged | Pool:
+Running = ViewedNet | _OnSheet | Product | Rows | Enlarged | Pool
+
+
+def _running(piece: Piece, make_net: MakeNet) -> Running:
     if piece.kind == "enlarged":
-        return Enlarged(piece.stage, backend)
+        return Enlarged(piece.net, make_net)
     if piece.kind == "pool":
-        return Pool(piece.stage)
+        return Pool(piece.net)
     if piece.kind == "product":
-        return Product(piece.stage)
-    net = CvNet(piece.stage, backend)
+        return Product(piece.net)
+    if piece.kind == "rows":
+        return Rows(piece.net)
+    net = make_net(piece.net)
     return _OnSheet(net) if piece.kind == "sheet" else net
+
+
+def _little_of(shape: Shape) -> Shape:
+    """A corner of an image; of crops the first."""
+    if len(shape) == 2 or shape[0] > 1:
+        return (1, *shape[1:])
+    height, width = (side if side < 2 * LITTLE else LITTLE + side % LITTLE for side in shape[2:])
+    return (1, shape[1], height, width)
 
 
 class _Memory:

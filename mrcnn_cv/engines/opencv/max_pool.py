@@ -9,7 +9,7 @@ import numpy as np
 from mrcnn_cv.engines.base import Float
 from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size
 from mrcnn_cv.engines.opencv.windows import window_of
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.graph import ir
 from mrcnn_cv.util.parallel import in_parallel
 
 MOST_PIXELS = 64
@@ -26,19 +26,19 @@ def on_tiny_maps(layers: Layers, size: Size) -> list[Chain]:
     """The MaxPools of maps of few pixels, for input maps of `size`."""
     sizes = layers.map_sizes(size)
     found = []
-    for name, node in layers.nodes.items():
-        known = sizes.get(layers.sources[name][0]) if node.op == "MaxPool" else None
-        if known is not None and known[0] * known[1] <= MOST_PIXELS and window_of(layers, name) is not None:
-            found.append(Chain("pool", (name,), name))
+    for layer in layers.net:
+        known = sizes.get(layer.inputs[0]) if isinstance(layer, ir.MaxPool2d) else None
+        if known is not None and known[0] * known[1] <= MOST_PIXELS:
+            found.append(Chain("pool", (layer.name,), layer.name))
     return found
 
 
 class Pool:
     """A piece of the kind "pool"."""
 
-    def __init__(self, stage: StageGraph) -> None:
-        self._source = stage.inputs[0]
-        window = window_of(Layers(stage), stage.outputs[0])
+    def __init__(self, net: ir.NetGraph) -> None:
+        self._source = net.inputs[0]
+        window = window_of(net.layers[0])
         assert window is not None
         self._window = window
 
@@ -49,7 +49,7 @@ class Pool:
         return int(count * channels * height * width)
 
     def run(self, inputs: Mapping[str, Float], memory: Float) -> list[Float]:
-        """The output of the stage; it lies in `memory`, an array of one axis that is large enough."""
+        """The output of the piece; it lies in `memory`, an array of one axis that is large enough."""
         maps = inputs[self._source]
         count, channels, rows, columns = maps.shape
         height, width = self._window.result_size((rows, columns))

@@ -1,21 +1,19 @@
-"""A net run by cv2.dnn."""
+"""A net run by cv2.dnn's classic engine: OpenCV 4.10 to 5.0."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mrcnn_cv.engines.base import Float, one_line
-from mrcnn_cv.engines.registry import BACKENDS, PLUGIN, Backend
+from mrcnn_cv.engines.base import Backend, Float, one_line
+from mrcnn_cv.engines.registry import BACKENDS, PLUGIN
 from mrcnn_cv.errors import BackendError, ModelFileError
-from mrcnn_cv.graph.builder import BIAS_SUFFIX
-from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.graph import ir
+from mrcnn_cv.graph.export.tensorflow import BIAS_SUFFIX, to_tensorflow
 from mrcnn_cv.util.opencv import cv2
 
 NETS = 2
@@ -26,18 +24,18 @@ _LAYER_MARK = re.compile(r"((?:OCV|CUDA|OpenVINO)/[A-Z0-9_]+)\\n")
 
 
 class CvNet:
-    """A stage run by cv2.dnn."""
+    """A net run by cv2.dnn."""
 
-    def __init__(self, stage: StageGraph, backend: Backend) -> None:
+    def __init__(self, net: ir.NetGraph, backend: Backend) -> None:
         self._backend = backend
-        stage = _kept_whole(stage)
-        self._net = _read(stage.graph_def, backend)
-        self._step = _step_of_sizes(stage)
-        self._graph_def = stage.graph_def if self._step > 1 else b""
+        self._step = step_of_sizes(net)
+        exported = to_tensorflow(net)
+        self._net = _read(exported.message, backend)
+        self._message = exported.message if self._step > 1 else None
         self._nets: dict[tuple[int, ...], cv2.dnn.Net] = {}
         layers = set(self._net.getLayerNames())
         # The importer folds a bias into its convolution and keeps only the convolution's name.
-        self._outputs = [name if name in layers else name.removesuffix(BIAS_SUFFIX) for name in stage.outputs]
+        self._outputs = [name if name in layers else name.removesuffix(BIAS_SUFFIX) for name in exported.outputs]
         missing = [name for name in self._outputs if name not in layers]
         if missing:
             raise ModelFileError(f"OpenCV {cv2.__version__} does not import the layer '{missing[0]}'")
@@ -66,7 +64,8 @@ class CvNet:
         elif kind not in self._nets:
             if len(self._nets) == NETS:
                 del self._nets[next(iter(self._nets))]
-            self._nets[kind] = _read(self._graph_def, self._backend)
+            assert self._message is not None
+            self._nets[kind] = _read(self._message, self._backend)
         # The last one is the one that was used last.
         self._nets[kind] = self._nets.pop(kind)
         return self._nets[kind]
@@ -82,58 +81,31 @@ class CvNet:
         return {backend.name for backend in (*BACKENDS.values(), PLUGIN) if backend.mark in marks}
 
 
-def _kept_whole(stage: StageGraph) -> StageGraph:
-    """The stage, in which no dilated convolution that is asked for has just one taker.
-
-    Behind a dilation the bias is a layer of its own. With the one activation that takes it, cv2.dnn makes one layer of
-    all three even where the bias is asked for, and hands out memory that nobody wrote. What two take it leaves alone.
-    """
-    biases = [name for name in stage.outputs if name.endswith(BIAS_SUFFIX)]
-    if not biases:
-        return stage
-    message = pb.GraphDef()
-    message.ParseFromString(stage.graph_def)
-    nodes = {node.name: node for node in message.node}
-    taken = Counter(name for node in message.node for name in node.input)
-    names = [name for name in biases if taken[name] == 1 and nodes[nodes[name].input[0]].op == "BatchToSpaceND"]
-    for name in names:
-        copy = message.node.add(name=f"{name}/once_more", op="MaxPool", input=[name])
-        for attribute in ("ksize", "strides"):
-            copy.attr[attribute].list.i.extend([1, 1, 1, 1])
-        copy.attr["padding"].s = b"VALID"
-    return replace(stage, graph_def=message.SerializeToString()) if names else stage
-
-
-def _step_of_sizes(stage: StageGraph) -> int:
+def step_of_sizes(net: ir.NetGraph) -> int:
     """Inputs whose sides differ by multiples of this have the same SAME paddings in all layers.
 
     cv2.dnn keeps the paddings of a net's first input, all of them before 4.13 and some of them still in 5.0, and is
     wrong about inputs with others without a word.
     """
-    message = pb.GraphDef()
-    message.ParseFromString(stage.graph_def)
-    steps = dict.fromkeys(stage.inputs, 1)
+    steps = dict.fromkeys(net.inputs, 1)
     largest = 1
-    for node in message.node:
-        known = [steps[name] for name in node.input if name in steps]
-        strides = list(node.attr["strides"].list.i)
-        own = max(strides[1:3]) if len(strides) == 4 else 1
-        if known:
-            steps[node.name] = max(known) * own
-            if own > 1 and node.attr["padding"].s == b"SAME":
-                largest = max(largest, steps[node.name])
+    for layer in net:
+        stride = max(layer.stride) if isinstance(layer, (ir.Conv2d, ir.MaxPool2d, ir.AvgPool2d)) else 1
+        steps[layer.name] = max(steps[name] for name in layer.inputs) * stride
+        if stride > 1 and getattr(layer, "padding", None) == "same":
+            largest = max(largest, steps[layer.name])
     return largest
 
 
-def _read(graph_def: bytes, backend: Backend) -> cv2.dnn.Net:
+def _read(message: NDArray[np.uint8], backend: Backend) -> cv2.dnn.Net:
     # OpenCV 5's new engine ignores backends and targets; where there is a choice, ask for the classic one by name.
     importer: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
     try:
-        net: cv2.dnn.Net = cv2.dnn.readNetFromTensorflow(np.frombuffer(graph_def, dtype=np.uint8), **importer)
+        net: cv2.dnn.Net = cv2.dnn.readNetFromTensorflow(message, **importer)
     except cv2.error as error:
         raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net: {one_line(error)}") from error
     try:
-        net.setPreferableBackend(getattr(cv2.dnn, backend.engine))
+        net.setPreferableBackend(getattr(cv2.dnn, backend.cv_backend))
         net.setPreferableTarget(getattr(cv2.dnn, backend.target))
     except cv2.error as error:
         raise BackendError(f"OpenCV {cv2.__version__} cannot set up {backend.name}: {one_line(error)}") from error

@@ -12,7 +12,11 @@ from math import ceil, sqrt
 import numpy as np
 
 from mrcnn_cv.engines.base import Float
-from mrcnn_cv.engines.opencv.partition import POINTWISE, Chain, Layers, Size
+from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size
+from mrcnn_cv.graph import ir
+
+POINTWISE = (*ir.ACTIVATIONS, ir.Affine)
+"""What may follow a convolution on a sheet."""
 
 SMALLEST_FAST_SIDE = 12
 MOST_PIXELS_OF_TINY = 16
@@ -25,9 +29,9 @@ def on_sheets(layers: Layers, size: Size) -> list[Chain]:
     """The 3x3 convolutions on maps that are too small to be fast, for input maps of `size`."""
     sizes = layers.map_sizes(size)
     return [
-        layers.chain("sheet", name, POINTWISE)
-        for name, node in layers.nodes.items()
-        if node.op == "Conv2D" and is_small(sizes.get(layers.sources[name][0])) and _is_plain(layers, name)
+        layers.chain("sheet", layer.name, POINTWISE)
+        for layer in layers.convolutions()
+        if is_small(sizes.get(layer.inputs[0])) and _is_plain(layer)
     ]
 
 
@@ -36,10 +40,9 @@ def is_small(size: Size | None) -> bool:
     return size is not None and min(size) < SMALLEST_FAST_SIDE and size[0] * size[1] > MOST_PIXELS_OF_TINY
 
 
-def _is_plain(layers: Layers, name: str) -> bool:
-    node, kernel = layers.nodes[name], layers.shape(name)
-    is_same = node.attr["padding"].s == b"SAME" and list(node.attr["strides"].list.i) == [1, 1, 1, 1]
-    return is_same and kernel[:2] == (3, 3) and min(kernel[2:]) >= LEAST_CHANNELS
+def _is_plain(layer: ir.Conv2d) -> bool:
+    keeps_size = layer.stride == (1, 1) and layer.padding == (1, 1, 1, 1)
+    return keeps_size and layer.kernel == (3, 3) and min(layer.weight.shape[:2]) >= LEAST_CHANNELS
 
 
 class Sheet:

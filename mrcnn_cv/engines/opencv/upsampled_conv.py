@@ -8,18 +8,19 @@ gives the same numbers but for their last bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mrcnn_cv.engines.base import Float
-from mrcnn_cv.engines.opencv.blas_conv import OPS, apply_step, steps_of
-from mrcnn_cv.engines.opencv.net import CvNet
+from mrcnn_cv.engines.base import Float, Net
+from mrcnn_cv.engines.opencv.blas_conv import FOLLOWERS, apply_step, steps_of
 from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size, some_of
 from mrcnn_cv.engines.opencv.windows import window_of
-from mrcnn_cv.engines.registry import Backend
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.graph import ir
 from mrcnn_cv.util.parallel import in_parallel
+
+MakeNet = Callable[[ir.NetGraph], Net]
+"""Makes a net of cv2.dnn."""
 
 LEAST_FACTOR = 2
 """By which multiplications become fewer."""
@@ -30,33 +31,32 @@ MOST_SPREAD = 1 << 22
 COLUMNS_AT_ONCE = 256
 """Pixels of small maps that are multiplied at a time; what comes of them then fits into the processor's cache."""
 
-_ENLARGING = frozenset({"ResizeBilinear", "ResizeNearestNeighbor"})
 
-
-def on_enlarged(layers: Layers, size: Size, full: Collection[str]) -> list[Chain]:
-    """Resizes that one convolution of `full` alone takes, and the convolution, for input maps of `size`."""
+def on_enlarged(layers: Layers, size: Size) -> list[Chain]:
+    """Resizes that one convolution alone takes, and the convolution, for input maps of `size`."""
     sizes = layers.map_sizes(size)
+    full = {layer.name for layer in layers.convolutions()}
     found = []
-    for name, node in layers.nodes.items():
-        takers = layers.takers.get(name, [])
-        if node.op not in _ENLARGING or len(takers) != 1 or takers[0] not in full or name in layers.outputs:
+    for layer in layers.net:
+        takers = layers.takers.get(layer.name, [])
+        # Upsample, which repeats whole pixels, has a fast way of its own.
+        if not isinstance(layer, ir.Resize) or len(takers) != 1 or takers[0] not in full:
             continue
-        small = sizes.get(layers.sources[name][0])
-        # Resizes that repeat whole pixels have two constants, and a fast way of their own.
-        if small is None or len(node.input) != 2:
+        small = sizes.get(layer.inputs[0])
+        if layer.name in layers.outputs or small is None:
             continue
-        if _is_worth_it(layers, takers[0], math.prod(small), int(layers.values(name).prod())):
-            convolution = layers.chain("enlarged", takers[0], OPS)
-            found.append(Chain("enlarged", (name, *convolution.names), name))
+        if _is_worth_it(layers.by_name[takers[0]], math.prod(small), math.prod(layer.size)):
+            convolution = layers.chain("enlarged", takers[0], FOLLOWERS)
+            found.append(Chain("enlarged", (layer.name, *convolution.names), layer.name))
     return found
 
 
-def _is_worth_it(layers: Layers, name: str, small: int, large: int) -> bool:
-    """Whether the node is a convolution with fewer multiplications on maps of `small` than of `large` pixels."""
-    window = window_of(layers, name)
-    if window is None or window.strides != (1, 1):
+def _is_worth_it(layer: ir.Layer, small: int, large: int) -> bool:
+    """Whether it is a convolution with fewer multiplications on maps of `small` than of `large` pixels."""
+    window = window_of(layer)
+    if window is None or window.strides != (1, 1) or not isinstance(layer, ir.Conv2d):
         return False
-    channels, places = layers.shape(name)[2], math.prod(window.kernel)
+    channels, places = layer.in_channels, math.prod(window.kernel)
     is_less = LEAST_FACTOR * small * (channels + large) <= channels * large
     return is_less and places * small * large <= MOST_SPREAD
 
@@ -64,18 +64,19 @@ def _is_worth_it(layers: Layers, name: str, small: int, large: int) -> bool:
 class Enlarged:
     """A piece of the kind "enlarged"."""
 
-    def __init__(self, stage: StageGraph, backend: Backend) -> None:
-        layers = Layers(stage)
-        resize, convolution = (name for name, node in layers.nodes.items() if node.op in {*_ENLARGING, "Conv2D"})
-        self._source = layers.sources[resize][0]
-        self._resize = CvNet(some_of(layers, [resize]), backend)
-        window = window_of(layers, convolution)
+    def __init__(self, net: ir.NetGraph, make_net: MakeNet) -> None:
+        layers = Layers(net)
+        resize = next(layer for layer in net if isinstance(layer, ir.Resize))
+        convolution = next(layer for layer in net if isinstance(layer, ir.Conv2d))
+        self._source = resize.inputs[0]
+        self._resize = make_net(some_of(layers, [resize.name]))
+        window = window_of(convolution)
         assert window is not None
         self._window = window
-        weights = layers.values(convolution)
         # Rows: the places of the window, and for each the channels that come out.
-        self._matrix = np.ascontiguousarray(weights.transpose(0, 1, 3, 2).reshape(-1, weights.shape[2]))
-        self._channels = weights.shape[3]
+        matrix = convolution.folded().transpose(2, 3, 0, 1).reshape(-1, convolution.in_channels)
+        self._matrix = np.ascontiguousarray(matrix)
+        self._channels = convolution.out_channels
         self._steps = steps_of(layers, convolution)
         self._spread: dict[Size, tuple[Float, Size]] = {}
 
@@ -101,9 +102,9 @@ class Enlarged:
                 places = (self._matrix @ columns).reshape(-1, self._channels, own.stop - own.start, pixels)
                 rows = places.transpose(2, 1, 0, 3).reshape(-1, len(spread))
                 np.matmul(rows, spread, out=result[own].reshape(-1, height * width))
-                for op, operand in self._steps:
-                    added = inputs[operand][own].reshape(result[own].shape) if op == "Add" else operand
-                    apply_step(op, result[own], added)
+                for kind, operand in self._steps:
+                    added = inputs[operand][own].reshape(result[own].shape) if kind is ir.Add else operand
+                    apply_step(kind, result[own], added)
 
         in_parallel(work, count, least=1)
         return [result.reshape(count, self._channels, height, width)]

@@ -7,22 +7,22 @@ from typing import NamedTuple
 import numpy as np
 
 from mrcnn_cv.engines.base import Float
-from mrcnn_cv.engines.opencv.partition import Layers, Size
+from mrcnn_cv.graph import ir
 
 
 class Window(NamedTuple):
-    """kernel, strides: (vertical, horizontal). is_same: maps are padded as TensorFlow's SAME does, else not at all."""
+    """kernel, strides: (vertical, horizontal). padding: as of the layer."""
 
-    kernel: Size
-    strides: Size
-    is_same: bool
+    kernel: ir.Pair
+    strides: ir.Pair
+    padding: ir.Padding
 
     @property
     def is_point(self) -> bool:
         """Whether it is a single pixel."""
-        return self.kernel == (1, 1)
+        return self.kernel == (1, 1) and (self.padding == "same" or not any(self.padding))
 
-    def result_size(self, size: Size) -> Size:
+    def result_size(self, size: ir.Pair) -> ir.Pair:
         """(height, width) of what comes of a map of `size`."""
         height, width = (
             (side + sum(pads) - length) // stride + 1
@@ -30,10 +30,11 @@ class Window(NamedTuple):
         )
         return height, width
 
-    def pads(self, size: Size) -> tuple[Size, Size]:
+    def pads(self, size: ir.Pair) -> tuple[ir.Pair, ir.Pair]:
         """(before, behind) on the vertical and the horizontal axis."""
-        if not self.is_same:
-            return (0, 0), (0, 0)
+        if self.padding != "same":
+            top, left, bottom, right = self.padding
+            return (top, bottom), (left, right)
         totals = [
             max((-(-side // stride) - 1) * stride + length - side, 0)
             for side, stride, length in zip(size, self.strides, self.kernel, strict=True)
@@ -52,7 +53,7 @@ class Window(NamedTuple):
         result[..., top : top + height, left : left + width] = maps
         return result
 
-    def seen(self, padded: Float, place: Size, size: Size) -> Float:
+    def seen(self, padded: Float, place: ir.Pair, size: ir.Pair) -> Float:
         """(..., h, w): what lies at one place of the window, for each pixel of a result of `size`; a view."""
         rows, columns = (
             slice(first, first + (side - 1) * stride + 1, stride)
@@ -61,16 +62,10 @@ class Window(NamedTuple):
         return padded[..., rows, columns]
 
 
-def window_of(layers: Layers, name: str) -> Window | None:
-    """Of a Conv2D or a MaxPool of maps; None for other nodes, and for those with paddings of their own."""
-    node = layers.nodes[name]
-    padding, strides = node.attr["padding"].s, list(node.attr["strides"].list.i)
-    if padding not in (b"SAME", b"VALID") or len(strides) != 4 or len(layers.sources[name]) != 1:
+def window_of(layer: ir.Layer) -> Window | None:
+    """Of a convolution without dilation or a pool; None for other layers."""
+    if isinstance(layer, ir.Conv2d) and layer.dilation != (1, 1) and layer.kernel != (1, 1):
         return None
-    if node.op == "Conv2D":
-        kernel = layers.shape(name)[:2]
-    elif node.op == "MaxPool":
-        kernel = tuple(node.attr["ksize"].list.i)[1:3]
-    else:
-        return None
-    return Window((kernel[0], kernel[1]), (strides[1], strides[2]), padding == b"SAME")
+    if isinstance(layer, (ir.Conv2d, ir.MaxPool2d, ir.AvgPool2d)):
+        return Window(layer.kernel, layer.stride, layer.padding)
+    return None

@@ -1,232 +1,157 @@
-"""A stage graph as a model of OpenVINO, layer by layer. All maps are NCHW, as `Net.run` takes and gives them."""
+"""A NetGraph as a model of OpenVINO, layer by layer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mrcnn_cv.engines.openvino.package import ops, ov
-from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.graphdef import tensor_value
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.graph import ir
 
-Values = Sequence[NDArray[Any]]
 MAP_AXES = (2, 3)
 CHANNELS_LAST = (0, 2, 3, 1)
 
-
-def translate(stage: StageGraph, shapes: Mapping[str, Sequence[int]]) -> ov.Model:
-    """The model of a stage; shapes: of its inputs, -1 for sides that may change from run to run."""
-    message = pb.GraphDef()
-    message.ParseFromString(stage.graph_def)
-    translation = _Translation()
-    for node in message.node:
-        if node.op == "Const":
-            translation.constants[node.name] = tensor_value(node)
-        elif node.op == "Placeholder":
-            parameter = ops.parameter(ov.PartialShape(list(shapes[node.name])), np.float32, name=node.name)
-            translation.inputs[node.name] = parameter
-            translation.outputs[node.name] = parameter.output(0)
-        else:
-            sources = [translation.outputs[name] for name in node.input if name in translation.outputs]
-            values = [translation.constants[name] for name in node.input if name in translation.constants]
-            translation.outputs[node.name] = _LAYERS[node.op](translation, node, sources, values)
-    return ov.Model(
-        [ops.result(translation.outputs[name]) for name in stage.outputs],
-        [translation.inputs[name] for name in stage.inputs],
-        "stage",
-    )
+Kind = TypeVar("Kind", bound=ir.Layer)
+Sources = Sequence[Any]
 
 
-@dataclass
-class _Translation:
-    """What is translated so far, by the names of the stage graph.
-
-    dilated: (dilation, paddings (2, 2)) of the convolution that takes an output
-    """
-
-    inputs: dict[str, Any] = field(default_factory=dict)
-    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    dilated: dict[str, tuple[list[int], NDArray[Any]]] = field(default_factory=dict)
+def translate(net: ir.NetGraph, shapes: Mapping[str, Sequence[int]]) -> ov.Model:
+    """The model of a net; shapes: of its inputs, -1 for sides that may change from run to run."""
+    parameters = [ops.parameter(ov.PartialShape(list(shapes[name])), np.float32, name=name) for name in net.inputs]
+    outputs = {name: parameter.output(0) for name, parameter in zip(net.inputs, parameters, strict=True)}
+    for layer in net:
+        outputs[layer.name] = _LAYERS[type(layer)](layer, [outputs[name] for name in layer.inputs])
+    return ov.Model([ops.result(outputs[name]) for name in net.outputs], parameters, "net")
 
 
 def _constant(value: Any, data_type: type[Any] = np.float32) -> Any:
-    return ops.constant(np.array(value, dtype=data_type, order="C"))
+    """A constant that shares the memory of an array, or of a copy where it is not ours to share."""
+    array = np.require(value, data_type, ["C", "W"])
+    return ops.constant(array, shared_memory=True)
 
 
-def _rank(source: Any) -> int:
-    return int(source.get_partial_shape().rank.get_length())
+def _per_channel(value: ir.Array, source: Any) -> Any:
+    rank = int(source.get_partial_shape().rank.get_length())
+    return _constant(value.reshape(1, -1, *[1] * (rank - 2)))
 
 
-def _channels(source: Any) -> int:
-    return int(source.get_partial_shape()[1].get_length())
+def _biased(result: Any, bias: ir.Float | None) -> Any:
+    output = result.output(0)
+    return output if bias is None else ops.add(output, _per_channel(bias, output)).output(0)
 
 
-def _per_channel(value: NDArray[Any], source: Any) -> Any:
-    return _constant(value.reshape(1, -1, *[1] * (_rank(source) - 2)))
-
-
-def _window(node: pb.NodeDef) -> dict[str, Any]:
+def _window(layer: ir.Conv2d | ir.MaxPool2d | ir.AvgPool2d) -> dict[str, Any]:
     """Strides and paddings under the names of OpenVINO."""
-    amounts = list(node.attr["explicit_paddings"].list.i) or [0] * 8
+    top, left, bottom, right = ir.NO_PADDING if layer.padding == "same" else layer.padding
     return {
-        "strides": list(node.attr["strides"].list.i)[1:3],
-        "pads_begin": [amounts[2], amounts[4]],
-        "pads_end": [amounts[3], amounts[5]],
-        "auto_pad": "same_upper" if node.attr["padding"].s == b"SAME" else "explicit",
+        "strides": list(layer.stride),
+        "pads_begin": [top, left],
+        "pads_end": [bottom, right],
+        "auto_pad": "same_upper" if layer.padding == "same" else "explicit",
     }
 
 
-def _convolution(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    source, weights = sources[0], values[0]
-    if _rank(source) == 2:
-        # Rows that cv2.dnn takes as the pixels of a map.
-        return ops.matmul(source, _constant(weights[0, 0]), False, False).output(0)
-    window = {**_window(node), "dilations": [1, 1]}
-    if node.input[0] in translation.dilated:
-        block, paddings = translation.dilated[node.input[0]]
-        begin, end = paddings.T.tolist()
-        window |= {"dilations": block, "pads_begin": begin, "pads_end": end, "auto_pad": "explicit"}
-    height, width, taken, given = weights.shape
-    if node.op == "DepthwiseConv2dNative":
-        grouped = weights.transpose(2, 3, 0, 1)[:, :, np.newaxis]
-        return ops.group_convolution(source, _constant(grouped), **window).output(0)
-    turned = weights.transpose(3, 2, 0, 1)
-    # With fewer channels than there are, a convolution has groups.
-    groups = _channels(source) // taken
-    if groups > 1:
-        grouped = turned.reshape(groups, given // groups, taken, height, width)
-        return ops.group_convolution(source, _constant(grouped), **window).output(0)
-    return ops.convolution(source, _constant(turned), **window).output(0)
+def _convolution(layer: ir.Conv2d, sources: Sources) -> Any:
+    window = {**_window(layer), "dilations": list(layer.dilation)}
+    weight = layer.folded()
+    if layer.groups == 1:
+        return _biased(ops.convolution(sources[0], _constant(weight), **window), layer.bias)
+    weight = weight.reshape(layer.groups, -1, *weight.shape[1:])
+    return _biased(ops.group_convolution(sources[0], _constant(weight), **window), layer.bias)
 
 
-def _transposed(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    strides = list(node.attr["strides"].list.i)[1:3]
-    return ops.convolution_backprop_data(sources[0], _constant(values[1].transpose(3, 2, 0, 1)), strides).output(0)
+def _transposed(layer: ir.ConvTranspose2d, sources: Sources) -> Any:
+    result = ops.convolution_backprop_data(sources[0], _constant(layer.folded()), list(layer.kernel))
+    return _biased(result, layer.bias)
 
 
-def _matrix(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    return ops.matmul(sources[0], _constant(values[0]), False, False).output(0)
+def _linear(layer: ir.Linear, sources: Sources) -> Any:
+    return _biased(ops.matmul(sources[0], _constant(layer.folded()), False, True), layer.bias)
 
 
-def _bias(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    return ops.add(sources[0], _per_channel(values[0], sources[0])).output(0)
+def _affine(layer: ir.Affine, sources: Sources) -> Any:
+    scaled = ops.multiply(sources[0], _per_channel(layer.scale, sources[0]))
+    return ops.add(scaled, _per_channel(layer.shift, sources[0])).output(0)
 
 
-def _affine(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    scaled = ops.multiply(sources[0], _per_channel(values[0], sources[0]))
-    return ops.add(scaled, _per_channel(values[1], sources[0])).output(0)
+def _max_pool(layer: ir.MaxPool2d, sources: Sources) -> Any:
+    return ops.max_pool(sources[0], dilations=[1, 1], kernel_shape=list(layer.kernel), **_window(layer)).output(0)
 
 
-def _max_pool(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    side = list(node.attr["ksize"].list.i)[1:3]
-    return ops.max_pool(sources[0], dilations=[1, 1], kernel_shape=side, **_window(node)).output(0)
+def _average_pool(layer: ir.AvgPool2d, sources: Sources) -> Any:
+    return ops.avg_pool(sources[0], kernel_shape=list(layer.kernel), exclude_pad=True, **_window(layer)).output(0)
 
 
-def _average_pool(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    side = list(node.attr["ksize"].list.i)[1:3]
-    return ops.avg_pool(sources[0], kernel_shape=side, exclude_pad=True, **_window(node)).output(0)
-
-
-def _pad(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    begin, end = (_constant(amounts, np.int64) for amounts in values[0][[0, 3, 1, 2]].T)
-    return ops.pad(sources[0], begin, end, "constant", _constant(0.0)).output(0)
-
-
-def _mean(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
+def _mean(layer: ir.GlobalAvgPool, sources: Sources) -> Any:
     return ops.reduce_mean(sources[0], _constant(MAP_AXES, np.int64), True).output(0)
 
 
-def _flatten(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    # TensorFlow's order: the channels last.
-    turned = ops.transpose(sources[0], _constant(CHANNELS_LAST, np.int64))
-    return ops.reshape(turned, _constant([0, -1], np.int64), True).output(0)
+def _pad(layer: ir.Pad, sources: Sources) -> Any:
+    top, left, bottom, right = layer.padding
+    begin, end = (_constant([0, 0, *sides], np.int64) for sides in ((top, left), (bottom, right)))
+    return ops.pad(sources[0], begin, end, "constant", _constant(0.0)).output(0)
 
 
-def _rows(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    """Rows stay rows here, where cv2.dnn takes them as pixels; the pixels of tiles become rows."""
-    if _rank(sources[0]) == 2:
-        return sources[0]
-    turned = ops.transpose(sources[0], _constant(CHANNELS_LAST, np.int64))
-    return ops.reshape(turned, _constant([-1, int(values[0][-1])], np.int64), False).output(0)
+def _flatten(layer: ir.Flatten, sources: Sources) -> Any:
+    source = sources[0]
+    if layer.channels_last:
+        source = ops.transpose(source, _constant(CHANNELS_LAST, np.int64))
+    return ops.reshape(source, _constant([0, -1], np.int64), True).output(0)
 
 
-def _unchanged(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    return sources[0]
-
-
-def _space(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    """Half of a dilation, as TensorFlow writes it; the other half, BatchToSpaceND, crops nothing."""
-    translation.dilated[node.name] = (values[0].tolist(), values[1])
-    return sources[0]
-
-
-def _resize(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    axes = _constant(MAP_AXES, np.int64)
-    if len(values) == 2:
-        factors = _constant([int(value) for value in values])
-        return ops.interpolate(
-            sources[0],
-            factors,
-            mode="nearest",
-            shape_calculation_mode="scales",
-            coordinate_transformation_mode="asymmetric",
-            nearest_mode="floor",
-            axes=axes,
-        ).output(0)
-    corners, centres = node.attr["align_corners"].b, node.attr["half_pixel_centers"].b
+def _upsample(layer: ir.Upsample, sources: Sources) -> Any:
     return ops.interpolate(
         sources[0],
-        _constant(values[0].ravel(), np.int64),
-        mode="linear_onnx" if node.op == "ResizeBilinear" else "nearest",
-        shape_calculation_mode="sizes",
-        coordinate_transformation_mode="align_corners" if corners else "half_pixel" if centres else "asymmetric",
-        nearest_mode="round_prefer_ceil" if corners else "floor",
-        axes=axes,
+        _constant(layer.factors),
+        mode="nearest",
+        shape_calculation_mode="scales",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+        axes=_constant(MAP_AXES, np.int64),
     ).output(0)
 
 
-def _activation(make: Callable[[Any], Any]) -> Callable[..., Any]:
-    def layer(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-        return make(sources[0]).output(0)
+def _resize(layer: ir.Resize, sources: Sources) -> Any:
+    return ops.interpolate(
+        sources[0],
+        _constant(layer.size, np.int64),
+        mode="linear_onnx" if layer.mode == "bilinear" else "nearest",
+        shape_calculation_mode="sizes",
+        coordinate_transformation_mode=layer.coordinates,
+        nearest_mode="floor" if layer.coordinates == "asymmetric" else "round_prefer_ceil",
+        axes=_constant(MAP_AXES, np.int64),
+    ).output(0)
 
-    return layer
+
+def _hard_sigmoid(layer: ir.HardSigmoid, sources: Sources) -> Any:
+    alpha, beta = (_constant(value).output(0) for value in (layer.alpha, layer.beta))
+    return ops.hard_sigmoid(sources[0], alpha, beta).output(0)
 
 
-def _hard_sigmoid(translation: _Translation, node: pb.NodeDef, sources: list[Any], values: Values) -> Any:
-    alpha, beta = (node.attr[name].f for name in ("alpha", "beta"))
-    return ops.hard_sigmoid(sources[0], _constant(alpha).output(0), _constant(beta).output(0)).output(0)
+def _plain(make: Callable[..., Any]) -> Callable[[ir.Layer, Sources], Any]:
+    return lambda layer, sources: make(*sources).output(0)
 
 
-_LAYERS: dict[str, Callable[[_Translation, pb.NodeDef, list[Any], Values], Any]] = {
-    "Conv2D": _convolution,
-    "DepthwiseConv2dNative": _convolution,
-    "Conv2DBackpropInput": _transposed,
-    "MatMul": _matrix,
-    "BiasAdd": _bias,
-    "FusedBatchNorm": _affine,
-    "MaxPool": _max_pool,
-    "AvgPool": _average_pool,
-    "ConcatV2": lambda translation, node, sources, values: ops.concat(sources, 1).output(0),
-    "Add": lambda translation, node, sources, values: ops.add(*sources).output(0),
-    "Mul": lambda translation, node, sources, values: ops.multiply(*sources).output(0),
-    "Pad": _pad,
-    "Mean": _mean,
-    "Flatten": _flatten,
-    "Transpose": _unchanged,
-    "Reshape": _rows,
-    "SpaceToBatchND": _space,
-    "BatchToSpaceND": _unchanged,
-    "ResizeBilinear": _resize,
-    "ResizeNearestNeighbor": _resize,
-    "Relu": _activation(ops.relu),
-    "Relu6": _activation(lambda source: ops.clamp(source, 0.0, 6.0)),
-    "Sigmoid": _activation(ops.sigmoid),
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _activation(ops.hswish),
+_LAYERS: dict[type[ir.Layer], Callable[[Any, Sources], Any]] = {
+    ir.Conv2d: _convolution,
+    ir.ConvTranspose2d: _transposed,
+    ir.Linear: _linear,
+    ir.Affine: _affine,
+    ir.MaxPool2d: _max_pool,
+    ir.AvgPool2d: _average_pool,
+    ir.GlobalAvgPool: _mean,
+    ir.Pad: _pad,
+    ir.Upsample: _upsample,
+    ir.Resize: _resize,
+    ir.Concat: lambda layer, sources: ops.concat(list(sources), 1).output(0),
+    ir.Add: _plain(ops.add),
+    ir.Mul: _plain(ops.multiply),
+    ir.Relu: _plain(ops.relu),
+    ir.Relu6: _plain(lambda source: ops.clamp(source, 0.0, 6.0)),
+    ir.Sigmoid: _plain(ops.sigmoid),
+    ir.HardSigmoid: _hard_sigmoid,
+    ir.HardSwish: _plain(ops.hswish),
+    ir.Flatten: _flatten,
 }

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from mrcnn_cv.engines.base import Float, one_line
+from mrcnn_cv.engines.base import Backend, Float, one_line
 from mrcnn_cv.engines.openvino.layers import translate
 from mrcnn_cv.engines.openvino.package import ov
-from mrcnn_cv.engines.registry import Backend
 from mrcnn_cv.errors import BackendError
-from mrcnn_cv.graph.builder import CROPS
-from mrcnn_cv.model.definition import StageGraph
+from mrcnn_cv.graph import ir
+from mrcnn_cv.graph.partial_shapes import Shape, input_shapes
 from mrcnn_cv.util.opencv import cv2
 
 CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 """OpenVINO's names for precisions: of the hint, and among the capabilities of a device."""
 
-_MIXED = ("AUTO", "HETERO", "MULTI")
+_MIXED = ("AUTO", "HETERO", "MULTI", "BATCH")
 """Devices that are made of others."""
 
 
@@ -33,7 +33,11 @@ def core() -> ov.Core:
 def problem_with(device: str, precision: str) -> str | None:
     """Why nets cannot run on a device ("CPU", "GPU.1", "NPU") in a precision; None when they can."""
     here = core().available_devices
-    if device not in here and f"{device}.0" not in here and device.partition(":")[0] not in _MIXED:
+    if device.partition(":")[0] in _MIXED:
+        return (
+            f"{device} lets OpenVINO choose devices, so that nobody could say what ran: name one of {', '.join(here)}"
+        )
+    if device not in here and f"{device}.0" not in here:
         return f"OpenVINO {version()} has no device {device} here, but {', '.join(here)}"
     capabilities = core().get_property(device, "OPTIMIZATION_CAPABILITIES")
     if CAPABILITY[precision] not in capabilities:
@@ -52,30 +56,35 @@ def version() -> str:
 
 
 class OpenVinoNet:
-    """A stage run by OpenVINO. It is compiled at its first run, when it is known how many channels its input has."""
+    """A net run by OpenVINO, compiled at once; again where OpenCV's number of threads has changed since.
 
-    def __init__(self, stage: StageGraph, backend: Backend, device: str = "CPU") -> None:
-        self._stage = stage
+    size: (height, width) of its input maps, where it is always the same.
+    """
+
+    def __init__(
+        self, net: ir.NetGraph, backend: Backend, device: str = "CPU", size: tuple[int, int] | None = None
+    ) -> None:
+        self._net = net
         self._backend = backend
         self._device = device
-        self._threads = 0
-        self._request: Any = None
+        self._shapes = {name: _dynamic(shape, size) for name, shape in input_shapes(net).items()}
+        self._has_run = False
+        with self._failing():
+            self._compile()
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """See `Net.run`; an error inside OpenVINO is a BackendError."""
-        try:
-            if self._request is None or self._threads != cv2.getNumThreads():
-                self._compile(inputs)
+        with self._failing():
+            if self._threads != cv2.getNumThreads():
+                self._net.check_source()
+                self._compile()
             found = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
-            return [np.array(found[index], dtype=np.float32) for index in range(len(self._stage.outputs))]
-        except RuntimeError as error:
-            raise BackendError(
-                f"OpenVINO {version()} failed on {self._device}: {one_line(error)}; --backend cpu does without it"
-            ) from error
+            self._has_run = True
+            return [np.array(found[index], dtype=np.float32) for index in range(len(self._net.outputs))]
 
     def devices(self) -> set[str]:
         """As OpenVINO tells of the net that it compiled, which need not be what was asked for."""
-        if self._request is None:
+        if not self._has_run:
             return set()
         compiled = self._request.get_compiled_model()
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -84,12 +93,17 @@ class OpenVinoNet:
             return {self._backend.name}
         return {f"{name} with {precision} numbers" for name in ran_on}
 
-    def _compile(self, inputs: Mapping[str, Float]) -> None:
-        # Images are of any size, crops of any number.
-        shapes = {
-            name: [-1, *value.shape[1:]] if name == CROPS or value.ndim == 2 else [*value.shape[:2], -1, -1]
-            for name, value in inputs.items()
-        }
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What OpenVINO raises inside is a BackendError."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise BackendError(
+                f"OpenVINO {version()} failed on {self._device}: {one_line(error)}; --backend cpu does without it"
+            ) from error
+
+    def _compile(self) -> None:
         self._threads = cv2.getNumThreads()
         # Left to itself, OpenVINO computes with bf16 numbers wherever it can.
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": self._backend.target, "NUM_STREAMS": 1}
@@ -97,5 +111,12 @@ class OpenVinoNet:
             settings["INFERENCE_NUM_THREADS"] = self._threads
             # Pinned, the threads of all nets of one thread each would share the first processor.
             settings["ENABLE_CPU_PINNING"] = False
-        model = translate(self._stage, shapes)
+        model = translate(self._net, self._shapes)
         self._request = core().compile_model(model, self._device, settings).create_infer_request()
+        self._net.release_pages()
+
+
+def _dynamic(shape: Shape, size: tuple[int, int] | None) -> list[int]:
+    """A shape in OpenVINO's terms: -1 for sides that may differ from run to run."""
+    sides = [-1 if side is None else side for side in shape]
+    return sides if size is None or len(sides) != 4 else [*sides[:2], *size]
