@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv import Instances
 from mrcnn_cv.inference.box_ops import decode
-from mrcnn_cv.model.definition import ModelSpec
+from mrcnn_cv.model.definition import ModelDefinition
 
 Image = NDArray[np.uint8]
 Float = NDArray[np.float32]
@@ -66,7 +66,7 @@ def outliers(found: Instances, golden: Golden) -> list[Outlier]:
     return result
 
 
-def check_parity(found: Instances, golden: Golden, spec: ModelSpec) -> None:
+def check_parity(found: Instances, golden: Golden, spec: ModelDefinition) -> None:
     """Fail unless all of TensorFlow's detections are found, but for the share that may be explained by the border."""
     assert len(found) == len(golden.boxes) > 0
     different = outliers(found, golden)
@@ -75,7 +75,7 @@ def check_parity(found: Instances, golden: Golden, spec: ModelSpec) -> None:
     assert len(different) <= max(1, EXCEPTIONS * len(golden.boxes))
 
 
-def ends_at_border(outlier: Outlier, golden: Golden, spec: ModelSpec) -> bool:
+def ends_at_border(outlier: Outlier, golden: Golden, spec: ModelDefinition) -> bool:
     """Whether the region behind a detection ends exactly at the bottom or the right border of the network's input.
 
     TensorFlow's CropAndResize fills a sample with zeros when rounding puts it beyond the last row, so there float noise

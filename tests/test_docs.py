@@ -79,6 +79,9 @@ def test_commands(page: str, line: str, desk: Path) -> None:
     environment = dict(word.split("=", 1) for word in takewhile(re.compile(r"[A-Z_]+=").match, words))
     rest = words[len(environment) :]
     assert rest[0] == "mrcnn-cv", line
+    if "--model exported" in line:
+        # What the command before it on that page has made.
+        subprocess.run([PROGRAM, "models", "export", "torchvision.onnx", "-o", "exported"], check=True)
     done = subprocess.run(
         [PROGRAM, *rest[1:]],
         capture_output=True,
@@ -107,6 +110,12 @@ def test_ci_runs_the_two_commands_of_the_readme_verbatim(start: str) -> None:
     lines = [line for line in readme.splitlines() if line.startswith(start)]
     assert len(lines) == 1
     assert lines[0] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_places_in_the_code_are_there() -> None:
+    for page in (*PAGES, ROOT / "CONTRIBUTING.md"):
+        for place in re.findall(r"`((?:mrcnn_cv|tests|scripts)/[\w/.]+)`", page.read_text(encoding="utf-8")):
+            assert (ROOT / place).exists(), f"{page.name} names {place}"
 
 
 def test_links_lead_somewhere() -> None:

@@ -19,7 +19,7 @@ WHEEL = (
     r"mrcnn_cv/py\.typed",
     r"mrcnn_cv/graph/protos/[a-z_0-9]+\.(proto|pyi)",
     r"mrcnn_cv/fonts/(LICENSES|sans\.npz|unifont\.npz)",
-    r"mrcnn_cv/schemas/record\.schema\.json",
+    r"mrcnn_cv/schemas/(record|model)\.schema\.json",
     r"mrcnn_cv/outputs/viewers/page/page\.(html|css|js)",
     r"mrcnn_cv/models/zoo\.toml",
     r"mrcnn_cv/models/demo/(MODEL_CARD\.md|frozen_inference_graph\.pb|label_map\.pbtxt|pipeline\.config)",

@@ -129,7 +129,7 @@ def test_cached_pictures_cannot_be_spoilt() -> None:
 
 def test_unifont_is_read_for_other_scripts_only() -> None:
     code = (
-        "from mrcnn_cv import text\n"
+        "from mrcnn_cv.drawing import text\n"
         "loaded = lambda: (text._sans.cache_info().currsize, text._unifont.cache_info().currsize)\n"
         "states = [loaded()]\n"
         "for sample in ('person 0.93', 'crème brûlée, Привет, Ωμέγα', '狗'):\n"

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from mrcnn_cv.errors import LabelFileError
+from mrcnn_cv.errors import LabelFileError, ModelFileError
 from mrcnn_cv.model.coco_classes import COCO_CLASS_COUNT, COCO_LABELS, is_coco
+from mrcnn_cv.model.definition_json import MODEL_JSON, holds_model_json, read_document
 from mrcnn_cv.model.label_files import read_names
 
 _BACKGROUND = {"background", "__background__", "bg", "unlabeled", "unlabelled", "???", "_background_"}
@@ -47,9 +48,9 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
     """(names by id, warnings) for a model with `class_count` classes, whose ids are 1 to `class_count`.
 
     given    the user's label file; LabelFileError where it cannot be read
-    beside   the folder that holds the model: a label file found there is taken, with a warning unless it is a label map
-             of the Object Detection API; one that cannot be read is a warning. With neither, 90 classes are taken to be
-             COCO's, by its ids, and 80 as well, in its order.
+    beside   the folder that holds the model: the names in its model.json are taken, or a label file found there, with
+             a warning unless it is a label map of the Object Detection API; one that cannot be read is a warning. With
+             none, 90 classes are taken to be COCO's, by its ids, and 80 as well, in its order.
 
     Ids without a name are shown as numbers by whoever uses them; one warning says that there are some.
     """
@@ -57,6 +58,8 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
     names, origin = None, ""
     if given is not None:
         names, origin = read_labels(given, class_count), str(given)
+    elif beside is not None and (exported := _exported(beside)):
+        names, origin = exported, MODEL_JSON
     elif beside is not None and (path := _find_beside(beside, warnings)) is not None:
         try:
             names, origin = read_labels(path, class_count), path.name
@@ -73,6 +76,16 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
         return dict(enumerate(COCO_LABELS.values(), start=1)), warnings
     warnings.append(f"no class names are known, ids 1 to {class_count} are shown instead: give a label file (--labels)")
     return {}, warnings
+
+
+def _exported(folder: Path) -> dict[int, str]:
+    """The names in the model.json of an exported model; none where there is none."""
+    path = folder / MODEL_JSON
+    try:
+        return dict(read_document(path).labels) if holds_model_json(path) else {}
+    except ModelFileError:
+        # It is not the model that was opened.
+        return {}
 
 
 def _is_label_map(path: Path) -> bool:

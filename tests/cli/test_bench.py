@@ -12,12 +12,14 @@ from mrcnn_cv.bench.ours import STEPS
 from mrcnn_cv.bench.peers import PEERS
 from mrcnn_cv.cli.commands import bench
 from tests.cli.conftest import Run, names_in, refusal, success
+from tests.opencv import classic_only
 
 
 def test_names_in_help_are_the_real_ones() -> None:
     assert tuple(PEERS) == bench.PEERS
 
 
+@classic_only
 def test_everything_at_once(run: Run, tmp_path: Path, graphs: Path, photo_path: Path) -> None:
     model = graphs / "tiny_resnet101"
     command: list[str | Path] = [

@@ -62,9 +62,9 @@ def test_nets_are_counted_for_the_given_size(run: Run, tiny_graph: Path) -> None
     trunk, box_head, mask_head = found["nets"]
     # 160 px become 96, 320 px at most 160: the longer side decides, and 16 pixels are a cell.
     assert found["image"] == {"size": [160, 320], "resized": [80, 160], "network_input": [80, 160]}
-    assert [output["shape"][1:3] for output in trunk["outputs"]] == [[5, 10]] * 3
+    assert [output["shape"][2:] for output in trunk["outputs"]] == [[5, 10]] * 3
     assert (box_head["regions"], mask_head["regions"]) == (20, 1)
-    assert mask_head["outputs"][0]["shape"] == [1, 15, 15, 3]
+    assert mask_head["outputs"][0]["shape"] == [1, 3, 15, 15]
     for net in found["nets"]:
         assert net["gflops"] == pytest.approx(sum(layer["flops"] for layer in net["layers"]) / 1e9, abs=1e-3)
     assert all(check["problem"] is None for check in found["opencv"])
@@ -73,10 +73,11 @@ def test_nets_are_counted_for_the_given_size(run: Run, tiny_graph: Path) -> None
 def test_operations_of_a_convolution_by_hand(run: Run, tiny_graph: Path) -> None:
     trunk = look(run, tiny_graph)["nets"][0]
     layer = next(layer for layer in trunk["layers"] if layer["name"].endswith("BoxEncodingPredictor/Conv2D"))
-    height, width, channels = layer["output"][1:]
+    channels, height, width = layer["output"][1:]
     assert channels == 48
-    inputs = layer["parameters"] // channels
-    assert layer["flops"] == 2 * height * width * channels * inputs
+    # A bias of each channel is one of its parameters, and one more addition.
+    inputs = layer["parameters"] // channels - 1
+    assert layer["flops"] == height * width * channels * (2 * inputs + 1)
 
 
 def test_table(run: Run, graphs: Path) -> None:
@@ -89,7 +90,7 @@ def test_table(run: Run, graphs: Path) -> None:
         "cpu: all nets",
     ):
         assert text in done.stdout
-    assert "Conv2D FirstStageBoxPredictor/BoxEncodingPredictor/Conv2D" in done.stdout
+    assert "Conv2d FirstStageBoxPredictor/BoxEncodingPredictor/Conv2D" in done.stdout
 
 
 def test_demo_model_by_name(run: Run) -> None:

@@ -203,7 +203,7 @@ def test_the_page_of_a_run(live: Live, capture: FakeCapture, capfd: pytest.Captu
     assert (numbers["width"], numbers["height"]) == (240, 160)
     assert numbers["instances"] == sum(numbers["counts"].values())
     assert numbers["delay_ms"] > 0
-    assert numbers["device"].startswith(("cpu", "openvino"))
+    assert numbers["device"].startswith(("cpu", "openvino", "onnxruntime"))
 
 
 class Fingers:

@@ -55,7 +55,9 @@ def test_overlay_under_its_own_name_and_a_line_about_it(find: Run, tmp_path: Pat
     assert result.stdout == ""
     line, end = result.stderr.splitlines()
     assert re.fullmatch(
-        rf"{re.escape(str(photo_path))}  240x160  4 instances \(2 cup, 2 plate\)  \d+ ms  (cpu|openvino) \(.+\)", line
+        rf"{re.escape(str(photo_path))}  240x160  4 instances \(2 cup, 2 plate\)  \d+ ms"
+        r"  (cpu|openvino|onnxruntime) \(.+\)",
+        line,
     )
     assert end == "results in mrcnn-out"
     assert names_in(tmp_path / "mrcnn-out") == {"coffee.png"}

@@ -1,6 +1,6 @@
 """Some hundred mutated models of each kind: nothing crashes, hangs, fills the memory or fails without a sentence.
 
-The long run is `python scripts/fuzz/run.py object_detection --count 7000` (and `matterport`, `onnx`).
+The long run is `python scripts/fuzz/run.py object_detection --count 7000` (and `matterport`, `onnx`, `exported`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CASES = 250
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", ["object_detection", "matterport", "onnx"])
+@pytest.mark.parametrize("kind", ["object_detection", "matterport", "onnx", "exported"])
 def test_mutated_models(kind: str) -> None:
     summary = fuzz(kind, seed=0, numbers=range(CASES))
     assert summary.findings == []

@@ -203,6 +203,63 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
     say(f"{name} is registered: {given}")
 
 
+@models.command(cls=GroupedCommand, short_help="Write a model as ONNX nets and JSON numbers.")
+@click.argument("model", metavar="MODEL")
+@option(
+    OUTPUT,
+    "-o",
+    "--output",
+    type=PathText(),
+    metavar="DIR",
+    help="Where to: a folder that is empty or not there yet.",
+    default_note="none, it must be given",
+    environment=False,
+)
+@option(
+    MODEL,
+    "--labels",
+    type=PathText(),
+    metavar="FILE",
+    help="Names of the classes: .pbtxt, .names, .txt or .json.",
+    default_note="those beside the model",
+    environment=False,
+)
+@option(
+    MODEL,
+    "--pipeline-config",
+    type=PathText(),
+    metavar="FILE",
+    help="pipeline.config, or values of a matterport or Detectron2 config.",
+    default_note="the one beside the model",
+    environment=False,
+)
+@option(OUTPUT, "--overwrite", is_flag=True, help="Replace an earlier export in DIR.", environment=False)
+@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Errors only.")
+def export(
+    model: str, output: str | None, labels: str | None, pipeline_config: str | None, overwrite: bool, quiet: bool
+) -> None:
+    """Write MODEL, a path or a name, into a folder for other programs: three nets as ONNX, every number as JSON.
+
+    backbone.onnx, box_head.onnx, mask_head.onnx (where there are masks), model.json and a README.md that says what goes
+    into each net and what comes out. `--model DIR` runs the same model again.
+    """
+    if output is None:
+        raise UsageError("no folder is named to write the model to: give -o DIR")
+    from mrcnn_cv.cli.resolve_model import find_model
+    from mrcnn_cv.jobs.export import export as write
+
+    options: dict[str, Any] = {"model": model, "labels": labels}
+    find_model(click.get_current_context(), options)
+    names, config = (None if each is None else Path(each) for each in (options["labels"], pipeline_config))
+    done = write(Path(options["model"]), Path(output), config, names, overwrite)
+    if quiet:
+        return
+    for warning in done.warnings:
+        say(f"mrcnn-cv: warning: {warning}")
+    for path, size in done.files:
+        say(f"{path}  {size / 1e6:.1f} MB")
+
+
 def _of_the_zoo(name: str) -> ZooModel:
     from mrcnn_cv.cli.console.model_table import named
     from mrcnn_cv.hub.registry import zoo_model
