@@ -1,6 +1,6 @@
 """Time a batch run against the plain loop over `predict` and overlays, and against the nets alone, in turn.
 
-python scripts/benchmark_batch.py examples/shapes.jpg --images 200 --runs 3
+python scripts/benchmarks/batch.py examples/shapes.jpg --images 200 --runs 3
 """
 
 from __future__ import annotations

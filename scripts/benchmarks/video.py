@@ -1,6 +1,6 @@
 """Time a painted video from file to file against the nets alone, in turn in one run; --memory: over how many frames.
 
-python scripts/benchmark_video.py [VIDEO] [--model GRAPH] [--frames 200] [--runs 3]
+python scripts/benchmarks/video.py [VIDEO] [--model GRAPH] [--frames 200] [--runs 3]
 
 Without a VIDEO it makes one: 1280 x 720, H.264, the demo model's own kind of picture.
 """
@@ -28,7 +28,7 @@ from mrcnn_cv.hub import demo_model
 from mrcnn_cv.inputs.video.file import open_video
 from mrcnn_cv.structures.frame import Frame
 
-SHAPES = Path(__file__).parent.parent / "examples" / "shapes.jpg"
+SHAPES = Path(__file__).parents[2] / "examples" / "shapes.jpg"
 SIZE = (1280, 720)
 
 
