@@ -85,17 +85,25 @@ def _extents(layer: Window) -> Iterator[tuple[int, int]]:
         yield (side - 1) * step + 1, stride
 
 
+def window_output(side: int, extent: int, stride: int, padding: tuple[int, int] | None) -> int:
+    """How many places a window has along a side.
+
+    extent: cells from its first to its last. padding: (before, after); None: "same".
+    """
+    return -(-side // stride) if padding is None else (side + sum(padding) - extent) // stride + 1
+
+
+def along(padding: Padding, axis: int) -> tuple[int, int] | None:
+    """The padding (before, after) of one axis, 0 or 1; None: "same"."""
+    return None if padding == "same" else (int(padding[axis]), int(padding[axis + 2]))
+
+
 def _windows(layer: Window, size: Sequence[Side]) -> tuple[Side, Side]:
-    padding: Padding = layer.padding
-    result: list[Side] = []
-    for axis, ((extent, stride), side) in enumerate(zip(_extents(layer), size, strict=True)):
-        if side is None:
-            result.append(None)
-        elif padding == "same":
-            result.append(-(-side // stride))
-        else:
-            result.append((side + int(padding[axis]) + int(padding[axis + 2]) - extent) // stride + 1)
-    return result[0], result[1]
+    height, width = (
+        None if side is None else window_output(side, extent, stride, along(layer.padding, axis))
+        for axis, ((extent, stride), side) in enumerate(zip(_extents(layer), size, strict=True))
+    )
+    return height, width
 
 
 def _times(side: Side, factor: int) -> Side:

@@ -34,6 +34,7 @@ from mrcnn_cv.graph.ir import (
     Resize,
     Upsample,
 )
+from mrcnn_cv.graph.partial_shapes import along, window_output
 
 Shape = tuple[int, ...]
 """(N, C, H, W) of maps, (N, K) of rows."""
@@ -144,15 +145,10 @@ def _flops(planned: _Planned, output: Shape) -> int:
 
 def _sides(size: Shape, window: Pair, stride: Pair, padding: Padding) -> Pair:
     """(height, width) of what a window that moves over a map makes of it."""
-    if padding == "same":
-        height, width = (-(-side // step) for side, step in zip(size[2:], stride, strict=True))
-    else:
-        height, width = (
-            (side + before + after - length) // step + 1
-            for side, before, after, length, step in zip(
-                size[2:], padding[:2], padding[2:], window, stride, strict=True
-            )
-        )
+    height, width = (
+        window_output(side, length, step, along(padding, axis))
+        for axis, (side, length, step) in enumerate(zip(size[2:], window, stride, strict=True))
+    )
     return height, width
 
 

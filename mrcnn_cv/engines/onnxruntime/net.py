@@ -23,6 +23,8 @@ OPSET = RESIZE_BY_AXES
 
 _NO_FALLBACK = "session.disable_cpu_ep_fallback"
 
+_REMEDY = "--backend cpu does without it"
+
 
 def problem_with(device: str) -> str | None:
     """Why nets cannot run on a device ("CPU", "CUDA", "DirectML"); None when its provider is here and loads."""
@@ -92,7 +94,7 @@ class OnnxRuntimeNet:
         options = _options(self._threads)
         provider = provider_of(self._device)
         if provider is None:
-            raise BackendError(f"ONNX Runtime {version()} has no provider for {self._device}")
+            raise BackendError(f"ONNX Runtime {version()} has no provider for {self._device}; {_REMEDY}")
         if self._device == CPU:
             model, others = without_weights(self._net, self._shapes, OPSET)
             # They must stay until the session is made, which keeps copies in orders of its own.
@@ -111,7 +113,9 @@ class OnnxRuntimeNet:
             )
         session.disable_fallback()
         if provider not in session.get_providers():
-            raise BackendError(f"ONNX Runtime {version()} runs the net on the processor instead of {self._device}")
+            raise BackendError(
+                f"ONNX Runtime {version()} runs the net on the processor instead of {self._device}; {_REMEDY}"
+            )
         return session
 
 
@@ -176,4 +180,4 @@ def _as_backend_error(device: str) -> Iterator[None]:
             raise MemoryError(text) from error
         if "fallback to CPU EP has been explicitly disabled" in text:
             text = "it has no way to run some of the net's layers there"
-        raise BackendError(f"ONNX Runtime {version()} failed on {device}: {text}") from error
+        raise BackendError(f"ONNX Runtime {version()} failed on {device}: {text}; {_REMEDY}") from error
