@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from mrcnn_cv.graph.wire_fields import varint_bytes
 from mrcnn_cv.importers import protobuf_limits as limits
 
 LEAST_BYTES = limits.LARGE
@@ -91,7 +92,7 @@ class Walk:
                         made = make(index, position, stop)
                         most = limits.MAX_STRUCTURE - self._structure
                         if made is not None:
-                            pieces += [data[kept:begin], bytes([tag]), encoded(sum(map(len, made))), *made]
+                            pieces += [data[kept:begin], bytes([tag]), varint_bytes(sum(map(len, made))), *made]
                             kept = stop
                         position = stop
                         continue
@@ -169,8 +170,14 @@ class Walk:
         """A message with another content of one of its fields; None where that stays."""
         if made is None:
             return None
-        tag = encoded(field.number << 3 | field.kind)
-        return [self.data[start : field.start], tag, encoded(sum(map(len, made))), *made, self.data[field.end : end]]
+        tag = varint_bytes(field.number << 3 | field.kind)
+        return [
+            self.data[start : field.start],
+            tag,
+            varint_bytes(sum(map(len, made))),
+            *made,
+            self.data[field.end : end],
+        ]
 
     def _other(self, position: int, end: int) -> int:
         """Where a field ends that none of ours is: of another kind, or with a number above 15."""
@@ -214,16 +221,6 @@ def varint(data: memoryview, position: int) -> tuple[int, int]:
                 break
             return number, position
     raise NotPlain
-
-
-def encoded(number: int) -> bytes:
-    """A tag or length as it is written."""
-    found = bytearray()
-    while number > 127:
-        found.append(number & 127 | 128)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
 
 
 def _after(data: memoryview, kind: int, position: int) -> int:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.graph.protos import onnx_pb2
+from mrcnn_cv.graph.wire_fields import varint_bytes
 from mrcnn_cv.importers import protobuf_limits, wire_format
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.constants import parse_model
@@ -23,7 +24,7 @@ from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator
 from mrcnn_cv.importers.tensorflow.constants import parse_graph
 from mrcnn_cv.importers.tensorflow.functions import function_graph
 from mrcnn_cv.importers.tensorflow.graphdef import read_graph, tensor_value
-from mrcnn_cv.importers.wire_format import Content, encoded
+from mrcnn_cv.importers.wire_format import Content
 from tests.importers.graphs import Builder
 from tests.importers.onnx_graphs import OnnxBuilder
 
@@ -37,7 +38,7 @@ def _everything() -> Iterator[None]:
 
 
 def field(number: int, content: bytes) -> bytes:
-    return encoded(number << 3 | 2) + encoded(len(content)) + content
+    return varint_bytes(number << 3 | 2) + varint_bytes(len(content)) + content
 
 
 def put_back(tensor: pb.TensorProto | onnx_pb2.TensorProto, raw: str, content: Content) -> None:
@@ -465,7 +466,7 @@ MANY = 30_000
     [
         field(1, b"") * MANY,
         field(2, field(1, b"") * MANY),
-        field(1, b"\x1a\x00" * 200 + b"\x32" + encoded(5000) + b"\0" * 5000) * 100,
+        field(1, b"\x1a\x00" * 200 + b"\x32" + varint_bytes(5000) + b"\0" * 5000) * 100,
         b"\x98\x01\x07" * MANY,
     ],
     ids=["nodes", "functions", "inputs", "unknown"],

@@ -16,6 +16,7 @@ from mrcnn_cv.graph.export.onnx_layers import RESIZE_BY_AXES, Tensor, Translatio
 from mrcnn_cv.graph.ir import Array, NetGraph
 from mrcnn_cv.graph.partial_shapes import Shape, Side
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
+from mrcnn_cv.graph.wire_fields import field_head
 
 OPSET = 14
 """The oldest with HardSwish. OpenCV 5.1, ONNX Runtime and OpenVINO read it for inputs of any size; OpenCV 4.10 to 5.0
@@ -29,12 +30,9 @@ _IR_VERSIONS = {OPSET: IR_VERSION, RESIZE_BY_AXES: 8}
 MOST_BYTES = (1 << 31) - 1
 """Of a model, as protobuf has it."""
 
-_RAW_DATA, _INITIALIZER, _GRAPH = (
-    (pb.TensorProto.RAW_DATA_FIELD_NUMBER << 3) | 2,
-    (pb.GraphProto.INITIALIZER_FIELD_NUMBER << 3) | 2,
-    (pb.ModelProto.GRAPH_FIELD_NUMBER << 3) | 2,
-)
-"""Tags of the wire format: number of a field, and that its length follows."""
+_RAW_DATA = pb.TensorProto.RAW_DATA_FIELD_NUMBER
+_INITIALIZER = pb.GraphProto.INITIALIZER_FIELD_NUMBER
+_GRAPH = pb.ModelProto.GRAPH_FIELD_NUMBER
 
 Shapes = Mapping[str, Sequence[Side]]
 
@@ -62,16 +60,16 @@ def write_onnx(net: NetGraph, file: Writable, shapes: Shapes | None = None, opse
     translation = Translation(net, shapes, opset)
     rest = _graph(net, translation).SerializeToString()
     tensors = [(tensor, tensor.message().SerializeToString()) for tensor in translation.tensors.values()]
-    length = len(rest) + sum(_length_as_field(_tensor_length(*each)) for each in tensors)
+    length = len(rest) + sum(_length_as_field(_INITIALIZER, _tensor_length(*each)) for each in tensors)
     if length > MOST_BYTES - 1024:
         raise ModelFileError("has a net of more than 2 GiB, which no ONNX file can hold")
     file.write(_header(opset).SerializeToString())
-    file.write(_tag(_GRAPH, length))
+    file.write(field_head(_GRAPH, length))
     file.write(rest)
     for tensor, message in tensors:
-        file.write(_tag(_INITIALIZER, _tensor_length(tensor, message)))
+        file.write(field_head(_INITIALIZER, _tensor_length(tensor, message)))
         file.write(message)
-        file.write(_tag(_RAW_DATA, _bytes(tensor)))
+        file.write(field_head(_RAW_DATA, _bytes(tensor)))
         _write_array(file, tensor.array())
 
 
@@ -144,19 +142,9 @@ def _write_array(file: Writable, array: Array) -> None:
 
 
 def _tensor_length(tensor: Tensor, message: bytes) -> int:
-    return len(message) + _length_as_field(_bytes(tensor))
+    return len(message) + _length_as_field(_RAW_DATA, _bytes(tensor))
 
 
-def _length_as_field(length: int) -> int:
-    """Of a field whose number is below 16 and whose contents are `length` bytes long."""
-    return len(_tag(0, length)) + length
-
-
-def _tag(tag: int, length: int) -> bytes:
-    """The beginning of a field: a tag below 128, and the length as a varint."""
-    result = bytearray([tag])
-    while length > 127:
-        result.append(length & 127 | 128)
-        length >>= 7
-    result.append(length)
-    return bytes(result)
+def _length_as_field(number: int, length: int) -> int:
+    """Of a field whose content is `length` bytes long."""
+    return len(field_head(number, length)) + length

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.graph.wire_fields import field_head
 
 Fill = Callable[[NDArray[Any]], None]
 """Writes the values of a constant into an array of its shape."""
@@ -97,7 +98,7 @@ class GraphWriter:
         # are messages of a key (1) and a value (2).
         text = tensor.SerializeToString() + _head("tensor_content", pb.TensorProto, size)
         text = _head("tensor", pb.AttrValue, len(text) + size) + text
-        text = _field(1, len(b"value")) + b"value" + _field(2, len(text) + size) + text
+        text = field_head(1, len(b"value")) + b"value" + field_head(2, len(text) + size) + text
         text = _const(name, kind).SerializeToString() + _head("attr", pb.NodeDef, len(text) + size) + text
         text = _head("node", pb.GraphDef, len(text) + size) + text
         self._parts.append(_Constant(text, shape, dtype, size, fill))
@@ -117,18 +118,4 @@ def _const(name: str, kind: pb.DataType) -> pb.NodeDef:
 
 
 def _head(field: str, message: Any, length: int) -> bytes:
-    return _field(int(message.DESCRIPTOR.fields_by_name[field].number), length)
-
-
-def _field(number: int, length: int) -> bytes:
-    """The head of a field that is `length` bytes long (wire type 2)."""
-    return _varint(number << 3 | 2) + _varint(length)
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
+    return field_head(int(message.DESCRIPTOR.fields_by_name[field].number), length)
