@@ -274,6 +274,9 @@ class Source(Protocol):
     def check(self) -> None:
         """ModelFileError where the file is not any more what it was when it was opened."""
 
+    def holds(self, array: Array) -> bool:
+        """Whether an array is a view of the file, so that where it lies tells what it is."""
+
     def release_pages(self) -> None:
         """Nobody needs what was read of it; who reads it again gets it again."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,7 @@ def without_unused(net: NetGraph) -> NetGraph:
         if layer.name in needed:
             needed.update(layer.inputs)
             kept.append(layer)
-    return NetGraph(net.inputs, net.outputs, tuple(reversed(kept)))
+    return replace(net, layers=tuple(reversed(kept)))
 
 
 def largest(array: Array) -> float:

@@ -7,6 +7,9 @@ import os
 import weakref
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mrcnn_cv.errors import ModelFileError
 
 
@@ -65,6 +68,12 @@ class MappedFile:
         """
         if self.is_mapped and _identity(os.fstat(self._descriptor)) != self._opened_as:
             raise ModelFileError(f"{self.path} was changed while it was in use: load the model again")
+
+    def holds(self, array: NDArray[np.generic]) -> bool:
+        """Whether an array is a view of the file, in which it then lies for as long as this object is there."""
+        start = int(np.frombuffer(self.data, np.uint8).__array_interface__["data"][0])
+        place = int(array.__array_interface__["data"][0])
+        return start <= place < start + len(self.data)
 
     def release_pages(self) -> None:
         """Take what was read of the file out of this process' resident memory; who reads it again gets it again.

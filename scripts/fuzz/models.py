@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.engines.opencv import blas_conv as products
-from mrcnn_cv.engines.opencv import small_maps
+from mrcnn_cv.engines.opencv import winograd
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.jobs.inspect import inspect
 from scripts.fuzz.children import ROOT
@@ -24,7 +24,8 @@ DATA = ROOT / "tests" / "data"
 
 EXIT_CODES = {3}
 
-_GAIN, _CHANNELS = products.LEAST_GAIN, small_maps.LEAST_CHANNELS
+_GAIN, _CHANNELS = products.LEAST_GAIN, products.LEAST_CHANNELS
+_OF_BACKBONES, _OF_HEADS = winograd.LEAST_CHANNELS, winograd.LEAST_CHANNELS_OF_HEADS
 
 
 class Seed(NamedTuple):
@@ -76,7 +77,9 @@ def _picture() -> NDArray[np.uint8]:
 def _take_narrow_for_wide(is_so: bool) -> None:
     """The nets of seeds are too narrow for what engines do to wide ones."""
     products.LEAST_GAIN = 0 if is_so else _GAIN
-    small_maps.LEAST_CHANNELS = 1 if is_so else _CHANNELS
+    products.LEAST_CHANNELS = 1 if is_so else _CHANNELS
+    winograd.LEAST_CHANNELS = dict.fromkeys(_OF_BACKBONES, 1) if is_so else _OF_BACKBONES
+    winograd.LEAST_CHANNELS_OF_HEADS = 1 if is_so else _OF_HEADS
 
 
 def attempt(path: Path) -> str:

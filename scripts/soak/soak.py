@@ -45,7 +45,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 30.0
 """Between two looks at the processes; less in a short run."""
 
-WARM_UP_SECONDS = 90.0
+WARM_UP_SECONDS = 180.0
+"""In which memory grows to what the largest pictures and all threads at once take."""
 SETTLE_SECONDS = 8.0
 """The program waits for two looks at a file that are alike."""
 

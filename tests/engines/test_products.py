@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.engines.opencv import blas_conv as products
-from mrcnn_cv.engines.opencv import small_maps
 from mrcnn_cv.engines.opencv.hybrid import HybridNet, pieces_of
 from mrcnn_cv.engines.opencv.partition import Piece
 from mrcnn_cv.engines.select import BACKENDS, make_net
@@ -108,7 +107,7 @@ def test_a_trunk_takes_maps_of_any_size(layout: Layout) -> None:
 
 @pytest.mark.parametrize("size", [(7, 7), (2, 2)])
 def test_convolutions_in_groups_stay_with_opencv(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(small_maps, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(products, "LEAST_CHANNELS", 1)
     graph = in_groups(Head(CHANNELS))
     assert [piece.kind for piece in pieces_of(graph, size)].count("product") == 2
     net = make_net(graph, BACKENDS["cpu"], size=size)

@@ -1,19 +1,20 @@
 """Convolutions as matrix products of numpy's BLAS, which is two to four times as fast at them as cv2.dnn.
 
-cv2.dnn has a better way for 3x3 convolutions (Winograd's), where maps are large enough; those are not for here.
+For 3x3 convolutions there is a better way (`winograd.py`, and cv2.dnn has it, too); only those of few channels on tiny
+maps are for here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mrcnn_cv.engines.base import Float
-from mrcnn_cv.engines.opencv import small_maps
+from mrcnn_cv.engines.opencv.packed import packed
 from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size
 from mrcnn_cv.engines.opencv.windows import Window, window_of
 from mrcnn_cv.graph import ir
@@ -21,6 +22,12 @@ from mrcnn_cv.util.parallel import in_parallel
 
 LEAST_GAIN = 100
 """Multiplications for each number that is handed over to or from cv2.dnn; with fewer, that costs more than is saved."""
+
+LEAST_CHANNELS = 32
+"""Of convolutions of more than a pixel; with fewer, laying out what they see takes longer than it saves."""
+
+MOST_PIXELS_OF_TINY = 16
+"""Maps of so few pixels cv2.dnn convolves in several times the time."""
 
 COLUMNS_AT_ONCE = 1024
 """Pixels of several maps that are laid side by side; their channels then fit into the processor's cache."""
@@ -49,11 +56,11 @@ class _Group(NamedTuple):
     """Each with the channels of its result."""
 
 
-def as_products(layers: Layers, size: Size | None) -> list[Chain]:
-    """The convolutions that are worth it. size: see `pieces_of`."""
-    found = _groups(layers, {} if size is None else layers.map_sizes(size))
+def as_products(layers: Layers, size: Size | None, ours: Collection[str] = ()) -> list[Chain]:
+    """The convolutions that are worth it. size: see `pieces_of`. ours: layers that cv2.dnn does not do anyway."""
+    found = _groups(layers, {} if size is None else layers.map_sizes(size), ours)
     for _ in range(MOST_PASSES):
-        inside = {name for group in found for chain, _ in group.chains for name in chain.names}
+        inside = {*ours, *(name for group in found for chain, _ in group.chains for name in chain.names)}
         worth = [group for group in found if _gain(layers, group, inside) >= LEAST_GAIN]
         if len(worth) == len(found):
             return [chain for group in found for chain, _ in group.chains]
@@ -62,11 +69,11 @@ def as_products(layers: Layers, size: Size | None) -> list[Chain]:
     return []
 
 
-def _groups(layers: Layers, sizes: Mapping[str, Size]) -> list[_Group]:
+def _groups(layers: Layers, sizes: Mapping[str, Size], ours: Collection[str]) -> list[_Group]:
     groups: dict[tuple[str, Window], _Group] = {}
     for layer in layers.convolutions():
         window = window_of(layer)
-        if window is not None and (window.is_point or _is_slow(layer, window, sizes)):
+        if layer.name not in ours and window is not None and (window.is_point or _is_slow(layer, window, sizes)):
             key = (layer.inputs[0], window)
             group = groups.setdefault(key, _Group(*key, layer.in_channels, []))
             group.chains.append((layers.chain("product", layer.name, FOLLOWERS, key), layer.out_channels))
@@ -74,12 +81,12 @@ def _groups(layers: Layers, sizes: Mapping[str, Size]) -> list[_Group]:
 
 
 def _is_slow(layer: ir.Conv2d, window: Window, sizes: Mapping[str, Size]) -> bool:
-    """Whether cv2.dnn does it without Winograd's way, for maps of a head."""
+    """Whether cv2.dnn does it slowly, for maps of a head."""
     size = sizes.get(layer.inputs[0])
-    if size is None or min(layer.weight.shape[:2]) < small_maps.LEAST_CHANNELS:
+    if size is None or min(layer.weight.shape[:2]) < LEAST_CHANNELS:
         return False
     pixels = math.prod(size)
-    is_slow = window.strides != (1, 1) or pixels <= small_maps.MOST_PIXELS_OF_TINY
+    is_slow = window.strides != (1, 1) or pixels <= MOST_PIXELS_OF_TINY
     return is_slow and math.prod(layer.weight.shape[1:]) * pixels <= MOST_SEEN
 
 
@@ -113,14 +120,11 @@ class Product:
         window = window_of(convolutions[0])
         assert window is not None
         self._window = window
-        columns = math.prod(convolutions[0].weight.shape[1:])
-        self._matrix = np.empty((sum(layer.out_channels for layer in convolutions), columns), np.float32)
+        self._matrix = packed(net, convolutions, "product", lambda: _matrix_of(convolutions))
         found: dict[str, _Part] = {}
         first = 0
         for layer in convolutions:
             rows = slice(first, first := first + layer.out_channels)
-            # Rows: what it puts out. Columns: the places of its window, and in each the channels.
-            self._matrix[rows] = layer.folded().transpose(0, 2, 3, 1).reshape(layer.out_channels, -1)
             end = layers.chain("product", layer.name, FOLLOWERS).names[-1]
             found[end] = _Part(end, rows, steps_of(layers, layer))
         self._parts = [found[name] for name in net.outputs]
@@ -197,6 +201,17 @@ class Product:
         places = columns.reshape(*self._window.kernel, padded.shape[1], len(padded), *size)
         for place in np.ndindex(*self._window.kernel):
             places[place] = self._window.seen(padded, (place[0], place[1]), size).transpose(1, 0, 2, 3)
+
+
+def _matrix_of(convolutions: Sequence[ir.Conv2d]) -> Float:
+    """Rows: what they put out. Columns: the places of their window, and in each the channels."""
+    columns = math.prod(convolutions[0].weight.shape[1:])
+    matrix = np.empty((sum(layer.out_channels for layer in convolutions), columns), np.float32)
+    first = 0
+    for layer in convolutions:
+        rows = slice(first, first := first + layer.out_channels)
+        matrix[rows] = layer.folded().transpose(0, 2, 3, 1).reshape(layer.out_channels, -1)
+    return matrix
 
 
 def apply_step(kind: type[ir.Layer] | None, rows: Float, operand: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mrcnn_cv.engines.base import Float
+from mrcnn_cv.engines.opencv.packed import packed
 from mrcnn_cv.engines.opencv.partition import Chain, Layers
 from mrcnn_cv.graph import ir
 from mrcnn_cv.util.parallel import in_parallel
@@ -27,7 +28,7 @@ class Rows:
         layer = net.layers[0]
         assert isinstance(layer, ir.Linear)
         self._source = net.inputs[0]
-        self._matrix = layer.folded()
+        self._matrix = packed(net, [layer], "rows", layer.folded)
         # A copy: weights may be views of a file, which nobody needs once a net is built.
         self._bias = None if layer.bias is None else np.array(layer.bias, np.float32)
         self._activations = [type(follower) for follower in net.layers[1:]]

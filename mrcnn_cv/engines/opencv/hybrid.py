@@ -1,8 +1,8 @@
-"""A net run in pieces: by cv2.dnn, by cv2.dnn on sheets of small maps, and by matrix products."""
+"""A net run in pieces: by cv2.dnn and by matrix products."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Protocol
 
@@ -12,9 +12,9 @@ from mrcnn_cv.engines.base import Float
 from mrcnn_cv.engines.opencv.blas_conv import Product, as_products
 from mrcnn_cv.engines.opencv.blas_linear import Rows, as_rows
 from mrcnn_cv.engines.opencv.max_pool import Pool, on_tiny_maps
-from mrcnn_cv.engines.opencv.partition import Layers, Piece, Size, cut
-from mrcnn_cv.engines.opencv.small_maps import Sheet, on_sheets
+from mrcnn_cv.engines.opencv.partition import Chain, Layers, Piece, Size, cut
 from mrcnn_cv.engines.opencv.upsampled_conv import Enlarged, on_enlarged
+from mrcnn_cv.engines.opencv.winograd import Winograd, WinogradOrProduct, by_winograd, by_winograd_or_product
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.passes.flatten_channels_last import flatten_channels_last
@@ -35,7 +35,7 @@ class ViewedNet(Protocol):
         """See `Net.devices`."""
 
 
-LARGE = 1 << 25
+LARGE = 1 << 23
 """Bytes of the maps of a net of cv2.dnn that are worth giving back."""
 
 LITTLE = 64
@@ -48,17 +48,26 @@ def pieces_of(net: ir.NetGraph, size: Size | None, is_classic: bool = True) -> l
     """`net` in the order in which its parts run; just one where cv2.dnn is the fastest at all of it.
 
     size: (height, width) of its input maps, where it is always the same. is_classic: whether it is for the classic
-    engine. The one of 5.1 does small maps and their products better alone: a box head with them takes 1.4 times as
+    engine. The one of 5.1 does the small maps of heads better alone: a box head with their products takes 1.4 times as
     long; rows, enlarged maps and the large maps of backbones are still faster here.
     """
     layers = Layers(flatten_channels_last(net))
-    is_head = size is not None
-    chains = [] if size is None or not is_classic else on_sheets(layers, size) + on_tiny_maps(layers, size)
-    if blas.is_fast():
-        chains += [] if size is None else on_enlarged(layers, size)
-        chains += as_products(layers, size) if is_classic or not is_head else []
+    if not blas.is_fast():
+        chains = on_tiny_maps(layers, size) if size is not None and is_classic else []
+    elif size is None:
+        chains = by_winograd(layers)
+        chains += as_products(layers, None, _names(chains)) + as_rows(layers)
+    else:
+        chains = on_tiny_maps(layers, size) if is_classic else []
+        chains += on_enlarged(layers, size)
+        chains += by_winograd_or_product(layers) if is_classic else []
+        chains += as_products(layers, size, _names(chains)) if is_classic else []
         chains += as_rows(layers)
     return cut(layers, chains) if chains else [Piece(net, "net")]
+
+
+def _names(chains: Iterable[Chain]) -> set[str]:
+    return {name for chain in chains for name in chain.names}
 
 
 class HybridNet:
@@ -103,7 +112,7 @@ class HybridNet:
         lent: dict[int, Float] = {}
         for number, piece in enumerate(self._pieces):
             given = {name: values[name] for name in self._inputs_of[number]}
-            if isinstance(piece, (Product, Rows, Enlarged, Pool)):
+            if isinstance(piece, (Product, Rows, Enlarged, Pool, Winograd, WinogradOrProduct)):
                 lent[number] = self._memory.take(piece.size(given))
                 found = piece.run(given, lent[number])
             else:
@@ -141,22 +150,7 @@ class HybridNet:
         return set().union(*(piece.devices() for piece in self._pieces))
 
 
-class _OnSheet:
-    """A net whose one input is laid out on a sheet."""
-
-    def __init__(self, net: ViewedNet) -> None:
-        self._net = net
-        self._sheet = Sheet()
-        self.devices = net.devices
-
-    def views(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """See `ViewedNet.views`."""
-        ((name, maps),) = inputs.items()
-        (result,) = self._net.views({name: self._sheet.lay(maps)})
-        return [self._sheet.pick(result, maps.shape)]
-
-
-Running = ViewedNet | _OnSheet | Product | Rows | Enlarged | Pool
+Running = ViewedNet | Product | Rows | Enlarged | Pool | Winograd | WinogradOrProduct
 
 
 def _running(piece: Piece, make_net: MakeNet) -> Running:
@@ -164,12 +158,15 @@ def _running(piece: Piece, make_net: MakeNet) -> Running:
         return Enlarged(piece.net, make_net)
     if piece.kind == "pool":
         return Pool(piece.net)
+    if piece.kind == "winograd":
+        return Winograd(piece.net)
+    if piece.kind == "winograd or product":
+        return WinogradOrProduct(piece.net)
     if piece.kind == "product":
         return Product(piece.net)
     if piece.kind == "rows":
         return Rows(piece.net)
-    net = make_net(piece.net)
-    return _OnSheet(net) if piece.kind == "sheet" else net
+    return make_net(piece.net)
 
 
 def _little_of(shape: Shape) -> Shape:

@@ -10,7 +10,7 @@ from mrcnn_cv.engines.opencv.windows import window_of
 from mrcnn_cv.graph import ir
 
 Size = tuple[int, int]
-Kind = Literal["net", "sheet", "product", "rows", "enlarged", "pool"]
+Kind = Literal["net", "product", "rows", "enlarged", "pool", "winograd", "winograd or product"]
 
 _KEEP_SIZE = (*ir.ACTIVATIONS, ir.Affine, ir.Add, ir.Mul, ir.Concat)
 
@@ -19,10 +19,11 @@ _KEEP_SIZE = (*ir.ACTIVATIONS, ir.Affine, ir.Add, ir.Mul, ir.Concat)
 class Piece:
     """A part of a net.
 
-    kind: "net": by cv2.dnn as it is. "sheet": by cv2.dnn, its one input laid out on a sheet and its one output picked
-    up from there. "product": by a matrix product, one or more convolutions that take the same maps, its first input.
+    kind: "net": by cv2.dnn. "product": by a matrix product, one or more convolutions that take the same maps, its
+    first input.
     "rows": the same for a fully connected layer. "enlarged": the same for a convolution of maps that are resized
-    before. "pool": a MaxPool, by numpy.
+    before. "winograd": a convolution of 3x3 by many smaller products; "winograd or product": by whichever is faster
+    for the maps that come. "pool": a MaxPool, by numpy.
     """
 
     net: ir.NetGraph
@@ -56,6 +57,16 @@ class Layers:
             elif window is not None:
                 sizes[layer.name] = window.result_size(known)
         return sizes
+
+    def strides(self) -> dict[str, float]:
+        """Of the layers: of how many pixels of an input, on its wider axis, one of theirs is the place."""
+        strides = dict.fromkeys(self.net.inputs, 1.0)
+        for layer in self.net:
+            own: float = max(getattr(layer, "stride", (1, 1)))
+            if isinstance(layer, ir.Upsample):
+                own = 1 / min(layer.factors)
+            strides[layer.name] = max(strides[name] for name in layer.inputs) * own
+        return strides
 
     def chain(self, kind: Kind, first: str, kinds: tuple[type[ir.Layer], ...], group: object = None) -> Chain:
         """A layer and those of `kinds` behind it that alone take what comes before. group: see `Chain`."""
@@ -122,4 +133,4 @@ def some_of(layers: Layers, names: list[str]) -> ir.NetGraph:
     outputs = tuple(
         name for name in names if name in layers.outputs or not inside.issuperset(layers.takers.get(name, []))
     )
-    return ir.NetGraph(inputs, outputs, tuple(own))
+    return ir.NetGraph(inputs, outputs, tuple(own), layers.net.source)

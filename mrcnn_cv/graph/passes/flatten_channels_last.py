@@ -28,7 +28,7 @@ def flatten_channels_last(net: ir.NetGraph) -> ir.NetGraph:
         for each in linear:
             weight = each.weight.reshape(each.out_features, count, -1).swapaxes(1, 2)
             turned[each.name] = replace(each, weight=weight)
-    return ir.NetGraph(net.inputs, net.outputs, tuple(turned.get(name, layer) for name, layer in layers.items()))
+    return replace(net, layers=tuple(turned.get(name, layer) for name, layer in layers.items()))
 
 
 def _linear_behind(name: str, takers: dict[str, list[ir.Layer]], outputs: tuple[str, ...]) -> list[ir.Linear] | None:

@@ -47,7 +47,7 @@ def fold_affine(net: NetGraph) -> NetGraph:
         layers[own.name] = own
     outputs = tuple(names.get(name, name) for name in net.outputs)
     folded = (_with(layer, rows[layer.name]) if layer.name in rows else layer for layer in layers.values())
-    return NetGraph(net.inputs, outputs, tuple(folded))
+    return replace(net, outputs=outputs, layers=tuple(folded))
 
 
 def _multiplied_up(layer: Affine, before: _Factors) -> _Factors:

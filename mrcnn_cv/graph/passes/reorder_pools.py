@@ -30,7 +30,7 @@ def pools_last(net: NetGraph) -> NetGraph:
             own = layers[taker.name]
             inputs = tuple(pool.name if name == convolution.name else name for name in own.inputs)
             layers[taker.name] = replace(own, inputs=inputs)
-    return NetGraph(net.inputs, net.outputs, in_order(net.inputs, layers.values())) if moved else net
+    return replace(net, layers=in_order(net.inputs, layers.values())) if moved else net
 
 
 def _convolution_behind(takers: list[Layer]) -> Conv2d | None:

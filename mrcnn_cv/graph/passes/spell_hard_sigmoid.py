@@ -6,6 +6,8 @@ squeeze-and-excitation units then come out with the size of the gate, without an
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mrcnn_cv.graph import ir
@@ -16,7 +18,7 @@ def spell_hard_sigmoid(net: ir.NetGraph) -> ir.NetGraph:
     layers: list[ir.Layer] = []
     for layer in net:
         layers += _spelled(layer) if isinstance(layer, ir.HardSigmoid) else [layer]
-    return ir.NetGraph(net.inputs, net.outputs, tuple(layers))
+    return replace(net, layers=tuple(layers))
 
 
 def _spelled(layer: ir.HardSigmoid) -> list[ir.Layer]:

@@ -55,7 +55,7 @@ def split_transposed_conv(net: NetGraph) -> tuple[NetGraph, int]:
         masks.append(replace(end.predictor, name=name(f"mask_{place}"), inputs=(active.name,)))
         added += [patch, active, masks[-1]]
     joined = Concat(name("masks"), tuple(mask.name for mask in masks))
-    split = NetGraph(net.inputs, (joined.name,), (*kept, *added, joined))
+    split = replace(net, outputs=(joined.name,), layers=(*kept, *added, joined))
     check_weight_bytes(split)
     return split, side
 
