@@ -7,10 +7,12 @@ from pathlib import Path
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.config_schema import given_or_beside
+from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.model import OnnxGraph, read_onnx
 from mrcnn_cv.importers.pytorch import detectron2 as detectron2_onnx
 from mrcnn_cv.importers.pytorch import detectron2_config
 from mrcnn_cv.importers.pytorch import torchvision as torchvision_onnx
+from mrcnn_cv.importers.pytorch.structure import find_parts
 from mrcnn_cv.model.definition import ModelDefinition, with_source
 
 SUPPORTED = (
@@ -46,21 +48,19 @@ def read_onnx_model(path: Path, config: Path | None = None) -> ModelDefinition:
     other = _what_else(graph)
     if other is not None:
         raise ModelFileError(f"{path} {other}: {SUPPORTED}")
-    if detectron2_onnx.is_detectron2(graph):
-        return _read_detectron2(path, graph, config)
+    values = OnnxEvaluator(graph)
     try:
-        return with_source(torchvision_onnx.read_model(graph), graph.file)
+        parts = find_parts(graph, values)
+        if not detectron2_onnx.is_detectron2(graph, values, parts):
+            return with_source(torchvision_onnx.read_model(graph, values, parts), graph.file)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
-
-
-def _read_detectron2(path: Path, graph: OnnxGraph, given: Path | None) -> ModelDefinition:
-    """A Detectron2 model with the config that was given, or the one beside it; only a given one must be good."""
-    config, warnings = given_or_beside(
-        given, detectron2_config.find_config(path), detectron2_config.read_config, detectron2_config.Config()
+    # A config that is given must be good, one that lies beside the model need not.
+    given, warnings = given_or_beside(
+        config, detectron2_config.find_config(path), detectron2_config.read_config, detectron2_config.Config()
     )
     try:
-        spec = detectron2_onnx.read_model(graph, config, path.stem)
+        spec = detectron2_onnx.read_model(graph, values, parts, given, path.stem)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
     return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), graph.file)

@@ -113,7 +113,8 @@ class OnnxGraph:
         self.inputs = {name: shape for name, shape in self.inputs.items() if name not in self._constants}
         self.nodes = self._in_order()
         self._behind = self._looked_through()
-        self._sources_of: dict[tuple[int, bool], list[Node]] = {}
+        # They are asked for over and over.
+        self._sources_of: dict[bool, dict[int, list[Node]]] = {True: {}, False: {}}
         self._consumers: dict[str, list[Node]] = defaultdict(list)
         for node in self.nodes:
             for position in value_inputs(node):
@@ -243,19 +244,20 @@ class OnnxGraph:
         values: only those whose values they are, not those that decide over shapes, or over which values are taken.
         """
 
-        return self._walk(
-            [self.maker(tensor) for tensor in tensors],
-            lambda node: [] if stop(node) else self._sources(node, values),
-        )
+        def sources(node: Node) -> list[Node]:
+            found = known.get(id(node))
+            if found is None:
+                found = known[id(node)] = self._sources(node, values)
+            return [] if stop(node) else found
+
+        known = self._sources_of[values]
+        return self._walk([self.maker(tensor) for tensor in tensors], sources)
 
     def _sources(self, node: Node, values: bool) -> list[Node]:
-        """The nodes that make what a node takes; they are asked for over and over."""
-        key = (id(node), values)
-        if key not in self._sources_of:
-            positions = value_inputs(node) if values else range(len(node.inputs))
-            found = (self.maker(node.inputs[position]) for position in positions)
-            self._sources_of[key] = [source for source in found if source is not None]
-        return self._sources_of[key]
+        """The nodes that make what a node takes."""
+        positions = value_inputs(node) if values else range(len(node.inputs))
+        found = (self.maker(node.inputs[position]) for position in positions)
+        return [source for source in found if source is not None]
 
     def downstream(self, tensors: Iterable[str], stop: Callable[[Node], bool] = lambda node: False) -> list[Node]:
         """The nodes that the values of `tensors` reach, nearest first; what a `stop` node feeds is left out."""
@@ -266,14 +268,14 @@ class OnnxGraph:
         return self._walk([taker for tensor in tensors for taker in self.consumers(tensor)], takers)
 
     def _walk(self, start: Iterable[Node | None], step: Callable[[Node], list[Node]]) -> list[Node]:
-        found = list({id(node): node for node in start if node is not None}.values())
-        seen = set(map(id, found))
+        seen = {id(node): node for node in start if node is not None}
+        found = list(seen.values())
         for node in found:
             others = step(node)
             self.budget.step(1 + len(others))
             for other in others:
                 if id(other) not in seen:
-                    seen.add(id(other))
+                    seen[id(other)] = other
                     found.append(other)
         return found
 

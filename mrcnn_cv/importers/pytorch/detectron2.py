@@ -23,7 +23,7 @@ from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import OnnxGraph
 from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, Config, settle
 from mrcnn_cv.importers.pytorch.detectron2_hyperparameters import Detectron2Numbers, cell_sizes
-from mrcnn_cv.importers.pytorch.structure import Crops, channel_count, find_parts, mask_size
+from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
@@ -43,31 +43,29 @@ ANY_SIDE = 4096
 """An input of which every level of a pyramid has a whole number of cells."""
 
 
-def is_detectron2(graph: OnnxGraph) -> bool:
+def is_detectron2(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> bool:
     """Whether a detector has Detectron2's predictors: the background among the scores, but not among the boxes."""
-    values = OnnxEvaluator(graph)
     try:
-        parts = find_parts(graph, values)
         scores = channel_count(graph, values, parts.class_logits)
         return scores > 1 and channel_count(graph, values, parts.box_encodings) in (4, 4 * (scores - 1))
     except ModelFileError:
         return False
 
 
-def read_model(graph: OnnxGraph, config: Config, name: str) -> ModelDefinition:
-    """The ModelDefinition of a graph.
+def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts, config: Config, name: str) -> ModelDefinition:
+    """The ModelDefinition of a graph with these parts.
 
     config: the values of the YAML beside it. name: of the file without its suffix, for warnings. What neither says is
     Detectron2's default, with a warning. Raises ModelFileError (without the file's name) for another kind of graph.
     """
-    return _Reader(graph, config, name).spec()
+    return _Reader(graph, values, parts, config, name).spec()
 
 
 class _Reader:
-    def __init__(self, graph: OnnxGraph, config: Config, name: str) -> None:
+    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: Parts, config: Config, name: str) -> None:
         self._graph = graph
-        self._evaluator = OnnxEvaluator(graph)
-        self._parts = find_parts(graph, self._evaluator)
+        self._evaluator = values
+        self._parts = parts
         if len(self._parts.crops.aligns) < 2:
             raise ModelFileError(
                 "is a Detectron2 model that cuts its regions from one feature map (a C4 or DC5 variant), which is not"

@@ -19,7 +19,7 @@ from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
-from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, find_parts, mask_size
+from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
@@ -42,20 +42,20 @@ MAX_GROWTH = math.log(1000 / 16)
 PROPOSAL_MIN_SIDE, DETECTION_MIN_SIDE = 1e-3, 1e-2
 
 
-def read_model(graph: OnnxGraph) -> ModelDefinition:
-    """The ModelDefinition of a graph.
+def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> ModelDefinition:
+    """The ModelDefinition of a graph with these parts.
 
     What the graph does not hold is torchvision's default, with a warning. Raises ModelFileError (without the file's
     name) for another kind of graph.
     """
-    return _Reader(graph).spec()
+    return _Reader(graph, values, parts).spec()
 
 
 class _Reader:
-    def __init__(self, graph: OnnxGraph) -> None:
+    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> None:
         self._graph = graph
-        self._values = OnnxEvaluator(graph)
-        self._parts: Parts = find_parts(graph, self._values)
+        self._values = values
+        self._parts = parts
         self._read = OnnxNumbers(graph, self._values)
         self._warnings: list[str] = []
 

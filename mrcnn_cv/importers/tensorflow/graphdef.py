@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -313,11 +314,18 @@ def _listed_value(
     # Halves are listed as the whole numbers of their bits.
     stored = np.dtype(np.uint16) if tensor.dtype == pb.DT_HALF else dtype
     if stored.kind in "iu" and values:
-        bounds = np.iinfo(stored.name)
-        if not bounds.min <= min(values) <= max(values) <= bounds.max:
+        least, most = _bounds(stored)
+        if not least <= min(values) <= max(values) <= most:
             raise ModelFileError(f"the constant '{node.name}' lists a value that its type cannot hold")
     listed: NDArray[np.generic] = np.array(values, dtype=stored).view(dtype)
     return _filled(node, listed, count)
+
+
+@cache
+def _bounds(dtype: np.dtype[np.generic]) -> tuple[int, int]:
+    """Of the whole numbers of a type."""
+    found = np.iinfo(dtype.name)
+    return int(found.min), int(found.max)
 
 
 def _filled(node: pb.NodeDef, listed: NDArray[np.generic], count: int) -> NDArray[np.generic]:
