@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-import urllib.error
-import urllib.request
 from functools import partial
-from http.client import HTTPException, InvalidURL
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mrcnn_cv import __version__
@@ -15,6 +13,10 @@ from mrcnn_cv.errors import InputError, MrcnnCvError
 from mrcnn_cv.inputs.image_ref import Item
 from mrcnn_cv.util import filenames as names
 from mrcnn_cv.util.redact import shown
+
+if TYPE_CHECKING:
+    # Most runs need no network, and these imports take their time.
+    from urllib.request import Request
 
 MOST_BYTES = 1 << 28
 SECONDS = 30.0
@@ -36,12 +38,14 @@ def at_address(address: str) -> Item:
     return Item(name, names.place([last]), None, partial(_fetch, address))
 
 
-def request_for(address: str) -> urllib.request.Request:
+def request_for(address: str) -> Request:
     """How to ask for an address. InputError, one sentence, where it is none.
 
     A user name and a password go along as HTTP's basic authentication, to this address alone: after a redirect not any
     more.
     """
+    from urllib.request import Request
+
     wrong = InputError(
         f"{shown(address)} is not an address that can be asked for: write spaces, and / ? # @ and : of a password, as"
         " %20, %2F, %3F, %23, %40 and %3A"
@@ -54,7 +58,7 @@ def request_for(address: str) -> urllib.request.Request:
     if not good or re.search(r"[\x00-\x20\x7f]", address):
         raise wrong
     who, at, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)))
+    request = Request(urlunsplit(parts._replace(netloc=host)))
     request.add_header("User-Agent", f"mrcnn-cv/{__version__}")
     if at:
         user, _, password = who.partition(":")
@@ -64,7 +68,9 @@ def request_for(address: str) -> urllib.request.Request:
 
 
 def _fetch(address: str) -> bytes:
-    # Most runs need no network, and these imports take their time.
+    from http.client import HTTPException, InvalidURL
+    from urllib.error import HTTPError
+
     from mrcnn_cv.util.http import opener
 
     name, request = shown(address), request_for(address)
@@ -73,7 +79,7 @@ def _fetch(address: str) -> bytes:
         with opener().open(request, timeout=SECONDS) as answer:
             data: bytes = answer.read(MOST_BYTES + 1)
             expected = answer.headers.get("Content-Length")
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         raise InputError(f"{name} cannot be fetched: the server answers {error.code} {error.reason}") from error
     except (OSError, ValueError, HTTPException, MrcnnCvError) as error:
         # What is wrong with an address is told with parts of it.
