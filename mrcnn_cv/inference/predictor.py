@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,9 @@ from mrcnn_cv.model.validate import check_input, regions_at_once
 from mrcnn_cv.structures.instances import BackendUse, Instances
 
 Float = NDArray[np.float32]
+
+MOST_REGIONS = 512
+"""Whose boxes are refined at a time."""
 
 
 class MaskRCNN:
@@ -89,8 +93,14 @@ class MaskRCNN:
         """
         if threads is not None:
             backends.set_threads(threads)
-        chosen = backends.choose(backend, device)
-        file = open_model(Path(path), None if pipeline_config is None else Path(pipeline_config))
+        with ThreadPoolExecutor(1, "backend-chooser") as pool:
+            # Libraries of backends start meanwhile, which is not Python's work.
+            choice = pool.submit(backends.choose, backend, device)
+            try:
+                file = open_model(Path(path), None if pipeline_config is None else Path(pipeline_config))
+            finally:
+                # What is wrong with the backend is said first.
+                chosen = choice.result()
         names, notes = labels_for(file.spec.class_count, None if labels is None else Path(labels), file.path.parent)
         spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
         if fast:
@@ -181,7 +191,13 @@ class MaskRCNN:
         if len(proposals) == 0:
             boxes = 1 if self.spec.class_agnostic_boxes else self.spec.class_count
             return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.spec.class_count + 1), np.float32)]
-        return self._nets.box_head.run({CROPS: crop(features, proposals, self.spec.crop, padded_size)})
+        # In equal portions: crops of a thousand regions at once would be most of what a run takes of memory.
+        portions = np.array_split(proposals, -(-len(proposals) // MOST_REGIONS))
+        found = [
+            self._nets.box_head.run({CROPS: crop(features, portion, self.spec.crop, padded_size)})
+            for portion in portions
+        ]
+        return found[0] if len(found) == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
     def _masks(
         self, features: list[Float], detections: Detections, layout: Geometry, padded_size: tuple[int, int]

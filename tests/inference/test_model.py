@@ -13,6 +13,7 @@ import pytest
 from mrcnn_cv import Instances, MaskRCNN
 from mrcnn_cv.engines.base import Net
 from mrcnn_cv.errors import InputError, LabelFileError, UsageError
+from mrcnn_cv.inference import predictor
 from mrcnn_cv.inference.nets import Nets
 from tests.opencv import OpenCvNet
 from tests.parity import Float, Image
@@ -335,3 +336,26 @@ def test_draw_and_record(model: MaskRCNN, photo: Image) -> None:
     assert (first["class_id"], first["label"]) == (int(found.class_ids[0]), found.labels[0])
     assert first["area"] == int(found.full_mask(0).sum())
     assert record["backend"]["used"] == "cpu"
+
+
+def test_many_regions_are_refined_in_equal_portions(
+    model: MaskRCNN, photo: Image, counted: tuple[Counting, Counting, Counting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = model.predict(photo, score_threshold=0.0)
+    (count,) = counted[1].calls
+    assert count > 5
+    monkeypatch.setattr(predictor, "MOST_REGIONS", 5)
+    parts = model.predict(photo, score_threshold=0.0)
+    portions = counted[1].calls[1:]
+    assert sum(portions) == count
+    assert max(portions) <= 5
+    assert max(portions) - min(portions) <= 1
+    np.testing.assert_array_equal(parts.class_ids, whole.class_ids)
+    np.testing.assert_allclose(parts.boxes, whole.boxes, atol=1e-3)
+    np.testing.assert_allclose(parts.scores, whole.scores, atol=1e-5)
+
+
+def test_a_bad_backend_is_said_before_a_bad_model(tmp_path: Path) -> None:
+    """Both are looked at at the same time."""
+    with pytest.raises(UsageError, match="nonsense"):
+        MaskRCNN.load(tmp_path / "missing.pb", backend="nonsense")

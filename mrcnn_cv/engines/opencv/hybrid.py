@@ -20,6 +20,7 @@ from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.passes.flatten_channels_last import flatten_channels_last
 from mrcnn_cv.graph.shape_inference import Shape, ShapeInference
 from mrcnn_cv.util import blas
+from mrcnn_cv.util.parallel import in_parallel
 
 
 class ViewedNet(Protocol):
@@ -77,7 +78,7 @@ class HybridNet:
         outputs = self._outputs = net.outputs
         self._shapes = ShapeInference(net)
         self._shapes_of = [ShapeInference(piece.net) for piece in pieces]
-        self._pieces = [_running(piece, make_net) for piece in pieces]
+        self._pieces = _all_running(pieces, make_net)
         self._inputs_of = [piece.net.inputs for piece in pieces]
         self._outputs_of = [piece.net.outputs for piece in pieces]
         self._memory = _Memory()
@@ -151,6 +152,19 @@ class HybridNet:
 
 
 Running = ViewedNet | Product | Rows | Enlarged | Pool | Winograd | WinogradOrProduct
+
+
+def _all_running(pieces: Sequence[Piece], make_net: MakeNet) -> list[Running]:
+    """Made at the same time: to read nets and to order weights takes one thread each."""
+    made: dict[int, Running] = {}
+
+    def make(part: range) -> None:
+        for number in part:
+            made[number] = _running(pieces[number], make_net)
+
+    with blas.without_threads():
+        in_parallel(make, len(pieces), least=1)
+    return [made[number] for number in range(len(pieces))]
 
 
 def _running(piece: Piece, make_net: MakeNet) -> Running:

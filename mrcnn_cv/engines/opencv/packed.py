@@ -17,7 +17,9 @@ Key = tuple[object, ...]
 Make = Callable[[], Float]
 
 _packed: WeakKeyDictionary[ir.Source, WeakValueDictionary[Key, Float]] = WeakKeyDictionary()
-_lock = threading.RLock()
+_being_made: dict[Key, threading.Lock] = {}
+_lock = threading.Lock()
+"""Of both of these."""
 
 
 def packed(net: ir.NetGraph, layers: Sequence[ir.Conv2d | ir.Linear], form: str, make: Make) -> Float:
@@ -30,12 +32,20 @@ def packed(net: ir.NetGraph, layers: Sequence[ir.Conv2d | ir.Linear], form: str,
         return make()
     # Where a weight lies in the file tells which it is, as long as that is open.
     key = (form, *(_identity(layer) for layer in layers))
+    being_made = (id(source), *key)
     with _lock:
         known = _packed.setdefault(source, WeakValueDictionary())
-        found = known.get(key)
+        turn = _being_made.setdefault(being_made, threading.Lock())
+    # Nets are built at the same time: who comes second waits for what the first one makes.
+    with turn:
+        with _lock:
+            found = known.get(key)
         if found is None:
-            found = known[key] = make()
-        return found
+            found = make()
+        with _lock:
+            known[key] = found
+            _being_made.pop(being_made, None)
+    return found
 
 
 def _identity(layer: ir.Conv2d | ir.Linear) -> Key:
