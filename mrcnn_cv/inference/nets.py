@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from mrcnn_cv.engines import select as backends
-from mrcnn_cv.engines.base import Net
+from mrcnn_cv.engines.base import Float, Net
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.util.machine import available_processors
 
@@ -26,13 +27,34 @@ class Nets:
         return set().union(*(net.devices() for net in (self.trunk, self.box_head, self.mask_head) if net is not None))
 
 
+class OneAtATime:
+    """A net that any number of threads may ask to run: it does so for one after the other.
+
+    Engines keep what their last run held, and most of them use all processors for one.
+    """
+
+    def __init__(self, net: Net) -> None:
+        self._net = net
+        self._turn = threading.Lock()
+
+    def run(self, inputs: Mapping[str, Float]) -> list[Float]:
+        """See `Net.run`."""
+        with self._turn:
+            return self._net.run(inputs)
+
+    def devices(self) -> set[str]:
+        """See `Net.devices`."""
+        with self._turn:
+            return self._net.devices()
+
+
 def build_nets(spec: ModelDefinition, chosen: backends.Probe) -> Nets:
     """The nets of a model, built at the same time: engines do most of that in one thread each."""
     heads = [partial(chosen.build, spec.box_head, spec.crop.map_size)]
     if spec.mask_head is not None and spec.mask is not None:
         heads.append(partial(chosen.build, spec.mask_head, spec.mask.crop.map_size))
     box_head, *mask_head, trunk = _all_of([*heads, partial(chosen.build, spec.trunk)])
-    return Nets(trunk, box_head, mask_head[0] if mask_head else None)
+    return Nets(OneAtATime(trunk), OneAtATime(box_head), OneAtATime(mask_head[0]) if mask_head else None)
 
 
 def _all_of(makers: Sequence[Callable[[], Net]]) -> list[Net]:

@@ -40,6 +40,8 @@ MOST_REGIONS = 512
 class MaskRCNN:
     """A Mask R-CNN (or a Faster R-CNN: boxes without masks) that is ready to run. `load` makes one.
 
+    Any number of threads may call `predict` at the same time: each of the three nets runs for one after the other.
+
     spec: the model's numbers. path: its file. labels: label id → name. warnings: what was odd, one sentence each.
     """
 

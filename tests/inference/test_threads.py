@@ -1,0 +1,61 @@
+"""One model that several threads use at the same time: all get what one alone gets, bit for bit."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrcnn_cv import Instances, MaskRCNN
+from mrcnn_cv.hub import demo_model
+from mrcnn_cv.util.opencv import cv2
+
+BACKENDS = [
+    "cpu",
+    *(
+        pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed"))
+        for name in ("openvino", "onnxruntime")
+    ),
+]
+
+
+@pytest.fixture(params=BACKENDS)
+def model(request: pytest.FixtureRequest) -> MaskRCNN:
+    return MaskRCNN.load(demo_model(), backend=request.param)
+
+
+@pytest.mark.parametrize("threads", [2, 4, 8])
+def test_answers_are_those_of_one_thread(model: MaskRCNN, threads: int) -> None:
+    photo = np.asarray(cv2.imread(str(Path(__file__).parents[2] / "examples" / "shapes.jpg")))
+    # Of several sizes, and each with instances of its own.
+    images = [np.ascontiguousarray(each) for each in (photo, photo[:, ::-1], photo[::-1], photo[:200], photo[:, :300])]
+    expected = [model.predict(image) for image in images]
+    assert len(expected[0]) > 3
+    numbers = [number % len(images) for number in range(3 * threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(lambda number: model.predict(images[number]), numbers))
+    assert all(_same(one, expected[number]) for one, number in zip(found, numbers, strict=True))
+
+
+def test_the_first_predictions_may_come_at_once(model: MaskRCNN) -> None:
+    """When nothing is set up yet."""
+    photo = np.asarray(cv2.imread(str(Path(__file__).parents[2] / "examples" / "shapes.jpg")))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: model.predict(photo), range(4)))
+    assert len(found[0]) > 3
+    assert all(_same(one, found[0]) for one in found)
+    assert all(one.backend == found[0].backend for one in found)
+
+
+def _same(one: Instances, other: Instances) -> bool:
+    assert one.mask_probabilities is not None
+    assert other.mask_probabilities is not None
+    return (
+        np.array_equal(one.boxes, other.boxes)
+        and np.array_equal(one.scores, other.scores)
+        and np.array_equal(one.class_ids, other.class_ids)
+        and np.array_equal(one.mask_probabilities, other.mask_probabilities)
+    )
