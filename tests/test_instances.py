@@ -1,95 +1,177 @@
-"""The value that travels between the model, the sinks and the user."""
+"""Some of several instances, several answers in one, and how much masks overlap."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from pycocotools import mask as coco
 
-from mrcnn_cv.structures.instances import BackendUse, Instances
+from mrcnn_cv import Instances
+from mrcnn_cv.errors import UsageError
+from mrcnn_cv.structures.instances import Choice
+from mrcnn_cv.structures.masks import Sampling
 
 
-@pytest.fixture
-def two() -> Instances:
-    """A cat whose mask is the left half of its box, and a dog that fills its own, over the border."""
-    probabilities = np.zeros((2, 15, 15), np.float32)
-    probabilities[0, :, :8] = probabilities[1] = 1
+def found(*scores: float, masks: bool = True, tracked: bool = False) -> Instances:
+    """Squares of 10 pixels side by side, cats and dogs in turn, each with a mask of its own height."""
+    count = len(scores)
+    left = 20.0 * np.arange(count, dtype=np.float32)
+    boxes = np.stack([left, np.zeros_like(left), left + 10, np.full_like(left, 10)], axis=1)
+    probabilities = np.ones((count, 4, 4), np.float32)
+    for index in range(count):
+        probabilities[index, 3 - index % 3 :] = 0
     return Instances(
-        boxes=np.array([[10, 20, 30, 40], [50, 30, 70, 60]], np.float32),
-        scores=np.array([0.9, 0.25], np.float32),
-        class_ids=np.array([17, 18], np.int32),
-        labels=["cat", "dog"],
-        mask_probabilities=probabilities,
-        image_size=(48, 64),
+        boxes=boxes,
+        scores=np.array(scores, np.float32),
+        class_ids=np.array([1 + index % 2 for index in range(count)], np.int32),
+        labels=["cat" if index % 2 == 0 else "dog" for index in range(count)],
+        mask_probabilities=probabilities if masks else None,
+        image_size=(50, 100),
+        mask_sampling="centers",
         source="photo.jpg",
-        model="frozen_inference_graph.pb",
-        backend=BackendUse("auto", "cpu", "a processor"),
-        timings_ms={"trunk": 1.23456},
+        model="model.pb",
+        timings_ms={"trunk": 5.0},
+        track_ids=np.arange(1, count + 1, dtype=np.int32) if tracked else None,
+        trails=[np.full((2, 2), index, np.float32) for index in range(count)] if tracked else None,
     )
 
 
-def test_full_masks_lie_where_the_boxes_are(two: Instances) -> None:
-    left_half, cut = two.full_mask(0), two.full_mask(1)
-    assert left_half.shape == cut.shape == (48, 64)
-    assert left_half[20:39, 10:20].all()
-    assert not left_half[:, 21:].any()
-    expected = np.zeros((48, 64), np.bool_)
-    expected[30:, 50:] = True
-    np.testing.assert_array_equal(cut, expected)
-
-
-def test_local_masks_are_the_full_masks_cut_out(two: Instances) -> None:
-    for index in range(2):
-        top, left, mask = two.local_mask(index)
-        rows, columns = mask.shape
-        np.testing.assert_array_equal(two.full_mask(index)[top : top + rows, left : left + columns], mask)
-        assert two.full_mask(index).sum() == mask.sum()
-
-
-def test_without_masks_the_box_is_filled(two: Instances) -> None:
-    two.mask_probabilities = None
-    expected = np.zeros((48, 64), np.bool_)
-    expected[20:40, 10:30] = True
-    np.testing.assert_array_equal(two.full_mask(0), expected)
-    assert [record["mask"] for record in two.to_dict()["instances"]] == [None, None]
-
-
-def test_record_is_plain_json_and_says_everything(two: Instances) -> None:
-    record = json.loads(json.dumps(two.to_dict(), allow_nan=False))
-    assert {key: record[key] for key in ("source", "frame", "width", "height", "model")} == {
-        "source": "photo.jpg",
-        "frame": None,
-        "width": 64,
-        "height": 48,
-        "model": "frozen_inference_graph.pb",
-    }
-    assert record["backend"] == {"requested": "auto", "used": "cpu", "device": "a processor"}
-    assert record["timings_ms"] == {"trunk": 1.235}
-    cat, dog = record["instances"]
-    assert (cat["class_id"], cat["label"], cat["score"], cat["box"]) == (17, "cat", 0.9, [10, 20, 30, 40])
-    assert dog["area"] == (48 - 30) * (64 - 50)
-
-
-def test_the_records_masks_decode_with_cocos_tools(two: Instances) -> None:
-    for index, record in enumerate(two.to_dict()["instances"]):
-        np.testing.assert_array_equal(coco.decode(record["mask"]).astype(np.bool_), two.full_mask(index))
-        assert record["area"] == coco.area(record["mask"])
-
-
-def test_counts_by_label_most_frequent_first() -> None:
-    labels = ["dog", "cat", "dog", "bird", "cat", "dog"]
-    nothing = np.zeros((6, 4), np.float32)
-    found = Instances(nothing, nothing[:, 0], nothing[:, 0].astype(np.int32), labels, None, (4, 4))
-    assert len(found) == 6
-    assert list(found.counts().items()) == [("dog", 3), ("cat", 2), ("bird", 1)]
-
-
-def test_nothing_found_is_a_record_too() -> None:
-    nothing = Instances(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), [], None, (480, 640)
+class TestSome:
+    @pytest.mark.parametrize(
+        ("choice", "expected"),
+        [
+            (0, [0.9]),
+            (-1, [0.3]),
+            (np.int64(2), [0.7]),
+            (slice(1, 3), [0.8, 0.7]),
+            (slice(None, None, -1), [0.3, 0.7, 0.8, 0.9]),
+            ([2, 0], [0.7, 0.9]),
+            (np.array([3]), [0.3]),
+            ([], []),
+            (np.array([True, False, False, True]), [0.9, 0.3]),
+            ([False] * 4, []),
+            ("dog", [0.8, 0.3]),
+            ("horse", []),
+        ],
     )
-    assert nothing.to_dict()["instances"] == []
-    assert nothing.counts() == {}
-    assert len(nothing) == 0
+    def test_everything_that_belongs_to_them_comes_along(self, choice: Choice, expected: list[float]) -> None:
+        every = found(0.9, 0.8, 0.7, 0.3, tracked=True)
+        some = every[choice]
+        np.testing.assert_allclose(some.scores, expected)
+        places = [every.scores.tolist().index(score) for score in some.scores.tolist()]
+        assert some.labels == [every.labels[place] for place in places]
+        assert some.mask_probabilities is not None
+        assert some.track_ids is not None
+        assert some.trails is not None
+        assert every.mask_probabilities is not None
+        assert every.track_ids is not None
+        for new, place in enumerate(places):
+            np.testing.assert_array_equal(some.boxes[new], every.boxes[place])
+            np.testing.assert_array_equal(some.mask_probabilities[new], every.mask_probabilities[place])
+            np.testing.assert_array_equal(some.full_mask(new), every.full_mask(place))
+            assert some.class_ids[new] == every.class_ids[place]
+            assert some.track_ids[new] == every.track_ids[place]
+            assert some.trails[new][0, 0] == place
+        assert (some.source, some.model, some.image_size) == ("photo.jpg", "model.pb", (50, 100))
+        assert len(some.to_dict()["instances"]) == len(expected)
+
+    def test_by_a_condition(self) -> None:
+        every = found(0.9, 0.8, 0.7)
+        assert every[every.scores > 0.75].labels == ["cat", "dog"]
+
+    def test_one_by_one(self) -> None:
+        assert [len(one) for one in found(0.9, 0.8)] == [1, 1]
+
+    def test_of_none(self) -> None:
+        none = found()
+        assert len(none["cat"]) == len(none[:3]) == len(none[none.scores > 0.5]) == 0
+
+    @pytest.mark.parametrize("place", [3, -4, [0, 7]])
+    def test_a_place_that_is_not_there(self, place: Choice) -> None:
+        with pytest.raises(IndexError):
+            found(0.9, 0.8, 0.7)[place]
+
+    @pytest.mark.parametrize("choice", [0.5, [True, False], True, [[0, 1]], None, np.array([0.5, 0.1, 0.2])])
+    def test_what_chooses_nothing(self, choice: Choice) -> None:
+        with pytest.raises(UsageError, match="chosen by a place, a slice, places, 3 bools or a label"):
+            found(0.9, 0.8, 0.7)[choice]
+
+
+class TestJoined:
+    def test_the_best_come_first(self) -> None:
+        one, other = found(0.9, 0.5, tracked=True), found(0.7, 0.6, 0.5, tracked=True)
+        both = Instances.concatenate([one, other])
+        np.testing.assert_allclose(both.scores, [0.9, 0.7, 0.6, 0.5, 0.5])
+        assert both.labels == ["cat", "cat", "dog", "dog", "cat"]
+        assert both.track_ids is not None
+        assert both.track_ids.tolist() == [1, 1, 2, 2, 3]
+        np.testing.assert_array_equal(both.boxes[2], other.boxes[1])
+        np.testing.assert_array_equal(both.full_mask(4), other.full_mask(2))
+        assert both.source == "photo.jpg"
+        assert both.timings_ms == {"trunk": 10.0}
+
+    def test_what_they_do_not_agree_on_is_left_out(self) -> None:
+        other = replace(found(0.5), source="another.jpg", timings_ms={"mask_head": 1.0})
+        both = Instances.concatenate([found(0.9), other])
+        assert (both.source, both.model) == (None, "model.pb")
+        assert both.timings_ms == {"trunk": 5.0, "mask_head": 1.0}
+
+    def test_nothing_is_added_by_nothing(self) -> None:
+        one = found(0.9, 0.8)
+        both = Instances.concatenate([found(), one, found()])
+        np.testing.assert_array_equal(both.boxes, one.boxes)
+        assert Instances.concatenate([found(masks=False), found(0.3, masks=False)]).mask_probabilities is None
+
+    def test_what_does_not_fit_together(self) -> None:
+        one = found(0.9, tracked=True)
+        sampling: Sampling = "corners"
+        others = {
+            "image sizes": replace(one, image_size=(5, 5)),
+            "mask thresholds": replace(one, mask_threshold=0.4),
+            "ways to lay masks into boxes": replace(one, mask_sampling=sampling),
+            "with and without masks": replace(one, mask_probabilities=None),
+            "with and without track ids": replace(one, track_ids=None),
+            "masks of different sizes": replace(one, mask_probabilities=np.ones((1, 5, 5), np.float32)),
+        }
+        for what, other in others.items():
+            with pytest.raises(UsageError, match=what):
+                Instances.concatenate([one, other])
+        with pytest.raises(UsageError, match="at least one answer"):
+            Instances.concatenate([])
+
+
+def test_in_a_larger_image_they_lie_elsewhere() -> None:
+    part = found(0.9, 0.8, tracked=True)
+    whole = part.shifted(30, 5, (200, 300))
+    assert whole.full_mask(1).shape == (200, 300)
+    np.testing.assert_array_equal(whole.full_mask(1)[5:55, 30:130], part.full_mask(1))
+    assert whole.full_mask(1).sum() == part.full_mask(1).sum()
+    assert whole.trails is not None
+    np.testing.assert_array_equal(whole.trails[1], [[31, 6], [31, 6]])
+
+
+class TestOverlap:
+    def test_of_masks_is_exact(self) -> None:
+        one = found(0.9, 0.8, 0.7)
+        ious = one.mask_iou(one[::-1])
+        np.testing.assert_array_equal(ious, np.eye(3)[::-1])
+        moved = replace(one, boxes=one.boxes + np.array([5, 0, 5, 0], np.float32))
+        for row, column in np.ndindex(3, 3):
+            a, b = one.full_mask(row), moved.full_mask(column)
+            assert one.mask_iou(moved)[row, column] == pytest.approx((a & b).sum() / (a | b).sum())
+
+    def test_without_masks_boxes_are_filled(self) -> None:
+        one = found(0.9, masks=False)
+        moved = replace(one, boxes=one.boxes + np.array([5, 0, 5, 0], np.float32))
+        assert one.mask_iou(moved)[0, 0] == pytest.approx(1 / 3)
+
+    def test_of_none_and_of_empty_masks(self) -> None:
+        one = found(0.9)
+        empty = replace(one, mask_probabilities=np.zeros((1, 4, 4), np.float32))
+        assert one.mask_iou(found()).shape == (1, 0)
+        assert one.mask_iou(empty)[0, 0] == empty.mask_iou(empty)[0, 0] == 0
+
+    def test_of_different_images_there_is_none(self) -> None:
+        with pytest.raises(UsageError, match="different sizes"):
+            found(0.9).mask_iou(found(0.9).shifted(0, 0, (60, 100)))

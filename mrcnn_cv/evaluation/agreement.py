@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.evaluation.confusion import best_pairs
 from mrcnn_cv.structures.instances import Instances
-from mrcnn_cv.structures.masks import LocalMask
+from mrcnn_cv.structures.masks import LocalMask, overlap
 
 Float = NDArray[np.float64]
 
@@ -97,18 +97,8 @@ def box_ious(first: NDArray[np.float32], second: NDArray[np.float32]) -> Float:
 
 def mask_iou(first: LocalMask, second: LocalMask) -> float:
     """The overlap of two masks of one picture; 1 where both are empty."""
-    top, left = max(first.top, second.top), max(first.left, second.left)
-    bottom = min(each.top + each.mask.shape[0] for each in (first, second))
-    right = min(each.left + each.mask.shape[1] for each in (first, second))
-    both = 0
-    if bottom > top and right > left:
-        a, b = (
-            each.mask[top - each.top : bottom - each.top, left - each.left : right - each.left]
-            for each in (first, second)
-        )
-        both = int(np.count_nonzero(a & b))
-    union = int(np.count_nonzero(first.mask)) + int(np.count_nonzero(second.mask)) - both
-    return both / union if union else 1.0
+    both, either = overlap(first, second)
+    return both / either if either else 1.0
 
 
 @dataclass

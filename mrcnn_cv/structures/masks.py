@@ -126,6 +126,21 @@ def fill_box(box: NDArray[np.float32], image_size: tuple[int, int]) -> LocalMask
     return LocalMask(top, left, np.ones((max(0, bottom - top), max(0, right - left)), dtype=np.bool_))
 
 
+def overlap(first: LocalMask, second: LocalMask) -> tuple[int, int]:
+    """Pixels that two masks of one image have in common, and pixels that at least one of them has."""
+    top, left = max(first.top, second.top), max(first.left, second.left)
+    bottom = min(each.top + each.mask.shape[0] for each in (first, second))
+    right = min(each.left + each.mask.shape[1] for each in (first, second))
+    both = 0
+    if bottom > top and right > left:
+        a, b = (
+            each.mask[top - each.top : bottom - each.top, left - each.left : right - each.left]
+            for each in (first, second)
+        )
+        both = int(np.count_nonzero(a & b))
+    return both, int(np.count_nonzero(first.mask)) + int(np.count_nonzero(second.mask)) - both
+
+
 def to_rle(local: LocalMask, image_size: tuple[int, int]) -> Rle:
     """COCO's compressed RLE of a mask, readable by pycocotools."""
     return {"size": list(image_size), "counts": _compress(_runs(local, image_size))}

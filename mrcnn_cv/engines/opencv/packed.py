@@ -40,11 +40,13 @@ def packed(net: ir.NetGraph, layers: Sequence[ir.Conv2d | ir.Linear], form: str,
     with turn:
         with _lock:
             found = known.get(key)
-        if found is None:
-            found = make()
-        with _lock:
-            known[key] = found
-            _being_made.pop(being_made, None)
+        try:
+            found = make() if found is None else found
+            with _lock:
+                known[key] = found
+        finally:
+            with _lock:
+                _being_made.pop(being_made, None)
     return found
 
 

@@ -50,7 +50,7 @@ LEAST_TILES = 32
 WEIGHTS_AT_ONCE = 32
 """Channels of a result whose weights are transformed at a time."""
 
-MOST_KEPT = 4 * MOST_AT_ONCE
+MOST_KEPT = 2 * MOST_AT_ONCE
 """Numbers of the memory that a thread keeps, twice."""
 
 # Points 0, 1, -1, 2, -2 and infinity.
