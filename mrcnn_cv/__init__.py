@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mrcnn_cv.util.version import __version__
+
 if TYPE_CHECKING:
     from mrcnn_cv.drawing.annotate import Style
     from mrcnn_cv.errors import (
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from mrcnn_cv.inference.predictor import MaskRCNN
     from mrcnn_cv.structures.instances import BackendUse, Instances
 
-__version__ = "0.1.0"
 
 __all__ = [
     "BackendError",

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv import __version__
 from mrcnn_cv.bench.contestant import HERE, CannotRun, Contestant
 from mrcnn_cv.bench.limit import gflop_of
 from mrcnn_cv.bench.matrices import GFLOP
@@ -29,6 +28,7 @@ from mrcnn_cv.inputs.images.files import read_image
 from mrcnn_cv.jobs.inspect import input_sizes
 from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.util.opencv import cv2
+from mrcnn_cv.util.version import __version__
 
 Image = NDArray[np.uint8]
 Tell = Callable[[str], None]

@@ -11,11 +11,11 @@ from typing import NoReturn
 
 import click
 
-from mrcnn_cv import __version__
 from mrcnn_cv.cli.console.messages import explain, say
 from mrcnn_cv.cli.groups import DefaultCommandGroup
 from mrcnn_cv.cli.signals import ENDING_SIGNALS
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
+from mrcnn_cv.util.version import __version__
 
 EPILOG = """\b
 Examples:

@@ -16,12 +16,12 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO, Any
 
-from mrcnn_cv import __version__
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.hub.cache import writable, write_atomically
 from mrcnn_cv.hub.listener import PullListener
 from mrcnn_cv.util import http as connection
 from mrcnn_cv.util.http import ELSEWHERE, Temporary
+from mrcnn_cv.util.version import __version__
 
 _CHUNK = 1 << 16
 _WORTH_TRYING_AGAIN = (408, 425, 429, 500, 502, 503, 504)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from mrcnn_cv import __version__
 from mrcnn_cv.errors import ModelFileError, OutputError
 from mrcnn_cv.hub import cache
 from mrcnn_cv.hub.archive import unpack
@@ -20,6 +19,7 @@ from mrcnn_cv.hub.download import Part, Patience, download
 from mrcnn_cv.hub.listener import PullListener
 from mrcnn_cv.hub.registry import GRAPH_NAME, ZooModel
 from mrcnn_cv.util.http import check_url
+from mrcnn_cv.util.version import __version__
 
 _CHUNK = 1 << 20
 

@@ -13,7 +13,6 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.util import bounded_read as small_file
 
 MAX_BYTES = 1 << 20
-MAX_SIDE = 8192
 
 MAX_TOML_BYTES = 1 << 14
 """Python's reader of TOML takes the square of a key's dots in memory."""

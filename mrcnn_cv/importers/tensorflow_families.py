@@ -15,10 +15,9 @@ from mrcnn_cv.importers.object_detection_api.structure import (
     CONTROL_OPS,
     FUNCTION_OPS,
     LOWER_FUNCTIONS,
-    NMS_OPS,
     PLAIN_SUPPRESSION,
 )
-from mrcnn_cv.importers.tensorflow.graphdef import Graph, read_graph
+from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, read_graph
 from mrcnn_cv.model.definition import ModelDefinition, with_source
 
 CONFIG_NAME = "pipeline.config"

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from mrcnn_cv import __version__
 from mrcnn_cv.graph.export.onnx import OPSET
 from mrcnn_cv.graph.ir import IMAGE, NetGraph
 from mrcnn_cv.graph.partial_shapes import Shape, partial_shapes
@@ -16,6 +15,7 @@ from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import NET_FILES
 from mrcnn_cv.model.label_files import clean
 from mrcnn_cv.model.validate import input_channels, usual_input
+from mrcnn_cv.util.version import __version__
 
 
 def readme(

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from mrcnn_cv import __version__
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import NetGraph
 from mrcnn_cv.model.definition import ModelDefinition, NmsSpec
 from mrcnn_cv.model.label_files import clean
 from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes
 from mrcnn_cv.util.json import dumps
+from mrcnn_cv.util.version import __version__
 
 MODEL_JSON = "model.json"
 FORMAT = "mrcnn-cv model"

@@ -15,8 +15,10 @@ from typing import Any
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
 from mrcnn_cv.graph.shape_inference import LayerShape, Shape, ShapeInference
-from mrcnn_cv.importers.config_schema import MAX_SIDE
 from mrcnn_cv.model.definition import AnchorSpec, CropSpec, ModelDefinition, NmsSpec, ResizeSpec
+
+MAX_SIDE = 8192
+"""Pixels on a side of what a trunk takes."""
 
 MAX_BYTES = 4 * 2**30
 """Of feature maps at a time: ten times of what the largest models that are around need for their usual images."""

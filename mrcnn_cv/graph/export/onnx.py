@@ -10,13 +10,13 @@ from io import BytesIO
 from math import prod
 from typing import Protocol
 
-from mrcnn_cv import __version__
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.export.onnx_layers import RESIZE_BY_AXES, Tensor, Translation
 from mrcnn_cv.graph.ir import Array, NetGraph
 from mrcnn_cv.graph.partial_shapes import Shape, Side
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
 from mrcnn_cv.graph.wire_fields import field_head
+from mrcnn_cv.util.version import __version__
 
 OPSET = 14
 """The oldest with HardSwish. OpenCV 5.1, ONNX Runtime and OpenVINO read it for inputs of any size; OpenCV 4.10 to 5.0

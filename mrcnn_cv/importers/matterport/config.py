@@ -10,7 +10,6 @@ from typing import Any
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.config_schema import (
-    MAX_SIDE,
     Check,
     Setting,
     Values,
@@ -24,6 +23,7 @@ from mrcnn_cv.importers.config_schema import (
     shown,
     whole,
 )
+from mrcnn_cv.model.validate import MAX_SIDE
 
 
 @dataclass(frozen=True)

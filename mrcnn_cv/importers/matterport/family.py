@@ -16,9 +16,8 @@ from mrcnn_cv.importers.matterport.config import Config, settle
 from mrcnn_cv.importers.matterport.heads import plain_heads
 from mrcnn_cv.importers.matterport.hyperparameters import Layout, NumberReader
 from mrcnn_cv.importers.matterport.structure import Crops, Parts, find_parts, pyramid_crops, with_bias
-from mrcnn_cv.importers.object_detection_api.structure import NMS_OPS
 from mrcnn_cv.importers.tensorflow.extract import extract_net
-from mrcnn_cv.importers.tensorflow.graphdef import Graph
+from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
 from mrcnn_cv.model.definition import (
     BoxCoder,
     CropSpec,

@@ -13,10 +13,9 @@ from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.matterport.anchors import read_grid, side_of
 from mrcnn_cv.importers.matterport.config import check
 from mrcnn_cv.importers.matterport.structure import Crops, Parts, after, is_layer, layer_of, level_choice
-from mrcnn_cv.importers.object_detection_api.structure import NMS_OPS
 from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.functions import function_graph
-from mrcnn_cv.importers.tensorflow.graphdef import Graph
+from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
 
 LEAST_ANCHORS = 64
 """A constant with fewer boxes than this is no anchor grid."""

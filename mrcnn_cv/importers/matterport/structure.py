@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.object_detection_api.structure import NMS_OPS
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD, TRANSPOSED, WEIGHTED
-from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
+from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
 
 LAYERS = WEIGHTED | {TRANSPOSED}
 LOOPS = frozenset({"While", "StatelessWhile", "Exit", "LoopCond", "TensorArrayGatherV3", "TensorListStack"})

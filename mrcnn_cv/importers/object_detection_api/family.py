@@ -13,9 +13,9 @@ from mrcnn_cv.importers.object_detection_api.nms import SuppressionReader
 from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig, disagreements
 from mrcnn_cv.importers.object_detection_api.provenance import backbone, exporter
 from mrcnn_cv.importers.object_detection_api.resize import read_resize
-from mrcnn_cv.importers.object_detection_api.structure import NMS_OPS, Parts, find_parts
+from mrcnn_cv.importers.object_detection_api.structure import Parts, find_parts
 from mrcnn_cv.importers.tensorflow.extract import extract_net
-from mrcnn_cv.importers.tensorflow.graphdef import Graph
+from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
 from mrcnn_cv.model.definition import MaskSpec, ModelDefinition
 
 Value = TypeVar("Value")

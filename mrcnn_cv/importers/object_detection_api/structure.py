@@ -14,10 +14,9 @@ from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.preprocessing import read_pixel_steps
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD, NET_OPS
-from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
+from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
 from mrcnn_cv.model.definition import PixelStep
 
-NMS_OPS = frozenset(f"NonMaxSuppression{version}" for version in ("", "V2", "V3", "V4", "V5"))
 CONTROL_OPS = frozenset({"If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"})
 FUNCTION_OPS = CONTROL_OPS | {"PartitionedCall", "StatefulPartitionedCall"}
 """Ops that call functions, which stand beside the nodes of a graph."""

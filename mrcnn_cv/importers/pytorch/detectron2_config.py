@@ -10,7 +10,6 @@ from typing import Any
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.config_schema import (
-    MAX_SIDE,
     Check,
     Setting,
     Values,
@@ -23,6 +22,7 @@ from mrcnn_cv.importers.config_schema import (
     shown,
     whole,
 )
+from mrcnn_cv.model.validate import MAX_SIDE
 
 MAX_COUNT = 10**6
 MAX_NUMBER = 100

@@ -35,6 +35,8 @@ PASS_THROUGH = frozenset({"Identity", "StopGradient", "CheckNumerics", "Placehol
 SELECTING_OPS = frozenset({"Gather", "GatherV2", "GatherNd", "Slice", "StridedSlice", "Switch"})
 """Ops that pass on some values of their first input; the others only say which."""
 
+NMS_OPS = frozenset(f"NonMaxSuppression{version}" for version in ("", "V2", "V3", "V4", "V5"))
+
 METADATA_OPS = frozenset({"Shape", "ShapeN", "Size", "Rank"})
 """Ops that read the shape of a tensor, not its values."""
 

@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from mrcnn_cv import __version__
 from mrcnn_cv.errors import InputError, MrcnnCvError
 from mrcnn_cv.inputs.image_ref import Item
 from mrcnn_cv.util import filenames as names
 from mrcnn_cv.util.redact import shown
+from mrcnn_cv.util.version import __version__
 
 if TYPE_CHECKING:
     # Most runs need no network, and these imports take their time.

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mrcnn_cv import __version__
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.video.base import MOST_PIXELS, VideoInfo, import_av
 from mrcnn_cv.structures.frame import Frame, Unreadable
 from mrcnn_cv.structures.video_info import failures
 from mrcnn_cv.util.redact import shown
+from mrcnn_cv.util.version import __version__
 
 if TYPE_CHECKING:
     from av.container import InputContainer

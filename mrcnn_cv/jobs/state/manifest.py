@@ -11,13 +11,13 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from mrcnn_cv import __version__
 from mrcnn_cv.errors import OutputError, UsageError
 from mrcnn_cv.outputs.storage.output_dir import why_unwritable
 from mrcnn_cv.pipeline.runner import Done, Listener
 from mrcnn_cv.structures.frame import Unreadable
 from mrcnn_cv.util import filenames as names
 from mrcnn_cv.util.redact import shown
+from mrcnn_cv.util.version import __version__
 
 NAME = "run.jsonl"
 
