@@ -21,8 +21,14 @@ def case(tiny_graph: Path, photo: Image, tmp_path: Path) -> Case:
     return Case(tiny_graph, open_model(tiny_graph).spec, photo, tmp_path, 2)
 
 
-def test_a_peer_without_a_package_runs_here() -> None:
-    assert python_for(PEERS["whole-graph"], ()) is None
+def test_a_peer_whose_package_is_here_runs_here() -> None:
+    assert python_for(replace(PEERS["whole-graph"], attribute="dnn.Net"), ()) is None
+
+
+def test_an_opencv_without_the_importer_is_not_enough() -> None:
+    """As of 5.1, which runs no whole TensorFlow graph."""
+    with pytest.raises(CannotRun, match=r"cv2 with dnn\.no_such_importer is not installed here"):
+        python_for(replace(PEERS["whole-graph"], attribute="dnn.no_such_importer"), ())
 
 
 def test_a_package_is_looked_for_here_and_then_elsewhere() -> None:
