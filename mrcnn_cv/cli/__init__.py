@@ -77,9 +77,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # Not even for a sentence.
         os.write(2, b"mrcnn-cv: error: the memory that is left does not suffice: close other programs\n")
         code = BackendError.exit_code
-    if arguments is not None or sys.getprofile() or sys.gettrace():
+    if arguments is not None or _is_watched():
         sys.exit(code)
     _leave(code)
+
+
+def _is_watched() -> bool:
+    """Whether a profiler, a debugger or something that measures coverage wants to see the end."""
+    monitoring = getattr(sys, "monitoring", None)
+    tools = [] if monitoring is None else [monitoring.get_tool(number) for number in range(6)]
+    return bool(sys.getprofile() or sys.gettrace() or any(tools))
 
 
 def _leave(code: int) -> NoReturn:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from weakref import WeakSet
 
 from mrcnn_cv.engines import select as backends
 from mrcnn_cv.engines.base import Float, Net
@@ -36,6 +38,11 @@ class OneAtATime:
     def __init__(self, net: Net) -> None:
         self._net = net
         self._turn = threading.Lock()
+        _every.add(self)
+
+    def begin_anew(self) -> None:
+        """In a process that was forked: the thread whose turn it was is not here."""
+        self._turn = threading.Lock()
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """See `Net.run`."""
@@ -46,6 +53,18 @@ class OneAtATime:
         """See `Net.devices`."""
         with self._turn:
             return self._net.devices()
+
+
+_every: WeakSet[OneAtATime] = WeakSet()
+
+
+def _begin_anew() -> None:
+    for each in _every:
+        each.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def build_nets(spec: ModelDefinition, chosen: backends.Probe) -> Nets:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -95,14 +94,8 @@ class MaskRCNN:
         """
         if threads is not None:
             backends.set_threads(threads)
-        with ThreadPoolExecutor(1, "backend-chooser") as pool:
-            # Libraries of backends start meanwhile, which is not Python's work.
-            choice = pool.submit(backends.choose, backend, device)
-            try:
-                file = open_model(Path(path), None if pipeline_config is None else Path(pipeline_config))
-            finally:
-                # What is wrong with the backend is said first.
-                chosen = choice.result()
+        chosen = backends.choose(backend, device)
+        file = open_model(Path(path), None if pipeline_config is None else Path(pipeline_config))
         names, notes = labels_for(file.spec.class_count, None if labels is None else Path(labels), file.path.parent)
         spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
         if fast:

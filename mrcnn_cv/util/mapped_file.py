@@ -55,6 +55,7 @@ class MappedFile:
                 self.data = memoryview(read)
         if len(self.data) > most:
             raise TooLarge(len(self.data))
+        self._start = int(np.frombuffer(self.data, np.uint8).__array_interface__["data"][0])
 
     @property
     def is_mapped(self) -> bool:
@@ -70,10 +71,9 @@ class MappedFile:
             raise ModelFileError(f"{self.path} was changed while it was in use: load the model again")
 
     def holds(self, array: NDArray[np.generic]) -> bool:
-        """Whether an array is a view of the file, in which it then lies for as long as this object is there."""
-        start = int(np.frombuffer(self.data, np.uint8).__array_interface__["data"][0])
+        """Whether an array begins in the file's bytes; what begins there is a view of them, and stays one."""
         place = int(array.__array_interface__["data"][0])
-        return start <= place < start + len(self.data)
+        return self._start <= place < self._start + len(self.data)
 
     def release_pages(self) -> None:
         """Take what was read of the file out of this process' resident memory; who reads it again gets it again.

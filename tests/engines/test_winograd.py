@@ -155,6 +155,21 @@ def test_others_stay_with_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(make_net(graph, BACKENDS["cpu"]), OpenCvNet)
 
 
+def test_paddings_beyond_what_a_window_sees_stay_with_opencv() -> None:
+    """A tile that lies in the padding alone has no pixel of the map."""
+    for padding in ((1, 1, 4, 1), (7, 1, 1, 1), (3, 1, 1, 1)):
+        head = Head(CHANNELS)
+        graph = head.graph(head.convolution(head.crops, 3, padding=padding))
+        assert [piece.kind for piece in pieces_of(graph, None)] == ["net"]
+
+
+@classic_only
+def test_no_maps_at_all() -> None:
+    graph = alone(Head(CHANNELS))
+    (found,) = make_net(graph, BACKENDS["cpu"], size=(7, 7)).run({"crops": np.zeros((0, CHANNELS, 7, 7), np.float32)})
+    assert found.shape == (0, 56, 7, 7)
+
+
 def test_how_many_channels_it_takes_depends_on_the_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large ones need few; on the way down through a backbone it takes more and more, and at its end all stay."""
     monkeypatch.setattr(winograd, "LEAST_CHANNELS", {4: CHANNELS, 8: CHANNELS + 1, 16: CHANNELS, 32: CHANNELS})

@@ -356,6 +356,6 @@ def test_many_regions_are_refined_in_equal_portions(
 
 
 def test_a_bad_backend_is_said_before_a_bad_model(tmp_path: Path) -> None:
-    """Both are looked at at the same time."""
+    """Nobody waits for a large file to be read to be told of a slip."""
     with pytest.raises(UsageError, match="nonsense"):
         MaskRCNN.load(tmp_path / "missing.pb", backend="nonsense")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +51,43 @@ def test_the_first_predictions_may_come_at_once(model: MaskRCNN) -> None:
     assert len(found[0]) > 3
     assert all(_same(one, found[0]) for one in found)
     assert all(one.backend == found[0].backend for one in found)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_that_is_forked_meanwhile_goes_on() -> None:
+    """Whose turn it was stays behind."""
+    code = """
+import os, signal, threading, time
+import numpy as np
+from mrcnn_cv import MaskRCNN
+from mrcnn_cv.hub import demo_model
+
+model = MaskRCNN.load(demo_model(), backend="cpu", threads=1)
+image = np.zeros((100, 120, 3), np.uint8)
+model.predict(image)
+done = threading.Event()
+
+def work():
+    while not done.is_set():
+        model.predict(image)
+
+thread = threading.Thread(target=work)
+thread.start()
+codes = []
+for _ in range(6):
+    time.sleep(0.01)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        model.predict(image)
+        os._exit(0)
+    codes.append(os.waitpid(child, 0)[1])
+done.set()
+thread.join()
+assert codes == [0] * 6, codes
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr
 
 
 def _same(one: Instances, other: Instances) -> bool:

@@ -109,6 +109,10 @@ class _Part(NamedTuple):
     rows: slice
     steps: Steps
 
+    @property
+    def channels(self) -> int:
+        return int(self.rows.stop - self.rows.start)
+
 
 class Product:
     """A piece of the kind "product"."""
@@ -141,7 +145,8 @@ class Product:
         size = self._window.result_size((rows, columns))
         pixels = count * size[0] * size[1]
         results = [
-            memory[part.rows.start * pixels : part.rows.stop * pixels].reshape(count, -1, *size) for part in self._parts
+            memory[part.rows.start * pixels : part.rows.stop * pixels].reshape(count, part.channels, *size)
+            for part in self._parts
         ]
         if count == 1 and self._window.is_point:
             self._run_one(inputs, memory[: len(self._matrix) * pixels].reshape(-1, pixels))
@@ -173,7 +178,7 @@ class Product:
         maps = inputs[self._source]
         size = results[0].shape[2], results[0].shape[3]
         pixels = size[0] * size[1]
-        at_once = min(max(1, COLUMNS_AT_ONCE // pixels), -(-len(maps) // 2))
+        at_once = min(max(1, COLUMNS_AT_ONCE // pixels), max(1, -(-len(maps) // 2)))
 
         def turned(maps: Float, own: slice) -> Float:
             return maps[own].reshape(own.stop - own.start, -1, pixels).transpose(1, 0, 2)

@@ -12,7 +12,7 @@ from mrcnn_cv.engines.base import Float
 from mrcnn_cv.engines.opencv.blas_conv import Product, as_products
 from mrcnn_cv.engines.opencv.blas_linear import Rows, as_rows
 from mrcnn_cv.engines.opencv.max_pool import Pool, on_tiny_maps
-from mrcnn_cv.engines.opencv.partition import Chain, Layers, Piece, Size, cut
+from mrcnn_cv.engines.opencv.partition import Chain, Kind, Layers, Piece, Size, cut
 from mrcnn_cv.engines.opencv.upsampled_conv import Enlarged, on_enlarged
 from mrcnn_cv.engines.opencv.winograd import Winograd, WinogradOrProduct, by_winograd, by_winograd_or_product
 from mrcnn_cv.errors import ModelFileError
@@ -113,7 +113,7 @@ class HybridNet:
         lent: dict[int, Float] = {}
         for number, piece in enumerate(self._pieces):
             given = {name: values[name] for name in self._inputs_of[number]}
-            if isinstance(piece, (Product, Rows, Enlarged, Pool, Winograd, WinogradOrProduct)):
+            if isinstance(piece, Own):
                 lent[number] = self._memory.take(piece.size(given))
                 found = piece.run(given, lent[number])
             else:
@@ -151,7 +151,16 @@ class HybridNet:
         return set().union(*(piece.devices() for piece in self._pieces))
 
 
-Running = ViewedNet | Product | Rows | Enlarged | Pool | Winograd | WinogradOrProduct
+Own = Product | Rows | Enlarged | Pool | Winograd | WinogradOrProduct
+Running = ViewedNet | Own
+
+_PIECES: dict[Kind, Callable[[ir.NetGraph], Own]] = {
+    "pool": Pool,
+    "product": Product,
+    "rows": Rows,
+    "winograd": Winograd,
+    "winograd or product": WinogradOrProduct,
+}
 
 
 def _all_running(pieces: Sequence[Piece], make_net: MakeNet) -> list[Running]:
@@ -170,17 +179,8 @@ def _all_running(pieces: Sequence[Piece], make_net: MakeNet) -> list[Running]:
 def _running(piece: Piece, make_net: MakeNet) -> Running:
     if piece.kind == "enlarged":
         return Enlarged(piece.net, make_net)
-    if piece.kind == "pool":
-        return Pool(piece.net)
-    if piece.kind == "winograd":
-        return Winograd(piece.net)
-    if piece.kind == "winograd or product":
-        return WinogradOrProduct(piece.net)
-    if piece.kind == "product":
-        return Product(piece.net)
-    if piece.kind == "rows":
-        return Rows(piece.net)
-    return make_net(piece.net)
+    own = _PIECES.get(piece.kind)
+    return make_net(piece.net) if own is None else own(piece.net)
 
 
 def _little_of(shape: Shape) -> Shape:

@@ -6,6 +6,7 @@ levels of a pyramid with the same.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -54,3 +55,14 @@ def _identity(layer: ir.Conv2d | ir.Linear) -> Key:
     weight, scale = layer.weight, layer.scale
     place = weight.__array_interface__["data"][0], weight.shape, weight.strides, weight.dtype.str
     return (*place, None if scale is None else scale.tobytes())
+
+
+def _begin_anew() -> None:
+    """In a process that was forked: the threads that made or looked something up are not here."""
+    global _lock
+    _lock = threading.Lock()
+    _being_made.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -25,6 +25,8 @@ from mrcnn_cv.graph import ir
 from mrcnn_cv.util.opencv import cv2
 from mrcnn_cv.util.parallel import in_parallel
 
+MOST_PADDING = 2
+
 TILE = 4
 """Rows and columns of a result that come of one tile."""
 
@@ -51,7 +53,7 @@ WEIGHTS_AT_ONCE = 32
 """Channels of a result whose weights are transformed at a time."""
 
 MOST_KEPT = 2 * MOST_AT_ONCE
-"""Numbers of the memory that a thread keeps, twice."""
+"""Numbers in each of the two arrays that a thread keeps for its next convolution: 16 MiB."""
 
 # Points 0, 1, -1, 2, -2 and infinity.
 _OF_TILE = np.array(
@@ -94,7 +96,9 @@ def by_winograd_or_product(layers: Layers) -> list[Chain]:
 
 
 def _is_plain(layer: ir.Conv2d) -> bool:
-    return layer.kernel == (3, 3) and layer.stride == (1, 1) and layer.dilation == (1, 1)
+    """Of 3x3 pixels next to each other, each of which sees a part of the map."""
+    is_padded_little = layer.padding == "same" or max(layer.padding) <= MOST_PADDING
+    return layer.kernel == (3, 3) and layer.stride == (1, 1) and layer.dilation == (1, 1) and is_padded_little
 
 
 def _mean(one: int, other: int) -> float:
@@ -124,7 +128,7 @@ class Winograd:
         """The output of the piece; it lies in `memory`, an array of one axis that is large enough."""
         maps = inputs[self._source]
         height, width = self._window.result_size((maps.shape[2], maps.shape[3]))
-        result = memory[: self.size(inputs)].reshape(len(maps), -1, height, width)
+        result = memory[: self.size(inputs)].reshape(len(maps), self._matrices.shape[1], height, width)
         blocks = _blocks(len(maps), (height, width), max(self._matrices.shape[1:]))
 
         def work(part: range) -> None:
@@ -194,15 +198,21 @@ class WinogradOrProduct:
     def __init__(self, net: ir.NetGraph) -> None:
         self._winograd = Winograd(net)
         self._product = Product(net)
-        self.size = self._winograd.size
-        self.devices = self._winograd.devices
         self._source = net.inputs[0]
+
+    def size(self, inputs: Mapping[str, Float]) -> int:
+        """How many numbers the result has."""
+        return self._winograd.size(inputs)
 
     def run(self, inputs: Mapping[str, Float], memory: Float) -> list[Float]:
         """See `Winograd.run`."""
         count, _, height, width = inputs[self._source].shape
         is_few = count * -(-height // TILE) * -(-width // TILE) < FEW_TILES
         return (self._product if is_few else self._winograd).run(inputs, memory)
+
+    def devices(self) -> set[str]:
+        """See `Net.devices`."""
+        return self._winograd.devices()
 
 
 class _Block(NamedTuple):
