@@ -166,9 +166,11 @@ _PIECES: dict[Kind, Callable[[ir.NetGraph], Own]] = {
 def _all_running(pieces: Sequence[Piece], make_net: MakeNet) -> list[Running]:
     """Made at the same time: to read nets and to order weights takes one thread each."""
     made: dict[int, Running] = {}
+    # The last ones of a net are the largest: each thread takes the next one when it is done with its own.
+    next_ones = iter(range(len(pieces)))
 
-    def make(part: range) -> None:
-        for number in part:
+    def make(_: range) -> None:
+        for number in next_ones:
             made[number] = _running(pieces[number], make_net)
 
     with blas.without_threads():
