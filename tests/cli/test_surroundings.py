@@ -183,6 +183,31 @@ def test_opencv_that_cannot_be_imported(find: Run, photo_path: Path, without_ope
     refusal(find(photo_path, "--bogus", env=without_opencv), 2)
 
 
+_REGISTERED = (
+    "import atexit, sys; atexit.register(print, 'late'); from mrcnn_cv import cli; sys.argv = ['x', '--version']; "
+)
+
+
+def test_it_ends_without_taking_everything_down() -> None:
+    """Nets and libraries go with the process."""
+    ended = subprocess.run([sys.executable, "-c", _REGISTERED + "cli.main()"], capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("mrcnn-cv ")
+    assert "late" not in ended.stdout
+    # Not where somebody else's program goes on.
+    ended = subprocess.run(
+        [sys.executable, "-c", _REGISTERED + "cli.main(['--version'])"], capture_output=True, text=True
+    )
+    assert ended.stdout.endswith("late\n")
+
+
+def test_a_profiler_sees_the_end(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    command = [sys.executable, "-m", "cProfile", "-o", str(profile), "-m", "mrcnn_cv", "--version"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert profile.stat().st_size > 0
+
+
 def test_as_a_module(tmp_path: Path) -> None:
     result = execute([sys.executable, "-m", "mrcnn_cv", "photo.jpg", "--bogus"], None, cwd=tmp_path)
     assert "(see mrcnn-cv predict --help)" in refusal(result, 2)

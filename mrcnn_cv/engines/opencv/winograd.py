@@ -1,9 +1,11 @@
-"""Convolutions of 3x3 by Winograd's minimal filtering with numpy's BLAS, two to three times as fast as cv2.dnn's.
+"""Convolutions of 3x3 by Winograd's minimal filtering with numpy's BLAS.
 
 Four by four numbers of a result come of a tile of six by six of the map. A tile is transformed (one matrix product for
 all), multiplied number by number with the transformed window and summed over the channels (36 matrix products), and
 transformed back: 36 multiplications in the place of 144. Lavin and Gray, "Fast Algorithms for Convolutional Neural
-Networks" (2016), F(4x4, 3x3). cv2.dnn takes F(6x6, 3x3), with fewer multiplications and more rounding.
+Networks" (2016), F(4x4, 3x3). On the large maps of backbones and on many small ones that is up to three times as fast
+as cv2.dnn. Its errors are half of those of the classic engine, which takes F(6x6, 3x3), and four to seven times those
+of 5.1's: 2e-5 for results of about 1.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from mrcnn_cv.util.opencv import cv2
 from mrcnn_cv.util.parallel import in_parallel
 
 MOST_PADDING = 2
+"""With more, tiles may lie beside the map."""
 
 TILE = 4
 """Rows and columns of a result that come of one tile."""
