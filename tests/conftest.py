@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,10 @@ import pytest
 from hypothesis import settings
 
 from mrcnn_cv import MaskRCNN
+from tests.cli.conftest import program as program
+from tests.cli.conftest import run as run
+from tests.cli.conftest import start as start
+from tests.cli.fork_server import IS_POSSIBLE, ForkServer
 from tests.parity import Golden, Image
 
 # The same examples at every run: a change is not refused for what an older one left broken.
@@ -43,6 +48,15 @@ def _unpack(source: Path, target: Path) -> Path:
         (folder / packed.stem).write_bytes(lzma.decompress(packed.read_bytes()))
         shutil.copy(packed.parent / "pipeline.config", folder)
     return target
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer | None]:
+    """Starts the program faster than a shell does; None where there is no such thing."""
+    server = ForkServer() if IS_POSSIBLE else None
+    yield server
+    if server is not None:
+        server.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.hub import demo_model
+from tests.cli.conftest import Run
 from tests.conftest import DATA, read_image
 from tests.engine import ENGINE
 from tests.parity import EXCEPTIONS, Golden, ends_at_border, outliers
@@ -21,7 +20,6 @@ from tests.parity import EXCEPTIONS, Golden, ends_at_border, outliers
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 PICTURES = ("shapes", "plain", "photo")
-PROGRAM = Path(sys.executable).parent / "mrcnn-cv"
 
 
 @cache
@@ -29,9 +27,8 @@ def model() -> MaskRCNN:
     return MaskRCNN.load(demo_model(), backend=ENGINE)
 
 
-def test_first_command(tmp_path: Path) -> None:
-    command = [str(PROGRAM), str(EXAMPLES / "shapes.jpg")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+def test_first_command(run: Run, tmp_path: Path) -> None:
+    done = run(EXAMPLES / "shapes.jpg")
     assert done.returncode == 0, done.stderr
     assert read_image(tmp_path / "mrcnn-out" / "shapes.jpg").shape == read_image(EXAMPLES / "shapes.jpg").shape
     notes = [line for line in done.stderr.splitlines() if "demo model" in line]
@@ -39,9 +36,8 @@ def test_first_command(tmp_path: Path) -> None:
     assert "circle, triangle, rectangle, star, ring, cross" in notes[0]
 
 
-def test_no_note_when_a_model_is_named(tmp_path: Path, tiny_graph: Path, photo_path: Path) -> None:
-    command = [str(PROGRAM), str(photo_path), "--model", str(tiny_graph)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+def test_no_note_when_a_model_is_named(run: Run, tiny_graph: Path, photo_path: Path) -> None:
+    done = run(photo_path, "--model", tiny_graph)
     assert done.returncode == 0, done.stderr
     assert "demo model" not in done.stderr
 

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.cli.conftest import Run
 from tests.videos import write_video
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PROGRAM = Path(sys.executable).parent / "mrcnn-cv"
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -72,7 +72,7 @@ def desk(tmp_path: Path, tiny_graph: Path, photo_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
-def test_commands(page: str, line: str, desk: Path) -> None:
+def test_commands(page: str, line: str, desk: Path, run: Run) -> None:
     # What needs a graphics card ends, without one, with the documented exit code.
     expected = {0, 4} if "--backend cuda" in line else {0}
     words = shlex.split(line)
@@ -81,20 +81,9 @@ def test_commands(page: str, line: str, desk: Path) -> None:
     assert rest[0] == "mrcnn-cv", line
     if "--model exported" in line:
         # What the command before it on that page has made.
-        subprocess.run([PROGRAM, "models", "export", "torchvision.onnx", "-o", "exported"], check=True)
-    done = subprocess.run(
-        [PROGRAM, *rest[1:]],
-        capture_output=True,
-        text=True,
-        env={**_environment(), "MRCNN_CV_HOME": str(desk / "home"), **environment},
-    )
+        assert run("models", "export", "torchvision.onnx", "-o", "exported").returncode == 0
+    done = run(*rest[1:], env={"MRCNN_CV_HOME": str(desk / "home"), **environment})
     assert done.returncode in expected, f"{page}: {line}\n{done.stderr}"
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {name: value for name, value in os.environ.items() if not name.startswith("MRCNN_CV_")}
 
 
 @pytest.mark.parametrize(("page", "text"), [each for each in blocks("python") if each[0] == "README.md"])

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+
+from tests.cli.fork_server import MOST, ForkServer, environment
 
 Result = subprocess.CompletedProcess[str]
 
@@ -32,13 +35,6 @@ def program() -> str:
     return str(path)
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a user's environment holds, without settings of ours, without a display, on a terminal of 80 columns."""
-    unwanted = ("MRCNN_CV_", "DISPLAY", "WAYLAND_DISPLAY", "OPENCV_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    return {**kept, "COLUMNS": "80", **(extra or {})}
-
-
 def execute(command: Sequence[str | Path], env: Mapping[str, str] | None, **options: Any) -> Result:
     """Run a program to its end; two minutes without one are a hang."""
     streams = {} if "stdout" in options or "stderr" in options else {"capture_output": True}
@@ -53,14 +49,55 @@ def execute(command: Sequence[str | Path], env: Mapping[str, str] | None, **opti
     )
 
 
+_STARTUP = ("PYTHON", "OPENCV_", "LC_", "LANG", "OPENBLAS_", "OMP_", "LD_")
+"""Beginnings of variables that are read while Python and libraries are loaded."""
+
+
+class Start(Protocol):
+    """Start `mrcnn-cv` with these arguments; the rest as for subprocess.Popen; patches as `ForkServer.start`."""
+
+    def __call__(self, *args: str | Path, env: Mapping[str, str], **options: Any) -> Any: ...
+
+
 @pytest.fixture
-def run(program: str, tmp_path: Path) -> Run:
+def start(program: str, fork_server: ForkServer | None, tmp_path: Path) -> Start:
+    """Start the program in the test's own folder."""
+
+    def start(*args: str | Path, env: Mapping[str, str], **options: Any) -> Any:
+        options = {"cwd": tmp_path, "stdin": subprocess.DEVNULL, **options}
+        if fork_server is not None:
+            return fork_server.start(args, environment(env), **options)
+        return subprocess.Popen([program, *map(os.fspath, args)], env=environment(env), **options)
+
+    return start
+
+
+@pytest.fixture
+def run(program: str, fork_server: ForkServer | None, tmp_path: Path) -> Run:
     """Run the program in the test's own folder."""
 
     def run(*args: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> Result:
-        return execute([program, *args], env, **{"cwd": tmp_path, **options})
+        is_simple = set(options) <= {"cwd", "stdin", "stdout", "stderr"} and len(repr(args)) < MOST // 4
+        if fork_server is None or not is_simple or any(name.startswith(_STARTUP) for name in env or ()):
+            return execute([program, *args], env, **{"cwd": tmp_path, **options})
+        return execute_forked(fork_server, args, env, **{"cwd": tmp_path, **options})
 
     return run
+
+
+def execute_forked(
+    server: ForkServer, args: Sequence[str | Path], env: Mapping[str, str] | None, cwd: str | Path, **streams: Any
+) -> Result:
+    """The same as `execute` for the program, without the time that its imports take."""
+    # Files never block, so that nobody has to read them meanwhile.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        streams = {name: stream for name, stream in streams.items() if stream != subprocess.PIPE}
+        code = server.start(args, environment(env), cwd, **{"stdout": out, "stderr": err, **streams}).wait()
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode("utf-8", "surrogateescape").replace("\r\n", "\n"))
+    return subprocess.CompletedProcess([*map(os.fspath, args)], code, *texts)
 
 
 @pytest.fixture(scope="session")

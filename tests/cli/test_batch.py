@@ -12,14 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run, environment, refusal, success
+from tests.cli.conftest import Run, Start, refusal, success
 
 ON_POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -213,14 +212,8 @@ def test_a_file_of_options_that_cannot_be_meant(find: Run, tree: Path, tmp_path:
     assert "gone.toml cannot be read" in refusal(find("in", "--config", "gone.toml"), 2)
 
 
-def start(program: str, folder: Path, arguments: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [program, *arguments], cwd=folder, env=environment(env), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-
-
 @pytest.fixture
-def long_run(program: str, tmp_path: Path, photo_path: Path, tiny_graph: Path) -> Any:
+def long_run(start: Start, tmp_path: Path, photo_path: Path, tiny_graph: Path) -> Any:
     """Starts, in the background, a run over 60 images."""
     folder = tmp_path / "in"
     for number in range(60):
@@ -228,9 +221,9 @@ def long_run(program: str, tmp_path: Path, photo_path: Path, tiny_graph: Path) -
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(photo_path, path)
 
-    def begin(*more: str) -> subprocess.Popen[bytes]:
+    def begin(*more: str) -> Any:
         arguments = ["in", "-o", "out", "--save", "overlay,json", *more]
-        return start(program, tmp_path, arguments, {"MRCNN_CV_MODEL": str(tiny_graph)})
+        return start(*arguments, env={"MRCNN_CV_MODEL": str(tiny_graph)}, stderr=subprocess.PIPE)
 
     return begin
 
@@ -317,11 +310,11 @@ def test_a_terminal_that_closes_ends_a_run_in_order(long_run: Any, tmp_path: Pat
 
 
 @ON_POSIX
-def test_watching_takes_what_arrives(program: str, tmp_path: Path, photo_path: Path, tiny_graph: Path) -> None:
+def test_watching_takes_what_arrives(start: Start, tmp_path: Path, photo_path: Path, tiny_graph: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     shutil.copy(photo_path, folder / "first.png")
-    process = start(program, tmp_path, ["in", "-o", "out", "--watch", "-q"], {"MRCNN_CV_MODEL": str(tiny_graph)})
+    process = start("in", "-o", "out", "--watch", "-q", env={"MRCNN_CV_MODEL": str(tiny_graph)})
     try:
         wait_for(tmp_path / "out" / "run.jsonl", 2)
         data = photo_path.read_bytes()

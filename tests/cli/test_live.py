@@ -27,7 +27,8 @@ from mrcnn_cv.jobs import live_outputs
 from mrcnn_cv.jobs.live_outputs import base_name
 from mrcnn_cv.outputs.video import writer as video
 from mrcnn_cv.outputs.viewers import live_window, window
-from tests.cli.conftest import Run, environment, names_in, refusal
+from tests.cli.conftest import Run, Start, names_in, refusal
+from tests.cli.fork_server import IS_POSSIBLE
 from tests.inputs.fake_camera import FakeCapture, plug_in
 from tests.inputs.mjpeg import MjpegServer
 from tests.parity import Image
@@ -344,28 +345,21 @@ def test_an_output_folder_that_cannot_be_used(find: Run, tmp_path: Path) -> None
     assert "file is a file, not a folder" in text
 
 
-_SHORT_PARTS = "import mrcnn_cv.outputs.video.writer as v; v.PART_SECONDS = 0.4; import mrcnn_cv.cli as c; c.main()"
+_SHORT_PARTS = {"mrcnn_cv.outputs.video.writer:PART_SECONDS": 0.4}
 
 
 @pytest.fixture
-def recorder(tmp_path: Path, tiny_graph: Path, labels_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def recorder(start: Start, tiny_graph: Path, labels_path: Path) -> Iterator[Callable[..., Any]]:
     """Starts the program, whose recordings have parts of 0.4 seconds."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Any] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def begin(*arguments: str) -> Any:
         ours = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)}
-        process = subprocess.Popen(
-            [sys.executable, "-c", _SHORT_PARTS, *arguments],
-            cwd=tmp_path,
-            env=environment(ours),
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = start(*arguments, env=ours, stderr=subprocess.PIPE, patches=_SHORT_PARTS)
         started.append(process)
         return process
 
-    yield start
+    yield begin
     for process in started:
         process.kill()
         process.wait()
@@ -373,20 +367,20 @@ def recorder(tmp_path: Path, tiny_graph: Path, labels_path: Path) -> Iterator[Ca
         process.stderr.close()
 
 
-def _wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def _wait_for(what: Callable[[], object], process: Any) -> None:
     pause = threading.Event()
     while not what():
         assert process.poll() is None, process.communicate()[1]
         pause.wait(0.02)
 
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+posix_only = pytest.mark.skipif(not IS_POSSIBLE, reason="signals of POSIX, and a program with shorter parts")
 
 
 @posix_only
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_leaves_one_playable_file(
-    recorder: Callable[..., subprocess.Popen[str]], tmp_path: Path, number: signal.Signals, code: int
+    recorder: Callable[..., Any], tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     with MjpegServer([(100_000, "close")], size=(240, 160)) as server:
         process = recorder(server.url())
@@ -394,16 +388,14 @@ def test_ctrl_c_leaves_one_playable_file(
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert "interrupted; what was written so far is complete" in err
+    assert b"interrupted; what was written so far is complete" in err
     path = recording(tmp_path / "mrcnn-out")
     assert frames_in(path) >= 5
     assert names_in(tmp_path / "mrcnn-out") == {path.name}
 
 
 @posix_only
-def test_a_crash_leaves_all_finished_parts_playable(
-    recorder: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_a_crash_leaves_all_finished_parts_playable(recorder: Callable[..., Any], tmp_path: Path) -> None:
     with MjpegServer([(100_000, "close")], size=(240, 160)) as server:
         process = recorder(server.url())
         _wait_for(lambda: len(list(tmp_path.glob("mrcnn-out/*.parts/*.mp4"))) >= 3, process)
@@ -415,7 +407,7 @@ def test_a_crash_leaves_all_finished_parts_playable(
 
 
 @posix_only
-def test_ctrl_c_while_nothing_comes(recorder: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_ctrl_c_while_nothing_comes(recorder: Callable[..., Any], tmp_path: Path) -> None:
     with MjpegServer([(10, "stall")], size=(240, 160)) as server:
         process = recorder(server.url(), "--json", "records.jsonl")
         _wait_for(lambda: _has_lines(tmp_path / "records.jsonl"), process)

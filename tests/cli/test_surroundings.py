@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mrcnn_cv import cli
-from tests.cli.conftest import Run, environment, execute, names_in, refusal, success
+from tests.cli.conftest import Run, Start, execute, names_in, refusal, success
 from tests.conftest import read_image
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="POSIX names, signals and streams")
@@ -89,16 +89,13 @@ def test_closed_streams(program: str, tmp_path: Path, tiny_graph: Path, labels_p
 
 
 @on_posix
-def test_reader_that_wants_one_line(
-    program: str, tmp_path: Path, tiny_graph: Path, labels_path: Path, photo_path: Path
-) -> None:
-    command = [program, *[str(photo_path)] * 500, "--save", "none", "--json", "-", "-q"]
-    env = environment({"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)})
-    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        json.loads(process.stdout.readline())
-        process.stdout.close()
+def test_reader_that_wants_one_line(start: Start, tiny_graph: Path, labels_path: Path, photo_path: Path) -> None:
+    env = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)}
+    command = [*[photo_path] * 500, "--save", "none", "--json", "-", "-q"]
+    process = start(*command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process.stderr:
+        with process.stdout:
+            json.loads(process.stdout.readline())
         assert process.stderr.read() == b""
         assert process.wait(60) == 0
 
@@ -122,7 +119,7 @@ def test_ctrl_c_while_the_program_is_still_starting(program: str, tmp_path: Path
 @on_posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(
-    program: str,
+    start: Start,
     find: Run,
     tmp_path: Path,
     tiny_graph: Path,
@@ -135,15 +132,13 @@ def test_interrupted(
     for name in names:
         os.link(shutil.copy(photo_path, tmp_path / "first.png"), tmp_path / name)
     arguments = ["--save", "overlay,json", "--json", "all.jsonl"]
-    env = environment({"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)})
-    with subprocess.Popen(
-        [program, *names, *arguments], cwd=tmp_path, env=env, stderr=subprocess.PIPE, encoding="utf-8"
-    ) as process:
-        assert process.stderr is not None
+    env = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)}
+    process = start(*names, *arguments, env=env, stderr=subprocess.PIPE)
+    with process.stderr:
         for _ in range(5):
-            assert "4 instances" in process.stderr.readline()
+            assert b"4 instances" in process.stderr.readline()
         process.send_signal(number)
-        rest = process.stderr.read().splitlines()
+        rest = process.stderr.read().decode().splitlines()
         assert process.wait(60) == code
     assert rest[-1] == "mrcnn-cv: interrupted; what was written so far is complete"
     assert any("results in mrcnn-out and all.jsonl" in line for line in rest)

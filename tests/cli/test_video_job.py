@@ -23,7 +23,7 @@ from PIL import Image as Pillow
 from pycocotools.coco import COCO
 
 from mrcnn_cv import cli
-from tests.cli.conftest import Run, environment, names_in, refusal, success
+from tests.cli.conftest import Run, Start, environment, names_in, refusal, success
 from tests.conftest import read_image
 from tests.videos import Image, probed, read_stamp, seen_by_opencv, stamp, times_of, write_video
 
@@ -257,33 +257,23 @@ def test_tracks_go_into_the_records(find: Run, photos: Path, tmp_path: Path) -> 
     assert len(seen_by_opencv(tmp_path / "out" / "photos.mp4")) == 12
 
 
-def begin(program: str, folder: Path, graph: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [program, "long.mp4", "-o", "out", "--save", "overlay,frames,csv,jsonl", *UNPAINTED, *arguments]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment({"MRCNN_CV_MODEL": str(graph)}),
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-
-
 LONG = 200
 
 
 @pytest.fixture
-def long_run(program: str, tmp_path: Path, tiny_graph: Path) -> Callable[..., subprocess.Popen[bytes]]:
+def long_run(start: Start, tmp_path: Path, tiny_graph: Path) -> Callable[..., Any]:
     """Starts, in the background, a run over a clip of 200 frames, of which 10 seconds are 20."""
     frames = [np.asarray(cv2.resize(stamp(number), (240, 160)), np.uint8) for number in range(LONG)]
     write_video(tmp_path / "long.mp4", frames, rate=2, sound="aac", options={"g": "10"})
 
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
-        return begin(program, tmp_path, tiny_graph, *arguments)
+    def begin(*arguments: str) -> Any:
+        command = ["long.mp4", "-o", "out", "--save", "overlay,frames,csv,jsonl", *UNPAINTED, *arguments]
+        return start(*command, env={"MRCNN_CV_MODEL": str(tiny_graph)}, stderr=subprocess.PIPE)
 
-    return start
+    return begin
 
 
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: Callable[[], Any], process: Any) -> None:
     end = time.monotonic() + 60
     while not condition():
         assert process.poll() is None, "the run was over before it could be ended"
