@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from mrcnn_cv import MaskRCNN
-from tests.parity import Golden, Image
+from tests.support.parity import Golden, Image
 
 # The same examples at every run: a change is not refused for what an older one left broken.
 settings.register_profile("same", derandomize=True)

@@ -13,7 +13,7 @@ import pytest
 from mrcnn_cv.bench.contestant import CannotRun
 from mrcnn_cv.bench.peers import PEERS, Case, python_for
 from mrcnn_cv.importers.load import open_model
-from tests.parity import Image
+from tests.support.parity import Image
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mrcnn_cv.bench.ours import STEPS
 from mrcnn_cv.bench.peers import PEERS
 from mrcnn_cv.cli.commands import bench
 from tests.cli.conftest import Run, names_in, refusal, success
-from tests.opencv import classic_only
+from tests.support.opencv import classic_only
 
 
 def test_names_in_help_are_the_real_ones() -> None:

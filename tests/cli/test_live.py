@@ -28,9 +28,9 @@ from mrcnn_cv.jobs.live_outputs import base_name
 from mrcnn_cv.outputs.video import writer as video
 from mrcnn_cv.outputs.viewers import live_window, window
 from tests.cli.conftest import Run, environment, names_in, refusal
-from tests.inputs.fake_camera import FakeCapture, plug_in
-from tests.inputs.mjpeg import MjpegServer
-from tests.parity import Image
+from tests.inputs.video.fake_camera import FakeCapture, plug_in
+from tests.inputs.video.mjpeg import MjpegServer
+from tests.support.parity import Image
 
 Live = Callable[..., int]
 

@@ -15,8 +15,8 @@ from mrcnn_cv.engines.base import Net
 from mrcnn_cv.errors import InputError, LabelFileError, UsageError
 from mrcnn_cv.inference import predictor
 from mrcnn_cv.inference.nets import Nets
-from tests.opencv import OpenCvNet
-from tests.parity import Float, Image
+from tests.support.opencv import OpenCvNet
+from tests.support.parity import Float, Image
 
 LABELS = 'item { id: 1 name: "cup" }\nitem { id: 2 name: "cat" }\nitem { id: 3 name: "traffic light" }\n'
 

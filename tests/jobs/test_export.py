@@ -30,7 +30,7 @@ from mrcnn_cv.model import definition as definitions
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import NET_FILES
 from tests.conftest import DATA, read_image
-from tests.parity import Image
+from tests.support.parity import Image
 
 SCHEMA = json.loads((resources.files("mrcnn_cv") / "schemas" / "model.schema.json").read_text(encoding="utf-8"))
 ALL_FILES = {"backbone.onnx", "box_head.onnx", "mask_head.onnx", "model.json", "README.md"}

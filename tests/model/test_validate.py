@@ -17,7 +17,7 @@ from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.model import validate
 from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, ModelDefinition, PixelStep, ResizeSpec
 from mrcnn_cv.model.validate import check_model, usual_input
-from tests.parity import Image
+from tests.support.parity import Image
 
 Spoil = Callable[[ModelDefinition], ModelDefinition]
 
