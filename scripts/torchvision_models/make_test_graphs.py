@@ -51,7 +51,7 @@ KINDS = {
 
 
 def picture(name: str, folder: Path) -> torch.Tensor:
-    """A photo, or what the name says of it, cut as tests/parity/test_torchvision.py does; "shapes": a scene in `folder`."""
+    """A photo, or what the name says of it, cut as tests/parity/test_torchvision.py does; or a scene in `folder`."""
     base, _, part = name.partition("_")
     image = read_image((folder if base == "shapes" else PHOTOS) / f"{base}.png")
     if part == "double":

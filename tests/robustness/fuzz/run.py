@@ -3,7 +3,7 @@
     python tests/robustness/fuzz/run.py TARGET --count 20000 [--seed S] [--jobs N] [--start N] [--report FILE]
 
 TARGET is a module of this folder. Each finding is a line of JSON in FILE;
-`python -m tests.robustness.fuzz.TARGET --number N --seed S` makes it again. The exit code is 1 where there are findings.
+`python -m tests.robustness.fuzz.TARGET --number N --seed S` makes it again. Exit code 1: there are findings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Some hundred mutated models of each kind: nothing crashes, hangs, fills the memory or fails without a sentence.
 
-The long run: `python tests/robustness/fuzz/run.py object_detection --count 7000` (and `matterport`, `onnx`, `exported`).
+At length: `python tests/robustness/fuzz/run.py object_detection --count 7000` (and `matterport`, `onnx`, `exported`).
 """
 
 from __future__ import annotations
