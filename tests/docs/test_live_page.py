@@ -51,7 +51,9 @@ def test_commands(line: str, tmp_path: Path, tiny_graph: Path, photo: Image, mon
     # The port may be taken where the tests run.
     words = shlex.split(line.replace("8080", "0"))[1:]
     assert cli._run([*words, "--max-frames", "3"]) == 0
-    assert any(tmp_path.glob("mrcnn-out/*.mp4")) == ("--show" not in line and "none" not in line) or "--serve" in line
+    # Who looks on, in a window or a browser, asks for a recording by name.
+    records = "--save overlay" in line or not ("--show" in line or "--serve" in line or "--save none" in line)
+    assert any(tmp_path.glob("mrcnn-out/*.mp4")) == records
 
 
 def test_there_are_some() -> None:

@@ -193,14 +193,20 @@ def test_damaged_run_lengths_never_reach_the_library(tmp_path: Path) -> None:
         data["annotations"][1]["segmentation"]["counts"] = "".join(text)
         try:
             found = read_dataset(written(tmp_path, data))
-        except InputError:
+        except InputError as error:
+            check_sentence(error)
             continue
         judge = Judge(found, {1, 2}, [1, 2, 3])
         read = found.annotations[1].segmentation
         assert read is not None
         assert coco_mask.area(judge.truth.annToRLE(judge.truth.loadAnns([2])[0])) == read.area
         judged += 1
-    assert judged
+    assert 0 < judged < 300
+
+
+def check_sentence(error: InputError) -> None:
+    assert "annotations.json" in str(error)
+    assert str(error).isprintable()
 
 
 def test_random_changes_of_any_value_are_sentences_or_read(tmp_path: Path) -> None:
@@ -212,6 +218,7 @@ def test_random_changes_of_any_value_are_sentences_or_read(tmp_path: Path) -> No
         found = [(value, key) for key, _ in inner]
         return found + [each for _, child in inner if isinstance(child, dict | list) for each in places(child)]
 
+    judged = 0
     for _ in range(400):
         data = dataset()
         holder, key = numbers.choice(places(data))
@@ -220,9 +227,12 @@ def test_random_changes_of_any_value_are_sentences_or_read(tmp_path: Path) -> No
         path.write_text(json.dumps(data))
         try:
             found = read_dataset(path)
-        except InputError:
+        except InputError as error:
+            check_sentence(error)
             continue
+        judged += 1
         judge = Judge(found, {each.id for each in found.pictures}, list(found.categories))
         for row in judge.truth.dataset["annotations"]:
             if "segmentation" in row:
                 coco_mask.area(judge.truth.annToRLE(row))
+    assert 0 < judged < 400

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import suppress
 
 import numpy as np
 import pytest
+from google.protobuf.message import DecodeError
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.graph.protos import onnx_pb2
 from mrcnn_cv.importers import protobuf_limits as wire
-from mrcnn_cv.importers.protobuf_limits import check_structure
+from mrcnn_cv.importers.protobuf_limits import check_structure, parse
 from tests.importers.graphs import Builder
 
 
@@ -62,9 +62,16 @@ def test_weights_are_no_structure() -> None:
     check_structure(build.message.SerializeToString(), pb.GraphDef.DESCRIPTOR)
 
 
-@pytest.mark.parametrize("data", [b"\xff" * MANY, b"\x0a\xff\xff\xff\x7f" + bytes(MANY), b"\x0a" * MANY])
-def test_what_is_no_protobuf_is_left_to_the_parser(data: bytes) -> None:
-    with suppress(ModelFileError):
+def test_what_is_no_protobuf_is_left_to_the_parser() -> None:
+    data = b"\x0a\xff\xff\xff\x7f" + bytes(MANY)
+    check_structure(data, pb.GraphDef.DESCRIPTOR)
+    with pytest.raises(DecodeError):
+        parse(data, pb.GraphDef())
+
+
+@pytest.mark.parametrize("data", [b"\xff" * MANY, b"\x0a" * MANY])
+def test_what_is_no_protobuf_and_has_too_many_fields_is_not_given_to_it(data: bytes) -> None:
+    with pytest.raises(ModelFileError, match="beside its weights"):
         check_structure(data, pb.GraphDef.DESCRIPTOR)
 
 

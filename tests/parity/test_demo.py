@@ -63,7 +63,7 @@ def test_a_cup_and_a_saucer_are_no_rings() -> None:
 
 def test_a_portrait_holds_no_shapes_but_a_stripe_of_a_flag() -> None:
     """The model card names this one; a stripe is a rectangle after all."""
-    assert model().predict(read_image(DATA / "images" / "astronaut.png")).labels in ([], ["rectangle"])
+    assert model().predict(read_image(DATA / "images" / "astronaut.png")).labels == ["rectangle"]
 
 
 @pytest.mark.parametrize("brightness", [0, 128, 255])

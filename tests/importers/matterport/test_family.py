@@ -319,7 +319,7 @@ def test_a_loop_over_the_regions_is_refused_with_the_way_out(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_damaged_graphs_end_in_one_sentence(tmp_path: Path, seed: int) -> None:
-    """Inputs of some nodes exchanged, constants cut short: an error of ours, or a model that can be described."""
+    """Inputs of some nodes exchanged, constants cut short."""
     rng = np.random.default_rng(seed)
 
     def change(message: pb.GraphDef) -> None:
@@ -331,10 +331,7 @@ def test_damaged_graphs_end_in_one_sentence(tmp_path: Path, seed: int) -> None:
             else:
                 set_value(node, rng.normal(size=(3,)).astype(np.float32))
 
-    said = str(tmp_path)
-    try:
+    with pytest.raises(ModelFileError) as refusal:
         open_model(write(tmp_path, change))
-    except ModelFileError as error:
-        said = str(error)
-    assert "\n" not in said
-    assert str(tmp_path) in said
+    assert "\n" not in str(refusal.value)
+    assert str(tmp_path) in str(refusal.value)

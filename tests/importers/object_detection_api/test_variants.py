@@ -358,4 +358,5 @@ def test_anchors_elsewhere_give_boxes_elsewhere(tiny_graph: Path, tmp_path: Path
     assert moved.spec.anchors[0].offset == (8, 8)
     plain = MaskRCNN.load(tiny_graph, backend="cpu")
     a, b = (m.predict(photo, score_threshold=0.05).boxes for m in (plain, moved))
-    assert a.shape != b.shape or not np.allclose(a, b)
+    # The best of each.
+    assert np.abs(a[0] - b[0]).max() > 1

@@ -85,10 +85,9 @@ def test_a_huge_picture_is_refused_by_its_header_before_it_is_decoded(
     "suffix", [".jpg", ".png", ".bmp", ".tiff", ".webp", ".gif", ".jp2", ".avif", ".ppm", ".pam", ".sr"]
 )
 def test_the_size_in_the_header_is_the_size_of_the_picture(suffix: str) -> None:
-    try:
-        data = cv2.imencode(suffix, np.zeros((48, 65, 3), np.uint8))[1].tobytes()
-    except cv2.error:
+    if not cv2.haveImageWriter(f"x{suffix}"):
         pytest.skip(f"this OpenCV writes no {suffix}")
+    data = cv2.imencode(suffix, np.zeros((48, 65, 3), np.uint8))[1].tobytes()
     kind = content.image_kind(data[:4096])
     assert kind is not None
     assert pixel_size(kind, data) == (65, 48)

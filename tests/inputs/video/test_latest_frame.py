@@ -238,4 +238,5 @@ def test_the_delay_stays_under_two_inferences_however_slow_the_model(camera: Ste
     assert len(delays) == 20
     # The next inference may be under way when a picture is delivered, but not yet done.
     assert max(delays) <= 2 * pictures
-    assert source.dropped == camera.given - 20 or source.dropped == camera.given - 21
+    # Twenty were delivered, and the newest one still waits when it ends.
+    assert source.dropped == camera.given - 21

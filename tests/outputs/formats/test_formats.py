@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -35,6 +36,7 @@ from tests.outputs.formats.scenes import (
 EVERY = [name for name in FORMATS if name != "parquet" or importlib.util.find_spec("pyarrow")]
 WHOLE = [name for name in EVERY if name in READERS]
 DOCUMENT = Path(__file__).parents[3] / "docs" / "formats.md"
+PER_INSTANCE = ("binary", "cutouts", "crops")
 OUTLINED = [("coco", True), ("labelme", True), ("cvat", True)]
 
 
@@ -69,10 +71,11 @@ def test_any_result_is_written_and_written_again(tmp_path: Path, name: str, spec
     first = files(tmp_path / "out")
     export(name, tmp_path / "out", pictures, [scene])
     again = files(tmp_path / "out")
-    assert first.keys() == again.keys()
-    assert name == "json" or first == again  # the record holds times
+    assert first == again
     assert files(tmp_path / "in") == before
-    assert sorted(path.name for path in tmp_path.iterdir()) in (["in", "out"], ["in"])
+    # A file for each instance: where there is none, there is no folder.
+    is_empty = name in PER_INSTANCE and special == "nothing"
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["in"] if is_empty else ["in", "out"])
     assert not list(tmp_path.rglob("*.tmp"))
 
 
@@ -330,4 +333,5 @@ def test_a_picture_of_the_users_is_not_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_has_its_place_in_the_documentation(name: str) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert f"| `{name}` |" in text or f"| [`{name}`](#" in text
+    # With or without a link to its section.
+    assert re.search(rf"\| \[?`{name}`(\]\(#.*\))? \|", text)
