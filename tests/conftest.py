@@ -19,7 +19,8 @@ from tests.support.parity import Golden, Image
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
-DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
 
 
 @pytest.fixture(scope="session")

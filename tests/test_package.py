@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.conftest import ROOT
 
 WHEEL = (
     r"mrcnn_cv/([a-z0-9_]+/)*[a-z0-9_]+\.py",

@@ -13,6 +13,7 @@ import pytest
 from mrcnn_cv.bench.contestant import CannotRun
 from mrcnn_cv.bench.peers import PEERS, Case, python_for
 from mrcnn_cv.importers.load import open_model
+from tests.conftest import DATA
 from tests.support.parity import Image
 
 
@@ -71,7 +72,7 @@ def test_onnx_files_are_not_for_tensorflow_nor_for_opencv(case: Case) -> None:
 def test_onnx_files_are_given_planes(case: Case, tmp_path: Path, family: str, largest: float) -> None:
     import lzma
 
-    packed = Path(__file__).parents[1] / "data" / "torchvision" / "mask_rcnn.onnx.xz"
+    packed = DATA / "torchvision" / "mask_rcnn.onnx.xz"
     path = tmp_path / "model.onnx"
     path.write_bytes(lzma.decompress(packed.read_bytes()))
     job = PEERS["onnxruntime"].job(replace(case, model=path, spec=replace(case.spec, family=family)))

@@ -14,11 +14,12 @@ import pytest
 from mrcnn_cv import cli
 from mrcnn_cv.jobs import live as live_job
 from mrcnn_cv.outputs.viewers import live_window, window
+from tests.conftest import ROOT
 from tests.inputs.video.fake_camera import FakeCapture, plug_in
 from tests.inputs.video.fake_live import FakeLive, frame
 from tests.support.parity import Image
 
-PAGE = Path(__file__).parents[2] / "docs" / "live.md"
+PAGE = ROOT / "docs" / "live.md"
 LINES = re.findall(r"^    (mrcnn-cv .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 
 

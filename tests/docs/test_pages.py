@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.engines.select import probe
+from tests.conftest import ROOT
 from tests.support.videos import write_video
 
-ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAM = Path(sys.executable).parent / "mrcnn-cv"
 

@@ -29,7 +29,7 @@ from mrcnn_cv.jobs.inspect import inspect
 from mrcnn_cv.model import definition as definitions
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import NET_FILES
-from tests.conftest import DATA, read_image
+from tests.conftest import DATA, ROOT, read_image
 from tests.support.parity import Image
 
 SCHEMA = json.loads((resources.files("mrcnn_cv") / "schemas" / "model.schema.json").read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ def test_the_answer_is_the_same(name: str, tmp_path: Path, photo: Image) -> None
 
 
 def test_the_demo_model_has_its_labels(demo: Path) -> None:
-    picture = read_image(Path(__file__).parents[2] / "examples" / "shapes.jpg")
+    picture = read_image(ROOT / "examples" / "shapes.jpg")
     first, again = MaskRCNN.load(demo_model(), "cpu"), MaskRCNN.load(demo, "cpu")
     assert again.labels == first.labels
     assert again.warnings == first.warnings

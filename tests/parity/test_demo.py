@@ -14,11 +14,10 @@ import pytest
 
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.hub import demo_model
-from tests.conftest import DATA, read_image
+from tests.conftest import DATA, ROOT, read_image
 from tests.support.engine import ENGINE
 from tests.support.parity import EXCEPTIONS, Golden, ends_at_border, outliers
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 PICTURES = ("shapes", "plain", "photo")
 PROGRAM = Path(sys.executable).parent / "mrcnn-cv"

@@ -18,6 +18,7 @@ from mrcnn_cv.outputs.registry import FORMATS
 from mrcnn_cv.structures.masks import LocalMask
 from mrcnn_cv.structures.polygons import parts
 from mrcnn_cv.util import filenames as names
+from tests.conftest import ROOT
 from tests.outputs.formats.readers import READERS, Found
 from tests.outputs.formats.scenes import (
     HEIGHT,
@@ -35,7 +36,7 @@ from tests.outputs.formats.scenes import (
 # Without pyarrow, which is an extra, test_parquet.py is skipped and says so.
 EVERY = [name for name in FORMATS if name != "parquet" or importlib.util.find_spec("pyarrow")]
 WHOLE = [name for name in EVERY if name in READERS]
-DOCUMENT = Path(__file__).parents[3] / "docs" / "formats.md"
+DOCUMENT = ROOT / "docs" / "formats.md"
 PER_INSTANCE = ("binary", "cutouts", "crops")
 OUTLINED = [("coco", True), ("labelme", True), ("cvat", True)]
 
@@ -329,7 +330,6 @@ def test_a_picture_of_the_users_is_not_replaced(tmp_path: Path) -> None:
     assert users.read_bytes() == b"mine"
 
 
-@pytest.mark.skipif(not DOCUMENT.exists(), reason="the documentation is not installed")
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_has_its_place_in_the_documentation(name: str) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")

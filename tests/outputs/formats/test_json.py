@@ -28,11 +28,12 @@ from mrcnn_cv.outputs.storage.output_dir import OutputFolder
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.json import dumps
+from tests.conftest import ROOT
 from tests.outputs.conftest import MakeFrame
 
 PACKAGE = Path(mrcnn_cv.__path__[0])
 SCHEMA = json.loads((PACKAGE / "schemas" / "record.schema.json").read_text(encoding="utf-8"))
-DOCUMENT = PACKAGE.parent / "docs" / "json.md"
+DOCUMENT = ROOT / "docs" / "json.md"
 
 
 def check(record: dict[str, Any]) -> None:
@@ -83,7 +84,6 @@ def test_schema_refuses_what_is_no_record(found: Instances, place: str, value: o
         check(record)
 
 
-@pytest.mark.skipif(not DOCUMENT.exists(), reason="the documentation is not installed")
 def test_example_in_the_documentation_is_a_record() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     blocks = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
