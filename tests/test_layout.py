@@ -10,9 +10,9 @@ from tests.conftest import ROOT
 TESTS, PACKAGE, SCRIPTS = (ROOT / name for name in ("tests", "mrcnn_cv", "scripts"))
 
 OWN = {"data", "docs", "parity", "robustness", "support"}
-"""Tests of more than one part: what pages say, numbers of other frameworks, fuzz, soak and faults; and their helpers."""
+"""Tests of more than one part, by what they hold the program against; and what helps all tests."""
 
-AT_THE_TOP = {"test_errors", "test_layout", "test_package"}
+AT_THE_TOP = {"test_errors", "test_layout", "test_package", "test_timeouts"}
 """mrcnn_cv/errors.py, and what is about all files."""
 
 
