@@ -23,7 +23,7 @@ def test_child():
 
 
 def test_a_hang_ends_its_process_and_shows_where_it_is(tmp_path: Path) -> None:
-    """As pyproject.toml sets pytest up; xdist makes a failure of a process that has ended, and goes on with the rest."""
+    """As pyproject.toml sets pytest up; xdist makes that a failure, and goes on with the rest."""
     path = tmp_path / "test_hangs.py"
     path.write_text(HANGS)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-n", "0", "--timeout", "1"]
