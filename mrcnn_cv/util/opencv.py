@@ -23,7 +23,7 @@ def _check_variables() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, stdin=subprocess.DEVNULL)
     # An import that fails ends with 1, and says more when it is tried here.
     if done.returncode not in (0, 1) or b"stoull" in done.stderr:
-        raise UsageError(f"OpenCV does not start with these variables of the environment, correct or unset them: {given}")
+        raise UsageError(f"OpenCV does not start with these environment variables, correct or unset them: {given}")
 
 
 _check_variables()

@@ -141,7 +141,7 @@ def test_variables_that_opencv_cannot_read_do_not_abort(find: Run, photo_path: P
     if sys.platform == "win32" and not value:
         pytest.skip("Windows has no empty variables")
     message = refusal(find(photo_path, env={variable: value}), 2)
-    assert f"OpenCV does not start with these variables of the environment, correct or unset them: {variable}='" in message
+    assert f"OpenCV does not start with these environment variables, correct or unset them: {variable}='" in message
 
 
 @pytest.mark.parametrize(
