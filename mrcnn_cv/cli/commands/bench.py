@@ -1,4 +1,4 @@
-"""`mrcnn-cv bench`: how fast this machine runs a model, and against other ways of running it."""
+"""`mrcnn-cv bench`: how fast this machine runs a model, step by step."""
 
 from __future__ import annotations
 
@@ -17,19 +17,15 @@ from mrcnn_cv.cli.setup import check_stdout, take_model
 from mrcnn_cv.errors import UsageError
 
 if TYPE_CHECKING:
-    from mrcnn_cv.bench.results import Report
+    from mrcnn_cv.bench.results import BenchResults
     from mrcnn_cv.jobs.result_file import ResultFile
 
 MODEL, RUNS, OUTPUT, MESSAGES = "Model", "What runs", "Output", "Messages"
 
-# Spelled out, so that --help imports neither OpenCV nor numpy; a test compares them with the real ones.
-PEERS = ("whole-graph", "tensorflow", "openvino", "openvino-bf16", "onnxruntime")
-EVERY = "all"
-
 _MOST_KEPT = 1000
 
 
-@click.command(cls=GroupedCommand, short_help="Time a model here, step by step, and against peers.")
+@click.command(cls=GroupedCommand, short_help="Time a model here, step by step.")
 @click.argument("image", required=False, type=PathText(), metavar="[IMAGE]")
 @option(
     MODEL,
@@ -79,7 +75,7 @@ _MOST_KEPT = 1000
     "sizes",
     type=Names(),
     metavar="SIZES",
-    help="Sizes to which the picture is brought first, comma-separated: 640x480,4000x3000.",
+    help="Sizes to which the image is resized first, comma-separated: 640x480,4000x3000.",
     default_note="its own",
 )
 @option(
@@ -99,24 +95,6 @@ _MOST_KEPT = 1000
     help="How regions are cut from feature maps, comma-separated: align, as models are trained, pool.",
 )
 @option(RUNS, "--fast", is_flag=True, help="Time it with a third of the model's proposals, too.")
-@option(
-    RUNS,
-    "--against",
-    type=Names((*PEERS, EVERY), alone=EVERY),
-    metavar="PEERS",
-    help=f"Other ways to run the same file, comma-separated: {', '.join(PEERS)}; or {EVERY}.",
-    default_note="none",
-)
-@option(
-    RUNS,
-    "--peer-python",
-    "pythons",
-    type=PathText(),
-    multiple=True,
-    metavar="PYTHON",
-    help="The Python of an environment with peers that are not installed here; may be given several times.",
-    default_note="none",
-)
 @option(RUNS, "--rounds", type=Whole(1, 1000), default="7", metavar="N", help="Rounds in which all run in turn.")
 @option(
     OUTPUT,
@@ -127,26 +105,24 @@ _MOST_KEPT = 1000
     help="All numbers as JSON; - is stdout.",
     environment=False,
 )
-@option(OUTPUT, "--plot", type=PathText(), metavar="FILE.png", help="The times as a picture.", environment=False)
+@option(OUTPUT, "--plot", type=PathText(), metavar="FILE.png", help="The times as an image.", environment=False)
 @option(OUTPUT, "--overwrite", is_flag=True, help="Replace files other than outputs of an earlier run.")
 @option(MESSAGES, "-q", "--quiet", is_flag=True, help="Do not say on stderr what is going on.")
 def bench(image: str | None, **options: Any) -> None:
     """Time a model on this machine.
 
-    IMAGE is a picture; without one it is made up. Each step is timed, over several rounds after a warm-up; shown are
-    the median and the quartiles, what the arithmetic alone would take, and with --against how many times as fast
-    mrcnn-cv is as others on the same file and picture, in the same rounds.
+    Without an IMAGE one is made up. Each step is timed, over several rounds after a warm-up, in which all backends
+    run in turn; shown are the median and the quartiles.
     """
     numbers = {name: _numbers(f"--{name}", options[name], most) for name, most in _NUMBERS.items()}
     sizes = tuple(_size(text) for text in options["sizes"] or ())
-    against = options["against"] or ()
     check_stdout(options["as_json"])
     model = _model(options)
     as_json, plot = _files(image, options)
-    from mrcnn_cv.bench.run import Plan, Variant
+    from mrcnn_cv.bench.run import BenchOptions, Variant
     from mrcnn_cv.bench.run import bench as run
 
-    plan = Plan(
+    plan = BenchOptions(
         model=model,
         image=None if image is None else Path(image),
         config=options["pipeline_config"],
@@ -156,12 +132,10 @@ def bench(image: str | None, **options: Any) -> None:
         sizes=sizes,
         kept=numbers["kept"],
         variants=tuple(Variant(roi, fast) for fast in (False, True)[: 1 + options["fast"]] for roi in options["roi"]),
-        against=PEERS if EVERY in against else against,
-        pythons=options["pythons"],
         rounds=options["rounds"],
     )
-    report = run(plan, (lambda text: None) if options["quiet"] else (lambda text: say(f"mrcnn-cv: {text}")))
-    _show(report, as_json, plot)
+    results = run(plan, (lambda text: None) if options["quiet"] else (lambda text: say(f"mrcnn-cv: {text}")))
+    _show(results, as_json, plot)
 
 
 _NUMBERS = {"threads": MOST_THREADS, "kept": _MOST_KEPT}
@@ -205,17 +179,17 @@ def _files(image: str | None, options: dict[str, Any]) -> tuple[ResultFile | Non
     return as_json, plot
 
 
-def _show(report: Report, as_json: ResultFile | None, plot: ResultFile | None) -> None:
+def _show(results: BenchResults, as_json: ResultFile | None, plot: ResultFile | None) -> None:
     """The table, unless the JSON takes its place on stdout; then the files."""
     from mrcnn_cv.bench.table import lines
 
     if as_json is None or as_json.name != "-":
-        for line in lines(report):
+        for line in lines(results):
             click.echo(plain(line))
     if as_json is not None:
         # ASCII alone: names of files may hold bytes that are no UTF-8.
-        as_json.write(json.dumps(report.to_dict(), indent=2).encode("ascii") + b"\n")
+        as_json.write(json.dumps(results.to_dict(), indent=2).encode("ascii") + b"\n")
     if plot is not None:
         from mrcnn_cv.bench.plot import png
 
-        plot.write(png(report))
+        plot.write(png(results))
