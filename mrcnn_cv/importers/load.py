@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.importers.matterport.standalone import FREEZE_SCRIPT
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import MODEL_JSON, holds_model_json
 from mrcnn_cv.model.validate import check_model
@@ -19,7 +20,7 @@ _SAVED_MODEL_FILES = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb")
 
 _FREEZE = (
     "export it with the Object Detection API's export_inference_graph.py, which writes a frozen_inference_graph.pb, or"
-    " freeze it with TensorFlow 2's convert_variables_to_constants_v2 (docs/models.md)"
+    " freeze it with TensorFlow 2's convert_variables_to_constants_v2"
 )
 
 
@@ -118,19 +119,20 @@ def _refuse_other_kinds(path: Path) -> Literal["onnx", "graph"]:
     if head.startswith(b"\x89HDF\r\n") or suffix in (".h5", ".hdf5", ".keras"):
         raise ModelFileError(
             f"{path} is a Keras file, not a frozen TensorFlow graph: for a matterport Mask R-CNN run"
-            f" 'python scripts/freeze_matterport.py {path.name}' where the model runs (docs/models.md)"
+            f" 'python {FREEZE_SCRIPT} {path.name}' in the environment where the model runs"
         )
     if path.name == "saved_model.pb":
         raise ModelFileError(f"{path} is a SavedModel, not a frozen graph: {_FREEZE}")
     if suffix in _PYTORCH_SUFFIXES or b"data.pkl" in head:
         raise ModelFileError(
-            f"{path} is a PyTorch file (weights, a checkpoint or TorchScript), not ONNX: export the model to ONNX"
-            " (docs/models.md)"
+            f"{path} is a PyTorch file (weights, a checkpoint or TorchScript), not ONNX: export the model to ONNX,"
+            " torchvision's with torch.onnx.export(..., dynamo=False), Detectron2's with its"
+            " tools/deploy/export_model.py --export-method tracing --format onnx"
         )
     if path.name in _CAFFE2_FILES and all((path.parent / name).is_file() for name in _CAFFE2_FILES):
         raise ModelFileError(
-            f"{path} is a Caffe2 model, which is not supported: export it with --export-method tracing --format onnx"
-            " (docs/models.md)"
+            f"{path} is a Caffe2 model, which is not supported: export it with Detectron2's"
+            " tools/deploy/export_model.py --export-method tracing --format onnx"
         )
     if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ", b"BZh")):
         raise ModelFileError(f"{path} is a compressed archive: unpack it and name the .pb inside")
