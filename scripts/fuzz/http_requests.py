@@ -258,7 +258,7 @@ class _Kept(logging.Handler):
 def server() -> tuple[LiveServer, list[dict[str, Any]]]:
     """One server for all cases of a process, with a picture, and what went wrong inside it."""
     http_connection.HEAD_SECONDS = _KEPT_HEAD_SECONDS
-    http_server.MOST_NEW_PER_SECOND = 1e6
+    http_server.MAX_NEW_PER_SECOND = 1e6
     view = LiveView(Painter())
     none = np.zeros(0, dtype=np.float32)
     found = Instances(none.reshape(0, 4), none, none.astype(np.int32), [], None, (40, 60))

@@ -26,7 +26,7 @@ def test_no_request_gets_more_than_the_view() -> None:
 def test_the_cases_find_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes every name for its own is noticed."""
     monkeypatch.setattr("mrcnn_cv.outputs.viewers.http_app.is_ours", lambda host, names: True)
-    for module, name in ((http_connection, "HEAD_SECONDS"), (http_server, "MOST_NEW_PER_SECOND")):
+    for module, name in ((http_connection, "HEAD_SECONDS"), (http_server, "MAX_NEW_PER_SECOND")):
         monkeypatch.setattr(module, name, getattr(module, name))
     try:
         for number in range(500):

@@ -291,11 +291,11 @@ def nothing_of(image: np.ndarray[Any, Any]) -> Instances:
 
 def test_two_hundred_viewers(server: LiveServer, view: LiveView, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those beyond the limit are told so; the run never notices any of them."""
-    monkeypatch.setattr(http_server, "MOST_NEW_PER_SECOND", 1e6)
+    monkeypatch.setattr(http_server, "MAX_NEW_PER_SECOND", 1e6)
     view.write(shade(100), nothing())
     viewers = [Viewer(server) for _ in range(200)]
     statuses = [viewer.status for viewer in viewers]
-    assert statuses.count(200) == http_app.MOST_VIEWERS
+    assert statuses.count(200) == http_app.MAX_VIEWERS
     assert set(statuses) == {200, 503}
     inside = [viewer for viewer in viewers if viewer.status == 200]
     done = threading.Event()
@@ -316,7 +316,7 @@ def test_two_hundred_viewers(server: LiveServer, view: LiveView, monkeypatch: py
 
 def test_who_says_nothing_makes_room_for_others(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow clients can fill up all connections, but keep nobody out."""
-    monkeypatch.setattr(http_connection, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(http_connection, "MAX_CONNECTIONS", 3)
     idle = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(3)]
     # They are taken up in their order, so this one comes after them.
     assert say(server, b"GET / HTTP/1.0\r\n\r\n").split(b" ")[1] == b"200"
@@ -327,7 +327,7 @@ def test_who_says_nothing_makes_room_for_others(server: LiveServer, monkeypatch:
 
 
 def test_who_has_an_answer_and_stays_makes_room_too(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(http_connection, "MAX_CONNECTIONS", 3)
     done = [ask(server, "/page.css") for _ in range(6)]
     assert [answer.status for answer in done] == [200] * 6
 
@@ -335,7 +335,7 @@ def test_who_has_an_answer_and_stays_makes_room_too(server: LiveServer, monkeypa
 def test_where_all_are_busy_others_are_told_so(
     server: LiveServer, view: LiveView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_connection, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(http_connection, "MAX_CONNECTIONS", 2)
     view.write(shade(100), nothing())
     viewers = [Viewer(server) for _ in range(2)]
     refused = ask(server, "/")
@@ -349,7 +349,7 @@ def test_where_all_are_busy_others_are_told_so(
 def test_a_viewer_who_leaves_while_nothing_comes_makes_room(
     server: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_app, "MOST_VIEWERS", 1)
+    monkeypatch.setattr(http_app, "MAX_VIEWERS", 1)
     first = Viewer(server)
     assert ask(server, "/stream.mjpg").status == 503
     first.leave()

@@ -20,13 +20,13 @@ from mrcnn_cv.outputs.viewers.http_requests import is_of_another_page, is_ours
 from mrcnn_cv.outputs.viewers.live_view import LiveView
 from mrcnn_cv.util.opencv import cv2
 
-MOST_VIEWERS = 32
+MAX_VIEWERS = 32
 """Of the moving picture at a time; more are told to come back later."""
 
-MOST_PER_SECOND = 30.0
+MAX_FRAMES_PER_SECOND = 30.0
 """Pictures for one viewer."""
 
-_MOST_IN_ALL = 240.0
+_MAX_IN_ALL = 240.0
 _QUALITY = 80
 _BOUNDARY = "mrcnn-cv-picture"
 _BETWEEN = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
@@ -106,7 +106,7 @@ class LiveApp:
         return _later() if self._view.newest is None else Response(self._picture()[1], media_type="image/jpeg")
 
     async def _moving_picture(self, request: Request) -> Response:
-        if self.viewers >= MOST_VIEWERS:
+        if self.viewers >= MAX_VIEWERS:
             return _later()
         kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
         return Response(media_type=kind) if request.method == "HEAD" else _MovingPicture(self, kind)
@@ -128,7 +128,7 @@ class LiveApp:
             yield jpeg + b"\r\n" + _BETWEEN
             # uvicorn takes the next piece when the one before is on its way.
             yield b""
-            pause = max(1 / MOST_PER_SECOND, self.viewers / _MOST_IN_ALL) - (time.monotonic() - started)
+            pause = max(1 / MAX_FRAMES_PER_SECOND, self.viewers / _MAX_IN_ALL) - (time.monotonic() - started)
             await asyncio.sleep(max(0.0, pause))
 
     def _picture(self) -> tuple[int, bytes]:

@@ -13,7 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-MOST_CONNECTIONS = 128
+MAX_CONNECTIONS = 128
 HEAD_SECONDS = 10.0
 SEND_SECONDS = 15.0
 """A reader that takes nothing for so long is gone."""
@@ -36,7 +36,7 @@ class Connection(H11Protocol):
         self._asking[self] = None
         self._ask_timer = self.loop.call_later(HEAD_SECONDS, transport.abort)
         oldest = next(iter(self._asking))
-        if len(self.connections) > MOST_CONNECTIONS and oldest is not self:
+        if len(self.connections) > MAX_CONNECTIONS and oldest is not self:
             del self._asking[oldest]
             oldest.transport.abort()
 

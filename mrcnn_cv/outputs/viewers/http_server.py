@@ -30,10 +30,10 @@ except ImportError as error:
     # This module is imported where --serve is given, and before a model is loaded.
     raise UsageError(f"--serve needs starlette and uvicorn ({error}): pip install 'mrcnn-cv[serve]'") from error
 
-MOST_NEW_PER_SECOND = 250.0
+MAX_NEW_PER_SECOND = 250.0
 """Connections; those of a flood wait in the system, where they cost the run nothing."""
 
-MOST_HEAD_BYTES = 8192
+MAX_HEAD_BYTES = 8192
 _WAITING = 128
 _GRACE_SECONDS = 1
 _CLOSE_SECONDS = 2.0
@@ -64,7 +64,7 @@ class LiveServer:
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
-                h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             )
         )
         self._socket = _listen(host, port)
@@ -123,7 +123,7 @@ class LiveServer:
         self._server.should_exit = True
 
     def _is_overrun(self) -> bool:
-        return len(self._server.server_state.connections) > http_connection.MOST_CONNECTIONS
+        return len(self._server.server_state.connections) > http_connection.MAX_CONNECTIONS
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -151,7 +151,7 @@ class LiveServer:
             with suppress(OSError):
                 taken, _ = await self._loop.sock_accept(self._socket)
                 await self._loop.connect_accepted_socket(protocol, taken)
-            await asyncio.sleep(1 / MOST_NEW_PER_SECOND)
+            await asyncio.sleep(1 / MAX_NEW_PER_SECOND)
 
 
 def _bracketed(host: str) -> str:
