@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mrcnn_cv.jobs.inspect import inspect
 from numpy.typing import NDArray
 
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.pytorch import torchvision as torchvision_onnx
-from mrcnn_cv.jobs.inspect import inspect
 from mrcnn_cv.structures.masks import paste
 from tests.conftest import DATA, read_image
 from tests.engine import ENGINE

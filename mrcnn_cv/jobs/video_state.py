@@ -1,4 +1,4 @@
-"""What the videos of one command line have in common, and what earlier runs made of each."""
+"""What the videos of one run have in common, and what earlier runs made of each."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mrcnn_cv.cli.console.video_report import VideoReport
 from mrcnn_cv.inputs.video.base import Choice
-from mrcnn_cv.jobs.common import FailureLimit
+from mrcnn_cv.jobs.options import VideoOptions
+from mrcnn_cv.jobs.session import RunSession
 from mrcnn_cv.jobs.state.manifest import Past, check_same
+from mrcnn_cv.jobs.state.summary import Totals
 from mrcnn_cv.jobs.state.video_journal import Journal, PastVideo
 from mrcnn_cv.outputs.base import Sink
 from mrcnn_cv.outputs.storage.output_dir import OutputFolder
 from mrcnn_cv.outputs.video.annotator import Painter
 from mrcnn_cv.outputs.video.writer import Part
-from mrcnn_cv.pipeline import Stop, Thresholds
+from mrcnn_cv.pipeline import Thresholds
 from mrcnn_cv.pipeline.thread_executor import Crew
 from mrcnn_cv.structures.frame import Frame
 
@@ -37,6 +38,26 @@ class VideoTask:
     def name(self) -> str:
         """What the user calls it."""
         return str(self.path)
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What came of one video.
+
+    path         of the annotated video; None where none is written
+    statistics   counts of its frames and instances; None where it was done before, or could not be read
+    error        why nothing came of it
+    """
+
+    name: str
+    path: Path | None
+    statistics: Totals | None
+    error: str | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it, or some frame of it, could not be used."""
+        return self.error is not None or (self.statistics is not None and self.statistics.failed_count > 0)
 
 
 class Shared:
@@ -61,43 +82,42 @@ class Shared:
 
 @dataclass
 class VideoWork:
-    """What the videos of one command line have in common.
+    """What the videos of one run have in common.
 
-    painter  None where nobody wants painted frames
-    sinks    that come before the painted video; views: those that come after it
+    follows        instances get numbers
+    resumes        what earlier runs made is continued
+    writes_videos  annotated videos are written
+    painter        None where nobody wants annotated frames
+    sinks          that come before the annotated video; views: those that come after it
     """
 
-    options: Mapping[str, Any]
-    choice: Choice
+    options: VideoOptions
+    sampling: Choice
+    follows: bool
+    resumes: bool
+    writes_videos: bool
     painter: Painter | None
     folder: OutputFolder | None
-    crew: Crew
+    executor: Crew
     thresholds: Thresholds
     sinks: Sequence[Sink]
     views: Sequence[Sink]
-    report: VideoReport
-    stop: Stop
-    limit: FailureLimit
+    session: RunSession
 
     def past(self, journal: Journal | None, task: VideoTask, head: Mapping[str, Any]) -> PastVideo | None:
         """What is done of a video and still there; None: nothing. UsageError where the earlier run was another one."""
-        if journal is None or task.target is None or not self.options["resume"]:
+        if journal is None or task.target is None or not self.resumes:
             return None
         past = journal.past(self.place_of(task))
         if past is None or self.folder is None:
             return None
         check_same(Past(past.head, {}), head, self.folder.directory)
-        if past.is_complete and (not self.paints or task.target.is_file()):
+        if past.is_complete and (not self.writes_videos or task.target.is_file()):
             return past
         parts = task.target.with_name(f"{task.target.name}.parts")
-        there = [not self.paints or _is_there(parts, stretch.part) for stretch in past.stretches]
+        there = [not self.writes_videos or _is_there(parts, stretch.part) for stretch in past.stretches]
         past.keep(there.index(False) if False in there else len(there))
         return past if past.stretches else None
-
-    @property
-    def paints(self) -> bool:
-        """Whether painted videos are written."""
-        return "overlay" in self.options["save"]
 
     def place_of(self, task: VideoTask) -> str:
         """What the journal calls a video."""

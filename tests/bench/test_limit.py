@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mrcnn_cv.jobs.inspect import inspect
 
 from mrcnn_cv.bench.limit import gflop_of
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.jobs.inspect import inspect
 
 
 def test_it_is_what_inspect_counts(tiny_graph: Path) -> None:

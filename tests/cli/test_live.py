@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import cv2
 import pytest
+from mrcnn_cv.jobs.live_outputs import base_name
 
 from mrcnn_cv import cli
 from mrcnn_cv.errors import InputError, OutputError
@@ -24,7 +25,6 @@ from mrcnn_cv.inputs.video import reconnect
 from mrcnn_cv.inputs.video.stream import Stream
 from mrcnn_cv.jobs import live as live_job
 from mrcnn_cv.jobs import live_outputs
-from mrcnn_cv.jobs.live_outputs import base_name
 from mrcnn_cv.outputs.video import writer as video
 from mrcnn_cv.outputs.viewers import live_window, window
 from tests.cli.conftest import Run, environment, names_in, refusal

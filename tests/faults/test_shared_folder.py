@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from mrcnn_cv.jobs.common import load_model
 
 from mrcnn_cv import cli
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs import images as predict_job
-from mrcnn_cv.jobs.common import load_model
 from mrcnn_cv.jobs.state.run_lock import alone_in
 from mrcnn_cv.outputs.storage import locks as lock
 from mrcnn_cv.outputs.storage.locks import alone_at

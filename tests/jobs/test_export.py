@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 import jsonschema
 import numpy as np
 import pytest
+from mrcnn_cv.jobs.inspect import inspect
 
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError, OutputError
@@ -25,7 +26,6 @@ from mrcnn_cv.importers import load
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.jobs import export as module
 from mrcnn_cv.jobs.export import export
-from mrcnn_cv.jobs.inspect import inspect
 from mrcnn_cv.model import definition as definitions
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import NET_FILES
