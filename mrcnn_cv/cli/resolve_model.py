@@ -10,8 +10,8 @@ import click
 from mrcnn_cv.cli.console.download_progress import PullProgress
 from mrcnn_cv.cli.console.messages import describe_bad_value, readable_size
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.hub.find import Found, resolve
 from mrcnn_cv.hub.registry import ZooModel, demo_model
+from mrcnn_cv.hub.resolve_model import ResolvedModel, resolve_model
 
 if TYPE_CHECKING:
     from mrcnn_cv.jobs.options import ModelOptions
@@ -39,7 +39,7 @@ def model_options(context: click.Context, **others: Any) -> ModelOptions:
     return from_params(ModelOptions, params, path=params["model"], config=params["pipeline_config"], **others)
 
 
-def find_model(context: click.Context, *, yes: bool = False, quiet: bool = False) -> Found:
+def find_model(context: click.Context, *, yes: bool = False, quiet: bool = False) -> ResolvedModel:
     """Replace the parameter `model` by the path that it means, pulled where the user agrees, and fill in the labels and
     options registered with the name where neither the command line nor the environment sets them.
 
@@ -49,7 +49,7 @@ def find_model(context: click.Context, *, yes: bool = False, quiet: bool = False
     params = context.params
     text = params["model"]
     with PullProgress(text, quiet=quiet) as progress:
-        found = resolve(text, may_pull=lambda model: yes or _agreed(model), listener=progress)
+        found = resolve_model(text, may_pull=lambda model: yes or _agreed(model), listener=progress)
     params["model"] = str(found.path)
     if found.labels is not None and params.get("labels") is None:
         params["labels"] = str(found.labels)

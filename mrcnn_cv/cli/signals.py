@@ -11,7 +11,7 @@ from mrcnn_cv.cli.console.messages import echo_message
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE
 
 if TYPE_CHECKING:
-    from mrcnn_cv.pipeline import Stop
+    from mrcnn_cv.pipeline import CancellationToken
 
 _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """The terminal was closed, or the connection to it lost; Windows has no such signal."""
@@ -23,7 +23,7 @@ ENDING_SIGNALS = tuple(filter(None, (signal.SIGTERM, _HANGUP)))
 class Interrupts:
     """Cancels a run by signals, between `start` and `stop`."""
 
-    def __init__(self, cancellation: Stop) -> None:
+    def __init__(self, cancellation: CancellationToken) -> None:
         self._cancellation = cancellation
         self._before: dict[int, Any] = {}
 

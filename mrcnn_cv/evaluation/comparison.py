@@ -31,7 +31,7 @@ class ImageComparison:
 
     def summary(self) -> str:
         """Part of a line: how far the two are apart on this image."""
-        _, overlap, shift = self.agreement.badness
+        _, overlap, shift = self.agreement.disagreement
         parts = [f"{len(self.agreement.pairs)} found by both"]
         parts += [f"{len(side)} by the {which} alone" for side, which in zip(self.alone, WHICH, strict=True) if side]
         if self.agreement.pairs:
@@ -72,7 +72,7 @@ class Comparison:
 
     def worst(self) -> list[ImageComparison]:
         """The images, the one with the largest differences first."""
-        return sorted(self.images, key=lambda image: image.agreement.badness, reverse=True)
+        return sorted(self.images, key=lambda image: image.agreement.disagreement, reverse=True)
 
     def differences(self) -> dict[str, list[float]]:
         """Over all pairs; larger is worse."""
@@ -111,11 +111,11 @@ def _spread(values: list[float]) -> dict[str, float] | None:
     found = spread(values)
     if found is None:
         return None
-    return {"median": round(found.median, 6), "p95": round(found.most, 6), "worst": round(found.worst, 6)}
+    return {"median": round(found.median, 6), "p95": round(found.p95, 6), "worst": round(found.worst, 6)}
 
 
 def _image(image: ImageComparison) -> dict[str, Any]:
-    unmatched, overlap, shift = image.agreement.badness
+    unmatched, overlap, shift = image.agreement.disagreement
     only_first, only_second = (
         [{"label": label, "score": round(score, 6)} for label, score in side] for side in image.alone
     )

@@ -13,7 +13,7 @@ find         from the text of --model to a path
 
 from __future__ import annotations
 
-from mrcnn_cv.hub.find import Found, resolve
 from mrcnn_cv.hub.registry import demo_model
+from mrcnn_cv.hub.resolve_model import ResolvedModel, resolve_model
 
-__all__ = ["Found", "demo_model", "resolve"]
+__all__ = ["ResolvedModel", "demo_model", "resolve_model"]

@@ -10,8 +10,8 @@ from typing import Any
 from mrcnn_cv.errors import LabelFileError, ModelFileError
 from mrcnn_cv.hub import cache, registry, user_models
 from mrcnn_cv.hub.archive import LABEL_MAP_NAME
-from mrcnn_cv.hub.find import by_name, exists
 from mrcnn_cv.hub.registry import DEMO, GRAPH_NAME, ZooModel
+from mrcnn_cv.hub.resolve import by_name, exists
 
 
 @dataclass(frozen=True)

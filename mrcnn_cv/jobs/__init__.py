@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from mrcnn_cv.jobs.stream import StreamResult, watch_stream
     from mrcnn_cv.jobs.video import VideosPlan, VideosResult, annotate_video, plan_videos
     from mrcnn_cv.jobs.video_state import VideoResult
-    from mrcnn_cv.pipeline import Stop
+    from mrcnn_cv.pipeline import CancellationToken
 
 __all__ = [
+    "CancellationToken",
     "ComparisonOptions",
     "ComparisonResult",
     "DetectionOptions",
@@ -49,7 +50,6 @@ __all__ = [
     "OutputOptions",
     "RunOptions",
     "Severity",
-    "Stop",
     "StreamOptions",
     "StreamResult",
     "Style",
@@ -84,7 +84,7 @@ _HOMES = {
 }
 _HOME_OF = {
     **{name: f"mrcnn_cv.jobs.{module}" for module, names in _HOMES.items() for name in names},
-    "Stop": "mrcnn_cv.pipeline",
+    "CancellationToken": "mrcnn_cv.pipeline",
     "Style": "mrcnn_cv.drawing.annotate",
 }
 

@@ -15,18 +15,18 @@ from mrcnn_cv.evaluation.agreement import agree
 from mrcnn_cv.evaluation.comparison import Comparison, ImageComparison
 from mrcnn_cv.evaluation.side_by_side import side_by_side
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.image_ref import Item, load
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.listing import list_pictures
+from mrcnn_cv.inputs.image_ref import ImageRef, load
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.listing import list_images
 from mrcnn_cv.jobs.events import JobObserver, Severity
 from mrcnn_cv.jobs.options import ModelOptions, PathLike, as_model_options, as_sources
 from mrcnn_cv.jobs.report_file import ReportFile
 from mrcnn_cv.jobs.session import RunSession
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.pipeline import Stop
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.pipeline import CancellationToken
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.instances import Instances
-from mrcnn_cv.util.filenames import file_name, fitting
+from mrcnn_cv.util.filenames import file_name, truncate_name
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def compare(
     *,
     options: ComparisonOptions = ComparisonOptions(),
     observer: JobObserver | None = None,
-    cancellation: Stop | None = None,
+    cancellation: CancellationToken | None = None,
 ) -> ComparisonResult:
     """Compare what two models, or one model on two backends, find in the same images.
 
@@ -122,10 +122,10 @@ def compare(
         run, OutputError where results cannot be written.
     """
     sides = (as_model_options(first), as_model_options(second))
-    items = list_pictures(as_sources(sources), Search()).items[: options.limit]
+    items = list_images(as_sources(sources), DirectoryScan()).items[: options.limit]
     inputs = [item.path for item in items if item.path is not None]
     protected = [*inputs, *(path for side in sides for path in side.files)]
-    folder = OutputFolder(Path(options.directory), overwrite=options.overwrite, protected=protected)
+    folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite, protected=protected)
     folder.check()
     name = options.report
     report = None if name is None else ReportFile(name, overwrite=options.overwrite, protected=protected)
@@ -161,7 +161,7 @@ def _names(models: tuple[MaskRCNN, MaskRCNN], sides: tuple[ModelOptions, ModelOp
 class _Candidate:
     """An image that may be among the worst; its pixels are read once more when it is."""
 
-    item: Item
+    item: ImageRef
     both: tuple[Instances, Instances]
     image: ImageComparison
 
@@ -176,7 +176,7 @@ class _Running:
     session: RunSession
     _worst: list[tuple[tuple[float, ...], int, _Candidate]] = field(default_factory=list)
 
-    def take_all(self, items: Sequence[Item]) -> None:
+    def take_all(self, items: Sequence[ImageRef]) -> None:
         observer = self.session.observer
         for index, item in enumerate(items):
             if self.session.cancellation.requested:
@@ -188,17 +188,17 @@ class _Running:
                 observer.message(Severity.ERROR, str(error))
             observer.comparing(index + 1, len(items), self.comparison.agreement)
 
-    def _take(self, item: Item, index: int) -> None:
+    def _take(self, item: ImageRef, index: int) -> None:
         frame = load(item, index)
-        if isinstance(frame, Unreadable):
+        if isinstance(frame, FrameError):
             raise frame.error
         first, second = (self._predict(model, frame) for model in self.models)
         agreement = agree(first, second, self.options.iou)
         image = ImageComparison.of(item.name, first, second, agreement, self.options.score)
         self.comparison.images.append(image)
-        if self.options.worst and any(agreement.badness):
+        if self.options.worst and any(agreement.disagreement):
             # The index keeps the order where images are equally bad: earlier ones stay.
-            entry = (agreement.badness, -index, _Candidate(item, (first, second), image))
+            entry = (agreement.disagreement, -index, _Candidate(item, (first, second), image))
             if len(self._worst) < self.options.worst:
                 heapq.heappush(self._worst, entry)
             else:
@@ -210,16 +210,16 @@ class _Running:
         except InputError as error:
             raise InputError(f"{frame.name}: {error}") from error
 
-    def draw_worst(self, folder: OutputFolder) -> int:
+    def draw_worst(self, folder: OutputDirectory) -> int:
         """Put the worst images into the folder, the worst first; returns how many."""
         ordered = sorted(self._worst, reverse=True, key=lambda entry: entry[:2])
         for rank, (_, _, candidate) in enumerate(ordered, start=1):
             frame = load(candidate.item, 0)
-            if isinstance(frame, Unreadable):
+            if isinstance(frame, FrameError):
                 raise frame.error
-            title = f"{candidate.item.place}: {candidate.image.summary()}"
+            title = f"{candidate.item.output_path}: {candidate.image.summary()}"
             names = self.comparison.names
             drawing = side_by_side(frame.image, candidate.both, candidate.image.agreement, names, title)
-            stem = PurePosixPath(file_name(candidate.item.place.name)).stem
-            folder.write(folder.directory / fitting(f"{rank:03}-{stem}.png"), encode_png(drawing))
+            stem = PurePosixPath(file_name(candidate.item.output_path.name)).stem
+            folder.write(folder.directory / truncate_name(f"{rank:03}-{stem}.png"), encode_png(drawing))
         return len(ordered)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from mrcnn_cv.errors import UsageError
-from mrcnn_cv.inputs.classify import is_animation, kind_of
-from mrcnn_cv.inputs.images.sorting import PICTURES
-from mrcnn_cv.util.redact import shown
+from mrcnn_cv.inputs.classify import classify, is_animation
+from mrcnn_cv.inputs.images.sorting import IMAGE_SUFFIXES
+from mrcnn_cv.util.redact import redact_url
 
 JobKind: TypeAlias = Literal["images", "video", "stream"]
 
@@ -19,11 +19,11 @@ def job_for(sources: Sequence[str], *, images_only: bool = False) -> JobKind:
 
     UsageError where they are of several kinds.
     """
-    kinds = {source: kind_of(source) for source in sources}
+    kinds = {source: classify(source) for source in sources}
     every = set(kinds.values()) | ({"pictures"} if images_only else set())
     if "live" in every and (len(every) > 1 or len(sources) > 1):
         live = next(source for source, kind in kinds.items() if kind == "live")
-        raise UsageError(f"{shown(live)} is a camera or a stream, and goes alone: leave the other sources out")
+        raise UsageError(f"{redact_url(live)} is a camera or a stream, and goes alone: leave the other sources out")
     if every == {"live"} or every == {"video"}:
         return "stream" if "live" in every else "video"
     videos = [source for source, kind in kinds.items() if kind == "video" and not _may_be_an_image(Path(source))]
@@ -34,4 +34,4 @@ def job_for(sources: Sequence[str], *, images_only: bool = False) -> JobKind:
 
 def _may_be_an_image(path: Path) -> bool:
     """Whether a video can be meant as an image: an animation, or a file that is named like one, which then fails."""
-    return is_animation(path) or path.suffix.lower() in PICTURES
+    return is_animation(path) or path.suffix.lower() in IMAGE_SUFFIXES

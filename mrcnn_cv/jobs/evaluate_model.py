@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.errors import InputError, OutputError
-from mrcnn_cv.evaluation.annotations import Dataset, Picture, first_missing, read_dataset
-from mrcnn_cv.evaluation.categories import Matching, match_categories
+from mrcnn_cv.evaluation.annotations import Dataset, DatasetImage, first_missing, read_dataset
+from mrcnn_cv.evaluation.categories import CategoryMapping, match_categories
 from mrcnn_cv.evaluation.confusion import IOU, SCORE, Confusion, confusion
-from mrcnn_cv.evaluation.pictures import items_of, reading
+from mrcnn_cv.evaluation.dataset_frames import deferred_frames, image_refs
 from mrcnn_cv.evaluation.results import DatasetResults
-from mrcnn_cv.evaluation.scores import Judge, Scores, as_json, check_library
+from mrcnn_cv.evaluation.scores import CocoEvaluator, Scores, as_json, check_library
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs.events import JobObserver, Severity
 from mrcnn_cv.jobs.options import ModelOptions, PathLike, RunOptions, as_model_options
 from mrcnn_cv.jobs.report_file import ReportFile, check_different, state_files
 from mrcnn_cv.jobs.session import RunSession, executor_for, run_metadata
-from mrcnn_cv.jobs.state.batch_state import Books, check_free
-from mrcnn_cv.jobs.state.summary import Totals
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.pipeline import Stop, Thresholds, run
+from mrcnn_cv.jobs.state.batch_state import RunState, check_free
+from mrcnn_cv.jobs.state.summary import RunStatistics
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.pipeline import CancellationToken, Thresholds, run
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class EvaluationResult:
 
     metrics: tuple[Scores, ...]
     confusion: Confusion | None
-    categories: Matching
+    categories: CategoryMapping
     images: int
     images_in_file: int
     instances: int
@@ -115,7 +115,7 @@ def evaluate(
     options: EvaluationOptions = EvaluationOptions(),
     run: RunOptions = RunOptions(),
     observer: JobObserver | None = None,
-    cancellation: Stop | None = None,
+    cancellation: CancellationToken | None = None,
 ) -> EvaluationResult:
     """Measure a model by COCO's metrics.
 
@@ -163,17 +163,17 @@ class _Evaluation:
     model: ModelOptions
     options: EvaluationOptions
     run_options: RunOptions
-    images: Sequence[Picture] = field(init=False)
-    folder: OutputFolder = field(init=False)
+    images: Sequence[DatasetImage] = field(init=False)
+    folder: OutputDirectory = field(init=False)
     report: ReportFile | None = field(init=False)
     plot: ReportFile | None = field(init=False)
 
     def __post_init__(self) -> None:
         options, directory = self.options, Path(self.sources[1])
-        self.images = self.dataset.pictures[: options.limit]
+        self.images = self.dataset.images[: options.limit]
         _check_there(directory, self.images, self.dataset.path)
-        inputs = [self.dataset.path, *(directory / image.name for image in self.dataset.pictures), *self.model.files]
-        self.folder = OutputFolder(Path(options.directory), overwrite=options.overwrite, protected=inputs)
+        inputs = [self.dataset.path, *(directory / image.name for image in self.dataset.images), *self.model.files]
+        self.folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite, protected=inputs)
         check_different(options.report, options.plot)
         check_free(self.folder.directory, self.run_options.resume, options.overwrite)
         self.folder.check()
@@ -200,7 +200,7 @@ class _Evaluation:
             confusion=matrix,
             categories=matching,
             images=len(results.seen),
-            images_in_file=len(self.dataset.pictures),
+            images_in_file=len(self.dataset.images),
             instances=len(results.results),
             backends=tuple(results.backends),
             annotations=self.dataset.path,
@@ -217,24 +217,24 @@ class _Evaluation:
 
     def _predict(self, session: RunSession, model: MaskRCNN, results: DatasetResults) -> int:
         """Run the model over all images that are not done yet; the exit code."""
-        items = items_of(self.images, Path(self.sources[1]))
-        indexes = {str(item.place): index for index, item in enumerate(items)}
-        together = AggregateFiles(self.folder, [results], keep=self.run_options.resume, indexes=indexes)
-        state = Books(self.folder, self.run_options.resume)
+        items = image_refs(self.images, Path(self.sources[1]))
+        indexes = {str(item.output_path): index for index, item in enumerate(items)}
+        together = DatasetFiles(self.folder, [results], keep=self.run_options.resume, indexes=indexes)
+        state = RunState(self.folder, self.run_options.resume)
         remaining = state.to_do(items, together)
         outputs = [str(self.options.directory)]
         session.observer.images_started(state.totals, outputs, True)
         executor = executor_for(model, self.model, self.run_options.workers, len(remaining))
         state.open(self._metadata(model))
         with session.running(state, lambda: outputs):
-            source = reading(remaining, self.images, self.dataset.path)
-            observers = [*state.listeners, session.limit, session.observer]
+            source = deferred_frames(remaining, self.images, self.dataset.path)
+            observers = [*state.observers, session.limit, session.observer]
             thresholds = Thresholds(self.options.score)
-            outcome = run(executor, source, [together], thresholds, observers, session.cancellation)
+            result = run(executor, source, [together], thresholds, observers, session.cancellation)
             _check_records(results, state.totals, self.folder)
-            return session.finish(outcome.failed)
+            return session.finish(result.failed)
 
-    def _matching(self, model: MaskRCNN) -> Matching:
+    def _matching(self, model: MaskRCNN) -> CategoryMapping:
         chosen = {image.id for image in self.images}
         used = {each.category for each in self.dataset.annotations if each.image in chosen}
         return match_categories(model.labels, model.spec.class_count, self.dataset.categories, used, self.dataset.path)
@@ -244,7 +244,7 @@ class _Evaluation:
 
         Annotations and the limit do not change what is found.
         """
-        images = json.dumps([astuple(image) for image in self.dataset.pictures])
+        images = json.dumps([astuple(image) for image in self.dataset.images])
         options = {
             "labels": None if self.model.labels is None else str(self.model.labels),
             "pipeline_config": None if self.model.config is None else str(self.model.config),
@@ -258,13 +258,13 @@ class _Evaluation:
         return run_metadata(self.sources, model, self.model.backend, options)
 
     def _metrics(
-        self, session: RunSession, model: MaskRCNN, matching: Matching, results: DatasetResults
+        self, session: RunSession, model: MaskRCNN, mapping: CategoryMapping, results: DatasetResults
     ) -> tuple[tuple[Scores, ...], Confusion]:
-        judge = Judge(self.dataset, results.seen, sorted(set(matching.categories.values())))
+        evaluator = CocoEvaluator(self.dataset, results.seen, sorted(set(mapping.categories.values())))
         both = model.spec.mask is not None and self.dataset.has_masks
-        boxes = judge.scores(results.results, "box")
-        metrics = (judge.scores(results.results, "mask"), boxes) if both else (boxes,)
-        matrix = confusion(judge, results.results, "mask" if both else "box")
+        boxes = evaluator.scores(results.results, "box")
+        metrics = (evaluator.scores(results.results, "mask"), boxes) if both else (boxes,)
+        matrix = confusion(evaluator, results.results, "mask" if both else "box")
         renamed = matrix.renamed()
         if len(renamed) > 1:
             shown = ", ".join(f"{name} as {other}" for name, other in renamed[:5])
@@ -289,7 +289,7 @@ class _Evaluation:
             self.plot.write(encode_png(draw_evaluation(result.metrics[0], matrix, title)))
 
 
-def _check_there(folder: Path, images: Sequence[Picture], path: Path) -> None:
+def _check_there(folder: Path, images: Sequence[DatasetImage], path: Path) -> None:
     """InputError before any work where images are missing: without them the metrics would be others."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the one that holds the images of {path}")
@@ -306,7 +306,7 @@ def _check_there(folder: Path, images: Sequence[Picture], path: Path) -> None:
         )
 
 
-def _check_records(results: DatasetResults, statistics: Totals, folder: OutputFolder) -> None:
+def _check_records(results: DatasetResults, statistics: RunStatistics, folder: OutputDirectory) -> None:
     """OutputError where images that are done have no record any more: the metrics would be those of fewer."""
     done = statistics.kept + statistics.done_count
     if len(results.seen) < done:

@@ -7,14 +7,14 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.pipeline import Listener
+from mrcnn_cv.pipeline import RunObserver
 
 if TYPE_CHECKING:
     from mrcnn_cv.inference.predictor import MaskRCNN
-    from mrcnn_cv.inputs.video.base import MovingSource, VideoInfo
+    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
     from mrcnn_cv.jobs.compare_models import ComparisonResult
     from mrcnn_cv.jobs.evaluate_model import EvaluationResult
-    from mrcnn_cv.jobs.state.summary import Totals
+    from mrcnn_cv.jobs.state.summary import RunStatistics
     from mrcnn_cv.outputs.viewers.live_view import Meter
 
 
@@ -26,7 +26,7 @@ class Severity(Enum):
     ERROR = "error"
 
 
-class JobObserver(Listener):
+class JobObserver(RunObserver):
     """Told of all that happens in a job; `done` and `failed` of each image or frame, in order.
 
     A stream calls it from a thread of its own.
@@ -38,16 +38,16 @@ class JobObserver(Listener):
     def model_loaded(self, model: MaskRCNN) -> None:
         """The model is ready; `model.warnings` says what is odd about it."""
 
-    def images_started(self, statistics: Totals, outputs: Sequence[str], is_batch: bool) -> None:
+    def images_started(self, statistics: RunStatistics, outputs: Sequence[str], is_batch: bool) -> None:
         """Images follow, counted in `statistics` before `done` and `failed` are called; outputs: where results go."""
 
-    def video_started(self, name: str, info: VideoInfo, statistics: Totals) -> None:
+    def video_started(self, name: str, info: VideoInfo, statistics: RunStatistics) -> None:
         """Frames of this video follow."""
 
-    def video_finished(self, name: str, statistics: Totals, path: Path | None) -> None:
+    def video_finished(self, name: str, statistics: RunStatistics, path: Path | None) -> None:
         """A video is done, or as much of it as there will be. path: of the annotated video; None: there is none."""
 
-    def stream_started(self, meter: Meter, source: MovingSource) -> None:
+    def stream_started(self, meter: Meter, source: VideoSource) -> None:
         """Frames of a camera or stream follow; both arguments count, and may be read at any time."""
 
     def serving(self, address: str, is_private: bool) -> None:

@@ -14,34 +14,34 @@ _SIGNS = {"mul": "*", "sub": "-", "add": "+", "div": "/"}
 
 def size_rule(resize: ResizeSpec) -> str:
     """To which size an image is resized."""
-    least, most = resize.min_dimension, resize.max_dimension
+    minimum, maximum = resize.min_dimension, resize.max_dimension
     if resize.kind == "fixed":
         return f"Resize the image to {resize.width}x{resize.height} (width x height), whatever its aspect"
     if not resize.shrinks:
         factors = [
             "1",
-            f"{least or 0} / shorter side",
+            f"{minimum or 0} / shorter side",
             *([] if resize.min_scale is None else [f"{resize.min_scale:g}"]),
         ]
-        limit = f"; where the longer side would then pass {most}, by {most} / longer side instead"
+        limit = f"; where the longer side would then pass {maximum}, by {maximum} / longer side instead"
         return (
-            f"Multiply both sides by the largest of {', '.join(factors)}{'' if most is None else limit} (in double"
+            f"Multiply both sides by the largest of {', '.join(factors)}{'' if maximum is None else limit} (in double"
             " precision, rounded to the nearest whole pixel, halves to even)"
         )
-    if resize.kind == "at_least" and least is not None:
+    if resize.kind == "at_least" and minimum is not None:
         return (
-            f"Multiply both sides by {least} / shorter side where that is more than 1 (in float32, cut down to whole"
+            f"Multiply both sides by {minimum} / shorter side where that is more than 1 (in float32, cut down to whole"
             " pixels)"
         )
-    if resize.kind == "at_most" and most is not None:
+    if resize.kind == "at_most" and maximum is not None:
         return (
-            f"Multiply both sides by {most} / longer side where that is less than 1 (in float32, cut down to whole"
+            f"Multiply both sides by {maximum} / longer side where that is less than 1 (in float32, cut down to whole"
             " pixels)"
         )
-    if resize.kind == "identity" or least is None:
+    if resize.kind == "identity" or minimum is None:
         return "Leave the image at its own size"
-    limit = f", or by {most} / longer side where that is less" if most is not None else ""
-    return f"Multiply both sides by {least} / shorter side{limit} ({_ROUNDED[resize.rounding]})"
+    limit = f", or by {maximum} / longer side where that is less" if maximum is not None else ""
+    return f"Multiply both sides by {minimum} / shorter side{limit} ({_ROUNDED[resize.rounding]})"
 
 
 def sampling_rule(resize: ResizeSpec) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.image_ref import Item, Listing
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.images.sorting import Chosen
+from mrcnn_cv.inputs.image_ref import ImageRef, Listing
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.images.sorting import PathFilter
 from mrcnn_cv.inputs.images.watch import Watch
-from mrcnn_cv.inputs.listing import list_pictures
+from mrcnn_cv.inputs.listing import list_images
 from mrcnn_cv.jobs.events import JobObserver
 from mrcnn_cv.jobs.options import (
     DetectionOptions,
@@ -30,11 +30,11 @@ from mrcnn_cv.jobs.options import (
 )
 from mrcnn_cv.jobs.outputs import Outputs
 from mrcnn_cv.jobs.session import RunSession, executor_for, run_metadata, thresholds_for
-from mrcnn_cv.jobs.state.batch_state import Books
-from mrcnn_cv.jobs.state.summary import Totals
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.ownership import OutputRecord
-from mrcnn_cv.pipeline import Stop, run
+from mrcnn_cv.jobs.state.batch_state import RunState
+from mrcnn_cv.jobs.state.summary import RunStatistics
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.ownership import OwnershipLog
+from mrcnn_cv.pipeline import CancellationToken, run
 
 FRAMES = "frames"
 """The one format that images have no use for."""
@@ -68,7 +68,7 @@ class ImagesResult:
     can_resume             it keeps state by which it can be continued
     """
 
-    statistics: Totals
+    statistics: RunStatistics
     outputs: tuple[str, ...]
     exit_code: int
     failure_limit_reached: bool = False
@@ -86,7 +86,7 @@ def annotate_images(
     run: RunOptions = RunOptions(),
     style: Style = Style(),
     observer: JobObserver | None = None,
-    cancellation: Stop | None = None,
+    cancellation: CancellationToken | None = None,
 ) -> ImagesResult:
     """Find instances in images and write what was found.
 
@@ -151,7 +151,7 @@ class _Job:
         if FRAMES in self.output.formats:
             raise UsageError(f"the format {FRAMES} is for videos: leave it out for images")
         lists = [Path(name) for name in self.selection.lists]
-        self.find = partial(list_pictures, self.sources, self._search(), lists)
+        self.find = partial(list_images, self.sources, self._search(), lists)
         self.listing = self.find()
         self.outputs = Outputs(self.output, self.style, self.options, self.listing.items, [*self.model.files, *lists])
 
@@ -164,7 +164,7 @@ class _Job:
         remaining = items if state is None else state.to_do(items, None)
         return ImagesPlan(
             images=len(items),
-            remaining=tuple((item.name, str(item.place)) for item in remaining),
+            remaining=tuple((item.name, str(item.output_path)) for item in remaining),
             skipped=self.listing.left_out,
             outputs=tuple(self.outputs.places),
         )
@@ -175,16 +175,16 @@ class _Job:
         if directory is not None and self.is_batch:
             session.lock(directory, resume=self.options.resume, overwrite=self.output.overwrite)
         state = self._state()
-        indexes = {str(item.place): index for index, item in enumerate(self.listing.items)}
+        indexes = {str(item.output_path): index for index, item in enumerate(self.listing.items)}
         sinks, datasets = self.outputs.files(model, indexes)
         items = list(self.listing.items) if state is None else state.to_do(self.listing.items, datasets)
-        statistics = Totals(pictures=len(items)) if state is None else state.totals
+        statistics = RunStatistics(images=len(items)) if state is None else state.totals
         session.observer.images_started(statistics, self.outputs.places, self.is_batch)
         thresholds = thresholds_for(model, self.detection)
-        observers = [*([statistics] if state is None else state.listeners), session.limit, session.observer]
-        source: Iterable[Item | None] = items
+        observers = [*([statistics] if state is None else state.observers), session.limit, session.observer]
+        source: Iterable[ImageRef | None] = items
         if self.selection.watch:
-            statistics.pictures = None
+            statistics.images = None
             source = Watch(lambda: self._new(state, datasets), lambda: session.cancellation.requested)
         count = None if self.selection.watch else len(items)
         executor = executor_for(model, self.model, self.options.workers, count)
@@ -193,8 +193,8 @@ class _Job:
         with session.running(state, lambda: self.outputs.places):
             together = [] if datasets is None else [datasets]
             every_sink = [*sinks, *together, *self.outputs.streams]
-            outcome = run(executor, source, every_sink, thresholds, observers, session.cancellation)
-            code = session.finish(outcome.failed)
+            result = run(executor, source, every_sink, thresholds, observers, session.cancellation)
+            code = session.finish(result.failed)
         return ImagesResult(
             statistics=statistics,
             outputs=tuple(self.outputs.places),
@@ -204,25 +204,25 @@ class _Job:
             can_resume=state is not None,
         )
 
-    def _state(self) -> Books | None:
+    def _state(self) -> RunState | None:
         """None where there is no state to keep."""
         if self.outputs.folder is None or not self.is_batch:
             return None
-        return Books(self.outputs.folder, self.options.resume)
+        return RunState(self.outputs.folder, self.options.resume)
 
     def _metadata(self, model: MaskRCNN) -> dict[str, object]:
         options = result_options(self.model, self.detection, self.selection, self.output, self.style)
         sources = [*self.sources, *(f"--list {name}" for name in self.selection.lists)]
         return run_metadata(sources, model, self.model.backend, options)
 
-    def _new(self, state: Books | None, datasets: AggregateFiles | None) -> list[Item]:
+    def _new(self, state: RunState | None, datasets: DatasetFiles | None) -> list[ImageRef]:
         """The images of a directory that is watched, without those that an earlier run did."""
         listing = self.find()
-        if state is None or state.past is None:
+        if state is None or state.previous is None:
             return list(listing.items)
         return [item for item in listing.items if not state.is_done(item, datasets)]
 
-    def _search(self) -> Search:
+    def _search(self) -> DirectoryScan:
         """How folders are searched: not where this run writes to, nor for files that an earlier run wrote."""
         directory = Path(self.output.directory)
         skip: frozenset[tuple[int, int]] = frozenset()
@@ -231,11 +231,11 @@ class _Job:
         if directory.is_dir() and os.path.abspath(directory) not in given:
             status = directory.stat()
             skip = frozenset({(status.st_dev, status.st_ino)})
-        chosen = Chosen(self.selection.include_files, self.selection.exclude_files)
-        return Search(chosen, recursive=self.selection.recursive, skip=skip, outputs=_written_by_us)
+        path_filter = PathFilter(self.selection.include_files, self.selection.exclude_files)
+        return DirectoryScan(path_filter, recursive=self.selection.recursive, skip=skip, outputs=_written_by_us)
 
 
 def _written_by_us(folder: Path) -> Callable[[Path], bool] | None:
     """What tells the files of a folder that an earlier run wrote; None where there is no record of any."""
-    record = OutputRecord(folder)
+    record = OwnershipLog(folder)
     return record.wrote if record.exists() else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mrcnn_cv.drawing.annotate import Style
-from mrcnn_cv.inputs.video.base import Choice
+from mrcnn_cv.inputs.video.base import FrameSampling
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -189,9 +189,9 @@ class VideoOptions:
     stats: bool = False
 
     @property
-    def sampling(self) -> Choice:
+    def sampling(self) -> FrameSampling:
         """Which frames are taken."""
-        return Choice(self.start or 0.0, self.end, self.stride, self.max_fps, self.max_frames)
+        return FrameSampling(self.start or 0.0, self.end, self.stride, self.max_fps, self.max_frames)
 
 
 @dataclass(frozen=True)

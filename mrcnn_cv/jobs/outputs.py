@@ -10,16 +10,16 @@ import numpy as np
 
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.jobs.options import OutputOptions, RunOptions
 from mrcnn_cv.jobs.report_file import check_apart, state_files
 from mrcnn_cv.jobs.state.batch_state import check_free
-from mrcnn_cv.outputs.base import Settings, Sink
+from mrcnn_cv.outputs.base import OutputSettings, Sink
 from mrcnn_cv.outputs.registry import FORMATS
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.util import filenames
 from mrcnn_cv.util.stdout import reserve_stdout
 
 STDOUT = "-"
@@ -45,7 +45,7 @@ class Outputs:
         options: OutputOptions,
         style: Style,
         run: RunOptions,
-        items: Sequence[Item],
+        items: Sequence[ImageRef],
         protected: Sequence[Path],
     ) -> None:
         from mrcnn_cv.outputs.formats.json_stream import JsonLines, JsonLinesFile
@@ -65,24 +65,24 @@ class Outputs:
             lines.check()
             self.streams.append(lines)
         if options.show:
-            from mrcnn_cv.outputs.viewers.window import Window, check_display
+            from mrcnn_cv.outputs.viewers.window import ImageWindow, check_display
 
             check_display()
-            self.streams.append(Window(self.style))
+            self.streams.append(ImageWindow(self.style))
 
-    def _checked_folder(self, items: Sequence[Item], protected: Sequence[Path]) -> OutputFolder:
+    def _checked_folder(self, items: Sequence[ImageRef], protected: Sequence[Path]) -> OutputDirectory:
         options = self._options
-        folder = OutputFolder(Path(options.directory), overwrite=options.overwrite)
+        folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite)
         for item in items:
             if item.path is not None:
-                folder.protect(item.path, item.place)
+                folder.protect(item.path, item.output_path)
         for path in protected:
             folder.protect(path)
         check_free(folder.directory, self._run.resume, options.overwrite)
         folder.check()
         self._dataset_names = [
             # Says so where a library is missing.
-            made.aggregate(Settings({}, "")).name
+            made.aggregate(OutputSettings({}, "")).name
             for name, made in FORMATS.items()
             if name in options.formats and made.aggregate is not None
         ]
@@ -95,7 +95,7 @@ class Outputs:
 
     def files(
         self, model: MaskRCNN, indexes: Mapping[str, int], leave_out: Collection[str] = ()
-    ) -> tuple[list[Sink], AggregateFiles | None]:
+    ) -> tuple[list[Sink], DatasetFiles | None]:
         """(sinks with files of their own for each image, the files for all images), once the model is known.
 
         indexes: the order of the images by output path. leave_out: formats that somebody else sees to.
@@ -105,7 +105,7 @@ class Outputs:
         options, resume = self._options, self._run.resume
         if resume:
             self.folder.sweep()
-        settings = Settings(
+        settings = OutputSettings(
             labels={number: model.label(number) for number in range(1, model.spec.class_count + 1)},
             model=model.path.name,
             style=self.style,
@@ -118,7 +118,7 @@ class Outputs:
         datasets = [each.aggregate(settings) for each in chosen if each.aggregate is not None]
         if not datasets:
             return sinks, None
-        together = AggregateFiles(self.folder, datasets, keep=resume, indexes=indexes)
+        together = DatasetFiles(self.folder, datasets, keep=resume, indexes=indexes)
         together.check()
         return sinks, together
 
@@ -127,7 +127,7 @@ class Outputs:
         if self._records not in (None, STDOUT):
             check_apart(self._records, own)
 
-    def _own(self, items: Sequence[Item]) -> Iterator[Path]:
+    def _own(self, items: Sequence[ImageRef]) -> Iterator[Path]:
         """What the run writes into its folder that the records could name: files, and folders of formats."""
         if self.folder is None or self._records is None:
             return
@@ -138,11 +138,11 @@ class Outputs:
         own_folder = {name for name in saved if name in FORMATS and FORMATS[name].make is not None} - _SUFFIXES.keys()
         yield from (directory / name for name in own_folder)
         suffixes = [each for name in saved for each in _SUFFIXES.get(name, ())]
-        written = names.same(Path(self._records).name)
+        written = filenames.path_key(Path(self._records).name)
         for item in items:
             # Those of a hundred thousand images that can have this name; long names are cut at their end.
-            if written.startswith(names.same(item.place.stem)[:_MAX_COMPARED]):
-                frame = Frame(np.empty((0, 0, 3), np.uint8), item.name, 0, path=item.path, place=item.place)
+            if written.startswith(filenames.path_key(item.output_path.stem)[:_MAX_COMPARED]):
+                frame = Frame(np.empty((0, 0, 3), np.uint8), item.name, 0, path=item.path, output_path=item.output_path)
                 yield from (self.folder.path_for(frame, suffix) for suffix in suffixes)
 
     @property

@@ -15,10 +15,10 @@ from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY
 from mrcnn_cv.outputs.formats.json_stream import is_special
 from mrcnn_cv.outputs.storage.dataset_files import LOCK_NAME
 from mrcnn_cv.outputs.storage.locks import NAME as RUN_LOCK_NAME
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder, why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, why_unwritable
 from mrcnn_cv.outputs.storage.ownership import RECORD_NAME
 from mrcnn_cv.outputs.storage.record_log import RECORDS_NAME
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.util import filenames
 from mrcnn_cv.util.json import dumps
 from mrcnn_cv.util.stdout import reserve_stdout
 
@@ -62,7 +62,7 @@ def check_different(first: PathLike | None, second: PathLike | None) -> None:
 
 def _parts(path: Path) -> tuple[str, ...]:
     """What is equal for two paths that are, through links and spellings, or may be on some file system, one file."""
-    return tuple(map(names.same, Path(os.path.realpath(path)).parts))
+    return tuple(map(filenames.path_key, Path(os.path.realpath(path)).parts))
 
 
 class ReportFile:
@@ -75,7 +75,7 @@ class ReportFile:
     def __init__(self, name: PathLike, *, overwrite: bool, protected: Iterable[Path], own: Iterable[Path] = ()) -> None:
         self.name = os.fspath(name)
         self._path = Path(name)
-        self._folder = OutputFolder(self._path.parent, overwrite=overwrite, remedy=_REMEDY)
+        self._folder = OutputDirectory(self._path.parent, overwrite=overwrite, remedy=_REMEDY)
         self.is_special = self.name != "-" and is_special(self._path)
         if self.name != "-" and not self.is_special:
             for path in protected:

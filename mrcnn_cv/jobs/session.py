@@ -13,23 +13,23 @@ from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs.events import JobObserver
 from mrcnn_cv.jobs.options import DetectionOptions, ModelOptions
-from mrcnn_cv.jobs.state.batch_state import Books, check_free
+from mrcnn_cv.jobs.state.batch_state import RunState, check_free
 from mrcnn_cv.jobs.state.manifest import versions
-from mrcnn_cv.jobs.state.run_lock import alone_in
-from mrcnn_cv.pipeline import Listener, Stop, Thresholds
-from mrcnn_cv.pipeline.thread_executor import Crew, Models, plans_for
-from mrcnn_cv.structures.frame import Unreadable
+from mrcnn_cv.jobs.state.run_lock import lock_directory
+from mrcnn_cv.pipeline import CancellationToken, RunObserver, Thresholds
+from mrcnn_cv.pipeline.thread_executor import ModelPool, ThreadExecutor, layouts_for
+from mrcnn_cv.structures.frame import FrameError
 
 
-class FailureLimit(Listener):
+class FailureLimit(RunObserver):
     """Cancels a run with more failures than it may have. maximum: None for any number."""
 
-    def __init__(self, maximum: int | None, cancellation: Stop) -> None:
+    def __init__(self, maximum: int | None, cancellation: CancellationToken) -> None:
         self._left = maximum
         self._cancellation = cancellation
         self.is_reached = False
 
-    def failed(self, failed: Unreadable) -> None:
+    def failed(self, failed: FrameError) -> None:
         if self._left is not None:
             self._left -= 1
             self.is_reached = self.is_reached or self._left < 0
@@ -50,10 +50,13 @@ class RunSession:
     """
 
     def __init__(
-        self, observer: JobObserver | None, cancellation: Stop | None = None, max_failures: int | None = None
+        self,
+        observer: JobObserver | None,
+        cancellation: CancellationToken | None = None,
+        max_failures: int | None = None,
     ) -> None:
         self.observer = observer or JobObserver()
-        self.cancellation = cancellation or Stop()
+        self.cancellation = cancellation or CancellationToken()
         self.limit = FailureLimit(max_failures, self.cancellation)
         self.stack = ExitStack()
         self._exit_code = 1
@@ -74,12 +77,12 @@ class RunSession:
 
     def lock(self, directory: Path, *, resume: bool, overwrite: bool) -> None:
         """Be the only batch run in a directory until the session ends. UsageError where another one is, or was."""
-        self.stack.enter_context(alone_in(directory))
+        self.stack.enter_context(lock_directory(directory))
         # One that ended while the model was loaded.
         check_free(directory, resume, overwrite)
 
     @contextmanager
-    def running(self, state: Books | None = None, outputs: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
+    def running(self, state: RunState | None = None, outputs: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
         """The loop runs inside; state: is open, and closed with the exit code, whatever ends the loop."""
         self._exit_code = 1
         self.observer.run_started()
@@ -140,15 +143,15 @@ def thresholds_for(model: MaskRCNN, detection: DetectionOptions) -> Thresholds:
 
 def executor_for(
     model: MaskRCNN, options: ModelOptions, workers: int | None, images: int | None, *, is_live: bool = False
-) -> Crew:
+) -> ThreadExecutor:
     """Workers with a model each: as many as were asked for, or as turn out to be the fastest.
 
     options: the model's. images: how many there are; None: nobody knows.
     """
-    plans = plans_for(workers, options.threads, model.chosen_backend, images)
+    plans = layouts_for(workers, options.threads, model.chosen_backend, images)
     # One more than is in work: a live frame that waits in a queue grows old there.
     ahead = max(plan.workers for plan in plans) + 1 if is_live else None
-    return Crew(Models(model, lambda: load_model(options.for_a_worker)), plans, ahead)
+    return ThreadExecutor(ModelPool(model, lambda: load_model(options.for_a_worker)), plans, ahead)
 
 
 def run_metadata(sources: Sequence[str], model: MaskRCNN, backend: str, options: Mapping[str, Any]) -> dict[str, Any]:

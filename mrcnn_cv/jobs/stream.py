@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.video.base import MovingSource
+from mrcnn_cv.inputs.video.base import VideoSource
 from mrcnn_cv.inputs.video.camera import Camera, is_camera
-from mrcnn_cv.inputs.video.latest_frame import Newest
+from mrcnn_cv.inputs.video.latest_frame import LatestFrameSource
 from mrcnn_cv.inputs.video.reconnect import Reconnecting
 from mrcnn_cv.inputs.video.stream import Stream
 from mrcnn_cv.jobs.events import JobObserver, Severity
@@ -30,10 +30,10 @@ from mrcnn_cv.jobs.session import RunSession, executor_for, thresholds_for
 from mrcnn_cv.jobs.stream_outputs import StreamOutputs
 from mrcnn_cv.jobs.tracking import track_with
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.video.annotator import Painter
-from mrcnn_cv.outputs.viewers.live_view import LiveView, Meter, Shot, shifted_score
-from mrcnn_cv.pipeline import Outcome, Stop, Thresholds, run
-from mrcnn_cv.util.redact import shown
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
+from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, Meter, shifted_score
+from mrcnn_cv.pipeline import CancellationToken, RunResult, Thresholds, run
+from mrcnn_cv.util.redact import redact_url
 
 if TYPE_CHECKING:
     from mrcnn_cv.outputs.viewers.http_server import LiveServer
@@ -69,7 +69,7 @@ def watch_stream(
     run: RunOptions = RunOptions(),
     style: Style = Style(),
     observer: JobObserver | None = None,
-    cancellation: Stop | None = None,
+    cancellation: CancellationToken | None = None,
 ) -> StreamResult:
     """Find instances in the frames of a camera or stream as they come; what is too fast is dropped.
 
@@ -125,7 +125,7 @@ class _Job:
     def __init__(self, source: str, options: _Options, session: RunSession) -> None:
         self._options, self._session = options, session
         self._opener = opener(source, options.stream)
-        self._name = shown(source)
+        self._name = redact_url(source)
         self._thresholds = Thresholds()
         self._model: MaskRCNN | None = None
         self._line: Reconnecting | None = None
@@ -134,12 +134,12 @@ class _Job:
         self._check_display()
         self._outputs = StreamOutputs(self._name, options.output, options.style, options.video, options.model)
         self._meter = Meter()
-        self._painter = Painter(options.style, self._meter.lines if options.video.stats else None)
+        self._painter = FrameAnnotator(options.style, self._meter.lines if options.video.stats else None)
         self._view = LiveView(self._painter)
         self._server = self._make_server()
         # It opens while the model is loaded.
         self._source = session.stack.enter_context(
-            Newest(self._name, self._open, keep_all=options.stream.keep_all, choice=options.video.sampling)
+            LatestFrameSource(self._name, self._open, keep_all=options.stream.keep_all, sampling=options.video.sampling)
         )
 
     def run(self) -> StreamResult:
@@ -160,20 +160,20 @@ class _Job:
         with session.running(outputs=lambda: self._outputs.places):
             thread.start()
             self._look_after(thread)
-            outcome = thread.result()
-            code = session.finish(outcome.failed)
+            result = thread.result()
+            code = session.finish(result.failed)
         return StreamResult(
-            outcome.done, outcome.failed, tuple(self._outputs.places), code, is_cancelled=session.is_cancelled
+            result.done, result.failed, tuple(self._outputs.places), code, is_cancelled=session.is_cancelled
         )
 
-    def _take(self, model: MaskRCNN, sinks: list[Sink]) -> Outcome:
+    def _take(self, model: MaskRCNN, sinks: list[Sink]) -> RunResult:
         options, session = self._options, self._session
         executor = executor_for(model, options.model, options.run.workers, None, is_live=True)
-        tickets = (self._outputs.placed(ticket) for ticket in self._source.tickets())
+        futures = (self._outputs.placed(future) for future in self._source.frame_futures())
         observers = [session.observer, session.limit]
         follows = options.video.track or options.style.trail or options.style.counts
         tracker = track_with() if follows else None
-        return run(executor, tickets, sinks, self._thresholds, observers, session.cancellation, tracker)
+        return run(executor, futures, sinks, self._thresholds, observers, session.cancellation, tracker)
 
     def _look_after(self, thread: _Thread) -> None:
         """What the caller's thread does while the run goes on."""
@@ -216,8 +216,8 @@ class _Job:
         self._session.stack.callback(server.close)
         return server
 
-    def _save(self, shot: Shot) -> str:
-        return self._outputs.save(self._view, shot)
+    def _save(self, latest: LatestFrame) -> str:
+        return self._outputs.save(self._view, latest)
 
     def _change_threshold(self, steps: int) -> str:
         now = self._thresholds.score_threshold
@@ -228,12 +228,12 @@ class _Job:
 
     def _facts(self) -> Mapping[str, Any]:
         """What the page (JSON) shows beside the image."""
-        numbers, shot = self._meter.numbers, self._view.newest
-        height, width = (0, 0) if shot is None else shot.frame.image.shape[:2]
-        backend = None if shot is None else shot.found.backend
-        is_away = self._line is not None and self._line.is_away
+        numbers, latest = self._meter.statistics, self._view.latest
+        height, width = (0, 0) if latest is None else latest.frame.image.shape[:2]
+        backend = None if latest is None else latest.instances.backend
+        is_away = self._line is not None and self._line.is_disconnected
         return {
-            "state": "away" if is_away else "starting" if shot is None else "live",
+            "state": "away" if is_away else "starting" if latest is None else "live",
             "frames": numbers.frames,
             "frames_per_second": round(numbers.rate, 3),
             "delay_ms": None if numbers.delay_ms is None else round(numbers.delay_ms, 1),
@@ -252,10 +252,10 @@ class _Job:
 class _Thread(threading.Thread):
     """Does one thing, and gives its result, or raises what it raised."""
 
-    def __init__(self, act: Callable[[], Outcome]) -> None:
+    def __init__(self, act: Callable[[], RunResult]) -> None:
         super().__init__(name="live-run", daemon=True)
         self._act = act
-        self._outcome: Outcome | None = None
+        self._outcome: RunResult | None = None
         self._error: BaseException | None = None
 
     def run(self) -> None:
@@ -264,14 +264,14 @@ class _Thread(threading.Thread):
         except BaseException as error:
             self._error = error
 
-    def result(self) -> Outcome:
+    def result(self) -> RunResult:
         if self._error is not None:
             raise self._error
         assert self._outcome is not None
         return self._outcome
 
 
-def opener(source: str, options: StreamOptions) -> Callable[[], MovingSource]:
+def opener(source: str, options: StreamOptions) -> Callable[[], VideoSource]:
     """What opens a source, once or anew."""
     if is_camera(source):
         return lambda: Camera(source, options.camera_size, options.camera_fps)

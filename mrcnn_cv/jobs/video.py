@@ -13,9 +13,9 @@ from typing import Any
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.inputs.images.glob import found
-from mrcnn_cv.inputs.video.base import Choice, import_av
+from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.inputs.images.glob import glob_files
+from mrcnn_cv.inputs.video.base import FrameSampling, import_av
 from mrcnn_cv.jobs.events import JobObserver, Severity
 from mrcnn_cv.jobs.options import (
     DetectionOptions,
@@ -32,17 +32,17 @@ from mrcnn_cv.jobs.options import (
 )
 from mrcnn_cv.jobs.outputs import Outputs
 from mrcnn_cv.jobs.session import RunSession, executor_for, run_metadata, thresholds_for
-from mrcnn_cv.jobs.video_preview import ShownVideo
+from mrcnn_cv.jobs.video_preview import VideoPreview
 from mrcnn_cv.jobs.video_run import annotate_one
-from mrcnn_cv.jobs.video_state import Shared, VideoResult, VideoTask, VideoWork
+from mrcnn_cv.jobs.video_state import NonClosingSink, VideoResult, VideoTask, VideoWork
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.video.codecs import check_codec, encoder_for, suffix_for
 from mrcnn_cv.outputs.viewers.live_view import Meter
 from mrcnn_cv.outputs.viewers.window import check_display
-from mrcnn_cv.pipeline import Stop
+from mrcnn_cv.pipeline import CancellationToken
 
 OVERLAY = "overlay"
 
@@ -80,7 +80,7 @@ def annotate_video(
     run: RunOptions = RunOptions(),
     style: Style = Style(),
     observer: JobObserver | None = None,
-    cancellation: Stop | None = None,
+    cancellation: CancellationToken | None = None,
 ) -> VideosResult:
     """Find instances in video files and write annotated videos and other formats.
 
@@ -148,7 +148,7 @@ class _Job:
         if OVERLAY in self.output.formats:
             check_codec(self.video.codec, self.video.crf)
         paths = _paths(self.sources)
-        items = [Item(str(path), PurePosixPath(path.name), path) for path in paths]
+        items = [ImageRef(str(path), PurePosixPath(path.name), path) for path in paths]
         # Videos have a window of their own.
         unseen = replace(self.output, show=False)
         self.outputs = Outputs(unseen, self.style, self.options, items, self.model.files)
@@ -186,31 +186,31 @@ class _Job:
             can_resume=bool(self.output.formats),
         )
 
-    def _work(self, model: MaskRCNN, session: RunSession, opened: ExitStack) -> tuple[VideoWork, AggregateFiles | None]:
+    def _work(self, model: MaskRCNN, session: RunSession, opened: ExitStack) -> tuple[VideoWork, DatasetFiles | None]:
         """What all videos have in common, and the files for all of them; `opened` closes the sinks."""
         sampling, thresholds, meter = self.video.sampling, thresholds_for(model, self.detection), Meter()
         sinks, together = self.outputs.files(model, {}, leave_out=(OVERLAY,))
         ordered = [opened.enter_context(each) for each in (*filter(None, [together]), *self.outputs.streams)]
         views: list[Sink] = [meter]
-        painter = None
+        annotator = None
         if OVERLAY in self.output.formats or self.output.show:
-            painter = Painter(self.style, meter.lines if self.video.stats else None)
-        if painter is not None and self.output.show:
+            annotator = FrameAnnotator(self.style, meter.lines if self.video.stats else None)
+        if annotator is not None and self.output.show:
             folder = self.outputs.folder
-            folder = folder or OutputFolder(Path(self.output.directory), overwrite=self.output.overwrite)
-            views.append(Shared(opened.enter_context(ShownVideo(painter, thresholds, folder))))
-        frames = sum(filter(None, (_frames(task.path, sampling) for task in self.tasks))) or None
+            folder = folder or OutputDirectory(Path(self.output.directory), overwrite=self.output.overwrite)
+            views.append(NonClosingSink(opened.enter_context(VideoPreview(annotator, thresholds, folder))))
+        frames = sum(filter(None, (_count_frames(task.path, sampling) for task in self.tasks))) or None
         work = VideoWork(
             options=self.video,
             sampling=sampling,
             follows=self.video.track or self.style.trail or self.style.counts,
             resumes=self.options.resume,
             writes_videos=OVERLAY in self.output.formats,
-            painter=painter,
+            annotator=annotator,
             folder=self.outputs.folder,
             executor=executor_for(model, self.model, self.options.workers, frames),
             thresholds=thresholds,
-            sinks=[*sinks, *(Shared(sink) for sink in ordered)],
+            sinks=[*sinks, *(NonClosingSink(sink) for sink in ordered)],
             views=views,
             session=session,
         )
@@ -246,7 +246,7 @@ class _Job:
         directory, target = self.outputs.directory, task.target
         if directory is None or target is None:
             return []
-        return [target, target.with_name(f"{target.name}.parts"), directory / task.place]
+        return [target, target.with_name(f"{target.name}.parts"), directory / task.output_path]
 
 
 def _paths(sources: Iterable[str]) -> list[Path]:
@@ -254,17 +254,17 @@ def _paths(sources: Iterable[str]) -> list[Path]:
     paths: dict[str, Path] = {}
     for source in sources:
         is_pattern = glob.has_magic(source) and not os.path.lexists(source)
-        for name in (sorted(found(source)) if is_pattern else []) or [source]:
+        for name in (sorted(glob_files(source)) if is_pattern else []) or [source]:
             paths.setdefault(os.path.abspath(name), Path(name))
     return list(paths.values())
 
 
-def _frames(path: Path, sampling: Choice) -> int | None:
+def _count_frames(path: Path, sampling: FrameSampling) -> int | None:
     """About how many frames a video has, for the choice of workers; None where it cannot be read."""
     from mrcnn_cv.inputs.video.file import open_video
 
     try:
-        with open_video(path, choice=sampling) as source:
+        with open_video(path, sampling=sampling) as source:
             return sampling.expected(source.info)
     except InputError:
         return None

@@ -94,7 +94,7 @@ def _pipeline(path: Path) -> str:
 
 def _registered(path: Path) -> str:
     from mrcnn_cv.cli.console.model_table import details, table
-    from mrcnn_cv.hub import resolve
+    from mrcnn_cv.hub import resolve_model
     from mrcnn_cv.hub.catalog import catalog
 
     os.environ["MRCNN_CV_HOME"] = str(path.parent)
@@ -102,7 +102,7 @@ def _registered(path: Path) -> str:
     shown = [table(rows), *(details(row) for row in rows)]
     assert all(each.isprintable() or each == "\n" for text in shown for each in text), shown
     json.dumps([row.to_dict() for row in rows])
-    resolve("cups")
+    resolve_model("cups")
     return "accepted"
 
 

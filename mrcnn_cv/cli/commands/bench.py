@@ -27,7 +27,7 @@ MODEL, RUNS, OUTPUT, MESSAGES = "Model", "What runs", "Output", "Messages"
 PEERS = ("whole-graph", "tensorflow", "openvino", "openvino-bf16", "onnxruntime")
 EVERY = "all"
 
-_MOST_KEPT = 1000
+_MAX_KEPT = 1000
 
 
 @click.command(cls=GroupedCommand, short_help="Time a model here, step by step, and against peers.")
@@ -140,7 +140,7 @@ def bench(image: str | None, **options: Any) -> None:
     the median and the quartiles, what the arithmetic alone would take, and with --against how many times as fast
     mrcnn-cv is as others on the same file and picture, in the same rounds.
     """
-    numbers = {name: _numbers(f"--{name}", options[name], most) for name, most in _NUMBERS.items()}
+    numbers = {name: _numbers(f"--{name}", options[name], maximum) for name, maximum in _NUMBERS.items()}
     sizes = tuple(_size(text) for text in options["sizes"] or ())
     against = options["against"] or ()
     check_stdout(options["as_json"])
@@ -167,13 +167,13 @@ def bench(image: str | None, **options: Any) -> None:
     _show(report, as_json, plot)
 
 
-_NUMBERS = {"threads": MAX_THREADS, "kept": _MOST_KEPT}
+_NUMBERS = {"threads": MAX_THREADS, "kept": _MAX_KEPT}
 
 
-def _numbers(name: str, texts: tuple[str, ...] | None, most: int) -> tuple[int, ...]:
+def _numbers(name: str, texts: tuple[str, ...] | None, maximum: int) -> tuple[int, ...]:
     for text in texts or ():
-        if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= most):
-            raise UsageError(f"{name} takes whole numbers from 1 to {most}, comma-separated, not '{text}'")
+        if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= maximum):
+            raise UsageError(f"{name} takes whole numbers from 1 to {maximum}, comma-separated, not '{text}'")
     return tuple(dict.fromkeys(map(int, texts or ())))
 
 
@@ -182,11 +182,11 @@ def _size(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"--size takes WIDTHxHEIGHT in pixels, such as 640x480, not '{text}'")
     # Not at the top, so that --help does not import numpy.
-    from mrcnn_cv.inputs.images.header_size import most_pixels
+    from mrcnn_cv.inputs.images.header_size import max_pixels
 
     width, height = int(match[1]), int(match[2])
-    if width * height > most_pixels():
-        raise UsageError(f"--size takes at most {most_pixels():,} pixels, and {text} has {width * height:,}")
+    if width * height > max_pixels():
+        raise UsageError(f"--size takes at most {max_pixels():,} pixels, and {text} has {width * height:,}")
     return width, height
 
 

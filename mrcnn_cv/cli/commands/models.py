@@ -46,7 +46,7 @@ class ModelName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return [CompletionItem(name) for name in known_names() if name.startswith(incomplete)]
 
 
-class _Group(click.Group):
+class _ModelsGroup(click.Group):
     """Alone it shows its help, as `mrcnn-cv` does."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
@@ -56,7 +56,7 @@ class _Group(click.Group):
         return super().parse_args(context, args)
 
 
-@click.group(cls=_Group, short_help="Pull models of the zoo; register your own by name.")
+@click.group(cls=_ModelsGroup, short_help="Pull models of the zoo; register your own by name.")
 def models() -> None:
     """Models by name, for --model: those of the TensorFlow zoo, and your own."""
 
@@ -88,8 +88,8 @@ def info(name: str, as_json: bool) -> None:
 @click.argument("name", type=ModelName())
 def path(name: str) -> None:
     """Print the path of the model's frozen graph."""
-    from mrcnn_cv.hub.find import by_name
     from mrcnn_cv.hub.registry import GRAPH_NAME
+    from mrcnn_cv.hub.resolve_model import by_name
 
     found = by_name(name).path
     graph = found / GRAPH_NAME
@@ -124,7 +124,7 @@ def pull(names: tuple[str, ...], source: str | None, timeout: int, again: bool, 
     from mrcnn_cv.cli.console.download_progress import PullProgress
     from mrcnn_cv.hub import pull as pulling
     from mrcnn_cv.hub.cache import is_pulled
-    from mrcnn_cv.hub.download import Patience
+    from mrcnn_cv.hub.download import RetryPolicy
 
     wanted = [_of_the_zoo(name) for name in dict.fromkeys(names)]
     if source is not None and len(wanted) > 1 and len({pulling.locate(model, source) for model in wanted}) == 1:
@@ -132,7 +132,7 @@ def pull(names: tuple[str, ...], source: str | None, timeout: int, again: bool, 
     for model in wanted:
         here = is_pulled(model.name) and not again
         with PullProgress(model.name, quiet=quiet) as progress:
-            folder = pulling.pull(model, source, again=again, patience=Patience(timeout=timeout), listener=progress)
+            folder = pulling.pull(model, source, again=again, retry=RetryPolicy(timeout=timeout), listener=progress)
         if not quiet:
             echo_message(f"{model.name} is {'here already' if here else 'ready'}: {folder}")
 
@@ -186,7 +186,7 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
     defaults = dict(_setting(each) for each in settings if not is_config_value(each))
 
     from mrcnn_cv.hub.archive import is_archive
-    from mrcnn_cv.hub.find import unpacked
+    from mrcnn_cv.hub.resolve_model import unpacked
     from mrcnn_cv.importers.load import open_model
     from mrcnn_cv.model.labels import read_labels
 
@@ -258,7 +258,7 @@ def _of_the_zoo(name: str) -> ZooModel:
 
 def _removed(name: str) -> str | None:
     """What was removed, in words; None where there was nothing."""
-    from mrcnn_cv.hub import cache, find, user_models
+    from mrcnn_cv.hub import cache, user_models
     from mrcnn_cv.hub.pull import remove as remove_pulled
     from mrcnn_cv.hub.registry import zoo_model
 

@@ -286,13 +286,13 @@ def _run(context: click.Context, sources: tuple[str, ...], is_demo: bool) -> int
 
 def _check_kind(kind: str, sources: tuple[str, ...], params: Mapping[str, Any]) -> None:
     """click.UsageError for options that do not fit the kind of the sources."""
-    from mrcnn_cv.util.redact import shown
+    from mrcnn_cv.util.redact import redact_url
 
     if kind == "stream":
         for name, option_name in _NOT_LIVE.items():
             if params[name]:
                 raise click.UsageError(
-                    f"--{option_name} is for images and files, and {shown(sources[0])} is live: leave it out"
+                    f"--{option_name} is for images and files, and {redact_url(sources[0])} is live: leave it out"
                 )
     elif params["serve"] is not None:
         what = f"{sources[0]} is a file" if kind == "video" else "these are images"

@@ -49,8 +49,8 @@ def table(result: ComparisonResult) -> list[str]:
         for key, values in comparison.differences().items():
             each = spread(values)
             if each is not None:
-                lines.append(f"{_ROWS[key]:<18}{each.median:>10.5f}{each.most:>12.5f}{each.worst:>10.5f}")
-    worst = [image for image in comparison.worst() if any(image.agreement.badness)][:MAX_SHOWN]
+                lines.append(f"{_ROWS[key]:<18}{each.median:>10.5f}{each.p95:>12.5f}{each.worst:>10.5f}")
+    worst = [image for image in comparison.worst() if any(image.agreement.disagreement)][:MAX_SHOWN]
     if worst:
         lines += ["", "worst:", *(f"  {'/'.join(PurePath(each.name).parts[-2:])}  {each.summary()}" for each in worst)]
     if result.drawn > 1:

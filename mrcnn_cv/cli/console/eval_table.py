@@ -6,7 +6,7 @@ import click
 
 from mrcnn_cv.cli.console.messages import sanitize
 from mrcnn_cv.evaluation.confusion import SCORE
-from mrcnn_cv.evaluation.scores import ClassFigures, Scores
+from mrcnn_cv.evaluation.scores import ClassMetrics, Scores
 from mrcnn_cv.jobs.evaluate_model import EvaluationResult
 
 _MAX_NAME = 30
@@ -47,7 +47,7 @@ def _kind_heading(scores: Scores) -> str:
     return f"{scores.kind + ' AP':>9}{'AP50':>8}{'AR100':>8}"
 
 
-def _class_metrics(metrics: ClassFigures) -> str:
+def _class_metrics(metrics: ClassMetrics) -> str:
     return f"{_metric(metrics.ap):>9}{_metric(metrics.ap50):>8}{_metric(metrics.ar):>8}"
 
 

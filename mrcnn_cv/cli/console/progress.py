@@ -15,8 +15,8 @@ import click
 from mrcnn_cv.cli.console.messages import duration, echo_message, sanitize
 
 if TYPE_CHECKING:
-    from mrcnn_cv.inputs.video.base import MovingSource
-    from mrcnn_cv.jobs.state.summary import Totals
+    from mrcnn_cv.inputs.video.base import VideoSource
+    from mrcnn_cv.jobs.state.summary import RunStatistics
     from mrcnn_cv.outputs.viewers.live_view import Meter
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -131,7 +131,7 @@ def is_terminal() -> bool:
 class RunProgress:
     """Of images, or of the frames of a video that has a name."""
 
-    def __init__(self, statistics: Totals, video: str | None = None) -> None:
+    def __init__(self, statistics: RunStatistics, video: str | None = None) -> None:
         self._statistics, self._video = statistics, video
 
     @property
@@ -141,7 +141,7 @@ class RunProgress:
 
     @property
     def total(self) -> int | None:
-        return self._statistics.pictures
+        return self._statistics.images
 
     @property
     def _seconds_left(self) -> float | None:
@@ -181,13 +181,13 @@ class StreamProgress:
 
     total = None
 
-    def __init__(self, meter: Meter, source: MovingSource) -> None:
+    def __init__(self, meter: Meter, source: VideoSource) -> None:
         self._meter, self._source = meter, source
         self._started = time.monotonic()
 
     @property
     def count(self) -> int:
-        return self._meter.numbers.frames
+        return self._meter.statistics.frames
 
     @property
     def seconds(self) -> float:
@@ -200,14 +200,14 @@ class StreamProgress:
         return [f"{count:,} {what}" for what, count in counts.items() if count]
 
     def text(self) -> str:
-        numbers = self._meter.numbers
+        numbers = self._meter.statistics
         parts = [duration(self.seconds), f"{numbers.rate:.1f} frames/s"]
         parts += [] if numbers.delay_ms is None else [f"delay {numbers.delay_ms:.0f} ms"]
         parts += [f"{numbers.instances} instance{'' if numbers.instances == 1 else 's'}"]
         return ", ".join([*parts, *self.losses()])
 
     def record(self) -> Mapping[str, Any]:
-        numbers = self._meter.numbers
+        numbers = self._meter.statistics
         return {
             "frames": numbers.frames,
             "frames_per_second": round(numbers.rate, 3),

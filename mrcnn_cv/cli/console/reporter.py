@@ -10,17 +10,17 @@ from mrcnn_cv.cli.console.messages import duration, echo_message
 from mrcnn_cv.cli.console.progress import ComparisonProgress, ProgressReporter, RunProgress, StreamProgress
 from mrcnn_cv.cli.signals import Interrupts
 from mrcnn_cv.jobs.events import JobObserver, Severity
-from mrcnn_cv.pipeline import Stop
+from mrcnn_cv.pipeline import CancellationToken
 
 if TYPE_CHECKING:
     from mrcnn_cv.inference.predictor import MaskRCNN
-    from mrcnn_cv.inputs.video.base import MovingSource, VideoInfo
+    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
     from mrcnn_cv.jobs.compare_models import ComparisonResult
     from mrcnn_cv.jobs.evaluate_model import EvaluationResult
-    from mrcnn_cv.jobs.state.summary import Totals
+    from mrcnn_cv.jobs.state.summary import RunStatistics
     from mrcnn_cv.outputs.viewers.live_view import Meter
-    from mrcnn_cv.pipeline import Done
-    from mrcnn_cv.structures.frame import Frame, Unreadable
+    from mrcnn_cv.pipeline import FrameResult
+    from mrcnn_cv.structures.frame import Frame, FrameError
     from mrcnn_cv.structures.instances import Instances
 
 MAX_LABEL_LENGTH = 40
@@ -47,13 +47,13 @@ class ConsoleReporter(JobObserver):
         show_evaluation: Callable[[EvaluationResult], None] = lambda result: None,
         show_comparison: Callable[[ComparisonResult], None] = lambda result: None,
     ) -> None:
-        self.cancellation = Stop()
+        self.cancellation = CancellationToken()
         self._quiet, self._verbose, self._is_demo = quiet, verbose, is_demo
         self._show_evaluation, self._show_comparison = show_evaluation, show_comparison
         self._interrupts = Interrupts(self.cancellation)
         self._progress = ProgressReporter(progress, quiet=quiet)
         self._lines_per_image = True
-        self._statistics: Totals | None = None
+        self._statistics: RunStatistics | None = None
         self._stream: StreamProgress | None = None
         self._comparison: ComparisonProgress | None = None
         self._done = self._failed = 0
@@ -81,13 +81,13 @@ class ConsoleReporter(JobObserver):
         if self._verbose:
             self._say(f"{model.path}  {model.spec.architecture}, {model.spec.class_count} classes")
 
-    def images_started(self, statistics: Totals, outputs: Sequence[str], is_batch: bool) -> None:
+    def images_started(self, statistics: RunStatistics, outputs: Sequence[str], is_batch: bool) -> None:
         self._lines_per_image = not is_batch
         if is_batch:
             self._statistics = statistics
             self._progress.start(RunProgress(statistics))
 
-    def video_started(self, name: str, info: VideoInfo, statistics: Totals) -> None:
+    def video_started(self, name: str, info: VideoInfo, statistics: RunStatistics) -> None:
         self._lines_per_image = False
         self._failed = 0
         if self._verbose and not self._quiet:
@@ -96,13 +96,13 @@ class ConsoleReporter(JobObserver):
             self._say(f"{name}  {info.width}x{info.height} {info.codec}{rate}{length}")
         self._progress.start(RunProgress(statistics, name))
 
-    def video_finished(self, name: str, statistics: Totals, path: Path | None) -> None:
+    def video_finished(self, name: str, statistics: RunStatistics, path: Path | None) -> None:
         self._progress.close()
         if not self._progress.is_json and not self._quiet:
             for text in video_summary(name, statistics, path):
                 self._say(text)
 
-    def stream_started(self, meter: Meter, source: MovingSource) -> None:
+    def stream_started(self, meter: Meter, source: VideoSource) -> None:
         self._lines_per_image = False
         self._stream = StreamProgress(meter, source)
         self._progress.start(self._stream)
@@ -118,13 +118,13 @@ class ConsoleReporter(JobObserver):
         self._comparison.count, self._comparison.agreement = done, agreement
         self._progress.update()
 
-    def done(self, done: Done) -> None:
+    def done(self, done: FrameResult) -> None:
         self._done += 1
         if self._verbose or self._lines_per_image:
             self._image_line(done)
         self._progress.update()
 
-    def failed(self, failed: Unreadable) -> None:
+    def failed(self, failed: FrameError) -> None:
         self._failed += 1
         if self._lines_per_image or self._stream is not None or self._failed <= MAX_FAILURES_SHOWN:
             is_video = self._statistics is None and not self._lines_per_image and self._stream is None
@@ -152,11 +152,13 @@ class ConsoleReporter(JobObserver):
         self._progress.clear()
         echo_message(text)
 
-    def _image_line(self, done: Done) -> None:
+    def _image_line(self, done: FrameResult) -> None:
         if not self._quiet:
-            self._say(image_summary(done.frame, done.found, done.milliseconds))
+            self._say(image_summary(done.frame, done.instances, done.milliseconds))
         if self._verbose and not self._quiet:
-            self._say("  " + ", ".join(f"{step} {value:.0f}" for step, value in done.found.timings_ms.items()) + " ms")
+            self._say(
+                "  " + ", ".join(f"{step} {value:.0f}" for step, value in done.instances.timings_ms.items()) + " ms"
+            )
 
     def _closing(self, outputs: Sequence[str]) -> list[str]:
         """The last lines of a loop, also of one that an error or the user ended."""
@@ -193,7 +195,7 @@ def images_summary(done: int, failed: int, where: str, *, quiet: bool) -> list[s
     return [f"{done} images done; {where}" if done > 1 else where]
 
 
-def batch_summary(statistics: Totals, where: str) -> list[str]:
+def batch_summary(statistics: RunStatistics, where: str) -> list[str]:
     """What a batch came to, in a few lines."""
     new = statistics.done_count + statistics.failed_count
     counts = [f"{statistics.done_count:,} done"]
@@ -210,7 +212,7 @@ def batch_summary(statistics: Totals, where: str) -> list[str]:
     return lines + ([where] if where and (statistics.done_count or statistics.kept) else [])
 
 
-def video_summary(name: str, statistics: Totals, path: Path | None) -> list[str]:
+def video_summary(name: str, statistics: RunStatistics, path: Path | None) -> list[str]:
     """What became of a video, in two lines."""
     new = statistics.done_count + statistics.failed_count
     total = statistics.kept + new
@@ -233,17 +235,17 @@ def stream_summary(stream: StreamProgress, done: int, where: str) -> list[str]:
     return [", ".join([frames, *rate, *stream.losses()]), *([where] if done and where else [])]
 
 
-def _instance_counts(statistics: Totals) -> str:
-    most = statistics.instances.most_common(MAX_CLASSES_SHOWN)
-    shown = [f"{label} {count:,}" for label, count in most]
+def _instance_counts(statistics: RunStatistics) -> str:
+    maximum = statistics.instances.most_common(MAX_CLASSES_SHOWN)
+    shown = [f"{label} {count:,}" for label, count in maximum]
     shown += ["..."] if len(statistics.instances) > MAX_CLASSES_SHOWN else []
     return f"{sum(statistics.instances.values()):,} instances" + (f": {', '.join(shown)}" if shown else "")
 
 
-def _stage_shares(statistics: Totals) -> str:
+def _stage_shares(statistics: RunStatistics) -> str:
     spent = sum(statistics.stages.values())
-    most = statistics.stages.most_common(5) if spent else []
-    return ", ".join(f"{stage} {100 * seconds / spent:.0f} %" for stage, seconds in most)
+    maximum = statistics.stages.most_common(5) if spent else []
+    return ", ".join(f"{stage} {100 * seconds / spent:.0f} %" for stage, seconds in maximum)
 
 
 def _short(label: str) -> str:
