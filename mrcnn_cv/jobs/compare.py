@@ -129,10 +129,10 @@ class _Comparison:
         score = self._options["score"]
         row = ComparisonRow.of(item.name, first, second, found, None if score == "model" else score)
         self._figures.rows.append(row)
-        badness = found.disagreement
-        if self._options["worst"] and any(badness):
+        disagreement = found.disagreement
+        if self._options["worst"] and any(disagreement):
             # The index keeps the order where pictures are equally bad: earlier ones stay.
-            entry = (badness, -index, _ComparedImage(item, (first, second), row))
+            entry = (disagreement, -index, _ComparedImage(item, (first, second), row))
             if len(self._worst) < self._options["worst"]:
                 heapq.heappush(self._worst, entry)
             else:

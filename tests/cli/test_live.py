@@ -222,7 +222,7 @@ class Fingers:
         pass
 
     def pump(self) -> bool:
-        shot = self._view.newest
+        shot = self._view.latest
         if shot is None:
             return True
         Fingers.said = [self._threshold(1), self._threshold(1), self._threshold(-1), self._save(shot)]

@@ -34,7 +34,7 @@ class Run(Protocol):
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: ZooModel) -> Run:
     monkeypatch.setitem(cli.COMMANDS, "models", "mrcnn_cv.cli.commands.models:models")
-    monkeypatch.setattr("mrcnn_cv.hub.download.Patience", lambda timeout: HASTE)
+    monkeypatch.setattr("mrcnn_cv.hub.download.RetryPolicy", lambda timeout: HASTE)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:

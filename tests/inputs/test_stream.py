@@ -185,7 +185,7 @@ def test_a_stream_of_sound_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_pictures_beyond_all_measure_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mrcnn_cv.inputs.video.stream.MOST_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr("mrcnn_cv.inputs.video.stream.MAX_PIXELS", 64 * 48 - 1)
     with MjpegServer([(5, "close")]) as server, pytest.raises(InputError, match="pictures of 64x48"):
         Stream(server.url(), SECONDS)
 

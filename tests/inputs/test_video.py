@@ -285,7 +285,7 @@ def test_frames_beyond_any_reason_are_refused_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "clip.mp4", STAMPS[:2])
-    monkeypatch.setattr("mrcnn_cv.inputs.video.file.MOST_PIXELS", 96 * 64 - 1)
+    monkeypatch.setattr("mrcnn_cv.inputs.video.file.MAX_PIXELS", 96 * 64 - 1)
     with pytest.raises(InputError, match="frames of 96 x 64 pixels"):
         open_video(path)
 

@@ -96,7 +96,7 @@ def test_a_picture_that_is_known_to_kill_is_not_trusted_later(tmp_path: Path) ->
 
 
 def test_after_an_orderly_end_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mrcnn_cv.jobs.state.batch_state.tried", lambda items: pytest.fail("it was tried"))
+    monkeypatch.setattr("mrcnn_cv.jobs.state.batch_state.probe_decoding", lambda items: pytest.fail("it was tried"))
     end = {"kind": "end", "exit_code": 130}
     left = written(tmp_path, DONE, {**FAILED, "reason": "b is empty"}, end).to_do(ITEMS, None)
     assert [outcome(each) for each in left] == ["crash", "c"]
