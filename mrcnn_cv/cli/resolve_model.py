@@ -11,7 +11,8 @@ from mrcnn_cv.cli.console.download_progress import PullProgress
 from mrcnn_cv.cli.console.messages import describe_bad_value, readable_size
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.hub.registry import ZooModel, demo_model
-from mrcnn_cv.hub.resolve_model import ResolvedModel, resolve_model
+from mrcnn_cv.hub.resolve import ResolvedModel
+from mrcnn_cv.hub.resolve import resolve_model as resolve
 
 if TYPE_CHECKING:
     from mrcnn_cv.jobs.options import ModelOptions
@@ -49,7 +50,7 @@ def find_model(context: click.Context, *, yes: bool = False, quiet: bool = False
     params = context.params
     text = params["model"]
     with PullProgress(text, quiet=quiet) as progress:
-        found = resolve_model(text, may_pull=lambda model: yes or _agreed(model), listener=progress)
+        found = resolve(text, may_pull=lambda model: yes or _agreed(model), listener=progress)
     params["model"] = str(found.path)
     if found.labels is not None and params.get("labels") is None:
         params["labels"] = str(found.labels)

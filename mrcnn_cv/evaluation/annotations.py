@@ -150,8 +150,8 @@ class _DatasetReader:
         what = f"image {number}"
         if not isinstance(name, str) or not name or "\0" in name:
             self._refuse(f"has no file_name for {what}")
-        place = PurePosixPath(name)
-        if place.is_absolute() or ".." in place.parts or Path(name).is_absolute() or Path(name).drive:
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts or Path(name).is_absolute() or Path(name).drive:
             self._refuse(f"names a picture outside of its folder ({_quote(name)}, {what}): file_name must lie below it")
         width, height = (self._side(row.get(key), f"the {key} of {what}") for key in ("width", "height"))
         if width * height > MAX_PIXELS:

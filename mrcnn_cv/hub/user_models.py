@@ -28,9 +28,9 @@ MAX_BYTES = 1 << 24
 class UserModel:
     """A registered model.
 
-    path, labels   absolute
-    defaults       values of options of `mrcnn-cv predict`, as text, by the option's long name without dashes
-    family, classes   what the model was when it was registered
+    path, labels     absolute
+    defaults         values of options of `mrcnn-cv predict`, as text, by the option's long name without dashes
+    family, classes  what the model was when it was registered
     """
 
     name: str

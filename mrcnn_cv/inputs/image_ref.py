@@ -16,10 +16,10 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 class ImageRef:
     """One picture.
 
-    name   how the user would call it (for a file: its path as it was given)
+    name         how the user would call it (for a file: its path as it was given)
     output_path  where its outputs go below the output folder, as if it were copied there
-    path   its file; None where it has none of its own
-    read   its bytes; raises InputError, one sentence that begins with the name
+    path         its file; None where it has none of its own
+    read         its bytes; raises InputError, one sentence that begins with the name
     """
 
     name: str

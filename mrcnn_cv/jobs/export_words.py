@@ -58,18 +58,18 @@ def sampling_rule(resize: ResizeSpec) -> str:
             " rounded to 8 bits after either pass"
         )
     if resize.align_corners:
-        place = "i * (old - 1) / (n - 1)"
+        source = "i * (old - 1) / (n - 1)"
     elif resize.half_pixel_centers and resize.method == "bilinear":
-        place = "(i + 0.5) * old / n - 0.5, not beyond the outermost pixels"
+        source = "(i + 0.5) * old / n - 0.5, not beyond the outermost pixels"
     else:
-        place = "i * old / n"
+        source = "i * old / n"
     what = {
         "bilinear": "bilinear without smoothing",
         "nearest": "nearest neighbour, cut down" if not resize.align_corners else "nearest neighbour, halves up",
         "bicubic": "bicubic (Keys' kernel, a = -0.75)",
         "area": "the mean over the area that a pixel covers",
     }[resize.method]
-    return f"{what}, pixel i of n lies at {place} of the image, in float32, values are not rounded"
+    return f"{what}, pixel i of n lies at {source} of the image, in float32, values are not rounded"
 
 
 def padding_rule(resize: ResizeSpec) -> str:

@@ -13,7 +13,7 @@ _SECONDS = 0.1
 
 
 class Prefetcher(Generic[Each]):
-    """Iterates `source` in a thread of its own, at most `maximum` items ahead; a context manager, which ends the thread.
+    """Iterates `source` in a thread of its own, at most `maximum` items ahead; a context manager that ends the thread.
 
     An exception of the source is raised where its next item would have come.
     """

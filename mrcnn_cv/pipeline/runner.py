@@ -112,7 +112,7 @@ def run(
     in order. Raises OutputError or BackendError, which end the run (what was written stays); a SinkClosed ends it
     quietly, and the picture at which it came counts as done where the sink still took it.
     """
-    result, stop = RunResult(), stop or CancellationToken()
+    outcome, stop = RunResult(), stop or CancellationToken()
     unordered = [sink for sink in sinks if not sink.ordered]
     ordered = [sink for sink in sinks if sink.ordered]
     steps = _stages(thresholds, unordered, track)
@@ -121,10 +121,10 @@ def run(
             stack.enter_context(sink)
         try:
             for frame in executor.work(_numbered(source), steps, lambda: stop.requested):
-                _deliver(frame, ordered, observers, result)
+                _deliver(frame, ordered, observers, outcome)
         except SinkClosed:
             pass
-    return result
+    return outcome
 
 
 Taken = tuple[int, "ImageRef | Frame | FrameError | DeferredFrame"]

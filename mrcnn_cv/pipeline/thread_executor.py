@@ -122,12 +122,12 @@ class ThreadExecutor:
     ahead  how many pictures may be in work at a time; None: enough that nobody waits
     """
 
-    def __init__(self, models: ModelPool, layouts: list[WorkerLayout], ahead: int | None = None) -> None:
+    def __init__(self, models: ModelPool, plans: list[WorkerLayout], ahead: int | None = None) -> None:
         self._models = models
         self._ahead = ahead
         self._is_fitted = False
-        self.layouts = layouts
-        self.chosen: WorkerLayout | None = layouts[0] if len(layouts) == 1 else None
+        self.layouts = plans
+        self.chosen: WorkerLayout | None = plans[0] if len(plans) == 1 else None
 
     def work(
         self, source: Iterator[Taken | None], stages: Stages[Taken, Any, Any, Result], stopped: Callable[[], bool]
@@ -139,24 +139,24 @@ class ThreadExecutor:
         """
         if not self._is_fitted:
             self._leave_out_what_does_not_fit(0 if stages.track is None else 1)
-        autotuner = _Autotuner()
-        for layout in self.layouts if self.chosen is None else ():
-            is_last = layout is self.layouts[-1]
-            autotuner.begin(layout)
+        trial = _Autotuner()
+        for plan in self.layouts if self.chosen is None else ():
+            is_last = plan is self.layouts[-1]
+            trial.begin(plan)
             # The last plan goes on if it is the fastest: nobody waits for its pictures to be done first.
-            some = source if is_last else islice(source, (AUTOTUNE_RESULTS + 1) * layout.workers)
-            for result in self._all(some, stages, layout, lambda: stopped() or autotuner.is_lost):
-                autotuner.saw_one()
+            some = source if is_last else islice(source, (AUTOTUNE_RESULTS + 1) * plan.workers)
+            for result in self._all(some, stages, plan, lambda: stopped() or trial.is_lost):
+                trial.saw_one()
                 yield result
-        if autotuner.timed == len(self.layouts):
-            self.chosen = autotuner.fastest
+        if trial.timed == len(self.layouts):
+            self.chosen = trial.fastest
         yield from self._all(source, stages, self.chosen or self.layouts[0], stopped)
 
     def _leave_out_what_does_not_fit(self, followers: int) -> None:
         """Once: later there are threads of before, whose room is used again."""
         self._is_fitted = True
         self.layouts = [
-            layout for layout in self.layouts if address_space_allows(layout.workers + 2 * layout.helpers + followers)
+            plan for plan in self.layouts if address_space_allows(plan.workers + 2 * plan.helpers + followers)
         ]
         if not self.layouts:
             raise MemoryError

@@ -30,9 +30,9 @@ _Ring = NDArray[np.float64]
 class Polygon:
     """Pixels of a mask that hang together by their sides.
 
-    area   its pixels
+    area      its pixels
     exterior  its outline, clockwise as one sees it on the image; no three corners on a line
-    holes  outlines of what is missing inside, counter-clockwise
+    holes     outlines of what is missing inside, counter-clockwise
     """
 
     area: int
@@ -73,7 +73,7 @@ def polygons(local: LocalMask, *, min_area: int = 0) -> list[Polygon]:
             holes.append((area, _with_pixels(ring)))
     _hand_out(holes, found)
     found.sort(key=lambda part: -part.area)
-    return [polygon for number, polygon in enumerate(found) if number == 0 or polygon.area >= min_area]
+    return [part for number, part in enumerate(found) if number == 0 or part.area >= min_area]
 
 
 def joined_ring(found: list[Polygon], *, painted: bool = False) -> Ring:
@@ -81,7 +81,7 @@ def joined_ring(found: list[Polygon], *, painted: bool = False) -> Ring:
 
     A bridge goes there and back on the same line, so it holds no area; a rasteriser that paints outlines paints it.
     """
-    rings = [polygon._joined() for polygon in found]
+    rings = [part._joined() for part in found]
     points = np.concatenate(rings)
     order = list(range(len(rings[0])))
     if len(rings) > 1:
@@ -215,7 +215,7 @@ def _hand_out(holes: list[tuple[int, _Ring]], found: list[Polygon]) -> None:
     """
     if not holes:
         return
-    sides = [_upright_sides(polygon.exterior, number) for number, polygon in enumerate(found)]
+    sides = [_upright_sides(part.exterior, number) for number, part in enumerate(found)]
     for area, ring in sorted(holes, key=lambda hole: float(hole[1][:, 0].min())):
         x, y = _leftmost(ring)
         every = np.concatenate(sides)

@@ -28,8 +28,8 @@ def min_rows(columns: int) -> int:
 def parallel_for(work: Callable[[range], None], count: int, minimum: int = MIN_REGIONS) -> None:
     """Call `work` with parts of range(count), at the same time; it should spend its time in numpy or OpenCV.
 
-    minimum: how many each part has. Numbers that overflow there, or are none, are no news: what a net puts out is looked
-    at when it is used.
+    minimum: how many each part has. Numbers that overflow there, or are none, are no news: what a net puts out is
+    looked at when it is used.
     """
     threads = min(cv2.getNumThreads(), count // minimum)
     if threads < 2:

@@ -221,7 +221,7 @@ class Fingers:
         pass
 
     def pump(self) -> bool:
-        shot = self._view.newest
+        shot = self._view.latest
         if shot is None:
             return True
         Fingers.said = [self._threshold(1), self._threshold(1), self._threshold(-1), self._save(shot)]
@@ -343,7 +343,7 @@ def test_an_output_folder_that_cannot_be_used(find: Run, tmp_path: Path) -> None
     assert "file is a file, not a folder" in text
 
 
-_SHORT_PARTS = "import mrcnn_cv.outputs.video.writer as v; v.PART_SECONDS = 0.4; import mrcnn_cv.cli as c; c.main()"
+_SHORT_PARTS = "import mrcnn_cv.outputs.video.writer as v; v.SEGMENT_SECONDS = 0.4; import mrcnn_cv.cli as c; c.main()"
 
 
 @pytest.fixture

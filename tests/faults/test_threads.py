@@ -118,12 +118,12 @@ def test_plans_whose_threads_do_not_fit_are_left_out(monkeypatch: pytest.MonkeyP
 def test_the_limit_on_addresses_is_the_process_own() -> None:
     source = """
 import resource
-from mrcnn_cv.pipeline.address_space import ROOM_PER_THREAD, has_room
-print(has_room(10**6))
+from mrcnn_cv.pipeline.address_space import BYTES_PER_THREAD, address_space_allows
+print(address_space_allows(10**6))
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-limit = taken + 3 * ROOM_PER_THREAD // 2
+limit = taken + 3 * BYTES_PER_THREAD // 2
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-print(has_room(1), has_room(2))
+print(address_space_allows(1), address_space_allows(2))
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True", "False"]

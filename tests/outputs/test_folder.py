@@ -209,8 +209,8 @@ def test_what_another_process_wrote_since_may_be_replaced(tmp_path: Path, make_f
 
 def test_two_processes_share_a_folder(tmp_path: Path, make_frame: MakeFrame) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom mrcnn_cv.outputs.storage.output_dir import OutputFolder\n"
-        "folder = OutputFolder(sys.argv[1])\n"
+        "import sys\nfrom pathlib import Path\nfrom mrcnn_cv.outputs.storage.output_dir import OutputDirectory\n"
+        "folder = OutputDirectory(sys.argv[1])\n"
         "for number in range(200):\n"
         "    folder.write(Path(sys.argv[1]) / f'{sys.argv[2]}-{number}.txt', f'{number}'.encode())\n"
     )

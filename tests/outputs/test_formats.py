@@ -15,6 +15,7 @@ from PIL import Image
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.outputs.registry import FORMATS
 from mrcnn_cv.structures.masks import LocalMask
+from mrcnn_cv.structures.polygons import polygons as mask_polygons
 from mrcnn_cv.util import filenames
 from tests.outputs.readers import READERS, Found
 from tests.outputs.scenes import (
@@ -90,7 +91,7 @@ def test_every_mask_comes_back(tmp_path: Path, name: str, special: str, polygons
         found = [each for each in found if each[1].any()]
     if name == "yolo":
         # An outline of several parts has bridges between them: see below.
-        single = [len(polygons(LocalMask(0, 0, mask))) == 1 for _, mask in wanted]
+        single = [len(mask_polygons(LocalMask(0, 0, mask))) == 1 for _, mask in wanted]
         assert len(found) == len(wanted)
         assert all((mask >= expected).all() for (_, mask), (_, expected) in zip(found, wanted, strict=True))
         found, wanted = ([each for each, one in zip(some, single, strict=True) if one] for some in (found, wanted))

@@ -159,10 +159,10 @@ _REAL = """
     from mrcnn_cv.structures.instances import Instances
     from mrcnn_cv.outputs.viewers.live_view import LiveView
     from mrcnn_cv.outputs.viewers.live_window import LiveWindow
-    from mrcnn_cv.outputs.video.annotator import Painter
+    from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 
     none = np.zeros(0, dtype=np.float32)
-    view = LiveView(Painter())
+    view = LiveView(FrameAnnotator())
     said = []
     window = LiveWindow(view, lambda shot: said.append("save") or "saved", lambda steps: said.append(steps) or "score")
     def press(key):

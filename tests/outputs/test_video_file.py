@@ -220,7 +220,7 @@ def test_odd_sizes_get_a_row_or_a_column_more(tmp_path: Path, size: tuple[int, i
 )
 def test_colours_are_those_that_were_painted(tmp_path: Path, size: tuple[int, int], colours: ColorProperties) -> None:
     images = [np.full((size[1], size[0], 3), (40, 90, 200), np.uint8)] * 3
-    make(tmp_path, tmp_path / "clip.mp4", images, about={"colours": colours}, crf=5)
+    make(tmp_path, tmp_path / "clip.mp4", images, about={"colors": colours}, crf=5)
     with open_video(tmp_path / "clip.mp4") as source:
         frame = next(iter(source))
         assert isinstance(frame, Frame)

@@ -89,7 +89,7 @@ def info(name: str, as_json: bool) -> None:
 def path(name: str) -> None:
     """Print the path of the model's frozen graph."""
     from mrcnn_cv.hub.registry import GRAPH_NAME
-    from mrcnn_cv.hub.resolve_model import by_name
+    from mrcnn_cv.hub.resolve import by_name
 
     found = by_name(name).path
     graph = found / GRAPH_NAME
@@ -186,7 +186,7 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
     defaults = dict(_setting(each) for each in settings if not is_config_value(each))
 
     from mrcnn_cv.hub.archive import is_archive
-    from mrcnn_cv.hub.resolve_model import unpacked
+    from mrcnn_cv.hub.resolve import unpacked
     from mrcnn_cv.importers.load import open_model
     from mrcnn_cv.model.labels import read_labels
 
@@ -258,7 +258,7 @@ def _of_the_zoo(name: str) -> ZooModel:
 
 def _removed(name: str) -> str | None:
     """What was removed, in words; None where there was nothing."""
-    from mrcnn_cv.hub import cache, user_models
+    from mrcnn_cv.hub import cache, resolve, user_models
     from mrcnn_cv.hub.pull import remove as remove_pulled
     from mrcnn_cv.hub.registry import zoo_model
 
@@ -267,7 +267,7 @@ def _removed(name: str) -> str | None:
     model = zoo_model(name)
     if model is not None:
         return f"{model.name} is removed" if remove_pulled(model.name) else None
-    folder = find.archive_folder(Path(name))
+    folder = resolve.archive_folder(Path(name))
     if not folder.exists():
         return None
     with cache.locked(folder.name, lambda: None), cache.writable(folder):

@@ -23,11 +23,11 @@ IsOutput = Callable[[Path], bool]
 class DirectoryScan:
     """How folders are searched.
 
-    path_filter     which places are wanted
-    recursive  whether subfolders are
-    skip       (device, inode) of folders that are not entered: where this run writes to
-    outputs    for a folder that mrcnn-cv wrote into: what tells a file of its own in it or below; None for others
-    left_out   how many files were no pictures by their names; counted while searching
+    path_filter  which places are wanted
+    recursive    whether subfolders are
+    skip         (device, inode) of folders that are not entered: where this run writes to
+    outputs      for a folder that mrcnn-cv wrote into: what tells a file of its own in it or below; None for others
+    left_out     how many files were no pictures by their names; counted while searching
     """
 
     path_filter: PathFilter = field(default_factory=PathFilter)

@@ -47,8 +47,8 @@ def request_for(address: str) -> Request:
     from urllib.request import Request
 
     wrong = InputError(
-        f"{redact_url(address)} is not an address that can be asked for: write spaces, and / ? # @ and : of a password, as"
-        " %20, %2F, %3F, %23, %40 and %3A"
+        f"{redact_url(address)} is not an address that can be asked for: write spaces, and / ? # @ and : of a password,"
+        " as %20, %2F, %3F, %23, %40 and %3A"
     )
     try:
         parts = urlsplit(address)

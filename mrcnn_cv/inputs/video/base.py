@@ -108,18 +108,18 @@ class FrameSampler:
 
     def is_over(self, time: float) -> bool:
         """Whether no frame from this time on is wanted."""
-        sampling = self._sampling
-        if sampling.max_frames is not None and self.taken >= sampling.max_frames:
+        choice = self._sampling
+        if choice.max_frames is not None and self.taken >= choice.max_frames:
             return True
-        return sampling.end is not None and time >= sampling.end - self._HAIR
+        return choice.end is not None and time >= choice.end - self._HAIR
 
     def takes(self, index: int, time: float) -> bool:
         """Whether this frame is wanted; the ones before it have been asked for."""
-        sampling = self._sampling
-        if time < sampling.start - self._HAIR or index % sampling.stride:
+        choice = self._sampling
+        if time < choice.start - self._HAIR or index % choice.stride:
             return False
         slot = self._slot_of(time)
-        if sampling.max_fps is not None and slot == self._slot:
+        if choice.max_fps is not None and slot == self._slot:
             return False
         self._slot = slot
         self.taken += 1

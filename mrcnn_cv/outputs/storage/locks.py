@@ -19,7 +19,7 @@ NAME = ".mrcnn-cv-run.lock"
 
 @contextmanager
 def lock_output(path: Path) -> Iterator[None]:
-    """Be the only run at one output, and leave the rest of its folder to others. Errors as those of `exclusive_lock`."""
+    """Be the only run at one output, and leave the rest of its folder to others. Errors as of `exclusive_lock`."""
     with exclusive_lock(path.with_name(filenames.truncate_name(f".{path.name}{NAME}")), f"at {path}"):
         yield
 

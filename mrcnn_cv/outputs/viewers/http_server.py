@@ -229,8 +229,8 @@ class LiveServer:
             while not (self._end.is_set() or gone.done()):
                 started = time.monotonic()
                 new = self._new
-                latest = self._view.latest
-                if latest is None or latest.number == shown:
+                newest = self._view.latest
+                if newest is None or newest.number == shown:
                     await new.wait()
                     continue
                 shown, jpeg = self._image()
@@ -243,10 +243,10 @@ class LiveServer:
 
     def _image(self) -> tuple[int, bytes]:
         """(number, JPEG) of the newest picture, compressed once for all who want it."""
-        latest = self._view.latest
-        if latest is not None and latest.number != self._jpeg[0]:
-            done, data = cv2.imencode(".jpg", self._view.annotated(latest), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-            self._jpeg = (latest.number, data.tobytes() if done else b"")
+        shot = self._view.latest
+        if shot is not None and shot.number != self._jpeg[0]:
+            done, data = cv2.imencode(".jpg", self._view.annotated(shot), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+            self._jpeg = (shot.number, data.tobytes() if done else b"")
         return self._jpeg
 
 
@@ -285,7 +285,7 @@ def _bracketed(host: str) -> str:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens; UsageError, one sentence, where the address cannot be had."""
-    place = f"--serve {_bracketed(host)}:{port}"
+    where = f"--serve {_bracketed(host)}:{port}"
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # Asked for here: `create_server` would tell of an unknown name as it tells of everything else.
@@ -293,15 +293,15 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(found, family=family, backlog=MAX_CONNECTIONS)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"{place}: another program has this port: give another one, or 0 for any") from error
+            raise UsageError(f"{where}: another program has this port: give another one, or 0 for any") from error
         if isinstance(error, PermissionError):
-            raise UsageError(f"{place}: no permission for this port: give one above 1023") from error
+            raise UsageError(f"{where}: no permission for this port: give one above 1023") from error
         # The last one: an address that counts on one network alone, without that network's name (fe80::1%eth0).
         if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
             raise UsageError(
-                f"{place}: this machine has no such address: leave HOST out to see the page on this machine alone, or"
+                f"{where}: this machine has no such address: leave HOST out to see the page on this machine alone, or"
                 " give 0.0.0.0 for all of its addresses"
             ) from error
-        raise UsageError(f"{place}: cannot listen there ({error.strerror or error}): give another HOST:PORT") from error
+        raise UsageError(f"{where}: cannot listen there ({error.strerror or error}): give another HOST:PORT") from error
     except (OverflowError, UnicodeError, ValueError) as error:
-        raise UsageError(f"{place}: this is no address to listen at: give PORT or HOST:PORT") from error
+        raise UsageError(f"{where}: this is no address to listen at: give PORT or HOST:PORT") from error

@@ -55,13 +55,13 @@ class LiveWindow:
 
     def pump(self) -> bool:
         """Show what is new and do what the keys say; False once the user wants to end. Takes some milliseconds."""
-        latest = self._view.latest
-        if latest is None:
+        newest = self._view.latest
+        if newest is None:
             # There is no window yet whose keys could be asked.
             time.sleep(_WAIT_MS / 1000)
             return True
-        if latest is not self._shown and not self._is_paused:
-            self._show(latest)
+        if newest is not self._shown and not self._is_paused:
+            self._show(newest)
         self._entitle()
         key = cv2.waitKey(_WAIT_MS)
         if key >= 0:
