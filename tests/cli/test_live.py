@@ -306,7 +306,7 @@ def test_options_that_are_not_for_live_sources(
 
 
 def test_pictures_are_not_served(find: Run, photo_path: Path) -> None:
-    assert "--serve is for cameras and streams, and these are pictures" in refusal(find(photo_path, "--serve", "0"), 2)
+    assert "--serve is for cameras and streams, and these are images" in refusal(find(photo_path, "--serve", "0"), 2)
 
 
 def test_a_wrong_address(find: Run) -> None:

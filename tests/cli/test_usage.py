@@ -28,7 +28,7 @@ def test_help_names_every_option_with_its_default_and_fits_the_terminal(run: Run
             "Video",
             "Live",
             "Tracking",
-            "What counts as found",
+            "Which instances",
             "Output",
             "Batch runs",
             "Look of the overlay",

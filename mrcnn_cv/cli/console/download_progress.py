@@ -10,7 +10,7 @@ from mrcnn_cv.cli.console.messages import echo_message, sanitize
 from mrcnn_cv.cli.console.progress import is_terminal, make_bar
 from mrcnn_cv.hub.listener import PullListener
 
-_FORMAT = "{desc}  {percentage:3.0f} %|{bar:20}| {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left"
+_FORMAT = "{desc}  {percentage:3.0f} %|{bar:20}| {n_fmt}{unit} of {total_fmt}{unit}, {rate_fmt}, {remaining} left"
 
 
 class PullProgress(PullListener):
@@ -44,6 +44,8 @@ class PullProgress(PullListener):
             if self._bar is None:
                 self._bar = make_bar(total, _FORMAT, desc=self._name, initial=done, unit="B", unit_scale=True)
             self._bar.update(done - self._bar.n)
+            if done == total:
+                self._bar.refresh()
 
     def _close(self) -> None:
         if self._bar is not None:
