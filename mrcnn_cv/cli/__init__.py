@@ -29,7 +29,7 @@ Examples:
 \b
 Exit codes:
   0  all done              4    backend not available
-  1  a bug of ours         5    at least one input failed, the others are done
+  1  internal error        5    at least one input failed, the others are done
   2  wrong usage           6    output cannot be written
   3  model or label file   7    compare: below --min-agreement
                            130  interrupted (143: terminated, 129: hung up)

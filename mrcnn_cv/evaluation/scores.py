@@ -54,6 +54,11 @@ class Scores:
     classes: tuple[ClassMetrics, ...]
     precision: Float
 
+    @property
+    def plural(self) -> Literal["masks", "boxes"]:
+        """What was evaluated."""
+        return "masks" if self.kind == "mask" else "boxes"
+
 
 def check_library() -> None:
     """UsageError where pycocotools is missing."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
 from mrcnn_cv.inference.proposals import find_proposals
 from mrcnn_cv.inference.roi_crop import channels_last, crop
+from mrcnn_cv.inference.roi_pool import with_roi_pooling
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.labels import labels_for
 from mrcnn_cv.model.validate import check_input, regions_at_once
@@ -83,6 +85,7 @@ class MaskRCNN:
         threads: int | None = None,
         device: str | None = None,
         fast: bool = False,
+        roi: Literal["align", "pool"] = "align",
     ) -> MaskRCNN:
         """Load a model: a `.pb` or `.onnx` file, the folder that holds it, or one that was exported.
 
@@ -90,7 +93,9 @@ class MaskRCNN:
         (.pbtxt, .names, .txt, .json); None: the one beside the model, or COCO's for 90 classes. pipeline_config: None:
         the one beside the model, if any. threads: for the whole process (OpenCV knows no other way); None: OpenCV's own
         choice. device: OpenVINO's or ONNX Runtime's name of one ("GPU", "CUDA"); None: the engine's default. fast: look
-        at a third of the proposals, which may miss instances. Raises ModelFileError, LabelFileError, BackendError.
+        at a third of the proposals, which may miss instances. roi: "pool" cuts regions from feature maps by RoIPool,
+        which rounds them to cells, whatever the model was trained with. Raises ModelFileError, LabelFileError,
+        BackendError.
         """
         if threads is not None:
             backends.set_threads(threads)
@@ -100,6 +105,8 @@ class MaskRCNN:
         spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
         if fast:
             spec = with_fewer_proposals(spec)
+        if roi == "pool":
+            spec = with_roi_pooling(spec)
         plan = ShapeInference(spec.trunk)
         return cls(spec, file.path, plan, build_nets(spec, chosen), backend, chosen, names)
 

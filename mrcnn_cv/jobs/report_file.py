@@ -1,14 +1,14 @@
-"""What --json and --plot name: a file of ours, a pipe or a device, or standard output."""
+"""A file for a report of a whole run: one of ours, a pipe or a device, or standard output."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mrcnn_cv.cli.console.messages import own_stdout
 from mrcnn_cv.errors import OutputError, UsageError
+from mrcnn_cv.jobs.options import PathLike
 from mrcnn_cv.jobs.state import manifest
 from mrcnn_cv.jobs.state import video_journal as journal
 from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY
@@ -20,6 +20,7 @@ from mrcnn_cv.outputs.storage.ownership import RECORD_NAME
 from mrcnn_cv.outputs.storage.record_log import RECORDS_NAME
 from mrcnn_cv.util import filenames
 from mrcnn_cv.util.json import dumps
+from mrcnn_cv.util.stdout import reserve_stdout
 
 _STATE_FILES = (
     manifest.NAME,
@@ -33,11 +34,7 @@ _STATE_FILES = (
 )
 
 
-def model_files(options: Mapping[str, Any]) -> list[Path]:
-    """Files that say what the model is: not even --overwrite may replace them."""
-    model = Path(options["model"])
-    given = [Path(options[name]) for name in ("labels", "pipeline_config") if options.get(name) is not None]
-    return [*(sorted([*model.glob("*.pb"), *model.glob("*.onnx")]) if model.is_dir() else [model]), *given]
+_REMEDY = "name another file"
 
 
 def state_files(folder: Path) -> list[Path]:
@@ -45,22 +42,22 @@ def state_files(folder: Path) -> list[Path]:
     return [folder / name for name in _STATE_FILES]
 
 
-def check_apart(name: str, option: str, own: Iterable[Path]) -> None:
-    """UsageError where the file that `option` names is one of `own`, or lies in one of them that is a folder.
+def check_apart(name: PathLike, own: Iterable[Path]) -> None:
+    """UsageError where a file for a report is one of `own`, or lies in one of them that is a folder.
 
     own: what else the run writes; the record of outputs beside the file is always among it.
     """
     parts = _parts(Path(name))
     if any(parts[: len(each)] == each for each in map(_parts, (*own, Path(name).parent / RECORD_NAME))):
-        raise UsageError(f"{option} names a file that this run writes itself: {name}; name another one")
+        raise UsageError(f"{os.fspath(name)} is a file that this run writes itself: name another one")
 
 
-def check_different(first: str | None, second: str | None) -> None:
-    """UsageError where --json and --plot name one file: the last one written would be all that is left."""
+def check_different(first: PathLike | None, second: PathLike | None) -> None:
+    """UsageError where two reports go to one file: the last one written would be all that is left."""
     if first is None or second is None or is_special(Path(first)):
         return
     if _parts(Path(first)) == _parts(Path(second)):
-        raise UsageError(f"--json and --plot name the same file, {second}: give each a file of its own")
+        raise UsageError(f"two reports name the same file, {os.fspath(second)}: give each a file of its own")
 
 
 def _parts(path: Path) -> tuple[str, ...]:
@@ -69,34 +66,30 @@ def _parts(path: Path) -> tuple[str, ...]:
 
 
 class ReportFile:
-    """A file that is written at the end of a run; that it can be is known before.
+    """A file that is written at the end of a run; that it can be is known before. name: "-" is standard output.
 
-    option     what names it, for messages
     protected  inputs, which are never written to
     own        what else the run writes
     """
 
-    def __init__(
-        self, name: str, option: str, *, overwrite: bool, protected: Iterable[Path], own: Iterable[Path] = ()
-    ) -> None:
-        self.name = name
+    def __init__(self, name: PathLike, *, overwrite: bool, protected: Iterable[Path], own: Iterable[Path] = ()) -> None:
+        self.name = os.fspath(name)
         self._path = Path(name)
-        self._remedy = f"name another file ({option})"
-        self._folder = OutputDirectory(self._path.parent, overwrite=overwrite, remedy=self._remedy)
-        self._is_special = name != "-" and is_special(self._path)
-        if name != "-" and not self._is_special:
+        self._folder = OutputDirectory(self._path.parent, overwrite=overwrite, remedy=_REMEDY)
+        self.is_special = self.name != "-" and is_special(self._path)
+        if self.name != "-" and not self.is_special:
             for path in protected:
                 self._folder.protect(path)
-            check_apart(name, option, own)
+            check_apart(name, own)
             self._folder.check()
             self._folder.check_replaceable(self._path)
-        self._stdout = own_stdout() if name == "-" else None
+        self._stdout = reserve_stdout() if self.name == "-" else None
 
     def write(self, data: bytes) -> None:
         """Write it whole, or raise OutputError."""
         if self._stdout is not None:
             _write_stdout(self._stdout, data)
-        elif self._is_special:
+        elif self.is_special:
             self._write_special(data)
         else:
             self._folder.write(self._path, data)
@@ -111,7 +104,7 @@ class ReportFile:
         except BrokenPipeError:
             pass
         except OSError as error:
-            raise OutputError(why_unwritable(error, self._path, self._remedy)) from error
+            raise OutputError(why_unwritable(error, self._path, _REMEDY)) from error
 
     def write_json(self, value: Any) -> None:
         """Write `value` as JSON."""

@@ -1,4 +1,4 @@
-"""--show of a video file: its frames in a window as they are done, with the keys of the live window."""
+"""A video file in a window: its frames as they are done, with the keys of the live window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.outputs.base import SinkClosed
 from mrcnn_cv.outputs.formats.overlay import encode
-from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
+from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, shifted_score
 from mrcnn_cv.outputs.viewers.live_window import LiveWindow
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from mrcnn_cv.pipeline import Thresholds
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
-
-_STEP = 0.05
-_MIN_SCORE, _MAX_SCORE = 0.05, 0.95
 
 
 class VideoPreview:
@@ -65,7 +62,5 @@ class VideoPreview:
         return f"saved {path}"
 
     def _change_threshold(self, steps: int) -> str:
-        now = self._thresholds.score_threshold
-        changed = min(_MAX_SCORE, max(_MIN_SCORE, round((now or 0.5) + steps * _STEP, 2)))
-        self._thresholds.score_threshold = changed
-        return f"score above {changed:.2f}"
+        self._thresholds.score_threshold = shifted_score(self._thresholds.score_threshold or 0.5, steps)
+        return f"score above {self._thresholds.score_threshold:.2f}"

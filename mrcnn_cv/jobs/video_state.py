@@ -1,4 +1,4 @@
-"""What the videos of one command line have in common, and what earlier runs made of each."""
+"""What the videos of one run have in common, and what earlier runs made of each."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mrcnn_cv.cli.console.video_report import VideoReporter
 from mrcnn_cv.inputs.video.base import FrameSampling
-from mrcnn_cv.jobs.common import FailureLimit
+from mrcnn_cv.jobs.options import VideoOptions
+from mrcnn_cv.jobs.session import RunSession
 from mrcnn_cv.jobs.state.manifest import PreviousRun, check_same
+from mrcnn_cv.jobs.state.summary import RunStatistics
 from mrcnn_cv.jobs.state.video_journal import PreviousVideo, VideoCheckpoints
 from mrcnn_cv.outputs.base import Sink
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.video.writer import Segment
-from mrcnn_cv.pipeline import CancellationToken, Thresholds
+from mrcnn_cv.pipeline import Thresholds
 from mrcnn_cv.pipeline.thread_executor import ThreadExecutor
 from mrcnn_cv.structures.frame import Frame
 
@@ -37,6 +38,26 @@ class VideoTask:
     def name(self) -> str:
         """What the user calls it."""
         return str(self.path)
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What came of one video.
+
+    path         of the annotated video; None where none is written
+    statistics   counts of its frames and instances; None where it was done before, or could not be read
+    error        why nothing came of it
+    """
+
+    name: str
+    path: Path | None
+    statistics: RunStatistics | None
+    error: str | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it, or some frame of it, could not be used."""
+        return self.error is not None or (self.statistics is not None and self.statistics.failed_count > 0)
 
 
 class NonClosingSink:
@@ -61,45 +82,44 @@ class NonClosingSink:
 
 @dataclass
 class VideoWork:
-    """What the videos of one command line have in common.
+    """What the videos of one run have in common.
 
-    annotator  None where nobody wants painted frames
-    sinks      that come before the painted video; views: those that come after it
+    follows        instances get numbers
+    resumes        what earlier runs made is continued
+    writes_videos  annotated videos are written
+    annotator        None where nobody wants annotated frames
+    sinks          that come before the annotated video; views: those that come after it
     """
 
-    options: Mapping[str, Any]
+    options: VideoOptions
     sampling: FrameSampling
+    follows: bool
+    resumes: bool
+    writes_videos: bool
     annotator: FrameAnnotator | None
     folder: OutputDirectory | None
     executor: ThreadExecutor
     thresholds: Thresholds
     sinks: Sequence[Sink]
     views: Sequence[Sink]
-    report: VideoReporter
-    stop: CancellationToken
-    limit: FailureLimit
+    session: RunSession
 
-    def past(
+    def previous(
         self, checkpoints: VideoCheckpoints | None, task: VideoTask, metadata: Mapping[str, Any]
     ) -> PreviousVideo | None:
         """What is done of a video and still there; None: nothing. UsageError where the earlier run was another one."""
-        if checkpoints is None or task.target is None or not self.options["resume"]:
+        if checkpoints is None or task.target is None or not self.resumes:
             return None
-        past = checkpoints.previous(self.output_path_of(task))
-        if past is None or self.folder is None:
+        previous = checkpoints.previous(self.output_path_of(task))
+        if previous is None or self.folder is None:
             return None
-        check_same(PreviousRun(past.run_metadata, {}), metadata, self.folder.directory)
-        if past.is_complete and (not self.annotates or task.target.is_file()):
-            return past
+        check_same(PreviousRun(previous.run_metadata, {}), metadata, self.folder.directory)
+        if previous.is_complete and (not self.writes_videos or task.target.is_file()):
+            return previous
         parts = task.target.with_name(f"{task.target.name}.parts")
-        there = [not self.annotates or _is_there(parts, stretch.part) for stretch in past.checkpoints]
-        past.keep(there.index(False) if False in there else len(there))
-        return past if past.checkpoints else None
-
-    @property
-    def annotates(self) -> bool:
-        """Whether painted videos are written."""
-        return "overlay" in self.options["save"]
+        there = [not self.writes_videos or _is_there(parts, checkpoint.part) for checkpoint in previous.checkpoints]
+        previous.keep(there.index(False) if False in there else len(there))
+        return previous if previous.checkpoints else None
 
     def output_path_of(self, task: VideoTask) -> str:
         """What the journal calls a video."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, InputError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef, load
 from mrcnn_cv.outputs.base import Sink, SinkClosed
@@ -64,9 +64,19 @@ class RunObserver:
 
 @dataclass
 class CancellationToken:
-    """Set `requested` to end a run after the pictures that are in work."""
+    """Ends a run after the images that are in work.
+
+    requested  by somebody outside (`cancel`), or by the run itself: a window was closed, too many images failed
+    exit_code  of the run, where somebody outside asked for its end
+    """
 
     requested: bool = False
+    exit_code: int | None = None
+
+    def cancel(self, exit_code: int = INTERRUPTED_EXIT_CODE) -> None:
+        """End the run; may be called from any thread, or by a signal handler."""
+        self.exit_code = exit_code
+        self.requested = True
 
 
 @dataclass

@@ -93,14 +93,15 @@ def _pipeline(path: Path) -> str:
 
 
 def _registered(path: Path) -> str:
-    from mrcnn_cv.cli.console.model_table import details, record, records, table
+    from mrcnn_cv.cli.console.model_table import details, table
     from mrcnn_cv.hub import resolve_model
+    from mrcnn_cv.hub.catalog import catalog
 
     os.environ["MRCNN_CV_HOME"] = str(path.parent)
-    rows = records()
+    rows = catalog()
     shown = [table(rows), *(details(row) for row in rows)]
     assert all(each.isprintable() or each == "\n" for text in shown for each in text), shown
-    json.dumps([record(row) for row in rows])
+    json.dumps([row.to_dict() for row in rows])
     resolve_model("cups")
     return "accepted"
 

@@ -22,9 +22,8 @@ from mrcnn_cv.errors import InputError, OutputError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.video import reconnect
 from mrcnn_cv.inputs.video.stream import Stream
-from mrcnn_cv.jobs import live as live_job
-from mrcnn_cv.jobs import live_outputs
-from mrcnn_cv.jobs.live_outputs import base_name
+from mrcnn_cv.jobs import stream, stream_outputs
+from mrcnn_cv.jobs.stream_outputs import base_name
 from mrcnn_cv.outputs.video import writer as video
 from mrcnn_cv.outputs.viewers import live_window, window
 from tests.cli.conftest import Run, environment, names_in, refusal
@@ -85,7 +84,7 @@ def test_recordings_that_begin_in_the_same_second(
     live: Live, capture: FakeCapture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same_second = "camera0-2026-11-23-112005"
-    monkeypatch.setattr(live_outputs, "base_name", lambda source, now: same_second)
+    monkeypatch.setattr(stream_outputs, "base_name", lambda source, now: same_second)
     codes: list[int] = []
     calls: list[object] = []
     own = MaskRCNN.predict
@@ -162,7 +161,7 @@ def test_a_camera_that_is_pulled_out(
 def test_a_stream_that_stalls_drops_and_comes_back(
     live: Live, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_job, "Stream", lambda address: Stream(address, 0.5))
+    monkeypatch.setattr(stream, "Stream", lambda address: Stream(address, 0.5))
     with MjpegServer([(6, "stall"), (6, "close"), (6, "close")]) as server:
         assert live(server.url(), "--no-drop", "--reconnect", 2) == 5
         name = server.url()
@@ -307,7 +306,7 @@ def test_options_that_are_not_for_live_sources(
 
 
 def test_pictures_are_not_served(find: Run, photo_path: Path) -> None:
-    assert "--serve is for cameras and streams, and these are pictures" in refusal(find(photo_path, "--serve", "0"), 2)
+    assert "--serve is for cameras and streams, and these are images" in refusal(find(photo_path, "--serve", "0"), 2)
 
 
 def test_a_wrong_address(find: Run) -> None:

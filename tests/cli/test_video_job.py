@@ -196,7 +196,7 @@ def test_damage_is_counted_and_the_rest_is_done(find: Run, tmp_path: Path) -> No
     path.write_bytes(data)
     result = find("clip.mkv", *UNPAINTED)
     assert result.returncode == 0
-    assert "damaged and left out" in result.stderr
+    assert "damaged and skipped" in result.stderr
     there = numbers(tmp_path / "mrcnn-out" / "clip.mkv")
     assert set(range(COUNT)) - set(there) <= {8, 9, 10, 11}
     assert len(there) < COUNT
@@ -205,11 +205,11 @@ def test_damage_is_counted_and_the_rest_is_done(find: Run, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["clip.mp4", "photo.png"], "clip.mp4 is a video, and does not go with pictures"),
+        (["clip.mp4", "photo.png"], "clip.mp4 is a video, and does not go with images"),
         (["clip.mp4", "0"], "0 is a camera or a stream, and goes alone"),
         (["rtsp://127.0.0.1/a", "rtsp://127.0.0.1/b"], "goes alone"),
-        (["clip.mp4", "--watch"], "does not go with pictures"),
-        (["photo.png", "--save", "frames"], "--save frames is for videos"),
+        (["clip.mp4", "--watch"], "does not go with images"),
+        (["photo.png", "--save", "frames"], "the format frames is for videos"),
         (["clip.mp4", "--crf", "60"], "--crf goes up to 51"),
         (["clip.mp4", "--crf", "-1"], "--crf must be a whole number"),
         (["clip.mp4", "--codec", "h266"], "--codec does not know 'h266': did you mean 'h264'?"),

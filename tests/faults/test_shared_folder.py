@@ -7,15 +7,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pytest
 
 from mrcnn_cv import cli
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.jobs import images as predict_job
-from mrcnn_cv.jobs.common import load_model
+from mrcnn_cv.jobs import session
+from mrcnn_cv.jobs.options import ModelOptions
+from mrcnn_cv.jobs.session import load_model
 from mrcnn_cv.jobs.state.run_lock import lock_directory
 from mrcnn_cv.outputs.storage import locks as lock
 from mrcnn_cv.outputs.storage.locks import lock_output
@@ -50,13 +51,13 @@ def test_a_run_that_ended_while_another_one_was_loading_is_seen(
 ) -> None:
     codes: list[int] = []
 
-    def load(options: dict[str, Any]) -> MaskRCNN:
+    def load(options: ModelOptions) -> MaskRCNN:
         if not codes:
             codes.append(0)
             codes[0] = batch()
         return load_model(options)
 
-    monkeypatch.setattr(predict_job, "load_model", load)
+    monkeypatch.setattr(session, "load_model", load)
     assert batch() == 2
     assert codes == [0]
     assert check_outputs(tmp_path / "out", complete=True) == set(NAMES)

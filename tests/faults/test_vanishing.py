@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.jobs import images as predict_job
+from mrcnn_cv.jobs import images as images_job
 from mrcnn_cv.jobs.state.summary import RunStatistics
 from mrcnn_cv.outputs.storage import output_dir as folder
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
@@ -36,7 +36,7 @@ def test_files_that_vanish_between_listing_and_reading(
         (tmp_path / "in" / NAMES[3]).write_bytes(b"")
         return run(*arguments, **options)
 
-    monkeypatch.setattr(predict_job, "run", run_then)
+    monkeypatch.setattr(images_job, "run", run_then)
     assert batch() == 5
     said = capfd.readouterr().err
     for words in ("1.png does not exist", "2.png is a folder", "3.png is empty"):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mrcnn_cv.cli.video_options import CODECS as NAMES
+from mrcnn_cv.cli.options import CODECS as NAMES
 from mrcnn_cv.errors import OutputError, UsageError
 from mrcnn_cv.inputs.video.base import ColorProperties, VideoInfo
 from mrcnn_cv.inputs.video.file import open_video

@@ -10,14 +10,14 @@ import click
 
 from mrcnn_cv.cli.console.messages import sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import option
+from mrcnn_cv.cli.options import json_flag
 
 if TYPE_CHECKING:
     from mrcnn_cv.engines.select import Probe
 
 
 @click.command(cls=GroupedCommand, short_help="Show what works here: CUDA, OpenCL, CPU.")
-@option("Output", "--json", "as_json", is_flag=True, help="Print JSON instead of a table.", environment=False)
+@json_flag()
 def backends(as_json: bool) -> None:
     """Show every backend: whether this OpenCV has it, whether a tiny net really ran on it, and the remedy where not."""
     from mrcnn_cv.engines import select as backend

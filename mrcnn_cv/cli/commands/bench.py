@@ -12,8 +12,9 @@ import click
 from mrcnn_cv.cli.console.messages import echo_message, sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, MAX_THREADS, ROI, option
-from mrcnn_cv.cli.param_types import CommaList, IntRange, PathText
-from mrcnn_cv.cli.setup import check_stdout, take_model
+from mrcnn_cv.cli.param_types import CommaList, PathText
+from mrcnn_cv.cli.resolve_model import resolve_model
+from mrcnn_cv.cli.setup import check_stdout
 from mrcnn_cv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -117,7 +118,9 @@ _MAX_KEPT = 1000
     help="The Python of an environment with peers that are not installed here; may be given several times.",
     default_note="none",
 )
-@option(RUNS, "--rounds", type=IntRange(1, 1000), default="7", metavar="N", help="Rounds in which all run in turn.")
+@option(
+    RUNS, "--rounds", type=click.IntRange(1, 1000), default="7", metavar="N", help="Rounds in which all run in turn."
+)
 @option(
     OUTPUT,
     "--json",
@@ -141,8 +144,8 @@ def bench(image: str | None, **options: Any) -> None:
     sizes = tuple(_size(text) for text in options["sizes"] or ())
     against = options["against"] or ()
     check_stdout(options["as_json"])
-    model = _model(options)
-    as_json, plot = _files(image, options)
+    model = _model()
+    as_json, plot = _files(image, model, options)
     from mrcnn_cv.bench.run import Plan, Variant
     from mrcnn_cv.bench.run import bench as run
 
@@ -187,20 +190,25 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _model(options: dict[str, Any]) -> Path:
-    take_model(options)
-    return Path(options["model"])
+def _model() -> Path:
+    context = click.get_current_context()
+    resolve_model(context)
+    return Path(context.params["model"])
 
 
-def _files(image: str | None, options: dict[str, Any]) -> tuple[ReportFile | None, ReportFile | None]:
+def _files(image: str | None, model: Path, options: dict[str, Any]) -> tuple[ReportFile | None, ReportFile | None]:
     """What --json and --plot name. A run takes minutes: what cannot be written at its end is said at its beginning."""
-    from mrcnn_cv.jobs.report_file import ReportFile, check_different, model_files
+    from mrcnn_cv.jobs.options import ModelOptions
+    from mrcnn_cv.jobs.report_file import ReportFile, check_different
 
     check_different(options["as_json"], options["plot"])
-    protected = [*model_files(options), *([] if image is None else [Path(image)])]
+    protected = [
+        *ModelOptions(model, config=options["pipeline_config"]).files,
+        *([] if image is None else [Path(image)]),
+    ]
     as_json, plot = (
-        None if name is None else ReportFile(name, option, overwrite=options["overwrite"], protected=protected)
-        for option, name in (("--json", options["as_json"]), ("--plot", options["plot"]))
+        None if name is None else ReportFile(name, overwrite=options["overwrite"], protected=protected)
+        for name in (options["as_json"], options["plot"])
     )
     return as_json, plot
 

@@ -25,7 +25,7 @@ SUMMARY, FAILURES = "summary.json", "failures.csv"
 class RunStatistics(RunObserver):
     """Counts of a run.
 
-    images        how many there are in all; None where nobody knows yet
+    images      how many there are in all; None where nobody knows yet
     done, failed  of this run; `kept`: done by an earlier one, and left alone
     instances     by label, those of `kept` included
     failures      (name, reason) by place; a picture that is watched may have been half written, and be done later

@@ -68,21 +68,25 @@ class VideoCheckpoints:
             return None
         except OSError as error:
             raise OutputError(f"{self.path} cannot be read: {error.strerror or error}") from error
-        past: PreviousVideo | None = None
+        previous: PreviousVideo | None = None
         for line in data.splitlines():
             entry = parse_line(line)
             if entry.get("place") != output_path:
                 continue
             if entry.get("kind") == "video":
-                kept = 0 if past is None else entry.get("kept", 0)
-                past = PreviousVideo(
-                    entry, past.checkpoints[:kept] if past is not None and isinstance(kept, int) else []
+                kept = 0 if previous is None else entry.get("kept", 0)
+                previous = PreviousVideo(
+                    entry, previous.checkpoints[:kept] if previous is not None and isinstance(kept, int) else []
                 )
-            elif past is not None and entry.get("kind") == "stretch" and (stretch := _checkpoint(entry)) is not None:
-                past.checkpoints.append(stretch)
-            elif past is not None and entry.get("kind") == "end":
-                past.is_complete = entry.get("complete") is True
-        return past
+            elif (
+                previous is not None
+                and entry.get("kind") == "stretch"
+                and (checkpoint := _checkpoint(entry)) is not None
+            ):
+                previous.checkpoints.append(checkpoint)
+            elif previous is not None and entry.get("kind") == "end":
+                previous.is_complete = entry.get("complete") is True
+        return previous
 
     def begin(self, output_path: str, metadata: Mapping[str, Any], kept: int) -> None:
         """A run begins to work on a video; kept: how many stretches of the run before it still count."""

@@ -113,3 +113,8 @@ class LiveView(PerImageSink):
     def on_new(self, wake: Callable[[], None]) -> None:
         """Call `wake` at every new frame, from the thread of the run: it must not take long, nor raise."""
         self._listeners.append(wake)
+
+
+def shifted_score(score: float, steps: int) -> float:
+    """A score threshold, 0.05 higher or lower for each step, from 0.05 to 0.95."""
+    return min(0.95, max(0.05, round(score + steps * 0.05, 2)))

@@ -1,21 +1,20 @@
-"""Where the results of a live source go: a recording and other formats, records of --json, the window and the page."""
+"""Where the results of a camera or stream go: a recording and other formats, records, the window and the page."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import click
-from click.core import ParameterSource
-
+from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.errors import OutputError, UsageError
-from mrcnn_cv.jobs.outputs import NOTHING, Outputs
+from mrcnn_cv.jobs.options import ModelOptions, OutputOptions, RunOptions, VideoOptions
+from mrcnn_cv.jobs.outputs import Outputs
 from mrcnn_cv.outputs.base import Sink
 from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.outputs.storage.locks import lock_output
@@ -32,27 +31,25 @@ if TYPE_CHECKING:
 OVERLAY = "overlay"
 
 
-class LiveOutputs:
-    """What is written of a live source. What can be wrong with it is found here, before the model is loaded.
+class StreamOutputs:
+    """What is written of a stream. What can be wrong with it is found here, before the model is loaded."""
 
-    Without --save a source that somebody watches (--show, --serve) is not recorded.
-    """
-
-    def __init__(self, source: str, options: Mapping[str, Any]) -> None:
-        self._options = options
-        formats = _formats(options)
-        self._is_recorded = OVERLAY in formats
-        self._others = tuple(formats - {OVERLAY})
+    def __init__(
+        self, source: str, output: OutputOptions, style: Style, video: VideoOptions, model: ModelOptions
+    ) -> None:
+        self._video_options = video
+        self._is_recorded = OVERLAY in output.formats
+        self._others = tuple(name for name in output.formats if name != OVERLAY)
         self.base = base_name(source, time.localtime())
         # A recording has a name of its own and disturbs no batch run in the folder, as other formats would.
-        self._outputs = Outputs({**options, "save": self._others or (NOTHING,), "show": False, "resume": False}, [])
-        self.style = self._outputs.style
-        self.folder = self._outputs.folder or OutputDirectory(options["output"], overwrite=options["overwrite"])
+        others = replace(output, formats=self._others, show=False)
+        self._outputs = Outputs(others, style, RunOptions(), [], model.files)
+        self.folder = self._outputs.folder or OutputDirectory(Path(output.directory), overwrite=output.overwrite)
         if self._is_recorded:
             from mrcnn_cv.outputs.video.codecs import check_codec
 
             self.folder.check()
-            check_codec(options["codec"], options["crf"])
+            check_codec(video.codec, video.crf)
 
     def sinks(self, model: MaskRCNN, info: VideoInfo, annotator: FrameAnnotator, stack: ExitStack) -> list[Sink]:
         """The sinks of the run, once model and source are known. `stack` keeps their name from other runs."""
@@ -62,8 +59,8 @@ class LiveOutputs:
         if self._is_recorded:
             from mrcnn_cv.outputs.video.recording import Recording
 
-            codec, crf = self._options["codec"], self._options["crf"]
-            sinks += [annotator, Recording(self.folder, self._video, info, annotator.annotated, codec, crf)]
+            codec, crf = self._video_options.codec, self._video_options.crf
+            sinks += [annotator, Recording(self.folder, self._path, info, annotator.annotated, codec, crf)]
         others, together = self._outputs.files(model, {})
         return [*sinks, *others, *([] if together is None else [together]), *self._outputs.streams]
 
@@ -85,27 +82,27 @@ class LiveOutputs:
             number += 1
 
     @property
-    def _video(self) -> Path:
+    def _path(self) -> Path:
         return self.folder.directory / f"{self.base}.mp4"
 
     @property
     def places(self) -> list[str]:
         """Where results are, for people."""
         # Where the parts of a recording could not be joined, they are what there is.
-        parts = self._video.with_name(f"{self._video.name}.parts")
-        video = next((path for path in (self._video, parts) if path.exists()), None)
+        parts = self._path.with_name(f"{self._path.name}.parts")
+        video = next((path for path in (self._path, parts) if path.exists()), None)
         return ([] if video is None else [str(video)]) + self._outputs.places
 
-    def placed(self, ticket: Callable[[], Frame | FrameError | None]) -> Callable[[], Frame | FrameError | None]:
+    def placed(self, future: Callable[[], Frame | FrameError | None]) -> Callable[[], Frame | FrameError | None]:
         """The ticket, whose frame has a place of its own below the output folder."""
 
-        def redeem() -> Frame | FrameError | None:
-            taken = ticket()
+        def resolve() -> Frame | FrameError | None:
+            taken = future()
             if taken is None:
                 return None
             return replace(taken, output_path=PurePosixPath(self.base) / f"{taken.index:06}.jpg")
 
-        return redeem
+        return resolve
 
     def save(self, view: LiveView, latest: LatestFrame) -> str:
         """Keep what a window shows as a picture; says where, or why not."""
@@ -132,12 +129,3 @@ def base_name(source: str, now: time.struct_time) -> str:
         what = Path(source).name
     plain = re.sub(r"[^\w.-]+", "_", filenames.file_name(what))[:80]
     return f"{plain}-{time.strftime('%Y-%m-%d-%H%M%S', now)}"
-
-
-def _formats(options: Mapping[str, Any]) -> set[str]:
-    """Names of --save; none where the source is watched and nobody asked for any."""
-    context = click.get_current_context(silent=True)
-    is_asked = context is not None and context.get_parameter_source("save") is not ParameterSource.DEFAULT
-    if (options["show"] or options["serve"] is not None) and not is_asked:
-        return set()
-    return set(options["save"]) - {NOTHING}

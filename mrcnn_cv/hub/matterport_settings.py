@@ -1,4 +1,4 @@
-"""`mrcnn-cv models add --set NAME=VALUE` with the names of a matterport Config: the values go beside the graph."""
+"""Values of a matterport Config that a user gives for a model: they are kept beside the graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mrcnn_cv.errors import UsageError
 
 
 def is_config_value(setting: str) -> bool:
-    """Whether a `NAME=VALUE` is a value of a Config; options of `mrcnn-cv predict` are not in capitals."""
+    """Whether a `NAME=VALUE` is a value of a Config; names of options are not in capitals."""
     name = setting.partition("=")[0].strip()
     return name.isupper() and "_" in name
 
@@ -27,7 +27,7 @@ def write_config(model: Path, settings: list[str]) -> Path:
     from mrcnn_cv.importers.matterport.config import find_config, read_config
 
     graph = find_model_file(model)
-    other = UsageError(f"--set {settings[0]} is for models of matterport's Mask_RCNN, which {graph} is not")
+    other = UsageError(f"{settings[0]} is for models of matterport's Mask_RCNN, which {graph} is not")
     if graph.suffix.lower() == ".onnx":
         raise other
     beside = find_config(graph)
@@ -53,7 +53,7 @@ def _parsed(setting: str) -> tuple[str, Any]:
     try:
         return name, check(name, _value(text))
     except ValueError as error:
-        raise UsageError(f"--set {setting}: {error}") from error
+        raise UsageError(f"{setting}: {error}") from error
 
 
 def _value(text: str) -> Any:
