@@ -1,4 +1,4 @@
-"""Every way in which mrcnn-cv refuses: one class per kind, each with its exit code.
+"""The exceptions of mrcnn-cv: one class per kind of error, each with its exit code.
 
 A message is one sentence that names the file or option, says what is wrong and what to do about it.
 Nothing below `cli` exits or prints; it raises one of these.
@@ -23,7 +23,19 @@ def one_line(text: str) -> str:
 
 
 class MrcnnCvError(Exception):
-    """Base of all errors that a user can cause. The message is made one line of printable characters."""
+    """Base of all errors that a user can cause.
+
+    Parameters
+    ----------
+    message
+        One sentence that names the thing, says what is wrong and what to do; it is reduced to one line of printable
+        characters.
+
+    Attributes
+    ----------
+    exit_code
+        With which the command line ends.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -32,13 +44,13 @@ class MrcnnCvError(Exception):
 
 
 class UsageError(MrcnnCvError):
-    """An option or argument that cannot be meant (exit code 2)."""
+    """An invalid option or argument (exit code 2)."""
 
     exit_code = 2
 
 
 class ModelFileError(MrcnnCvError):
-    """A model file that cannot be read, or is of a kind that is not supported (exit code 3)."""
+    """A model file that cannot be read, or is of an unsupported kind (exit code 3)."""
 
     exit_code = 3
 
@@ -50,13 +62,13 @@ class LabelFileError(MrcnnCvError):
 
 
 class BackendError(MrcnnCvError):
-    """A backend that this machine or this OpenCV build cannot run (exit code 4)."""
+    """A backend that is not available on this machine or in this build of OpenCV (exit code 4)."""
 
     exit_code = 4
 
 
 class InputError(MrcnnCvError):
-    """One image that cannot be read; the others go on (exit code 5 at the end)."""
+    """An image that cannot be read; a run continues with the others (exit code 5 at its end)."""
 
     exit_code = 5
 
