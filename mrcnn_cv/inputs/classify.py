@@ -11,9 +11,9 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from mrcnn_cv.inputs.images import sniff as content
-from mrcnn_cv.inputs.images.glob import found
-from mrcnn_cv.inputs.images.sorting import PICTURES
-from mrcnn_cv.inputs.images.urls import SECONDS, is_address, request_for
+from mrcnn_cv.inputs.images.glob import glob_files
+from mrcnn_cv.inputs.images.sorting import IMAGE_SUFFIXES
+from mrcnn_cv.inputs.images.urls import SECONDS, is_url, request_for
 
 Kind = Literal["pictures", "video", "live"]
 
@@ -30,7 +30,7 @@ _STREAMS = frozenset({".m3u8", ".mpd", ".mjpg", ".mjpeg", ".sdp"}) | VIDEOS
 _SCHEMES = re.compile(r"(rtsps?|rtmps?|rtmpe|rtp|srt|udp|tcp|mms|mmsh|rist)://", re.IGNORECASE)
 _VIDEO4LINUX = 81
 _CAMERA = re.compile(r"[0-9]{1,3}")
-_MOVING_CONTENT = re.compile(
+_VIDEO_CONTENT = re.compile(
     rb"multipart/x-mixed-replace|video/|application/(vnd\.apple\.mpegurl|x-mpegurl|dash\+xml)|audio/(x-)?mpegurl",
     re.IGNORECASE,
 )
@@ -43,41 +43,41 @@ _MOVIES = re.compile(
 )
 
 
-def kind_of(source: str) -> Kind:
+def classify(source: str) -> Kind:
     """The kind of one SOURCE: a file by its content, what cannot be looked into by its name."""
     if os.path.isdir(source):
         return "pictures"
     if not os.path.lexists(source):
         if _CAMERA.fullmatch(source) or _SCHEMES.match(source) or source.startswith(("/dev/video", "/dev/v4l/")):
             return "live"
-        if is_address(source):
-            return _kind_of_address(source)
-        if glob.has_magic(source) and (matching := found(source)):
-            return "video" if all(kind_of(path) == "video" for path in matching) else "pictures"
+        if is_url(source):
+            return _classify_url(source)
+        if glob.has_magic(source) and (matching := glob_files(source)):
+            return "video" if all(classify(path) == "video" for path in matching) else "pictures"
         return "video" if Path(source).suffix.lower() in VIDEOS else "pictures"
-    return _kind_of_file(Path(source))
+    return _classify_file(Path(source))
 
 
 def is_animation(path: Path) -> bool:
     """Whether a file is a GIF or WebP of more than one picture, which may be meant as a picture or as a video."""
     try:
-        data = path.read_bytes() if path.stat().st_size <= _MOST_ANIMATION_BYTES else b""
+        data = path.read_bytes() if path.stat().st_size <= _MAX_ANIMATION_BYTES else b""
     except (OSError, ValueError):
         return False
     kind = content.image_kind(data[: content.HEAD_BYTES])
-    return (kind == "GIF" and gif_frames(data, most=2) > 1) or (kind == "WebP" and len(webp_frames(data)) > 1)
+    return (kind == "GIF" and gif_frames(data, maximum=2) > 1) or (kind == "WebP" and len(webp_frames(data)) > 1)
 
 
-_MOST_ANIMATION_BYTES = 1 << 30
+_MAX_ANIMATION_BYTES = 1 << 30
 
 
-def gif_frames(data: bytes, most: int) -> int:
-    """How many pictures a GIF holds; counting ends at `most`, and where the file does."""
+def gif_frames(data: bytes, maximum: int) -> int:
+    """How many pictures a GIF holds; counting ends at `maximum`, and where the file does."""
     if len(data) < 13:
         return 0
     at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     count = 0
-    while count < most and at < len(data):
+    while count < maximum and at < len(data):
         mark = data[at]
         if mark == 0x2C and at + 10 < len(data):
             count += 1
@@ -105,7 +105,7 @@ def webp_frames(data: bytes) -> list[int]:
     return found
 
 
-def _kind_of_file(path: Path) -> Kind:
+def _classify_file(path: Path) -> Kind:
     try:
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode) and _is_camera(path):
@@ -133,15 +133,15 @@ def _is_camera(path: Path) -> bool:
     return hasattr(os, "major") and os.major(path.stat().st_rdev) == _VIDEO4LINUX
 
 
-def _kind_of_address(address: str) -> Kind:
+def _classify_url(address: str) -> Kind:
     try:
         suffix = PurePosixPath(unquote(urlsplit(address).path)).suffix.lower()
     except ValueError:
         # It fails when its turn comes.
         return "pictures"
-    if suffix in PICTURES:
+    if suffix in IMAGE_SUFFIXES:
         return "pictures"
-    return "live" if suffix in _STREAMS or _MOVING_CONTENT.match(_content_type(address)) else "pictures"
+    return "live" if suffix in _STREAMS or _VIDEO_CONTENT.match(_content_type(address)) else "pictures"
 
 
 def _content_type(address: str) -> bytes:

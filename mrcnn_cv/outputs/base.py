@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from mrcnn_cv.drawing.annotate import Style
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.outputs.storage.record_log import Record
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
@@ -36,10 +36,10 @@ class Sink(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def write(self, frame: Frame, found: Instances) -> None: ...
+    def write(self, frame: Frame, instances: Instances) -> None: ...
 
 
-class OpenSink:
+class PerImageSink:
     """A sink that has nothing to open or close, and writes files of their own for each picture."""
 
     ordered = False
@@ -65,7 +65,7 @@ class SinkClosed(Exception):
 
 
 @dataclass(frozen=True)
-class Settings:
+class OutputSettings:
     """What the formats may ask about a run, besides the instances themselves.
 
     labels      label id → name, of all classes of the model, also of those that nothing was found of
@@ -84,7 +84,7 @@ class Settings:
     soft_edges: bool = False
 
 
-class Aggregate(Protocol):
+class DatasetWriter(Protocol):
     """A format with one file for all pictures of a run, made anew from their records whenever it is wanted.
 
     name  of the file in the output folder
@@ -104,5 +104,5 @@ class Format:
     """A name of --save: what makes its sink, or its aggregate. `make` imports, so that --help stays instant."""
 
     summary: str
-    make: Callable[[OutputFolder, Settings], Sink] | None = None
-    aggregate: Callable[[Settings], Aggregate] | None = None
+    make: Callable[[OutputDirectory, OutputSettings], Sink] | None = None
+    aggregate: Callable[[OutputSettings], DatasetWriter] | None = None

@@ -2,107 +2,107 @@
 
 from __future__ import annotations
 
-from mrcnn_cv.outputs.base import Aggregate, Format, Settings, Sink
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.outputs.base import DatasetWriter, Format, OutputSettings, Sink
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 
 
-def _overlay(folder: OutputFolder, settings: Settings) -> Sink:
+def _overlay(folder: OutputDirectory, settings: OutputSettings) -> Sink:
     from mrcnn_cv.outputs.formats.overlay import OverlayImages
 
     return OverlayImages(folder, settings.style)
 
 
-def _frames(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.frames import FramePictures
+def _frames(folder: OutputDirectory, settings: OutputSettings) -> Sink:
+    from mrcnn_cv.outputs.formats.frames import FrameImages
 
-    return FramePictures(folder)
+    return FrameImages(folder)
 
 
-def _json(folder: OutputFolder, settings: Settings) -> Sink:
+def _json(folder: OutputDirectory, settings: OutputSettings) -> Sink:
     from mrcnn_cv.outputs.formats.json_files import JsonRecords
 
     return JsonRecords(folder)
 
 
-def _masks(folder: OutputFolder, settings: Settings) -> Sink:
+def _masks(folder: OutputDirectory, settings: OutputSettings) -> Sink:
     from mrcnn_cv.outputs.formats.instance_masks import InstanceMasks
 
     return InstanceMasks(folder)
 
 
-def _semantic(folder: OutputFolder, settings: Settings) -> Sink:
+def _semantic(folder: OutputDirectory, settings: OutputSettings) -> Sink:
     from mrcnn_cv.outputs.formats.semantic_masks import SemanticMasks
 
     return SemanticMasks(folder, settings)
 
 
-def _binary(folder: OutputFolder, settings: Settings) -> Sink:
+def _binary(folder: OutputDirectory, settings: OutputSettings) -> Sink:
     from mrcnn_cv.outputs.formats.binary_masks import BinaryMasks
 
     return BinaryMasks(folder)
 
 
-def _cutouts(folder: OutputFolder, settings: Settings) -> Sink:
+def _cutouts(folder: OutputDirectory, settings: OutputSettings) -> Sink:
     from mrcnn_cv.outputs.formats.cutouts import Cutouts
 
     return Cutouts(folder, settings.soft_edges)
 
 
-def _crops(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.crops import Crops
+def _crops(folder: OutputDirectory, settings: OutputSettings) -> Sink:
+    from mrcnn_cv.outputs.formats.crops import InstanceCrops
 
-    return Crops(folder)
+    return InstanceCrops(folder)
 
 
-def _labelme(folder: OutputFolder, settings: Settings) -> Sink:
+def _labelme(folder: OutputDirectory, settings: OutputSettings) -> Sink:
     from mrcnn_cv.outputs.formats.labelme import LabelmeFiles
 
     return LabelmeFiles(folder, settings)
 
 
-def _yolo(folder: OutputFolder, settings: Settings) -> Sink:
+def _yolo(folder: OutputDirectory, settings: OutputSettings) -> Sink:
     from mrcnn_cv.outputs.formats.yolo import YoloFolder
 
     return YoloFolder(folder, settings)
 
 
-def _voc(folder: OutputFolder, settings: Settings) -> Sink:
+def _voc(folder: OutputDirectory, settings: OutputSettings) -> Sink:
     from mrcnn_cv.outputs.formats.voc import VocFolder
 
     return VocFolder(folder, settings)
 
 
-def _coco(settings: Settings) -> Aggregate:
+def _coco(settings: OutputSettings) -> DatasetWriter:
     from mrcnn_cv.outputs.formats.coco import CocoDataset
 
     return CocoDataset(settings)
 
 
-def _coco_results(settings: Settings) -> Aggregate:
+def _coco_results(settings: OutputSettings) -> DatasetWriter:
     from mrcnn_cv.outputs.formats.coco_results import CocoResults
 
     return CocoResults()
 
 
-def _jsonl(settings: Settings) -> Aggregate:
+def _jsonl(settings: OutputSettings) -> DatasetWriter:
     from mrcnn_cv.outputs.formats.jsonl import JsonLinesTable
 
     return JsonLinesTable()
 
 
-def _cvat(settings: Settings) -> Aggregate:
+def _cvat(settings: OutputSettings) -> DatasetWriter:
     from mrcnn_cv.outputs.formats.cvat import CvatAnnotations
 
     return CvatAnnotations(settings)
 
 
-def _csv(settings: Settings) -> Aggregate:
+def _csv(settings: OutputSettings) -> DatasetWriter:
     from mrcnn_cv.outputs.formats.csv import CsvTable
 
     return CsvTable()
 
 
-def _parquet(settings: Settings) -> Aggregate:
+def _parquet(settings: OutputSettings) -> DatasetWriter:
     from mrcnn_cv.outputs.formats.parquet import ParquetTable
 
     return ParquetTable()

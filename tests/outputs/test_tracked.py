@@ -15,7 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from mrcnn_cv.outputs.base import Settings
+from mrcnn_cv.outputs.base import OutputSettings
 from mrcnn_cv.outputs.formats.json_files import to_json
 from mrcnn_cv.outputs.registry import FORMATS
 from mrcnn_cv.structures.instances import Instances
@@ -43,7 +43,7 @@ def written(name: str, with_ids: bool, **options: Any) -> bytes:
     assert aggregate is not None
     file = io.BytesIO()
     every = [record(scene.place, index, each) for index, (scene, each) in enumerate(zip(some, found, strict=True))]
-    aggregate(Settings(LABELS, "model.pb", **options)).assemble(every, file)
+    aggregate(OutputSettings(LABELS, "model.pb", **options)).assemble(every, file)
     return file.getvalue()
 
 

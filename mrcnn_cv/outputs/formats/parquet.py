@@ -37,14 +37,14 @@ class ParquetTable:
         kinds = {"text": arrow.string(), "whole": arrow.int64(), "real": arrow.float64()}
         schema = arrow.schema([(name, kinds[kind]) for name, kind in columns(records).items()])
         every = rows(records)
-        with arrow.parquet.ParquetWriter(_Counted(file), schema, compression="zstd") as writer:
+        with arrow.parquet.ParquetWriter(_CountingFile(file), schema, compression="zstd") as writer:
             while some := list(islice(every, _ROWS)):
                 values = zip(*some, strict=True)
                 arrays = [arrow.array(column, each.type) for column, each in zip(values, schema, strict=True)]
                 writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 
-class _Counted:
+class _CountingFile:
     """What pyarrow wants of a file, around one that can only be written to."""
 
     closed = False
