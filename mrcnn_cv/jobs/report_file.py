@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mrcnn_cv.cli.console.messages import own_stdout
-from mrcnn_cv.errors import OutputError, UsageError
+from mrcnn_cv.errors import OutputError, Remedy, UsageError
 from mrcnn_cv.jobs.state import manifest
 from mrcnn_cv.jobs.state import video_journal as journal
 from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY
 from mrcnn_cv.outputs.formats.json_stream import is_special
 from mrcnn_cv.outputs.storage.dataset_files import LOCK_NAME
 from mrcnn_cv.outputs.storage.locks import NAME as RUN_LOCK_NAME
-from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
 from mrcnn_cv.outputs.storage.ownership import RECORD_NAME
 from mrcnn_cv.outputs.storage.record_log import RECORDS_NAME
 from mrcnn_cv.util import filenames
@@ -81,7 +81,7 @@ class ReportFile:
     ) -> None:
         self.name = name
         self._path = Path(name)
-        self._remedy = f"name another file ({option})"
+        self._remedy = Remedy.REPORT_FILE
         self._folder = OutputDirectory(self._path.parent, overwrite=overwrite, remedy=self._remedy)
         self._is_special = name != "-" and is_special(self._path)
         if name != "-" and not self._is_special:
@@ -111,7 +111,7 @@ class ReportFile:
         except BrokenPipeError:
             pass
         except OSError as error:
-            raise OutputError(why_unwritable(error, self._path, self._remedy)) from error
+            raise unwritable(error, self._path, self._remedy) from error
 
     def write_json(self, value: Any) -> None:
         """Write `value` as JSON."""

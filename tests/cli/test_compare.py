@@ -132,6 +132,6 @@ def test_what_is_wrong_with_the_arguments(run: Run, pictures: Path, arguments: l
 def test_backends_that_do_not_work_here_are_refused(run: Run, pictures: Path, tiny_graph: Path) -> None:
     result = run("compare", "photos", "--model", tiny_graph, "--backends", "cpu,cuda")
     if result.returncode == 4:
-        assert "--backend cuda cannot run here" in result.stderr
+        assert "the backend cuda cannot run here" in result.stderr
     else:
         assert "second: cuda" in result.stdout

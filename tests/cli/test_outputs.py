@@ -159,7 +159,7 @@ def test_a_folder_without_permission(find: Run, tmp_path: Path, photo_path: Path
     with mounted(tmp_path / "disk", "ro"):
         assert "folder disk: choose another output folder (-o)" in refusal(find(photo_path, "-o", "disk"), 6)
         message = refusal(find(photo_path, "--save", "none", "--json", "disk/x.jsonl"), 6)
-        assert "folder disk: name another file (--json)" in message
+        assert "folder disk: choose another file for the records (--json)" in message
 
 
 def test_a_name_too_long_for_its_record_is_cut(find: Run, tmp_path: Path, photo_path: Path) -> None:
