@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from mrcnn_cv.cli.console.messages import echo_message, format_click_error
+from mrcnn_cv.cli.console.remedies import with_options
 from mrcnn_cv.cli.groups import DefaultCommandGroup
 from mrcnn_cv.cli.signals import ENDING_SIGNALS
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
@@ -111,7 +112,7 @@ def _run(arguments: list[str] | None) -> int:
         echo_message(f"mrcnn-cv: error: {format_click_error(error)}")
         return error.exit_code
     except MrcnnCvError as error:
-        echo_message(f"mrcnn-cv: error: {error}")
+        echo_message(f"mrcnn-cv: error: {with_options(error)}")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as stop:
         echo_message("mrcnn-cv: interrupted; what was written so far is complete")

@@ -37,17 +37,29 @@ _OFF_LINE = 0.5
 
 @dataclass(frozen=True)
 class Style:
-    """How instances are painted.
+    """How instances are drawn.
 
-    opacity      of the masks: 0 leaves the image as it is, 1 hides it under the colour
-    line_width   of boxes and contours in pixels; None: grows with the image
-    hide         any of PARTS; with both labels and scores hidden there are no tags at all
-    color_by     "instance": a colour for each track, or each place in the list; "class": one for all of a class
-    text_height  of a line of text in pixels; None: grows with the image
-    trail        where each followed instance came from, as a line
-    counts       how many of each class there are, in the top right corner; of followed ones how many there were, too
+    Attributes
+    ----------
+    opacity
+        Of the masks: 0 leaves the image as it is, 1 covers it with the color.
+    line_width
+        Of boxes and contours in pixels; None scales it with the image.
+    hide
+        Any of "labels", "boxes", "scores", "masks", "contours"; with both labels and scores hidden there are no tags.
+    color_by
+        "instance": a color for each track, or for each index without tracking; "class": one color for each class.
+    text_height
+        Of a line of text in pixels; None scales it with the image.
+    trail
+        Draw the path of each tracked instance as a line.
+    counts
+        Draw the number of instances of each class in the top right corner, with tracking also the total so far.
 
-    Raises UsageError for anything else.
+    Raises
+    ------
+    UsageError
+        For a value out of range, or an unknown name.
     """
 
     opacity: float = 0.45

@@ -24,7 +24,7 @@ _OPENCL_REMEDY = (
     " OpenCV runs nets only on OpenCL devices that are GPUs"
 )
 _OPENVINO_REMEDY = "pip install 'mrcnn-cv[openvino]'"
-_PRECISION_REMEDY = "take --backend openvino, which computes with 32 bits, or another --device"
+_PRECISION_REMEDY = "choose the backend openvino, which computes with 32 bits, or another device"
 _ONNXRUNTIME_REMEDY = (
     "pip install 'mrcnn-cv[onnxruntime]', or the build of ONNX Runtime for your graphics card (onnxruntime-gpu,"
     " onnxruntime-directml, ...)"

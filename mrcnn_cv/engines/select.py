@@ -9,7 +9,7 @@ import numpy as np
 
 from mrcnn_cv.engines.base import Backend, Net
 from mrcnn_cv.engines.registry import AUTOMATIC, BACKENDS, CHOICES, PLUGIN, engine_of
-from mrcnn_cv.errors import BackendError, ModelFileError, UsageError
+from mrcnn_cv.errors import BackendError, ModelFileError, Remedy, UsageError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.structures.instances import BackendUse
 from mrcnn_cv.util.machine import available_processors
@@ -93,9 +93,9 @@ def tiny_net() -> ir.NetGraph:
 
 
 def choose(requested: str, device: str | None = None) -> Probe:
-    """The backend for `--backend requested`; `auto` takes the best that really works.
+    """The backend of a name; "auto" chooses the best one that really works.
 
-    device: of `--device`, an engine's name of one ("GPU", "CUDA"); None: the engine's default. Raises BackendError for
+    device: an engine's name of one ("GPU", "CUDA"); None: the engine's default. Raises BackendError for
     an explicit choice that cannot run, with what this build offers and the remedy; UsageError for a name that is none.
     """
     device = (device or "").strip() or None
@@ -104,19 +104,23 @@ def choose(requested: str, device: str | None = None) -> Probe:
     if requested == "auto":
         found = probe(_backend_for(device or ""), device)
         if found.problem is not None:
-            raise BackendError(f"--device {device} cannot be used here: {found.problem}; {offers()}")
+            raise BackendError(f"the device {device} cannot be used here: {found.problem}; {offers()}", Remedy.DEVICE)
         return found
     if requested not in BACKENDS:
-        raise UsageError(f"there is no backend '{requested}': choose one of {', '.join(CHOICES)}")
+        raise UsageError(f"there is no backend '{requested}': choose one of {', '.join(CHOICES)}", Remedy.BACKEND)
     if device is not None and BACKENDS[requested].engine == "opencv":
         raise UsageError(
-            f"--device goes with --backend openvino or onnxruntime, not with {requested}: leave one of them out"
+            f"a device goes with the backend openvino or onnxruntime, not with {requested}: leave one of them out",
+            Remedy.DEVICE,
+            Remedy.BACKEND,
         )
     found = probe(requested, device)
     if found.problem is not None:
         # With a device that is not there nothing is missing that could be installed by its name.
         remedy = "" if device is not None and found.in_build else f"; {found.backend.remedy}"
-        raise BackendError(f"--backend {requested} cannot run here: {found.problem}; {offers()}{remedy}")
+        raise BackendError(
+            f"the backend {requested} cannot run here: {found.problem}; {offers()}{remedy}", Remedy.BACKEND
+        )
     return found
 
 
@@ -143,8 +147,9 @@ def report(requested: str, chosen: Probe, ran_on: set[str]) -> BackendUse:
     if used.name not in ran_on:
         if requested != "auto":
             raise BackendError(
-                f"--backend {requested} was set up, but every layer ran on {_names(ran_on)} instead;"
-                f" {offers()}; {used.remedy}"
+                f"the backend {requested} was set up, but every layer ran on {_names(ran_on)} instead;"
+                f" {offers()}; {used.remedy}",
+                Remedy.BACKEND,
             )
         used = BACKENDS["cpu"]
     return BackendUse(requested, used.name, chosen.device if used is chosen.backend else device_name(used))

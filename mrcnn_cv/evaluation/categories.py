@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mrcnn_cv.errors import LabelFileError
+from mrcnn_cv.errors import LabelFileError, Remedy
 from mrcnn_cv.model.coco_classes import COCO_LABELS
 
 
@@ -33,8 +33,9 @@ def match_categories(
     if _are_names(own) and _are_names(categories):
         raise LabelFileError(
             f"none of the categories in {path} ({_some(categories.values())}) is a class of the model"
-            f" ({_some(own.values())}): is it the right data set? If the names are only spelt otherwise, give the"
-            " data set's with --labels"
+            f" ({_some(own.values())}): is it the right data set? If the names are only spelled differently,"
+            " give the data set's names to the model",
+            Remedy.LABELS,
         )
     return _numbered(class_count, categories, used, path)
 
@@ -87,18 +88,22 @@ def _numbered(class_count: int, categories: Mapping[int, str], used: set[int], p
     ids = sorted(categories)
     why = f"the names of the model's classes and those of the categories in {path} cannot be compared"
     if ids == list(range(class_count)):
-        note = f"{why}: ids were, where 0 there is 1 in the model; give the names with --labels if that is wrong"
+        note = f"{why}: ids were, where 0 there is 1 in the model; give the names of the classes if that is wrong"
         return CategoryMapping({number + 1: number for number in ids}, (note,))
     if len(ids) == class_count and ids != list(range(1, class_count + 1)):
-        note = f"{why}, and their ids differ: they were matched in the order of the ids; give the names with --labels"
+        note = (
+            f"{why}, and their ids differ: they were matched in the order of the ids; give the names of the classes if"
+            " that is wrong"
+        )
         return CategoryMapping(dict(enumerate(ids, start=1)), (note,))
     shared = {number: number for number in ids if 1 <= number <= class_count}
     if not shared or (used and not used & set(shared)):
         raise LabelFileError(
             f"the categories in {path} have the ids {_some(ids)}, and the model's classes 1 to {class_count}, without"
-            " names that agree: give the names of the model's classes with --labels"
+            " names that agree: give the names of the model's classes",
+            Remedy.LABELS,
         )
-    notes = [f"{why}: ids were; give the names with --labels if that is wrong"]
+    notes = [f"{why}: ids were; give the names of the classes if that is wrong"]
     left_out = sorted(used - set(shared))
     if left_out:
         notes.append(f"the model has no class for the categories {_some(left_out)} of {path}, which are left out")

@@ -16,7 +16,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO, Any
 
-from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.errors import ModelFileError, Remedy
 from mrcnn_cv.hub.cache import writable, write_atomically
 from mrcnn_cv.hub.listener import PullListener
 from mrcnn_cv.util import http as connection
@@ -117,7 +117,7 @@ def download(url: str, part: PartialFile, size: int, retry: RetryPolicy, listene
             if failures >= retry.attempts:
                 kept = f"; {part.size:,} of {size:,} bytes are here, the same command goes on from there"
                 raise ModelFileError(
-                    f"{url} cannot be fetched, {problem}{kept if part.size else ''}: {ELSEWHERE}"
+                    f"{url} cannot be fetched, {problem}{kept if part.size else ''}: {ELSEWHERE}", Remedy.ARCHIVE
                 ) from problem
             wait = min(max(retry.first_wait * 2 ** (failures - 1), problem.wait), retry.longest_wait)
             listener.note(f"{problem}; trying again in {wait:.0f} s")
@@ -141,7 +141,7 @@ def _fetch(url: str, part: PartialFile, size: int, retry: RetryPolicy, listener:
                 _check_announced(url, response, size)
                 part.start(url, _validator(response))
             else:
-                raise ModelFileError(f"{url} answers with status {response.status}: {ELSEWHERE}")
+                raise ModelFileError(f"{url} answers with status {response.status}: {ELSEWHERE}", Remedy.ARCHIVE)
             _receive(response, part, size, retry, listener)
     except (HTTPException, OSError, ValueError) as error:
         raise connection.problem(url, error, fresh=not part.size) from error
@@ -164,10 +164,13 @@ def _open(request: urllib.request.Request, part: PartialFile, timeout: float) ->
             if code in _WORTH_TRYING_AGAIN:
                 raise Temporary(f"the server answers {code} {error.reason}", _retry_after(error.headers)) from error
             if 300 <= code < 400:
-                raise ModelFileError(f"{request.full_url} redirects in a circle or too often: {ELSEWHERE}") from error
+                raise ModelFileError(
+                    f"{request.full_url} redirects in a circle or too often: {ELSEWHERE}", Remedy.ARCHIVE
+                ) from error
             raise ModelFileError(
                 f"{request.full_url} cannot be fetched, the server answers {code} {error.reason}: check the address,"
-                " or get it from elsewhere with --from"
+                " or get it from elsewhere",
+                Remedy.ARCHIVE,
             ) from error
     assert isinstance(response, HTTPResponse)
     return response
@@ -188,7 +191,7 @@ def _check_announced(url: str, response: HTTPResponse, size: int) -> None:
     if announced is None or announced.strip() == str(size):
         return
     what = "a web page" if response.headers.get_content_type() == "text/html" else f"{announced} bytes"
-    raise ModelFileError(f"{url} offers {what} instead of the archive's {size:,} bytes: {ELSEWHERE}")
+    raise ModelFileError(f"{url} offers {what} instead of the archive's {size:,} bytes: {ELSEWHERE}", Remedy.ARCHIVE)
 
 
 def _validator(response: HTTPResponse) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from mrcnn_cv.errors import ModelFileError, OutputError
+from mrcnn_cv.errors import ModelFileError, OutputError, Remedy
 from mrcnn_cv.hub import cache
 from mrcnn_cv.hub.archive import unpack
 from mrcnn_cv.hub.download import PartialFile, RetryPolicy, download
@@ -67,9 +67,9 @@ def locate(model: ZooModel, source: str | None) -> Path | str:
     if path.is_dir():
         path = path / model.archive_name
     if not path.exists():
-        raise ModelFileError(f"there is no file {path}: check --from")
+        raise ModelFileError(f"there is no file {path}: check the path", Remedy.ARCHIVE)
     if not path.is_file():
-        raise ModelFileError(f"{path} is not a regular file: give the archive with --from")
+        raise ModelFileError(f"{path} is not a regular file: give the archive itself", Remedy.ARCHIVE)
     return path
 
 
@@ -114,7 +114,8 @@ def _download_verified(
         if last_try or not resumed:
             raise ModelFileError(
                 f"{url} sent something other than {model.name}, {problem}: nothing of it was kept; get it from"
-                " elsewhere with --from"
+                " elsewhere",
+                Remedy.ARCHIVE,
             )
         listener.note("what arrived in pieces does not fit together: starting anew")
 

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.errors import ModelFileError, Remedy
 from mrcnn_cv.hub import cache, registry, user_models
 from mrcnn_cv.hub.registry import DEMO, ZooModel
 
@@ -134,7 +134,8 @@ def _registered(model: user_models.UserModel) -> ResolvedModel:
         if path is not None and not exists(path):
             raise ModelFileError(
                 f"the {what} {path}, registered as {model.name}, is not there any more: bring it back, or register it"
-                f" again with 'mrcnn-cv models add {model.name} PATH --overwrite'"
+                f" again as {model.name}",
+                Remedy.REGISTER_MODEL,
             )
     path = model.path
     if path.is_file() and _is_archive(path):

@@ -128,10 +128,7 @@ def _refuse_other_kinds(path: Path) -> Literal["onnx", "graph"]:
             " (docs/models.md)"
         )
     if path.name in _CAFFE2_FILES and all((path.parent / name).is_file() for name in _CAFFE2_FILES):
-        raise ModelFileError(
-            f"{path} is a Caffe2 model, which is not supported: export it with --export-method tracing --format onnx"
-            " (docs/models.md)"
-        )
+        raise ModelFileError(f"{path} is a Caffe2 model, which is not supported: export it to ONNX by tracing")
     if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ", b"BZh")):
         raise ModelFileError(f"{path} is a compressed archive: unpack it and name the .pb inside")
     if head.startswith(b"version https://git-lfs"):

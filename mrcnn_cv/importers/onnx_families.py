@@ -17,8 +17,7 @@ from mrcnn_cv.model.definition import ModelDefinition, with_source
 
 SUPPORTED = (
     "mrcnn-cv runs torchvision's maskrcnn_* and fasterrcnn_* models in ONNX as torch.onnx.export(..., dynamo=False)"
-    " writes them, and Detectron2's with a feature pyramid as tools/deploy/export_model.py --export-method tracing does"
-    " (docs/models.md)"
+    " writes them, and Detectron2's with a feature pyramid as its tools/deploy/export_model.py writes them by tracing"
 )
 
 _CAFFE2_OPS = frozenset(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import InputError, Remedy
 from mrcnn_cv.inputs.image_ref import ImageRef, Listing, failed_ref
 from mrcnn_cv.inputs.images.archives import archive_output_path, in_archive, is_archive
 from mrcnn_cv.inputs.images.directories import DirectoryScan, file_ref, in_folder, is_pattern, matching, ref_at
@@ -56,7 +56,7 @@ def _archive(path: Path, scan: DirectoryScan) -> list[ImageRef]:
 def _nothing(path: Path) -> ImageRef:
     """A folder or archive without pictures is most likely a mistake."""
     error = InputError(
-        f"{path} holds no images, by their names: check the path, or say which files are (--include-files)"
+        f"{path} holds no images, by their names: check the path, or {Remedy.FILE_PATTERNS}", Remedy.FILE_PATTERNS
     )
     return failed_ref(str(path), filenames.safe_relative_path([path.name]), error)
 

@@ -18,7 +18,7 @@ from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef, load
 from mrcnn_cv.inputs.images.directories import DirectoryScan
 from mrcnn_cv.inputs.listing import list_images
-from mrcnn_cv.jobs.events import JobObserver, Severity
+from mrcnn_cv.jobs.events import JobObserver
 from mrcnn_cv.jobs.options import ModelOptions, PathLike, as_model_options, as_sources
 from mrcnn_cv.jobs.report_file import ReportFile
 from mrcnn_cv.jobs.session import RunSession
@@ -185,7 +185,7 @@ class _Running:
                 self._take(item, index)
             except InputError as error:
                 self.comparison.failed += 1
-                observer.message(Severity.ERROR, str(error))
+                observer.error(error)
             observer.comparing(index + 1, len(items), self.comparison.agreement)
 
     def _take(self, item: ImageRef, index: int) -> None:

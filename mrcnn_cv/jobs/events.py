@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mrcnn_cv.errors import MrcnnCvError
 from mrcnn_cv.pipeline import RunObserver
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class JobObserver(RunObserver):
 
     def message(self, severity: Severity, text: str) -> None:
         """Something that a person should know: one sentence."""
+
+    def error(self, error: MrcnnCvError) -> None:
+        """An error that the job goes on after; by default a message."""
+        self.message(Severity.ERROR, str(error))
 
     def model_loaded(self, model: MaskRCNN) -> None:
         """The model is ready; `model.warnings` says what is odd about it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn_cv.drawing.annotate import Style
+from mrcnn_cv.errors import Remedy
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.jobs.options import OutputOptions, RunOptions
@@ -125,7 +126,7 @@ class Outputs:
     def check_apart(self, own: Iterable[Path]) -> None:
         """UsageError where the records go to one of these files that the run writes, or into one that is a folder."""
         if self._records not in (None, STDOUT):
-            check_apart(self._records, own)
+            check_apart(self._records, own, Remedy.RECORDS_FILE)
 
     def _own(self, items: Sequence[ImageRef]) -> Iterator[Path]:
         """What the run writes into its folder that the records could name: files, and folders of formats."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mrcnn_cv.errors import OutputError, UsageError
+from mrcnn_cv.errors import OutputError, Remedy, UsageError
 from mrcnn_cv.jobs.options import PathLike
 from mrcnn_cv.jobs.state import manifest
 from mrcnn_cv.jobs.state import video_journal as journal
@@ -15,7 +15,7 @@ from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY
 from mrcnn_cv.outputs.formats.json_stream import is_special
 from mrcnn_cv.outputs.storage.dataset_files import LOCK_NAME
 from mrcnn_cv.outputs.storage.locks import NAME as RUN_LOCK_NAME
-from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
 from mrcnn_cv.outputs.storage.ownership import RECORD_NAME
 from mrcnn_cv.outputs.storage.record_log import RECORDS_NAME
 from mrcnn_cv.util import filenames
@@ -34,22 +34,19 @@ _STATE_FILES = (
 )
 
 
-_REMEDY = "name another file"
-
-
 def state_files(folder: Path) -> list[Path]:
     """The files that runs keep about themselves in an output folder, whether they are there or not."""
     return [folder / name for name in _STATE_FILES]
 
 
-def check_apart(name: PathLike, own: Iterable[Path]) -> None:
+def check_apart(name: PathLike, own: Iterable[Path], remedy: Remedy = Remedy.REPORT_FILE) -> None:
     """UsageError where a file for a report is one of `own`, or lies in one of them that is a folder.
 
     own: what else the run writes; the record of outputs beside the file is always among it.
     """
     parts = _parts(Path(name))
     if any(parts[: len(each)] == each for each in map(_parts, (*own, Path(name).parent / RECORD_NAME))):
-        raise UsageError(f"{os.fspath(name)} is a file that this run writes itself: name another one")
+        raise UsageError(f"{os.fspath(name)} is a file that this run writes itself: {remedy}", remedy)
 
 
 def check_different(first: PathLike | None, second: PathLike | None) -> None:
@@ -57,7 +54,8 @@ def check_different(first: PathLike | None, second: PathLike | None) -> None:
     if first is None or second is None or is_special(Path(first)):
         return
     if _parts(Path(first)) == _parts(Path(second)):
-        raise UsageError(f"two reports name the same file, {os.fspath(second)}: give each a file of its own")
+        remedy = Remedy.REPORT_FILE
+        raise UsageError(f"two reports name the same file, {os.fspath(second)}: {remedy}", remedy)
 
 
 def _parts(path: Path) -> tuple[str, ...]:
@@ -75,7 +73,7 @@ class ReportFile:
     def __init__(self, name: PathLike, *, overwrite: bool, protected: Iterable[Path], own: Iterable[Path] = ()) -> None:
         self.name = os.fspath(name)
         self._path = Path(name)
-        self._folder = OutputDirectory(self._path.parent, overwrite=overwrite, remedy=_REMEDY)
+        self._folder = OutputDirectory(self._path.parent, overwrite=overwrite, remedy=Remedy.REPORT_FILE)
         self.is_special = self.name != "-" and is_special(self._path)
         if self.name != "-" and not self.is_special:
             for path in protected:
@@ -104,7 +102,7 @@ class ReportFile:
         except BrokenPipeError:
             pass
         except OSError as error:
-            raise OutputError(why_unwritable(error, self._path, _REMEDY)) from error
+            raise unwritable(error, self._path, Remedy.REPORT_FILE) from error
 
     def write_json(self, value: Any) -> None:
         """Write `value` as JSON."""

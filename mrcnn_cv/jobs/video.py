@@ -16,7 +16,7 @@ from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images.glob import glob_files
 from mrcnn_cv.inputs.video.base import FrameSampling, import_av
-from mrcnn_cv.jobs.events import JobObserver, Severity
+from mrcnn_cv.jobs.events import JobObserver
 from mrcnn_cv.jobs.options import (
     DetectionOptions,
     ImageSelection,
@@ -173,7 +173,7 @@ class _Job:
                     results.append(annotate_one(work, task, self._metadata(task, model)))
                 except UsageError as error:
                     # The others can be worked on all the same.
-                    session.observer.message(Severity.ERROR, str(error))
+                    session.observer.error(error)
                     results.append(VideoResult(task.name, None, None, str(error)))
                     refused = refused or error.exit_code
             code = session.finish(sum(result.has_failed for result in results), refused)

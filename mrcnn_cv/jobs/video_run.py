@@ -45,7 +45,7 @@ def annotate_one(work: VideoWork, task: VideoTask, metadata: Mapping[str, Any]) 
         try:
             source = open_video(task.path, task.output_path, work.sampling, last)
         except InputError as error:
-            observer.message(Severity.ERROR, str(error))
+            observer.error(error)
             return VideoResult(task.name, None, None, str(error))
         with source:
             return _Run(work, task, source, checkpoints, previous, metadata).run()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, InputError
+from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, InputError, Remedy
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef, load
 from mrcnn_cv.outputs.base import Sink, SinkClosed
@@ -186,7 +186,8 @@ def _predict(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> _FrameInW
             classes=thresholds.classes,
         )
     except InputError as error:
-        return FrameError(frame.name, frame.index, InputError(f"{frame.name}: {error}"), frame.path, frame.output_path)
+        why = InputError(f"{frame.name}: {error}", *error.remedies)
+        return FrameError(frame.name, frame.index, why, frame.path, frame.output_path)
     except MemoryError:
         return _too_large(frame)
     instances.source = frame.name
@@ -200,8 +201,9 @@ def _too_large(frame: Frame) -> FrameError:
     """A picture for which the memory does not suffice; for the next one it may."""
     height, width = frame.image.shape[:2]
     why = InputError(
-        f"{frame.name} ({width} x {height}) does not fit into the memory that is left: make the picture smaller, give"
-        " --workers 1, or close other programs"
+        f"{frame.name} ({width} x {height}) does not fit into the memory that is left: make the image smaller,"
+        f" {Remedy.ONE_WORKER}, or close other programs",
+        Remedy.ONE_WORKER,
     )
     return FrameError(frame.name, frame.index, why, frame.path, frame.output_path)
 

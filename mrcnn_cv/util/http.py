@@ -11,11 +11,11 @@ from http.client import HTTPMessage, InvalidURL
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
-from mrcnn_cv.errors import ModelFileError, UsageError
+from mrcnn_cv.errors import ModelFileError, Remedy, UsageError
 from mrcnn_cv.util.redact import redact_url
 
 SCHEMES = ("http", "https")
-ELSEWHERE = "try again later, or get it from elsewhere with --from"
+ELSEWHERE = "try again later, or get it from elsewhere"
 
 _MAX_REDIRECTS = 5
 
@@ -72,7 +72,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         target = urljoin(req.full_url, headers.get("location", ""))
         if urlsplit(target).scheme.lower() not in SCHEMES:
             raise ModelFileError(
-                f"{redact_url(req.full_url)} redirects to {redact_url(target)}, which is not followed: {ELSEWHERE}"
+                f"{redact_url(req.full_url)} redirects to {redact_url(target)}, which is not followed: {ELSEWHERE}",
+                Remedy.ARCHIVE,
             )
         return super().http_error_302(req, fp, code, msg, headers)
 
@@ -92,16 +93,18 @@ def problem(url: str, error: Exception, fresh: bool) -> Exception:
     if isinstance(reason, socket.gaierror) and fresh:
         return ModelFileError(
             f"{url} cannot be fetched, there is no network or no such host{through} ({reason.strerror}):"
-            " check the connection and the proxy settings, or bring the archive by hand (--from FILE)"
+            " check the connection and the proxy settings, or download the archive elsewhere and give the file",
+            Remedy.ARCHIVE,
         )
     if isinstance(reason, ssl.SSLCertVerificationError):
         return ModelFileError(
             f"{url} cannot be fetched, its certificate is not trusted{through} ({reason.verify_message}): add the"
-            " authority to this machine (SSL_CERT_FILE), or get it from elsewhere with --from"
+            " authority to this machine (SSL_CERT_FILE), or get it from elsewhere",
+            Remedy.ARCHIVE,
         )
     if isinstance(reason, (ValueError, InvalidURL)):
         return ModelFileError(
-            f"{url} cannot be fetched, it or what it redirects to is no address{through}: {ELSEWHERE}"
+            f"{url} cannot be fetched, it or what it redirects to is no address{through}: {ELSEWHERE}", Remedy.ARCHIVE
         )
     if isinstance(reason, TimeoutError):
         return Temporary(f"the server does not answer{through}")

@@ -30,7 +30,7 @@ def other(tmp_path: Path, graphs: Path) -> Path:
     return graphs / "tiny_faster_rcnn" / "frozen_inference_graph.pb"
 
 
-def test_a_model_agrees_with_itself(run: Run, images: Path, tmp_path: Path, tiny_graph: Path) -> None:
+def test_a_model_agrees_with_itself(run: Run, pictures: Path, tmp_path: Path, tiny_graph: Path) -> None:
     copy = tmp_path / "copy.pb"
     shutil.copy(tiny_graph, copy)
     result = success(
@@ -49,7 +49,7 @@ def test_a_model_agrees_with_itself(run: Run, images: Path, tmp_path: Path, tiny
     assert not (tmp_path / "mrcnn-compare").exists()
 
 
-def test_two_models_that_differ(run: Run, images: Path, tmp_path: Path, tiny_graph: Path, other: Path) -> None:
+def test_two_models_that_differ(run: Run, pictures: Path, tmp_path: Path, tiny_graph: Path, other: Path) -> None:
     arguments: list[str | Path] = [
         "compare",
         tiny_graph,
@@ -84,7 +84,7 @@ def test_two_models_that_differ(run: Run, images: Path, tmp_path: Path, tiny_gra
 
 
 def test_the_two_orders_mirror_each_other(
-    run: Run, images: Path, tmp_path: Path, tiny_graph: Path, other: Path
+    run: Run, pictures: Path, tmp_path: Path, tiny_graph: Path, other: Path
 ) -> None:
     both = []
     for models in ((tiny_graph, other), (other, tiny_graph)):
@@ -98,7 +98,7 @@ def test_the_two_orders_mirror_each_other(
     assert not (tmp_path / "mrcnn-compare").exists()
 
 
-def test_pictures_that_cannot_be_used_are_left_out(run: Run, images: Path, tiny_graph: Path) -> None:
+def test_pictures_that_cannot_be_used_are_left_out(run: Run, pictures: Path, tiny_graph: Path) -> None:
     (pictures / "bad.png").write_bytes(b"no picture")
     result = run("compare", tiny_graph, tiny_graph, "photos")
     assert result.returncode == 5
@@ -125,13 +125,13 @@ def test_pictures_that_cannot_be_used_are_left_out(run: Run, images: Path, tiny_
         (["a.pb", "b.pb", "photos"], 3, "a.pb"),
     ],
 )
-def test_what_is_wrong_with_the_arguments(run: Run, images: Path, arguments: list[str], code: int, says: str) -> None:
+def test_what_is_wrong_with_the_arguments(run: Run, pictures: Path, arguments: list[str], code: int, says: str) -> None:
     assert says in refusal(run("compare", *arguments), code)
 
 
-def test_backends_that_do_not_work_here_are_refused(run: Run, images: Path, tiny_graph: Path) -> None:
+def test_backends_that_do_not_work_here_are_refused(run: Run, pictures: Path, tiny_graph: Path) -> None:
     result = run("compare", "photos", "--model", tiny_graph, "--backends", "cpu,cuda")
     if result.returncode == 4:
-        assert "--backend cuda cannot run here" in result.stderr
+        assert "the backend cuda cannot run here" in result.stderr
     else:
         assert "second: cuda" in result.stdout

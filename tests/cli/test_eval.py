@@ -40,7 +40,7 @@ def pictures(tmp_path: Path, photo_path: Path) -> Path:
 
 
 @pytest.fixture
-def data(images: Path, tiny_model: MaskRCNN) -> Data:
+def data(pictures: Path, tiny_model: MaskRCNN) -> Data:
     """A data set whose annotations are what the model finds, so that all its figures are 1."""
     images: list[Data] = []
     annotations: list[Data] = []
@@ -79,7 +79,7 @@ def figures(text: str, row: str) -> list[float]:
     return [float(each) for each in line.split()[1:4]]
 
 
-def test_what_the_model_itself_found_has_an_ap_of_one(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_what_the_model_itself_found_has_an_ap_of_one(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     written(tmp_path, data)
     result = success(find("eval", "data.json", "images", "--backend", "cpu", "--json", "all.json", "--plot", "p.png"))
     assert "3 images, cpu" in result.stdout
@@ -100,7 +100,7 @@ def test_what_the_model_itself_found_has_an_ap_of_one(find: Run, data: Data, ima
     assert names_in(tmp_path / "mrcnn-eval") == {"results.json", "run.jsonl", "summary.json"}
 
 
-def test_results_are_what_pycocotools_reads(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_results_are_what_pycocotools_reads(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -119,7 +119,7 @@ def test_results_are_what_pycocotools_reads(find: Run, data: Data, images: Path,
     np.testing.assert_allclose(figures(result.stdout, "boxes"), evaluation.stats[:3], atol=6e-5)
 
 
-def test_json_on_standard_output_is_nothing_but_json(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_json_on_standard_output_is_nothing_but_json(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     written(tmp_path, data)
     result = success(find("eval", "data.json", "images", "--limit", "1", "--json", "-", "-q"))
     record = json.loads(result.stdout)
@@ -127,7 +127,7 @@ def test_json_on_standard_output_is_nothing_but_json(find: Run, data: Data, imag
     assert not result.stderr
 
 
-def test_resume_goes_on_and_a_limit_may_grow(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_resume_goes_on_and_a_limit_may_grow(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     written(tmp_path, data)
     success(find("eval", "data.json", "images", "--limit", "1"))
     assert "--resume" in refusal(find("eval", "data.json", "images"), 2)
@@ -137,7 +137,7 @@ def test_resume_goes_on_and_a_limit_may_grow(find: Run, data: Data, images: Path
     assert "3 images: 0 done, 3 were done before" in again.stderr
     assert again.stdout == result.stdout
     # Fewer of them: the others are left alone, and do not count.
-    assert "1 of 3 pictures" in success(find("eval", "data.json", "images", "--resume", "--limit", "1")).stdout
+    assert "1 of 3 images" in success(find("eval", "data.json", "images", "--resume", "--limit", "1")).stdout
     # Other annotations of the same pictures need no other run; other pictures do.
     data["annotations"] = data["annotations"][:5]
     written(tmp_path, data)
@@ -148,7 +148,7 @@ def test_resume_goes_on_and_a_limit_may_grow(find: Run, data: Data, images: Path
 
 
 def test_a_threshold_for_looking_at_pictures_is_not_one_for_measuring(
-    find: Run, data: Data, images: Path, tmp_path: Path
+    find: Run, data: Data, pictures: Path, tmp_path: Path
 ) -> None:
     written(tmp_path, data)
     result = success(find("eval", "data.json", "images", env={"MRCNN_CV_SCORE": "0.99"}))
@@ -157,7 +157,7 @@ def test_a_threshold_for_looking_at_pictures_is_not_one_for_measuring(
     assert figures(result.stdout, "boxes")[0] < 0.5
 
 
-def test_other_ids_are_matched_by_name(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_other_ids_are_matched_by_name(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     for row in (*data["annotations"], *data["categories"]):
         key = "category_id" if "category_id" in row else "id"
         row[key] = 50 - row[key]
@@ -169,7 +169,7 @@ def test_other_ids_are_matched_by_name(find: Run, data: Data, images: Path, tmp_
     assert {row["category_id"] for row in stored} <= {47, 48, 49}
 
 
-def test_names_that_were_shuffled_are_noticed(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_names_that_were_shuffled_are_noticed(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     for row, name in zip(data["categories"], reversed(LABELS), strict=True):
         row["name"] = name
     written(tmp_path, data)
@@ -180,7 +180,7 @@ def test_names_that_were_shuffled_are_noticed(find: Run, data: Data, images: Pat
 
 
 def test_a_faster_rcnn_is_judged_by_boxes(
-    run: Run, data: Data, images: Path, tmp_path: Path, graphs: Path, labels_path: Path
+    run: Run, data: Data, pictures: Path, tmp_path: Path, graphs: Path, labels_path: Path
 ) -> None:
     written(tmp_path, data)
     model = graphs / "tiny_faster_rcnn" / "frozen_inference_graph.pb"
@@ -189,7 +189,7 @@ def test_a_faster_rcnn_is_judged_by_boxes(
     assert "masks" not in result.stdout
 
 
-def test_annotations_without_masks_are_judged_by_boxes(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_annotations_without_masks_are_judged_by_boxes(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     del data["annotations"][0]["segmentation"]
     written(tmp_path, data)
     result = success(find("eval", "data.json", "images"))
@@ -197,14 +197,14 @@ def test_annotations_without_masks_are_judged_by_boxes(find: Run, data: Data, im
     assert "masks" not in result.stdout
 
 
-def test_roi_pooling_finds_other_things(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_roi_pooling_finds_other_things(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     written(tmp_path, data)
     result = success(find("eval", "data.json", "images", "--roi", "pool", "--workers", "2"))
     assert figures(result.stdout, "masks")[0] < 0.999
     assert "roi was" in refusal(find("eval", "data.json", "images", "--resume"), 2)
 
 
-def test_a_picture_of_another_size_is_not_judged(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_a_picture_of_another_size_is_not_judged(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(pictures / "b.png"), np.zeros((50, 60, 3), np.uint8))
     written(tmp_path, data)
     result = find("eval", "data.json", "images")
@@ -215,7 +215,7 @@ def test_a_picture_of_another_size_is_not_judged(find: Run, data: Data, images: 
     assert "b.png" in (tmp_path / "mrcnn-eval" / "failures.csv").read_text("utf-8-sig")
 
 
-def test_no_picture_that_can_be_used(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_no_picture_that_can_be_used(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "more/c.png"):
         (pictures / name).write_bytes(b"no picture")
     written(tmp_path, data)
@@ -233,7 +233,7 @@ def test_no_picture_that_can_be_used(find: Run, data: Data, images: Path, tmp_pa
     ],
 )
 def test_pictures_that_are_missing_are_told_before_any_work(
-    find: Run, data: Data, images: Path, tmp_path: Path, removed: Sequence[str], says: str
+    find: Run, data: Data, pictures: Path, tmp_path: Path, removed: Sequence[str], says: str
 ) -> None:
     for name in removed:
         (pictures / name).unlink()
@@ -242,7 +242,7 @@ def test_pictures_that_are_missing_are_told_before_any_work(
     assert not (tmp_path / "mrcnn-eval").exists()
 
 
-def test_what_is_wrong_with_the_arguments(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_with_the_arguments(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     written(tmp_path, data)
     assert "IMAGES is missing" in refusal(find("eval", "data.json"), 2)
     assert "is not a folder" in refusal(find("eval", "data.json", "data.json"), 5)
@@ -258,7 +258,7 @@ def test_what_is_wrong_with_the_arguments(find: Run, data: Data, images: Path, t
     assert not (tmp_path / "mrcnn-eval").exists()
 
 
-def test_inputs_and_results_are_not_written_over(find: Run, data: Data, images: Path, tmp_path: Path) -> None:
+def test_inputs_and_results_are_not_written_over(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     written(tmp_path, data)
     photo = (pictures / "a.png").read_bytes()
     for option in ("--json", "--plot"):
@@ -267,9 +267,9 @@ def test_inputs_and_results_are_not_written_over(find: Run, data: Data, images: 
     assert (pictures / "a.png").read_bytes() == photo
     for name in ("results.json", "run.jsonl"):
         message = refusal(find("eval", "data.json", "images", "-o", "out", "--json", f"out/{name}"), 2)
-        assert "--json names a file that this run writes itself" in message
+        assert "is a file that this run writes itself: choose another file for the report (--json or --plot)" in message
     message = refusal(find("eval", "data.json", "images", "--json", "x.png", "--plot", "./x.png"), 2)
-    assert "--json and --plot name the same file" in message
+    assert "two reports name the same file" in message
     assert not (tmp_path / "out").exists()
 
 
@@ -283,7 +283,7 @@ def test_records_that_hold_fewer_pictures_than_are_done_are_told(tmp_path: Path)
 
 
 def test_without_the_library_the_command_says_how_to_get_it(
-    data: Data, images: Path, tmp_path: Path, tiny_graph: Path
+    data: Data, pictures: Path, tmp_path: Path, tiny_graph: Path
 ) -> None:
     written(tmp_path, data)
     (tmp_path / "pycocotools").mkdir()

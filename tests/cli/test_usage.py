@@ -110,7 +110,7 @@ def test_names_spelled_out_for_the_help_are_those_of_the_library() -> None:
         (["backend"], "there is no file or command 'backend': did you mean 'backends'?"),
         (["version"], "did you mean '--version'?"),
         (["backends", "photo.png"], "extra argument (photo.png)"),
-        (["photo.png", "--show"], "--show needs a display"),
+        (["photo.png", "--show"], "a window needs a display"),
         (["clip.mp4", "--max-fps", "1e-6"], "--max-fps must be a number of frames per second"),
     ],
 )

@@ -230,7 +230,7 @@ def test_what_cannot_be_meant(
 
 def test_lines_do_not_go_where_the_painted_video_goes(find: Run, clip: Path, tmp_path: Path) -> None:
     message = refusal(find("clip.mp4", "-o", "out", "--json", "out/clip.mp4"), 2)
-    assert message.startswith("--json names a file that this run writes itself")
+    assert message.endswith("is a file that this run writes itself: choose another file for the records (--json)")
     assert not (tmp_path / "out").exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mrcnn_cv.errors import LabelFileError
+from mrcnn_cv.errors import LabelFileError, Remedy
 from mrcnn_cv.evaluation.categories import CategoryMapping, match_categories
 from mrcnn_cv.model.coco_classes import COCO_LABELS
 
@@ -81,8 +81,9 @@ def test_two_categories_of_one_name_are_refused() -> None:
 
 
 def test_names_that_have_nothing_in_common_are_refused() -> None:
-    with pytest.raises(LabelFileError, match=r"none of the categories in annotations.json .*--labels"):
+    with pytest.raises(LabelFileError, match=r"none of the categories in annotations.json ") as error:
         match(NAMES, {1: "Kreis", 2: "Stern", 3: "Ring aus Gold"})
+    assert error.value.remedies == (Remedy.LABELS,)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_a_second_run_leaves_alone_the_video_that_the_first_is_at(
     assert cli._run(["one.mp4", "-o", "out", "-q", "--workers", "1"]) == 0
     assert codes == [2]
     out = Path("out")
-    wait = "wait until it has ended, or give another output folder (-o)"
+    wait = "wait until it has ended, or choose another output folder (-o)"
     assert capfd.readouterr().err == f"mrcnn-cv: error: another run is at work at {out / 'one.mp4'}: {wait}\n"
     for name in ("one.mp4", "two.mp4"):
         assert len(seen_by_opencv(tmp_path / "out" / name)) == 12
@@ -156,7 +156,7 @@ def test_a_file_for_all_pictures_belongs_to_one_run_at_a_time(
     second: tuple[str, ...],
 ) -> None:
     assert second_at_work([*first, "-o", "out"], [*second, "-o", "out"]) == (0, 2)
-    wait = "wait until it has ended, or give another output folder (-o)"
+    wait = "wait until it has ended, or choose another output folder (-o)"
     assert capfd.readouterr().err == f"mrcnn-cv: error: another run is at work in out: {wait}\n"
     assert len(json.loads((tmp_path / "out" / "annotations.json").read_bytes())["images"]) == 5
     # Books would keep the command from being given again.

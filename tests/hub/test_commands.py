@@ -150,7 +150,7 @@ def test_pull_from_files_and_mirrors(
     assert "is one archive, and 2 models are named" in refused(run("pull", NAME, OTHER, "--from", one), 2)
     assert "is not the archive of" in refused(run("pull", OTHER, "--again", "--from", one), 3)
     assert "not an address to pull from" in refused(run("pull", NAME, "--from", "file:///etc/passwd"), 2)
-    assert "check --from" in refused(run("pull", NAME, "--from", "missing.tar.gz"), 3)
+    assert "check the path (--from)" in refused(run("pull", NAME, "--from", "missing.tar.gz"), 3)
 
 
 def test_refusals_of_a_pull(run: Run, server: Server, model: ZooModel, home: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mrcnn_cv.errors import InputError, UsageError
+from mrcnn_cv.errors import InputError, Remedy, UsageError
 from mrcnn_cv.inputs.image_ref import ImageRef, load
 from mrcnn_cv.inputs.images.directories import DirectoryScan
 from mrcnn_cv.inputs.images.sorting import PathFilter
@@ -158,8 +158,9 @@ def test_a_csv_has_a_column_of_paths() -> None:
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\0\1\2"])
 def test_a_list_of_nothing_is_wrong_usage(content: bytes) -> None:
     Path("list.txt").write_bytes(content)
-    with pytest.raises(UsageError, match=r"list\.txt .*--list"):
+    with pytest.raises(UsageError, match=r"list\.txt ") as error:
         places(lists=("list.txt",))
+    assert error.value.remedies == (Remedy.IMAGE_LIST,)
 
 
 def test_a_missing_list_is_wrong_usage() -> None:

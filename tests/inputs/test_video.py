@@ -291,7 +291,7 @@ def test_frames_beyond_any_reason_are_refused_before_they_are_decoded(
 
 
 def test_a_start_behind_the_end_is_said(clip: Path) -> None:
-    with pytest.raises(InputError, match="no frame after 100 seconds: check --start"):
+    with pytest.raises(InputError, match="no frame after 100 seconds: choose an earlier start"):
         open_video(clip, sampling=FrameSampling(start=100))
 
 

@@ -115,7 +115,7 @@ def test_an_earlier_output_of_ours_is_replaced(tmp_path: Path, make_frame: MakeF
 def test_a_file_of_the_users_needs_overwrite(tmp_path: Path, make_frame: MakeFrame) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"precious")
-    with pytest.raises(OutputError, match=r"photo\.jpg .*--overwrite"):
+    with pytest.raises(OutputError, match=r"photo\.jpg .*allow overwriting"):
         put(OutputDirectory(tmp_path), make_frame("photo.jpg"))
     assert path.read_bytes() == b"precious"
     assert visible(tmp_path) == ["photo.jpg"]
@@ -127,20 +127,20 @@ def test_a_file_of_the_users_needs_overwrite(tmp_path: Path, make_frame: MakeFra
 def test_an_output_that_the_user_changed_is_the_users(tmp_path: Path, make_frame: MakeFrame) -> None:
     path = put(OutputDirectory(tmp_path), make_frame("photo.jpg"), b"abc")
     path.write_bytes(b"abd")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="allow overwriting"):
         put(OutputDirectory(tmp_path), make_frame("photo.jpg"))
     assert path.read_bytes() == b"abd"
 
 
 def test_an_output_copied_to_another_name_is_the_users(tmp_path: Path, make_frame: MakeFrame) -> None:
     put(OutputDirectory(tmp_path), make_frame("photo.jpg"), b"abc").rename(tmp_path / "other.jpg")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="allow overwriting"):
         put(OutputDirectory(tmp_path), make_frame("other.jpg"))
 
 
 def test_a_link_in_the_output_folder_is_the_users(tmp_path: Path, make_frame: MakeFrame) -> None:
     (tmp_path / "photo.jpg").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="allow overwriting"):
         put(OutputDirectory(tmp_path), make_frame("photo.jpg"))
 
 

@@ -321,7 +321,7 @@ def test_a_picture_of_the_users_is_not_replaced(tmp_path: Path) -> None:
     users = tmp_path / "out" / "yolo" / "images" / "a.jpg"
     users.parent.mkdir(parents=True)
     users.write_bytes(b"mine")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="allow overwriting"):
         export("yolo", tmp_path / "out", frames(tmp_path / "in", [scene]), [scene])
     assert users.read_bytes() == b"mine"
 

@@ -164,7 +164,7 @@ def test_lines_file_of_ours_is_replaced_and_the_users_is_not(
     write_lines(path, frame, found)
     write_lines(path, frame, found)
     path.write_bytes(b"precious")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="allow overwriting"):
         write_lines(path, frame, found)
     with pytest.raises(OutputError, match="is an input"):
         write_lines(path, frame, found, overwrite=True, protected=[path])
@@ -192,7 +192,7 @@ def test_lines_file_in_a_folder_that_may_not_be_looked_into(
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda *_: False)
         patch.setattr(Path, "stat", deny)
-        with pytest.raises(OutputError, match=r"no permission .*: name another file \(--json\)"):
+        with pytest.raises(OutputError, match=r"no permission .*: choose another file for the records"):
             JsonLinesFile(tmp_path / "all.jsonl").check()
 
 

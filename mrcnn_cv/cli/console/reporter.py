@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from mrcnn_cv.cli.console.messages import duration, echo_message
 from mrcnn_cv.cli.console.progress import ComparisonProgress, ProgressReporter, RunProgress, StreamProgress
+from mrcnn_cv.cli.console.remedies import with_options
 from mrcnn_cv.cli.signals import Interrupts
+from mrcnn_cv.errors import MrcnnCvError
 from mrcnn_cv.jobs.events import JobObserver, Severity
 from mrcnn_cv.pipeline import CancellationToken
 
@@ -61,6 +63,9 @@ class ConsoleReporter(JobObserver):
     def message(self, severity: Severity, text: str) -> None:
         if severity is Severity.ERROR or not self._quiet:
             self._say(f"mrcnn-cv: {severity.value}: {text}")
+
+    def error(self, error: MrcnnCvError) -> None:
+        self.message(Severity.ERROR, with_options(error))
 
     def model_loaded(self, model: MaskRCNN) -> None:
         """Which it is where nobody named one, and what is odd about it."""
@@ -128,7 +133,7 @@ class ConsoleReporter(JobObserver):
         self._failed += 1
         if self._lines_per_image or self._stream is not None or self._failed <= MAX_FAILURES_SHOWN:
             is_video = self._statistics is None and not self._lines_per_image and self._stream is None
-            self._say(f"mrcnn-cv: error: {f'frame {failed.index}: ' if is_video else ''}{failed.error}")
+            self._say(f"mrcnn-cv: error: {f'frame {failed.index}: ' if is_video else ''}{with_options(failed.error)}")
         elif self._failed == MAX_FAILURES_SHOWN + 1 and self._statistics is not None:
             self._say("mrcnn-cv: more failures are not shown here; failures.csv lists them all")
         self._progress.update()

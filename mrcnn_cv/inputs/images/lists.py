@@ -7,7 +7,7 @@ import io
 import os
 from pathlib import Path
 
-from mrcnn_cv.errors import UsageError
+from mrcnn_cv.errors import Remedy, UsageError
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images.directories import file_ref
 from mrcnn_cv.util import filenames
@@ -27,7 +27,7 @@ def listed(file: Path) -> list[ImageRef]:
     """
     paths = _paths(file)
     if not paths:
-        raise UsageError(f"{file} lists no pictures: give it one path on each line (--list)")
+        raise UsageError(f"{file} lists no images: give it one path on each line", Remedy.IMAGE_LIST)
     found = [_find(text, file.parent) for text in dict.fromkeys(paths)]
     absolute = [Path(os.path.abspath(path)) for path in found]
     common = _common(absolute)
@@ -41,12 +41,12 @@ def _paths(file: Path) -> list[str]:
     try:
         text = read_bytes(file, "a list of pictures", MAX_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
     except UnfitFile as error:
-        raise UsageError(f"{file} {error} (--list)") from error
+        raise UsageError(f"{file} {error}", Remedy.IMAGE_LIST) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{file} cannot be read: {reason}; check --list") from error
+        raise UsageError(f"{file} cannot be read, {reason}: {Remedy.IMAGE_LIST}", Remedy.IMAGE_LIST) from error
     if "\0" in text:
-        raise UsageError(f"{file} is not a text file with one path on each line (--list)")
+        raise UsageError(f"{file} is not a text file with one path on each line", Remedy.IMAGE_LIST)
     if file.suffix.lower() == ".csv":
         return _column(file, text)
     return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
@@ -58,10 +58,12 @@ def _column(file: Path, text: str) -> list[str]:
         header = [name.strip().lower() for name in next(rows, [])]
         column = next((header.index(wanted) for wanted in COLUMNS if wanted in header), None)
         if column is None:
-            raise UsageError(f"{file} has no column named {COLUMNS[0]}: its first line must name the columns (--list)")
+            raise UsageError(
+                f"{file} has no column named {COLUMNS[0]}: its first line must name the columns", Remedy.IMAGE_LIST
+            )
         return [row[column] for row in rows if len(row) > column and row[column].strip()]
     except csv.Error as error:
-        raise UsageError(f"{file} is not a CSV file: {error} (--list)") from error
+        raise UsageError(f"{file} is not a CSV file: {error}", Remedy.IMAGE_LIST) from error
 
 
 def _find(text: str, folder: Path) -> Path:

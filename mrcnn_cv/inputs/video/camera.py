@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import InputError, Remedy
 from mrcnn_cv.inputs.video.base import VideoInfo
 from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2, quiet
@@ -104,8 +104,9 @@ class Camera:
             if time.monotonic() >= end:
                 self._capture.release()
                 raise InputError(
-                    f"camera {self.name} opens but gives no picture: another program may be using it, or it wants"
-                    f" another size (--camera-size); {_SEE}"
+                    f"camera {self.name} opens but gives no image: another program may be using it, or it needs"
+                    f" another size; {_SEE}",
+                    Remedy.CAMERA_SIZE,
                 )
             time.sleep(0.05)
         return image

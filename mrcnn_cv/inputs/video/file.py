@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import InputError, Remedy
 from mrcnn_cv.inputs.images.files import why_unreadable
 from mrcnn_cv.inputs.video.base import (
     MAX_PIXELS,
@@ -83,7 +83,7 @@ class VideoFile:
         self._first = next(self._frames, None)
         if self._first is None and after is None:
             self.close()
-            raise InputError(_why_no_frame(self.name, self.damaged, self.sampling.start))
+            raise _no_frame(self.name, self.damaged, self.sampling.start)
         self.info = self._describe()
 
     def __enter__(self) -> VideoFile:
@@ -291,9 +291,9 @@ def _number(value: Any) -> int:
     return int(getattr(value, "value", value))
 
 
-def _why_no_frame(name: str, damaged: int, start: float) -> str:
+def _no_frame(name: str, damaged: int, start: float) -> InputError:
     if damaged:
-        return f"{name} holds no frame that can be decoded ({damaged} are damaged): copy or download it again"
+        return InputError(f"{name} has no frame that can be decoded ({damaged} are damaged): copy or download it again")
     if start:
-        return f"{name} has no frame after {start:g} seconds: check --start"
-    return f"{name} holds no frames: copy or download it again"
+        return InputError(f"{name} has no frame after {start:g} seconds: {Remedy.START}", Remedy.START)
+    return InputError(f"{name} holds no frames: copy or download it again")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mrcnn_cv.errors import UsageError
+from mrcnn_cv.errors import Remedy, UsageError
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.listing import STDIN
 from mrcnn_cv.jobs.state.decode_probe import ENDED, probe_decoding
@@ -27,8 +27,11 @@ def check_free(directory: Path, resume: bool, overwrite: bool) -> None:
     """UsageError where a folder holds a batch run and the user did not say what is to become of it."""
     if holds_batch(directory) and not (resume or overwrite):
         raise UsageError(
-            f"{directory} holds a batch run: give --resume to go on with it, --overwrite to start anew, or another"
-            " output folder (-o)"
+            f"{directory} holds a batch run: resume it, start a new one that overwrites it, or choose another output"
+            " folder",
+            Remedy.RESUME,
+            Remedy.OVERWRITE,
+            Remedy.OUTPUT_DIRECTORY,
         )
 
 

@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from mrcnn_cv.errors import OutputError, UsageError
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.errors import OutputError, Remedy, UsageError
+from mrcnn_cv.outputs.storage.output_dir import unwritable
 from mrcnn_cv.pipeline.runner import FrameResult, RunObserver
 from mrcnn_cv.structures.frame import FrameError
 from mrcnn_cv.util import filenames
@@ -87,7 +87,7 @@ class Manifest(RunObserver):
             self._directory.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab" if keep else "wb", buffering=0)  # noqa: SIM115 (until close)
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path)) from error
+            raise unwritable(error, self.path) from error
         if keep and self.path.stat().st_size:
             # What a killed run was at may be half a line.
             self._file.write(b"\n")
@@ -133,7 +133,7 @@ class Manifest(RunObserver):
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path)) from error
+            raise unwritable(error, self.path) from error
 
 
 def versions() -> dict[str, str]:
@@ -158,8 +158,11 @@ def check_same(previous: PreviousRun, metadata: Mapping[str, Any], directory: Pa
             different.append(f"{group}: was {_short(before)}, is {_short(now)}")
     if different:
         raise UsageError(
-            f"the run in {directory} was another one ({'; '.join(different)}): give --resume with what it was started"
-            " with, --overwrite to start anew, or another output folder (-o)"
+            f"the run in {directory} was another one ({'; '.join(different)}): resume it with what it was started with,"
+            " start a new one that overwrites it, or choose another output folder",
+            Remedy.RESUME,
+            Remedy.OVERWRITE,
+            Remedy.OUTPUT_DIRECTORY,
         )
 
 

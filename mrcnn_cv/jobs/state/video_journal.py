@@ -11,7 +11,7 @@ from typing import Any
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.inputs.video.base import StreamPosition
 from mrcnn_cv.jobs.state.manifest import parse_line
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import unwritable
 from mrcnn_cv.outputs.video.writer import Segment
 from mrcnn_cv.util import filenames
 
@@ -108,7 +108,7 @@ class VideoCheckpoints:
                 # What a killed run was at may be half a line.
                 file.write(b"\n" + text + b"\n" if file.tell() else text + b"\n")
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path)) from error
+            raise unwritable(error, self.path) from error
 
 
 def _count(value: Any) -> int:

@@ -10,17 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
-from mrcnn_cv.errors import OutputError
+from mrcnn_cv.errors import Remedy
 from mrcnn_cv.outputs.base import PerImageSink, SinkClosed
 from mrcnn_cv.outputs.formats.json_files import to_json
-from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
 from mrcnn_cv.outputs.storage.ownership import new_digest
 
 if TYPE_CHECKING:
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
-
-_ELSEWHERE = "name another file (--json)"
 
 
 class JsonLines(PerImageSink):
@@ -50,7 +48,7 @@ class JsonLines(PerImageSink):
                 _let_go(self.stream)
                 raise SinkClosed from error
             _let_go(self.stream)
-            raise OutputError(why_unwritable(error, Path(self.name), _ELSEWHERE)) from error
+            raise unwritable(error, Path(self.name), Remedy.RECORDS_FILE) from error
 
 
 class JsonLinesFile:
@@ -65,7 +63,9 @@ class JsonLinesFile:
 
     def __init__(self, path: str | Path, *, overwrite: bool = False, protected: Iterable[str | Path] = ()) -> None:
         self.path = Path(path)
-        self._folder = OutputDirectory(self.path.parent, overwrite=overwrite, protected=protected, remedy=_ELSEWHERE)
+        self._folder = OutputDirectory(
+            self.path.parent, overwrite=overwrite, protected=protected, remedy=Remedy.RECORDS_FILE
+        )
         self._file: BinaryIO | None = None
         self._is_special = False
         self._size = 0
@@ -84,7 +84,7 @@ class JsonLinesFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "wb", buffering=0)
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path, _ELSEWHERE)) from error
+            raise unwritable(error, self.path, Remedy.RECORDS_FILE) from error
         return self
 
     def __exit__(
@@ -99,7 +99,7 @@ class JsonLinesFile:
         try:
             self._folder.note(self.path, self._size, self._digest.hexdigest())
         except OSError as problem:
-            raise OutputError(why_unwritable(problem, self.path, _ELSEWHERE)) from problem
+            raise unwritable(problem, self.path, Remedy.RECORDS_FILE) from problem
 
     def write(self, frame: Frame, instances: Instances) -> None:
         """Write one line; it is in the file when this returns."""
@@ -115,7 +115,7 @@ class JsonLinesFile:
         except BrokenPipeError as error:
             raise SinkClosed from error
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path, _ELSEWHERE)) from error
+            raise unwritable(error, self.path, Remedy.RECORDS_FILE) from error
 
 
 def is_special(path: Path) -> bool:

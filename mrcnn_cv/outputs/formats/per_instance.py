@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import OutputError
 from mrcnn_cv.outputs.base import PerImageSink
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import unwritable
 from mrcnn_cv.util import filenames
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class PerInstanceSink(PerImageSink):
                 [path for path in output_path.iterdir() if path.name not in written] if output_path.is_dir() else []
             )
         except OSError as error:
-            raise OutputError(why_unwritable(error, output_path)) from error
+            raise unwritable(error, output_path) from error
         for path in before:
             self.folder.discard(path)
 

@@ -18,7 +18,7 @@ from mrcnn_cv.outputs.formats.image_copy import copy_image
 from mrcnn_cv.outputs.formats.label_images import class_ids, instance_labels
 from mrcnn_cv.outputs.formats.png import Rgb, label_png
 from mrcnn_cv.outputs.formats.xml import text
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import unwritable
 
 if TYPE_CHECKING:
     from mrcnn_cv.outputs.base import OutputSettings
@@ -93,7 +93,7 @@ def _annotated(root: Path) -> Iterable[str]:
     try:
         found = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.xml"))
     except OSError as error:
-        raise OutputError(why_unwritable(error, folder)) from error
+        raise unwritable(error, folder) from error
     for name in found:
         try:
             name.encode("utf-8")

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.errors import OutputError
+from mrcnn_cv.errors import OutputError, Remedy
 from mrcnn_cv.outputs.storage.locks import exclusive_lock
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import unwritable
 from mrcnn_cv.outputs.storage.record_log import RecordLog
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class DatasetFiles:
         try:
             yield
         except OSError as error:
-            raise OutputError(why_unwritable(error, self._records.path)) from error
+            raise unwritable(error, self._records.path) from error
 
     @contextmanager
     def _ours(self) -> Iterator[None]:
@@ -135,8 +135,10 @@ class DatasetFiles:
             if not self._keeps:
                 raise
             raise OutputError(
-                f"{self._records.path} holds records that mrcnn-cv did not write ({type(error).__name__}): give"
-                " --overwrite to start anew"
+                f"{self._records.path} holds records that mrcnn-cv did not write ({type(error).__name__}):"
+                " choose another output folder, or start a new run and allow overwriting",
+                Remedy.OUTPUT_DIRECTORY,
+                Remedy.OVERWRITE,
             ) from error
 
     def _assemble(self) -> None:

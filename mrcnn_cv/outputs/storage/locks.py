@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from mrcnn_cv.errors import OutputError, UsageError
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.errors import Remedy, UsageError
+from mrcnn_cv.outputs.storage.output_dir import unwritable
 from mrcnn_cv.util import filenames
 from mrcnn_cv.util.file_lock import try_lock
 
@@ -52,11 +52,12 @@ def locked(path: Path, where: str) -> IO[bytes]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = open(path, "a+b")  # noqa: SIM115 (the caller closes it)
         except OSError as error:
-            raise OutputError(why_unwritable(error, path)) from error
+            raise unwritable(error, path) from error
         if not _is_free(file):
             file.close()
             raise UsageError(
-                f"another run is at work {where}: wait until it has ended, or give another output folder (-o)"
+                f"another run is at work {where}: wait until it has ended, or {Remedy.OUTPUT_DIRECTORY}",
+                Remedy.OUTPUT_DIRECTORY,
             )
         if _is_there(path, file):
             return file

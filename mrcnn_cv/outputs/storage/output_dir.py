@@ -13,12 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from mrcnn_cv.errors import OutputError
+from mrcnn_cv.errors import OutputError, Remedy
 from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OwnershipLog, fingerprint_of
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util import filenames
-
-ELSEWHERE = "choose another output folder (-o)"
 
 _TEMPORARY = re.compile(r"\.mrcnn-cv-[0-9a-f]{12}\.tmp")
 
@@ -62,7 +60,7 @@ class OutputDirectory:
         *,
         overwrite: bool = False,
         protected: Iterable[str | Path] = (),
-        remedy: str = ELSEWHERE,
+        remedy: Remedy = Remedy.OUTPUT_DIRECTORY,
     ) -> None:
         self.directory = Path(directory)
         self.overwrite = overwrite
@@ -92,9 +90,9 @@ class OutputDirectory:
         while not os.path.lexists(folder) and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
-            raise OutputError(f"{folder} is a file, not a folder: {self.remedy}")
+            raise OutputError(f"{folder} is a file, not a folder: {self.remedy}", self.remedy)
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise OutputError(f"no permission to write into the folder {folder}: {self.remedy}")
+            raise OutputError(f"no permission to write into the folder {folder}: {self.remedy}", self.remedy)
 
     def path_for(self, frame: Frame, suffix: str | None = None, *, kind: str = "", stem: bool = False) -> Path:
         """Where the output of `frame` goes: its input's place, with `suffix` (".json") after its name.
@@ -165,7 +163,7 @@ class OutputDirectory:
                 temporary.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+            raise unwritable(error, path, self.remedy) from error
 
     @contextmanager
     def placing(self, path: Path) -> Iterator[Path]:
@@ -184,7 +182,7 @@ class OutputDirectory:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+            raise unwritable(error, path, self.remedy) from error
 
     def sweep(self) -> None:
         """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be."""
@@ -193,7 +191,7 @@ class OutputDirectory:
                 if is_temporary(path) and path.is_file() and not path.is_symlink():
                     path.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.directory, self.remedy)) from error
+            raise unwritable(error, self.directory, self.remedy) from error
 
     def copy(self, source: Path, path: Path) -> None:
         """Put the file `source` at `path` as well: by a hard link where the file system has them, else as a copy."""
@@ -218,7 +216,7 @@ class OutputDirectory:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+            raise unwritable(error, path, self.remedy) from error
 
     def discard(self, path: Path) -> None:
         """Remove the file at `path` (in this folder) where it is an unchanged output of an earlier run."""
@@ -226,19 +224,20 @@ class OutputDirectory:
             if not self._is_input(path) and self._ownership.owns(path):
                 path.unlink()
         except OSError as error:
-            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+            raise unwritable(error, path, self.remedy) from error
 
     def check_replaceable(self, path: Path) -> None:
         """OutputError where a file at `path` (in this folder) must be left alone."""
         if not os.path.lexists(path):
             return
         if path.is_dir():
-            raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}")
+            raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}", self.remedy)
         if self._is_input(path):
-            raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}")
+            raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}", self.remedy)
         if not self.overwrite and not self._ownership.owns(path):
             raise OutputError(
-                f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or give --overwrite to replace it"
+                f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or {Remedy.OVERWRITE}",
+                Remedy.OVERWRITE,
             )
 
     def note(self, path: Path, size: int, fingerprint: str) -> None:
@@ -294,13 +293,17 @@ def _report(path: Path, size: int) -> None:
         files.append((path, size))
 
 
-def why_unwritable(error: OSError, path: Path, remedy: str = ELSEWHERE) -> str:
-    """One sentence for an OSError from writing `path`."""
+def unwritable(error: OSError, path: Path, remedy: Remedy = Remedy.OUTPUT_DIRECTORY) -> OutputError:
+    """The OutputError for an OSError from writing `path`."""
+    if error.errno == errno.ENAMETOOLONG:
+        return OutputError(f"{path} cannot be written, its name is too long for this file system: rename the input")
+    return OutputError(_why_unwritable(error, path, remedy), remedy)
+
+
+def _why_unwritable(error: OSError, path: Path, remedy: Remedy) -> str:
     folder = path.parent
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return f"{path} cannot be written, the disk is full: free some space or {remedy}"
-    if error.errno == errno.ENAMETOOLONG:
-        return f"{path} cannot be written, its name is too long for this file system: rename the input"
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return f"{folder} is a file or lies in one, so it cannot be a folder: {remedy}"
     if isinstance(error, PermissionError):

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.errors import OutputError, Remedy
+from mrcnn_cv.outputs.storage.output_dir import unwritable
 from mrcnn_cv.outputs.video.codecs import CODECS, encoder_for
 from mrcnn_cv.structures.video_info import VideoInfo, failures, import_av, matrix_for, swscale_matrix
 from mrcnn_cv.util.opencv import cv2
@@ -129,9 +129,9 @@ class SegmentWriter:
     def _failure(self, error: Exception) -> OutputError:
         refused = isinstance(error, (ValueError, self._av.error.InvalidDataError, self._av.error.ArgumentError))
         if isinstance(error, OSError) and not refused:
-            return OutputError(why_unwritable(error, self.path))
+            return unwritable(error, self.path)
         width, height = self._size
         return OutputError(
-            f"{self.path} cannot be encoded, frames of {width} x {height} pixels are refused ({error}): give another"
-            " --codec"
+            f"{self.path} cannot be encoded, frames of {width} x {height} pixels are refused ({error}): {Remedy.CODEC}",
+            Remedy.CODEC,
         )

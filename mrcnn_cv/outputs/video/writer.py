@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.storage.output_dir import is_temporary, why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import is_temporary, unwritable
 from mrcnn_cv.outputs.video.concat import Sound, concat
 from mrcnn_cv.outputs.video.segment import SegmentWriter, tick_for
 from mrcnn_cv.structures.video_info import failures, is_of_the_disk
@@ -216,7 +216,7 @@ def discard_segments(folder: OutputDirectory, directory: Path, keep: Sequence[Se
         if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
     except OSError as error:
-        raise OutputError(why_unwritable(error, directory)) from error
+        raise unwritable(error, directory) from error
 
 
 def _name(number: int) -> str:
