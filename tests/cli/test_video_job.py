@@ -210,7 +210,7 @@ def test_damage_is_counted_and_the_rest_is_done(find: Run, tmp_path: Path) -> No
         (["rtsp://127.0.0.1/a", "rtsp://127.0.0.1/b"], "goes alone"),
         (["clip.mp4", "--watch"], "does not go with images"),
         (["photo.png", "--save", "frames"], "the format frames is for videos"),
-        (["clip.mp4", "--crf", "60"], "--crf goes up to 51"),
+        (["clip.mp4", "--crf", "60"], "the quality (crf) of h264 goes from 0 to 51"),
         (["clip.mp4", "--crf", "-1"], "--crf must be a whole number"),
         (["clip.mp4", "--codec", "h266"], "--codec does not know 'h266': did you mean 'h264'?"),
         (["clip.mp4", "--start", "soon"], "--start must be seconds or h:mm:ss"),
