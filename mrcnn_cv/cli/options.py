@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mrcnn_cv.cli.param_types import OneOf, PathText, Whole
+from mrcnn_cv.cli.param_types import OneOf, PathText, Whole, is_engine
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -94,7 +94,7 @@ _MODEL_OPTIONS = (
     option(
         _MODEL,
         "--backend",
-        type=OneOf(BACKENDS),
+        type=OneOf(BACKENDS, is_engine),
         default="auto",
         metavar="NAME",
         help=f"{', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; `mrcnn-cv backends` says which work here.",

@@ -6,7 +6,7 @@ A message says what the option must be; `say.explain` puts the option's name in 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,6 +15,27 @@ from click.shell_completion import CompletionItem
 
 Parameter = click.Parameter | None
 Context = click.Context | None
+
+
+IsPlugin = Callable[[str], bool]
+
+
+def _no_plugin(word: str) -> bool:
+    return False
+
+
+def is_engine(word: str) -> bool:
+    """Whether a package brings an engine of this name. It is looked for where the word is none of ours alone."""
+    from mrcnn_cv.engines.registry import backend_named
+
+    return backend_named(word) is not None
+
+
+def is_format(word: str) -> bool:
+    """Whether a package brings an output format of this name."""
+    from mrcnn_cv.outputs.registry import FORMATS
+
+    return FORMATS.knows(word)
 
 
 class Value(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -71,16 +92,16 @@ class Workers(Whole):
 
 
 class OneOf(Value):
-    """One of a few words, in any case."""
+    """One of a few words, in any case. `plugin` says whether a package brings another one that can be chosen."""
 
     name = "name"
 
-    def __init__(self, choices: Sequence[str]) -> None:
-        self.choices = choices
+    def __init__(self, choices: Sequence[str], plugin: IsPlugin = _no_plugin) -> None:
+        self.choices, self.plugin = choices, plugin
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> str:
         word = str(value).strip().lower()
-        if word not in self.choices:
+        if word not in self.choices and not self.plugin(word):
             self.fail(f"does not know '{value}': {_hint(word, self.choices)}", parameter, context)
         return word
 
@@ -89,12 +110,17 @@ class OneOf(Value):
 
 
 class Names(Value):
-    """Comma-separated words as a tuple; any, or of a few choices. `alone` is a choice that goes with no other."""
+    """Comma-separated words as a tuple; any, or of a few choices. `alone` is a choice that goes with no other.
+
+    plugin: whether a package brings a word that can be chosen as well.
+    """
 
     name = "names"
 
-    def __init__(self, choices: Sequence[str] | None = None, alone: str | None = None) -> None:
-        self.choices, self.alone = choices, alone
+    def __init__(
+        self, choices: Sequence[str] | None = None, alone: str | None = None, plugin: IsPlugin = _no_plugin
+    ) -> None:
+        self.choices, self.alone, self.plugin = choices, alone, plugin
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[str, ...]:
         if isinstance(value, tuple):
@@ -105,7 +131,7 @@ class Names(Value):
         if self.choices is not None:
             words = [word.lower() for word in words]
             for word in words:
-                if word not in self.choices:
+                if word not in self.choices and not self.plugin(word):
                     self.fail(f"does not know '{word}': {_hint(word, self.choices)}", parameter, context)
         if self.alone in words and len(set(words)) > 1:
             self.fail(f"takes either '{self.alone}' or something else, not both", parameter, context)

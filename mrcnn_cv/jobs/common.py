@@ -12,7 +12,8 @@ from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs.state.manifest import versions
 from mrcnn_cv.pipeline import Listener, Stop, Thresholds
-from mrcnn_cv.pipeline.thread_executor import Crew, Models, plans_for
+from mrcnn_cv.pipeline.executor import Executor, make_executor
+from mrcnn_cv.pipeline.thread_executor import Models, plans_for
 from mrcnn_cv.structures.frame import Unreadable
 
 OF_THE_RESULT = (
@@ -75,11 +76,11 @@ def thresholds_for(model: MaskRCNN, options: dict[str, Any]) -> Thresholds:
     )
 
 
-def crew_for(model: MaskRCNN, options: dict[str, Any], pictures: int | None) -> Crew:
+def crew_for(model: MaskRCNN, options: dict[str, Any], pictures: int | None) -> Executor:
     """The workers: as many as were asked for, or as turn out to be the fastest."""
     wanted = None if options["workers"] == "auto" else int(options["workers"])
     plans = plans_for(wanted, options["threads"], model.chosen_backend, pictures)
-    return Crew(Models(model, lambda: load_model({**options, "threads": None})), plans)
+    return make_executor(Models(model, lambda: load_model({**options, "threads": None})), plans)
 
 
 def head_of(sources: Sequence[str], options: dict[str, Any], model: MaskRCNN, names: Sequence[str]) -> dict[str, Any]:

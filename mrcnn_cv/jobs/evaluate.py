@@ -33,7 +33,8 @@ from mrcnn_cv.jobs.state.summary import Totals
 from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputFolder
 from mrcnn_cv.pipeline import Stop, Thresholds, run
-from mrcnn_cv.pipeline.thread_executor import Crew, Models, plans_for
+from mrcnn_cv.pipeline.executor import make_executor
+from mrcnn_cv.pipeline.thread_executor import Models, plans_for
 
 OF_THE_RESULT = ("labels", "pipeline_config", "score", "roi", "device", "fast")
 """Options that decide what is found: a run is resumed with the same ones."""
@@ -145,7 +146,7 @@ def _run(
     score = None if options["score"] == "model" else options["score"]
     workers = None if options["workers"] == "auto" else int(options["workers"])
     plans = plans_for(workers, options["threads"], model.chosen_backend, len(left))
-    crew = Crew(Models(model, lambda: _load({**options, "threads": None})), plans)
+    crew = make_executor(Models(model, lambda: _load({**options, "threads": None})), plans)
     books.open(_head(sources, dataset, model, options))
     stop, code = Stop(), 1
     with Interrupts(stop) as interrupts, ExitStack() as stack:

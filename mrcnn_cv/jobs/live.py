@@ -22,7 +22,8 @@ from mrcnn_cv.jobs.live_outputs import LiveOutputs
 from mrcnn_cv.outputs.video.annotator import Painter
 from mrcnn_cv.outputs.viewers.live_view import LiveView, Meter, Shot
 from mrcnn_cv.pipeline import Outcome, Stop, Thresholds, run
-from mrcnn_cv.pipeline.thread_executor import Crew, Models, plans_for
+from mrcnn_cv.pipeline.executor import make_executor
+from mrcnn_cv.pipeline.thread_executor import Models, plans_for
 from mrcnn_cv.util.redact import shown
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class LiveJob:
         wanted = None if options["workers"] == "auto" else int(options["workers"])
         plans = plans_for(wanted, options["threads"], model.chosen_backend, None)
         # One more than is in work: a frame that waits in a queue grows old there.
-        crew = Crew(
+        crew = make_executor(
             Models(model, lambda: load_model({**options, "threads": None})),
             plans,
             ahead=max(p.workers for p in plans) + 1,

@@ -15,7 +15,7 @@ from mrcnn_cv.inputs.image_ref import Item
 from mrcnn_cv.jobs.result_file import books_in, check_apart, model_files
 from mrcnn_cv.jobs.state.batch_state import check_free
 from mrcnn_cv.outputs.base import Settings, Sink
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.registry import is_dataset, make_datasets, make_sinks
 from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputFolder
 from mrcnn_cv.structures.frame import Frame
@@ -62,12 +62,8 @@ class Outputs:
                 self.folder.protect(path)
             check_free(self.folder.directory, options["resume"], options["overwrite"])
             self.folder.check()
-            self._aggregate_names = [
-                # Says so where a library is missing.
-                made.aggregate(Settings({}, "")).name
-                for name, made in FORMATS.items()
-                if name in options["save"] and made.aggregate is not None
-            ]
+            # Says so where a library is missing.
+            self._aggregate_names = [made.name for made in make_datasets(options["save"], Settings({}, ""))]
         self.streams: list[Sink] = []
         if options["json_lines"] == "-":
             self.streams.append(JsonLines(own_stdout()))
@@ -103,9 +99,9 @@ class Outputs:
             min_area=options["min_area"] or 0,
             soft_edges=options["soft_edges"],
         )
-        chosen = [made for name, made in FORMATS.items() if name in options["save"] and name not in leave_out]
-        sinks = [each.make(self.folder, settings) for each in chosen if each.make is not None]
-        aggregates = [each.aggregate(settings) for each in chosen if each.aggregate is not None]
+        chosen = [name for name in options["save"] if name not in leave_out]
+        sinks: list[Sink] = [*make_sinks(chosen, self.folder, settings)]
+        aggregates = make_datasets(chosen, settings)
         if not aggregates:
             return sinks, None
         together = AggregateFiles(self.folder, aggregates, keep=options["resume"], indexes=indexes)
@@ -125,7 +121,7 @@ class Outputs:
         yield from books_in(directory)
         yield from (directory / name for name in self._aggregate_names)
         # Formats with files in a folder of their own have its name.
-        own_folder = {name for name in saved if name in FORMATS and FORMATS[name].make is not None} - _SUFFIXES.keys()
+        own_folder = {name for name in saved if not is_dataset(name)} - _SUFFIXES.keys()
         yield from (directory / name for name in own_folder)
         suffixes = [each for name in saved for each in _SUFFIXES.get(name, ())]
         written = names.same(Path(self._options["json_lines"]).name)

@@ -18,7 +18,7 @@ from mrcnn_cv.outputs.storage.output_dir import OutputFolder
 from mrcnn_cv.outputs.video.annotator import Painter
 from mrcnn_cv.outputs.video.writer import Part
 from mrcnn_cv.pipeline import Stop, Thresholds
-from mrcnn_cv.pipeline.thread_executor import Crew
+from mrcnn_cv.pipeline.executor import Executor
 from mrcnn_cv.structures.frame import Frame
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class VideoWork:
     choice: Choice
     painter: Painter | None
     folder: OutputFolder | None
-    crew: Crew
+    crew: Executor
     thresholds: Thresholds
     sinks: Sequence[Sink]
     views: Sequence[Sink]

@@ -14,7 +14,8 @@ from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import Item, load
 from mrcnn_cv.outputs.base import Sink, SinkClosed
 from mrcnn_cv.outputs.storage.output_dir import written_files
-from mrcnn_cv.pipeline.thread_executor import Crew, Steps
+from mrcnn_cv.pipeline.executor import Executor
+from mrcnn_cv.pipeline.thread_executor import Steps
 from mrcnn_cv.structures.frame import Frame, Unreadable
 from mrcnn_cv.structures.instances import Instances
 
@@ -84,7 +85,7 @@ Follow = Callable[[Frame, Instances], Instances]
 
 
 def run(
-    crew: Crew,
+    crew: Executor,
     source: Iterable[Item | Frame | Unreadable | Late | None],
     sinks: Sequence[Sink],
     thresholds: Thresholds,

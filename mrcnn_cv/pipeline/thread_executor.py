@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from mrcnn_cv.engines import select as backends
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.pipeline.address_space import has_room
+from mrcnn_cv.pipeline.executor import Executor
 
 Taken = TypeVar("Taken")
 Read = TypeVar("Read")
@@ -115,7 +116,7 @@ class Steps(Generic[Taken, Read, Found, Result]):
     follow: Callable[[Found], Found] | None = None
 
 
-class Crew:
+class Crew(Executor):
     """The threads of a run.
 
     plans  the ways to work that are tried in turn; the fastest goes on. One plan: no trial

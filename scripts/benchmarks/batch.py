@@ -26,7 +26,7 @@ from mrcnn_cv.hub import demo_model
 from mrcnn_cv.inputs.images.directories import Search
 from mrcnn_cv.inputs.listing import list_pictures
 from mrcnn_cv.outputs.base import Settings
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.registry import make_sinks
 from mrcnn_cv.outputs.storage.output_dir import OutputFolder
 from mrcnn_cv.pipeline import Thresholds, run
 from mrcnn_cv.pipeline.thread_executor import Crew, Models, plans_for
@@ -52,9 +52,7 @@ def batch(model: MaskRCNN, graph: Path, folder: Path, out: Path, options: argpar
     items = list_pictures([str(folder)], Search()).items
     plans = plans_for(options.workers, None, model.chosen_backend, len(items))
     crew = Crew(Models(model, lambda: MaskRCNN.load(graph, options.backend)), plans)
-    make = FORMATS["overlay"].make
-    assert make is not None
-    sinks = [make(OutputFolder(out), Settings({}, "", Style()))]
+    sinks = make_sinks(["overlay"], OutputFolder(out), Settings({}, "", Style()))
     run(crew, items, sinks, Thresholds(), [])
     return crew
 

@@ -12,7 +12,7 @@ import click
 from mrcnn_cv.cli.console.messages import plain, say
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, MOST_THREADS, ROI, option
-from mrcnn_cv.cli.param_types import Names, PathText, Whole
+from mrcnn_cv.cli.param_types import Names, PathText, Whole, is_engine
 from mrcnn_cv.cli.setup import check_stdout, take_model
 from mrcnn_cv.errors import UsageError
 
@@ -59,7 +59,7 @@ _MOST_KEPT = 1000
     RUNS,
     "--backend",
     "backends",
-    type=Names(BACKENDS),
+    type=Names(BACKENDS, plugin=is_engine),
     default="auto",
     metavar="NAMES",
     help="Backends to time, comma-separated: cpu,openvino.",

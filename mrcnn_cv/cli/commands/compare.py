@@ -8,7 +8,7 @@ import click
 
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, model_options, option
-from mrcnn_cv.cli.param_types import Fraction, Names, PathText, Whole
+from mrcnn_cv.cli.param_types import Fraction, Names, PathText, Whole, is_engine
 from mrcnn_cv.cli.setup import calm_blas, check_stdout, take_model
 
 FIGURES, OUTPUT, MESSAGES = "What is compared", "Output", "Messages"
@@ -20,7 +20,7 @@ FIGURES, OUTPUT, MESSAGES = "What is compared", "Output", "Messages"
 @option(
     FIGURES,
     "--backends",
-    type=Names(BACKENDS),
+    type=Names(BACKENDS, plugin=is_engine),
     environment=False,
     metavar="A,B",
     help="Compare these two backends, with one model: --model, or the demo model.",

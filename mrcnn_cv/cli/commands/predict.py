@@ -10,7 +10,7 @@ import click
 
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import model_options, option
-from mrcnn_cv.cli.param_types import Fraction, Names, OneOf, PathText, Whole, Workers
+from mrcnn_cv.cli.param_types import Fraction, Names, OneOf, PathText, Whole, Workers, is_format
 from mrcnn_cv.cli.setup import calm_blas, check_stdout, take_model
 from mrcnn_cv.cli.video_options import moving_options
 
@@ -140,7 +140,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     OUTPUT,
     "--save",
-    type=Names((*FORMATS, NOTHING), alone=NOTHING),
+    type=Names((*FORMATS, NOTHING), alone=NOTHING, plugin=is_format),
     default="overlay",
     metavar="FORMATS",
     help=f"What goes into that folder, comma-separated: {', '.join(FORMATS)}; or none.",

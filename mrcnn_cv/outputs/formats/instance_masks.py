@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.outputs.base import OpenSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.label_images import instance_numbers
 from mrcnn_cv.outputs.formats.png import number_png
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
 
-class InstanceMasks(OpenSink):
+class InstanceMasks(ImageFormat):
     """Writes masks/photo.png for photo.jpg: 0 for the background, n for the n-th instance of the record."""
-
-    def __init__(self, folder: OutputFolder) -> None:
-        self.folder = folder
 
     def write(self, frame: Frame, found: Instances) -> None:
         """Write one PNG; OutputError where it cannot be written."""

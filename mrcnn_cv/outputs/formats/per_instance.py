@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import OpenSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.storage.output_dir import why_unwritable
 from mrcnn_cv.util import filenames as names
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -25,13 +24,10 @@ class Window(NamedTuple):
     columns: slice
 
 
-class InstanceFiles(OpenSink):
+class InstanceFiles(ImageFormat):
     """Writes kind/photo/001-person.png for the first instance of photo.jpg, 002-dog.png for the second, ..."""
 
     kind: str
-
-    def __init__(self, folder: OutputFolder) -> None:
-        self.folder = folder
 
     def encode(self, frame: Frame, found: Instances, index: int) -> tuple[bytes, str] | None:
         """The file's data and suffix; None for an instance that has none."""
