@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.image_ref import Item, Listing, failing
-from mrcnn_cv.inputs.images.archives import archive_place, in_archive, is_archive
-from mrcnn_cv.inputs.images.directories import Search, file_item, in_folder, is_pattern, item_at, matching
-from mrcnn_cv.inputs.images.files import most_bytes
+from mrcnn_cv.inputs.base import ImageGroup
+from mrcnn_cv.inputs.image_ref import Item, Listing
+from mrcnn_cv.inputs.images.directories import Search, item_at
 from mrcnn_cv.inputs.images.lists import listed
-from mrcnn_cv.inputs.images.urls import at_address, is_address
+from mrcnn_cv.inputs.kinds import image_file
+from mrcnn_cv.inputs.registry import ask_kinds
 from mrcnn_cv.util import filenames as names
-
-STDIN = "-"
 
 
 def list_pictures(sources: Sequence[str], search: Search, lists: Sequence[Path] = ()) -> Listing:
@@ -29,36 +26,39 @@ def list_pictures(sources: Sequence[str], search: Search, lists: Sequence[Path] 
     single: list[Item] = []
     groups: list[tuple[str, list[Item]]] = []
     for source in sources:
-        path = Path(source)
-        if source == STDIN:
-            single.append(Item(STDIN, PurePosixPath("stdin"), None, _read_stdin))
-        elif is_address(source):
-            single.append(at_address(source))
-        elif os.path.isdir(source):
-            groups.append((path.resolve().name, in_folder(path, search) or [_nothing(path)]))
-        elif is_pattern(source) and not os.path.lexists(source) and (found := matching(source, search)):
-            groups.append(("", found))
-        elif is_archive(path):
-            groups.append((archive_place(path).name, _archive(path, search)))
+        group = _listed(source, search)
+        if group.folder is None:
+            single += group.items
         else:
-            single.append(file_item(path, PurePosixPath(path.name)))
+            groups.append((group.folder, list(group.items)))
     groups += [(path.stem, listed(path)) for path in lists]
     return Listing(_unique(single + _together(groups, alone=not single)), bool(groups), search.left_out)
 
 
-def _archive(path: Path, search: Search) -> list[Item]:
-    try:
-        return in_archive(path, search) or [_nothing(path)]
-    except InputError as error:
-        return [failing(str(path), archive_place(path), error)]
+def _listed(source: str, search: Search) -> ImageGroup:
+    group, broken = ask_kinds(lambda kind: kind.list_images(source, search))
+    if group is not None:
+        return group
+    group = image_file(Path(source))
+    (item,) = group.items
+    if broken:
+        # Whoever brought it may have had a plug-in in mind that could read it.
+        group = ImageGroup([replace(item, read=_Noted(item.read, "; ".join(broken)))])
+    return group
 
 
-def _nothing(path: Path) -> Item:
-    """A folder or archive without pictures is most likely a mistake."""
-    error = InputError(
-        f"{path} holds no images, by their names: check the path, or say which files are (--include-files)"
-    )
-    return failing(str(path), names.place([path.name]), error)
+@dataclass(frozen=True)
+class _Noted:
+    """Reads a picture; where it cannot be read, `note` goes along."""
+
+    read: Callable[[], bytes]
+    note: str
+
+    def __call__(self) -> bytes:
+        try:
+            return self.read()
+        except InputError as error:
+            raise InputError(f"{error}; {self.note}") from error
 
 
 def _together(groups: list[tuple[str, list[Item]]], alone: bool) -> list[Item]:
@@ -89,18 +89,3 @@ def _unique(items: list[Item]) -> list[Item]:
         taken.add(names.same(unique))
         found.append(item if number == 1 else item_at(item, PurePosixPath(unique)))
     return found
-
-
-def _read_stdin() -> bytes:
-    stream = sys.stdin
-    try:
-        data = b"" if stream is None or stream.isatty() else stream.buffer.read(most_bytes() + 1)
-    except (OSError, ValueError) as error:
-        raise InputError(f"- cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if len(data) > most_bytes():
-        raise InputError(
-            f"- has more than the {most_bytes():,} bytes that a picture may have: make the picture smaller"
-        )
-    if not data:
-        raise InputError("- is an image from standard input, but nothing came: mrcnn-cv - < photo.jpg")
-    return data

@@ -12,11 +12,10 @@ from mrcnn_cv.cli.console.messages import say
 from mrcnn_cv.cli.signals import Interrupts
 from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
+from mrcnn_cv.inputs.classify import live_kind
 from mrcnn_cv.inputs.video.base import Choice, MovingSource
-from mrcnn_cv.inputs.video.camera import Camera, is_camera
 from mrcnn_cv.inputs.video.latest_frame import Newest
 from mrcnn_cv.inputs.video.reconnect import Reconnecting
-from mrcnn_cv.inputs.video.stream import Stream
 from mrcnn_cv.jobs.common import FailureLimit, interrupted_code, load_model, thresholds_for
 from mrcnn_cv.jobs.live_outputs import LiveOutputs
 from mrcnn_cv.outputs.video.annotator import Painter
@@ -231,9 +230,8 @@ class _Thread(threading.Thread):
 
 def opener(source: str, options: Mapping[str, Any]) -> Callable[[], MovingSource]:
     """What opens a source, once or anew."""
-    if is_camera(source):
-        return lambda: Camera(source, options["camera_size"], options["camera_fps"])
-    return lambda: Stream(source)
+    kind = live_kind(source)
+    return lambda: kind.open_live(source, options["camera_size"], options["camera_fps"])
 
 
 def _choice(options: Mapping[str, Any]) -> Choice:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.errors import UsageError
+from mrcnn_cv.inputs.base import STDIN
 from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.inputs.listing import STDIN
 from mrcnn_cv.jobs.state.decode_probe import ENDED, tried
 from mrcnn_cv.jobs.state.manifest import NAME, Manifest, Past, check_same
 from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY, Totals, write_summary
