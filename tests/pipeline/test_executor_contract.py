@@ -106,7 +106,8 @@ def test_a_source_that_has_nothing_at_the_moment_is_asked_again(executor: Execut
 
 
 def test_what_was_taken_is_finished_when_it_is_stopped(executor: Executor) -> None:
-    work, results = Work(), []
+    work = Work()
+    results: list[int] = []
     for number in executor.work(iter(range(1000)), work.steps(), lambda: len(results) >= 7):
         results.append(number)
     assert results == list(range(len(results)))
