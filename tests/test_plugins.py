@@ -278,6 +278,13 @@ def test_what_is_known_looks_for_no_plug_ins(desk: Path, monkeypatch: pytest.Mon
         FORMATS.knows("another")
 
 
+def test_errors_of_our_own_rows_are_no_plug_ins() -> None:
+    """They are bugs of ours, and are told of as such."""
+    for registry in REGISTRIES.values():
+        with pytest.raises(KeyError, match="a bug"), registry.blame(next(iter(registry))):
+            raise KeyError("a bug")
+
+
 class Nothing:
     """A plug-in."""
 
