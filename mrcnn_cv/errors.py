@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-MOST_CHARACTERS = 600
+MAX_CHARACTERS = 600
 """Of a message: the names and values in it may come from strangers."""
 
 
 def one_line(text: str) -> str:
     """Text as a message may show it: one line without control characters, of a long one the beginning and the end."""
     line = "".join(character if character.isprintable() else "�" for character in text)
-    if len(line) <= MOST_CHARACTERS:
+    if len(line) <= MAX_CHARACTERS:
         return line
     # What to do about it stands at the end.
-    end = MOST_CHARACTERS // 3
-    return f"{line[: MOST_CHARACTERS - end - 5]} ... {line[-end:]}"
+    end = MAX_CHARACTERS // 3
+    return f"{line[: MAX_CHARACTERS - end - 5]} ... {line[-end:]}"
 
 
 class MrcnnCvError(Exception):

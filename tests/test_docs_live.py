@@ -35,7 +35,7 @@ class Glance:
         pass
 
     def pump(self) -> bool:
-        return self._view.newest is None
+        return self._view.latest is None
 
 
 @pytest.mark.parametrize("line", LINES)

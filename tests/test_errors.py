@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mrcnn_cv.errors import MOST_CHARACTERS, InputError, one_line
+from mrcnn_cv.errors import MAX_CHARACTERS, InputError, one_line
 
 
 def test_a_name_with_escape_sequences_reaches_no_terminal() -> None:
@@ -13,6 +13,6 @@ def test_a_name_with_escape_sequences_reaches_no_terminal() -> None:
 
 def test_a_long_message_keeps_what_to_do_about_it() -> None:
     text = one_line("a" * 10_000 + " does not exist: check the spelling")
-    assert len(text) == MOST_CHARACTERS
+    assert len(text) == MAX_CHARACTERS
     assert text.endswith(" does not exist: check the spelling")
     assert one_line("short") == "short"

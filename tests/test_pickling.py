@@ -23,9 +23,9 @@ from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.hub.registry import demo_model
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.inputs.image_ref import Item, failing
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.listing import list_pictures
+from mrcnn_cv.inputs.image_ref import ImageRef, failed_ref
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.listing import list_images
 from mrcnn_cv.structures.instances import Instances
 from tests.parity import Image
 
@@ -150,17 +150,17 @@ SOURCES = {
 }
 
 
-def check_items(items: list[Item], others: list[Item]) -> None:
+def check_items(items: list[ImageRef], others: list[ImageRef]) -> None:
     assert items
     assert others == items
     assert [each.path for each in others] == [each.path for each in items]
     assert [each.read() for each in others] == [each.read() for each in items]
-    assert all(each.read() == b"\xff\xd8\xff" + each.place.name.encode() for each in others)
+    assert all(each.read() == b"\xff\xd8\xff" + each.output_path.name.encode() for each in others)
 
 
 @pytest.mark.parametrize("kind", SOURCES)
 def test_pictures_of_every_kind_of_source(kind: str, desk: Path) -> None:
-    items = list(list_pictures([SOURCES[kind]], Search()).items)
+    items = list(list_images([SOURCES[kind]], DirectoryScan()).items)
     assert len(items) == (1 if kind == "file" else 2)
     check_items(items, again(items))
     # One by one.
@@ -168,17 +168,17 @@ def test_pictures_of_every_kind_of_source(kind: str, desk: Path) -> None:
 
 
 def test_pictures_of_a_list(desk: Path) -> None:
-    items = list(list_pictures([], Search(), [Path("list.txt")]).items)
+    items = list(list_images([], DirectoryScan(), [Path("list.txt")]).items)
     check_items(items, again(items))
 
 
 def test_pictures_on_the_web(address: str) -> None:
-    items = list(list_pictures([f"{address}/a.jpg", f"{address}/deep/b.jpg"], Search()).items)
+    items = list(list_images([f"{address}/a.jpg", f"{address}/deep/b.jpg"], DirectoryScan()).items)
     check_items(items, again(items))
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    (item,) = again(list_pictures(["-"], Search()).items)
+    (item,) = again(list_images(["-"], DirectoryScan()).items)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"bytes")))
     assert item.read() == b"bytes"
 
@@ -186,8 +186,8 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_read_keeps_its_sentence(desk: Path) -> None:
     Path("empty").mkdir()
     items = [
-        failing("x", PurePosixPath("x"), InputError("x is of no use")),
-        *list_pictures(["empty", "missing.jpg"], Search()).items,
+        failed_ref("x", PurePosixPath("x"), InputError("x is of no use")),
+        *list_images(["empty", "missing.jpg"], DirectoryScan()).items,
     ]
     for item in items:
         with pytest.raises(InputError) as first:
@@ -200,7 +200,7 @@ def test_what_cannot_be_read_keeps_its_sentence(desk: Path) -> None:
 
 def test_another_process_reads_them(desk: Path) -> None:
     """In its own files: nothing that is open here comes along."""
-    items = list(list_pictures([source for kind, source in SOURCES.items() if kind != "pattern"], Search()).items)
+    items = list(list_images([source for kind, source in SOURCES.items() if kind != "pattern"], DirectoryScan()).items)
     (desk / "items").write_bytes(pickle.dumps(items))
     code = (
         "import pickle, sys\n"
@@ -214,7 +214,7 @@ def test_another_process_reads_them(desk: Path) -> None:
 
 @pytest.mark.parametrize("name", ["photos.zip", "photos.tar", "photos.tar.gz"])
 def test_an_archive_that_was_changed_meanwhile_says_so(name: str, desk: Path) -> None:
-    packed = pickle.dumps(list_pictures([name], Search()).items)
+    packed = pickle.dumps(list_images([name], DirectoryScan()).items)
     data = Path(name).read_bytes()
     os.replace(name, "before")
     code = (

@@ -23,7 +23,7 @@ from mrcnn_cv.inputs.registry import INPUT_KINDS
 from mrcnn_cv.outputs.registry import FORMATS
 from mrcnn_cv.pipeline import Thresholds, run
 from mrcnn_cv.pipeline.executor import EXECUTORS, make_executor
-from mrcnn_cv.pipeline.thread_executor import Models, Plan
+from mrcnn_cv.pipeline.thread_executor import ModelPool, WorkerLayout
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util.registry import Registry
 from tests.cli.conftest import Result, execute
@@ -106,7 +106,7 @@ class TestRegisteredByACall:
         assert (desk / "out" / "data.json").is_file()
 
     def test_an_executor(self, tiny_model: MaskRCNN, photo: Image) -> None:
-        executor = make_executor(Models(tiny_model, lambda: tiny_model), [Plan(1, 0)], name="serial")
+        executor = make_executor(ModelPool(tiny_model, lambda: tiny_model), [WorkerLayout(1, 0)], name="serial")
         frames = [Frame(photo, str(number), number) for number in range(3)]
         assert run(executor, frames, [], Thresholds(), []).done == 3
 
@@ -177,7 +177,7 @@ BROKEN = {
     "cannot be made": (f"{FORMAT}    def __init__(self): pass\n", "failed: TypeError: "),
     "is abstract": (f"{FORMAT}    pass\n", "failed: TypeError: "),
     "fails when it writes": (
-        f"{FORMAT}    def write(self, frame, found):\n        return found.nothing\n",
+        f"{FORMAT}    def write(self, frame, instances):\n        return instances.nothing\n",
         "failed (AttributeError: 'Instances' object has no attribute 'nothing')",
     ),
 }

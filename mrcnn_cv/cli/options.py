@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mrcnn_cv.cli.param_types import OneOf, PathText, Whole, is_engine
+from mrcnn_cv.cli.param_types import Choice, IntRange, PathText, is_engine
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -17,7 +17,7 @@ BACKENDS = (
 )
 """The names that `engines.select` knows, spelled out so that --help need not import OpenCV; a test compares them."""
 
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 ROI = ("align", "pool")
 
 
@@ -94,7 +94,7 @@ _MODEL_OPTIONS = (
     option(
         _MODEL,
         "--backend",
-        type=OneOf(BACKENDS, is_engine),
+        type=Choice(BACKENDS, is_engine),
         default="auto",
         metavar="NAME",
         help=f"{', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; `mrcnn-cv backends` says which work here.",
@@ -110,7 +110,7 @@ _MODEL_OPTIONS = (
     option(
         _MODEL,
         "--threads",
-        type=Whole(1, MOST_THREADS),
+        type=IntRange(1, MAX_THREADS),
         metavar="N",
         help="Threads for the nets and everything around them.",
         default_note="all processors",

@@ -63,25 +63,27 @@ class Fraction(Value):
         return number
 
 
-class Whole(Value):
-    """A whole number from `least` to `most`."""
+class IntRange(Value):
+    """A whole number from `minimum` to `maximum`."""
 
     name = "n"
 
-    def __init__(self, least: int, most: int) -> None:
-        self.least, self.most = least, most
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self.minimum, self.maximum = minimum, maximum
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> int:
         try:
             number = int(value)
         except ValueError:
-            number = self.least - 1
-        if not self.least <= number <= self.most:
-            self.fail(f"must be a whole number from {self.least} to {self.most}, not '{value}'", parameter, context)
+            number = self.minimum - 1
+        if not self.minimum <= number <= self.maximum:
+            self.fail(
+                f"must be a whole number from {self.minimum} to {self.maximum}, not '{value}'", parameter, context
+            )
         return number
 
 
-class Workers(Whole):
+class Workers(IntRange):
     """A number of workers, or "auto"."""
 
     def __init__(self) -> None:
@@ -91,7 +93,7 @@ class Workers(Whole):
         return value if value == "auto" else super().convert(value, parameter, context)
 
 
-class OneOf(Value):
+class Choice(Value):
     """One of a few words, in any case. `plugin` says whether a package brings another one that can be chosen."""
 
     name = "name"
@@ -109,7 +111,7 @@ class OneOf(Value):
         return [CompletionItem(choice) for choice in self.choices if choice.startswith(incomplete)]
 
 
-class Names(Value):
+class CommaList(Value):
     """Comma-separated words as a tuple; any, or of a few choices. `alone` is a choice that goes with no other.
 
     plugin: whether a package brings a word that can be chosen as well.

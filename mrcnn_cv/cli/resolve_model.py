@@ -9,20 +9,22 @@ import click
 
 from mrcnn_cv.cli.console.download_progress import PullProgress, readable_size
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.hub.find import Found, resolve
 from mrcnn_cv.hub.registry import ZooModel
+from mrcnn_cv.hub.resolve import ResolvedModel, resolve_model
 
 
-def find_model(context: click.Context, options: dict[str, Any], *, yes: bool = False, quiet: bool = False) -> Found:
+def find_model(
+    context: click.Context, options: dict[str, Any], *, yes: bool = False, quiet: bool = False
+) -> ResolvedModel:
     """Replace options["model"] by the path that it means, pulled where the user agrees, and fill in the labels and
-    options registered with the name where neither the command line nor the environment sets them.
+    options  registered with the name where neither the command line nor the environment sets them.
 
-    context   of the command whose `options` these are
-    yes       pull without asking
+    context  of the command whose `options` these are
+    yes      pull without asking
     """
     text = options["model"]
     with PullProgress(text, quiet=quiet) as progress:
-        found = resolve(text, may_pull=lambda model: yes or _agreed(model), listener=progress)
+        found = resolve_model(text, may_pull=lambda model: yes or _agreed(model), listener=progress)
     options["model"] = str(found.path)
     if found.labels is not None and options.get("labels") is None:
         options["labels"] = str(found.labels)

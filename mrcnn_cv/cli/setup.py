@@ -33,6 +33,6 @@ def check_stdout(json_file: str | None) -> None:
         raise OutputError("--json - cannot write, since standard output is closed: name a file (--json FILE)")
 
 
-def calm_blas() -> None:
+def limit_blas_threads() -> None:
     """One thread for numpy's BLAS: several spin while they wait, on processors that nets and encoders need."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

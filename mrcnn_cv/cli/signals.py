@@ -7,10 +7,10 @@ import threading
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mrcnn_cv.cli.console.messages import say
+from mrcnn_cv.cli.console.messages import echo_message
 
 if TYPE_CHECKING:
-    from mrcnn_cv.pipeline import Stop
+    from mrcnn_cv.pipeline import CancellationToken
 
 _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """The terminal was closed, or the connection to it lost; Windows has no such signal."""
@@ -22,7 +22,7 @@ ENDING_SIGNALS = tuple(filter(None, (signal.SIGTERM, _HANGUP)))
 class Interrupts:
     """Listens to signals inside of its with block. `received`: the number of the first one; None: there was none."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: CancellationToken) -> None:
         self._stop = stop
         self._before: dict[int, Any] = {}
         self.received: int | None = None
@@ -53,4 +53,4 @@ class Interrupts:
             raise KeyboardInterrupt
         self.received = number
         self._stop.requested = True
-        say("mrcnn-cv: finishing the pictures in work; once more stops at once")
+        echo_message("mrcnn-cv: finishing the pictures in work; once more stops at once")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mrcnn_cv.cli.options import Function, option
-from mrcnn_cv.cli.param_types import OneOf, Whole
+from mrcnn_cv.cli.param_types import Choice, IntRange
 from mrcnn_cv.cli.video_param_types import HostPort, Moment, Rate, Size
 
 VIDEO, LIVE, TRACKING = "Video", "Live", "Tracking"
@@ -24,7 +24,7 @@ _VIDEO_OPTIONS = (
     option(
         VIDEO,
         "--stride",
-        type=Whole(1, 1_000_000),
+        type=IntRange(1, 1_000_000),
         default="1",
         metavar="N",
         help="Take every Nth frame only.",
@@ -40,7 +40,7 @@ _VIDEO_OPTIONS = (
     option(
         VIDEO,
         "--max-frames",
-        type=Whole(1, 1_000_000_000),
+        type=IntRange(1, 1_000_000_000),
         metavar="N",
         help="End after so many frames.",
         default_note="never",
@@ -48,7 +48,7 @@ _VIDEO_OPTIONS = (
     option(
         VIDEO,
         "--codec",
-        type=OneOf(CODECS),
+        type=Choice(CODECS),
         default=CODECS[0],
         metavar="NAME",
         help=f"Of the painted video: {', '.join(CODECS[:-1])} or {CODECS[-1]}; h264 plays everywhere.",
@@ -56,7 +56,7 @@ _VIDEO_OPTIONS = (
     option(
         VIDEO,
         "--crf",
-        type=Whole(0, 63),
+        type=IntRange(0, 63),
         metavar="N",
         help="Quality of the painted video: less is better and larger.",
         default_note="what suits the codec, 23 for h264",
@@ -84,7 +84,7 @@ _LIVE_OPTIONS = (
     option(
         LIVE,
         "--reconnect",
-        type=Whole(0, 1_000_000),
+        type=IntRange(0, 1_000_000),
         default="5",
         metavar="N",
         help="Try so often in a row to get back a stream or camera that is lost, after longer and longer waits.",
@@ -106,7 +106,7 @@ _TRACKING_OPTIONS = (
 )
 
 
-def moving_options(function: Function) -> Function:
+def video_options(function: Function) -> Function:
     """The options of the groups Video, Live and Tracking."""
     for decorate in reversed((*_VIDEO_OPTIONS, *_LIVE_OPTIONS, *_TRACKING_OPTIONS)):
         function = decorate(function)

@@ -12,9 +12,9 @@ _CLOCK = re.compile(r"(?:(\d{1,5}):)?(\d{1,5}):(\d{1,2}(?:\.\d+)?)")
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})", re.IGNORECASE)
 _PLACE = re.compile(r"(?:(\[[0-9a-f:.]+\]|[^:\s]+):)?(\d{1,5})", re.IGNORECASE)
 
-MOST_SECONDS = 1e9
+MAX_SECONDS = 1e9
 
-LEAST_RATE = 1e-5
+MIN_RATE = 1e-5
 """A frame a day is 1.2e-5; of much longer ones the times do not fit into a video."""
 
 
@@ -31,7 +31,7 @@ class Moment(Value):
                 seconds = float(value)
             except ValueError:
                 seconds = math.nan
-        if not 0 <= seconds <= MOST_SECONDS:
+        if not 0 <= seconds <= MAX_SECONDS:
             self.fail(f"must be seconds or h:mm:ss, for example 90 or 1:30, not '{value}'", parameter, context)
         return seconds
 
@@ -46,7 +46,7 @@ class Rate(Value):
             rate = float(value)
         except ValueError:
             rate = math.nan
-        if not LEAST_RATE <= rate <= 100_000:
+        if not MIN_RATE <= rate <= 100_000:
             self.fail(
                 f"must be a number of frames per second above 0 (at least 0.00001), not '{value}'", parameter, context
             )

@@ -20,7 +20,7 @@ _OPTION = re.compile(r"[a-z0-9-]{1,64}")
 _ENDINGS_OF_FILES = (".pb", ".gz", ".tgz", ".tar", ".zip", ".onnx", ".pbtxt", ".config")
 _VERSION = 1
 
-MOST_BYTES = 1 << 24
+MAX_BYTES = 1 << 24
 """Of the list: tens of thousands of models."""
 
 
@@ -28,9 +28,9 @@ MOST_BYTES = 1 << 24
 class UserModel:
     """A registered model.
 
-    path, labels   absolute
-    defaults       values of options of `mrcnn-cv predict`, as text, by the option's long name without dashes
-    family, classes   what the model was when it was registered
+    path, labels     absolute
+    defaults         values of options of `mrcnn-cv predict`, as text, by the option's long name without dashes
+    family, classes  what the model was when it was registered
     """
 
     name: str
@@ -54,7 +54,7 @@ def user_models() -> dict[str, UserModel]:
     """All registered models by name, sorted; ModelFileError where the file is damaged."""
     path = registry_path()
     try:
-        content = json.loads(read_text(path, "the list of registered models", MOST_BYTES))
+        content = json.loads(read_text(path, "the list of registered models", MAX_BYTES))
     except FileNotFoundError:
         return {}
     except UnfitFile as error:

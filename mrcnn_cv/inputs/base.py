@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.util.redact import shown
+from mrcnn_cv.util.redact import redact_url
 
 if TYPE_CHECKING:
     from mrcnn_cv.inputs.classify import Kind
-    from mrcnn_cv.inputs.image_ref import Item
-    from mrcnn_cv.inputs.images.directories import Search
-    from mrcnn_cv.inputs.video.base import MovingSource
+    from mrcnn_cv.inputs.image_ref import ImageRef
+    from mrcnn_cv.inputs.images.directories import DirectoryScan
+    from mrcnn_cv.inputs.video.base import VideoSource
 
 
 STDIN = "-"
@@ -28,7 +28,7 @@ class ImageGroup:
             one picture, not a collection
     """
 
-    items: Sequence[Item]
+    items: Sequence[ImageRef]
     folder: str | None = None
 
 
@@ -39,16 +39,16 @@ class InputKind(ABC):
     def classify(self, source: str) -> Kind | None:
         """What a source of this kind is: pictures, a video file, or something live."""
 
-    def list_images(self, source: str, search: Search) -> ImageGroup | None:
+    def list_images(self, source: str, scan: DirectoryScan) -> ImageGroup | None:
         """The pictures of a source that is pictures; reads none of them.
 
-        What cannot be read is an item that fails when its turn comes (`image_ref.failing`). Items must pickle.
+        What cannot be read is a `failed_ref`, which fails when its turn comes. What it gives must pickle.
         """
         return None
 
-    def open_live(self, source: str, size: tuple[int, int] | None, rate: float | None) -> MovingSource:
+    def open_live(self, source: str, size: tuple[int, int] | None, rate: float | None) -> VideoSource:
         """Open a source that is live, which may be opened anew when it breaks off; InputError where it cannot be.
 
         size: (width, height), rate: frames per second, to ask a camera for; None: its own.
         """
-        raise InputError(f"{shown(source)} is not a camera or a stream")
+        raise InputError(f"{redact_url(source)} is not a camera or a stream")

@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images import sniff as content
-from mrcnn_cv.inputs.images.sorting import PICTURES
-from mrcnn_cv.inputs.images.urls import SECONDS, is_address, request_for
-from mrcnn_cv.util.redact import shown
+from mrcnn_cv.inputs.images.sorting import IMAGE_SUFFIXES
+from mrcnn_cv.inputs.images.urls import SECONDS, is_url, request_for
+from mrcnn_cv.util.redact import redact_url
 
 if TYPE_CHECKING:
     from mrcnn_cv.inputs.base import InputKind
@@ -33,7 +33,7 @@ _STREAMS = frozenset({".m3u8", ".mpd", ".mjpg", ".mjpeg", ".sdp"}) | VIDEOS
 _SCHEMES = re.compile(r"(rtsps?|rtmps?|rtmpe|rtp|srt|udp|tcp|mms|mmsh|rist)://", re.IGNORECASE)
 _VIDEO4LINUX = 81
 _CAMERA = re.compile(r"[0-9]{1,3}")
-_MOVING_CONTENT = re.compile(
+_VIDEO_CONTENT = re.compile(
     rb"multipart/x-mixed-replace|video/|application/(vnd\.apple\.mpegurl|x-mpegurl|dash\+xml)|audio/(x-)?mpegurl",
     re.IGNORECASE,
 )
@@ -46,7 +46,7 @@ _MOVIES = re.compile(
 )
 
 
-def kind_of(source: str) -> Kind:
+def classify(source: str) -> Kind:
     """The kind of one SOURCE: a file by its content, what cannot be looked into by its name."""
     from mrcnn_cv.inputs.registry import ask_kinds
 
@@ -59,13 +59,13 @@ def live_kind(source: str) -> InputKind:
     """The kind of a source that is live, which opens it."""
     from mrcnn_cv.inputs.registry import INPUT_KINDS, ask_kinds
 
-    if is_address(source):
+    if is_url(source):
         # Its server has said already what it is, and a camera may answer one question at a time.
         stream: InputKind = INPUT_KINDS.create("url")
         return stream
     kind, _ = ask_kinds(lambda each: each if each.classify(source) == "live" else None)
     if kind is None:
-        raise InputError(f"{shown(source)} is not a camera or a stream")
+        raise InputError(f"{redact_url(source)} is not a camera or a stream")
     return kind
 
 
@@ -90,23 +90,23 @@ def is_device(path: Path) -> bool:
 def is_animation(path: Path) -> bool:
     """Whether a file is a GIF or WebP of more than one picture, which may be meant as a picture or as a video."""
     try:
-        data = path.read_bytes() if path.stat().st_size <= _MOST_ANIMATION_BYTES else b""
+        data = path.read_bytes() if path.stat().st_size <= _MAX_ANIMATION_BYTES else b""
     except (OSError, ValueError):
         return False
     kind = content.image_kind(data[: content.HEAD_BYTES])
-    return (kind == "GIF" and gif_frames(data, most=2) > 1) or (kind == "WebP" and len(webp_frames(data)) > 1)
+    return (kind == "GIF" and gif_frames(data, maximum=2) > 1) or (kind == "WebP" and len(webp_frames(data)) > 1)
 
 
-_MOST_ANIMATION_BYTES = 1 << 30
+_MAX_ANIMATION_BYTES = 1 << 30
 
 
-def gif_frames(data: bytes, most: int) -> int:
-    """How many pictures a GIF holds; counting ends at `most`, and where the file does."""
+def gif_frames(data: bytes, maximum: int) -> int:
+    """How many pictures a GIF holds; counting ends at `maximum`, and where the file does."""
     if len(data) < 13:
         return 0
     at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     count = 0
-    while count < most and at < len(data):
+    while count < maximum and at < len(data):
         mark = data[at]
         if mark == 0x2C and at + 10 < len(data):
             count += 1
@@ -168,9 +168,9 @@ def kind_of_address(address: str) -> Kind:
     except ValueError:
         # It fails when its turn comes.
         return "pictures"
-    if suffix in PICTURES:
+    if suffix in IMAGE_SUFFIXES:
         return "pictures"
-    return "live" if suffix in _STREAMS or _MOVING_CONTENT.match(_content_type(address)) else "pictures"
+    return "live" if suffix in _STREAMS or _VIDEO_CONTENT.match(_content_type(address)) else "pictures"
 
 
 def _content_type(address: str) -> bytes:

@@ -11,34 +11,34 @@ from mrcnn_cv.cli.signals import Interrupts
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs.state.manifest import versions
-from mrcnn_cv.pipeline import Listener, Stop, Thresholds
+from mrcnn_cv.pipeline import CancellationToken, RunObserver, Thresholds
 from mrcnn_cv.pipeline.executor import Executor, make_executor
-from mrcnn_cv.pipeline.thread_executor import Models, plans_for
-from mrcnn_cv.structures.frame import Unreadable
+from mrcnn_cv.pipeline.thread_executor import ModelPool, layouts_for
+from mrcnn_cv.structures.frame import FrameError
 
-OF_THE_RESULT = (
+RESULT_OPTIONS = (
     *("labels", "pipeline_config", "score", "mask_threshold", "nms", "max_instances", "classes", "exclude", "fast"),
     *("save", "polygons", "min_area", "soft_edges", "opacity", "line_width", "hide", "color_by"),
     *("no_recursive", "include_files", "exclude_files"),
 )
 """Options that decide what a run puts out: a run is resumed with the same ones."""
 
-OF_A_VIDEO = (
+VIDEO_OPTIONS = (
     *("start", "end", "stride", "max_fps", "max_frames", "codec", "crf"),
     *("track", "trail", "counts", "stats"),
 )
 """More of them, for videos."""
 
 
-class FailureLimit(Listener):
+class FailureLimit(RunObserver):
     """Ends a run with more failures than it may have; most: None for any number."""
 
-    def __init__(self, most: int | None, stop: Stop) -> None:
-        self._left = most
+    def __init__(self, maximum: int | None, stop: CancellationToken) -> None:
+        self._left = maximum
         self._stop = stop
         self.is_reached = False
 
-    def failed(self, failed: Unreadable) -> None:
+    def failed(self, failed: FrameError) -> None:
         if self._left is not None:
             self._left -= 1
             self.is_reached = self.is_reached or self._left < 0
@@ -76,14 +76,16 @@ def thresholds_for(model: MaskRCNN, options: dict[str, Any]) -> Thresholds:
     )
 
 
-def crew_for(model: MaskRCNN, options: dict[str, Any], pictures: int | None) -> Executor:
+def executor_for(model: MaskRCNN, options: dict[str, Any], images: int | None) -> Executor:
     """The workers: as many as were asked for, or as turn out to be the fastest."""
     wanted = None if options["workers"] == "auto" else int(options["workers"])
-    plans = plans_for(wanted, options["threads"], model.chosen_backend, pictures)
-    return make_executor(Models(model, lambda: load_model({**options, "threads": None})), plans)
+    layouts = layouts_for(wanted, options["threads"], model.chosen_backend, images)
+    return make_executor(ModelPool(model, lambda: load_model({**options, "threads": None})), layouts)
 
 
-def head_of(sources: Sequence[str], options: dict[str, Any], model: MaskRCNN, names: Sequence[str]) -> dict[str, Any]:
+def run_metadata(
+    sources: Sequence[str], options: dict[str, Any], model: MaskRCNN, names: Sequence[str]
+) -> dict[str, Any]:
     """What a manifest says about a run before its first picture; names: of the options that decide what it puts out."""
     digest = hashlib.sha256()
     with model.path.open("rb") as file:

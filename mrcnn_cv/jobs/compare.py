@@ -11,75 +11,75 @@ from typing import Any
 
 import click
 
-from mrcnn_cv.cli.console.compare_report import Figures, Row, record, table
-from mrcnn_cv.cli.console.messages import plain, say
-from mrcnn_cv.cli.console.status_line import LiveLine
+from mrcnn_cv.cli.console.compare_report import ComparisonFigures, ComparisonRow, record, table
+from mrcnn_cv.cli.console.messages import echo_message, sanitize
+from mrcnn_cv.cli.console.status_line import StatusLine
 from mrcnn_cv.cli.signals import Interrupts
 from mrcnn_cv.drawing.canvas import encode_png
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.evaluation.agreement import agree
 from mrcnn_cv.evaluation.side_by_side import side_by_side
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.image_ref import Item, load
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.listing import list_pictures
+from mrcnn_cv.inputs.image_ref import ImageRef, load
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.listing import list_images
 from mrcnn_cv.jobs.common import interrupted_code, load_model
 from mrcnn_cv.jobs.evaluate import report_model
-from mrcnn_cv.jobs.result_file import ResultFile, model_files
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.pipeline import Stop
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.jobs.report_file import ReportFile, model_files
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.pipeline import CancellationToken
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.instances import Instances
-from mrcnn_cv.util.filenames import file_name, fitting
+from mrcnn_cv.util.filenames import file_name, truncate_name
 
 DISAGREEMENT_EXIT_CODE = 7
 """With --min-agreement: the two agree less."""
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _ComparedImage:
     """A picture that may be among the worst; its pixels are read once more when it is."""
 
-    item: Item
+    item: ImageRef
     both: tuple[Instances, Instances]
-    row: Row
+    row: ComparisonRow
 
 
-def execute(sides: Sequence[dict[str, Any]], sources: Sequence[str], options: dict[str, Any]) -> int:
+def run_comparison(sides: Sequence[dict[str, Any]], sources: Sequence[str], options: dict[str, Any]) -> int:
     """Compare; returns the exit code."""
-    items = list_pictures(sources, Search()).items[: options["limit"]]
+    items = list_images(sources, DirectoryScan()).items[: options["limit"]]
     inputs = [item.path for item in items if item.path is not None]
     protected = [*inputs, *(path for side in sides for path in model_files(side))]
-    folder = OutputFolder(options["output"], overwrite=options["overwrite"], protected=protected)
+    folder = OutputDirectory(options["output"], overwrite=options["overwrite"], protected=protected)
     folder.check()
     name = options["json_file"]
-    file = None if name is None else ResultFile(name, "--json", overwrite=options["overwrite"], protected=protected)
+    file = None if name is None else ReportFile(name, "--json", overwrite=options["overwrite"], protected=protected)
     models = tuple(load_model(side) for side in sides)
     for model in models:
         report_model(model, False, options["quiet"])
-    figures = Figures(_names(models, sides))
+    figures = ComparisonFigures(_names(models, sides))
     comparison = _Comparison(models, figures, options)
-    stop = Stop()
+    stop = CancellationToken()
     with Interrupts(stop) as interrupts:
         comparison.run(items, stop)
     figures.backends = [model.backend for model in models] if figures.rows else []
     written = comparison.write_worst(folder)
     if file is None or file.name != "-":
         for line in table(figures, written, options["output"]):
-            click.echo(plain(line))
+            click.echo(sanitize(line))
     if file is not None and figures.rows:
         file.write_json(record(figures, options))
     return interrupted_code(interrupts) or _code(figures, options)
 
 
-def _code(figures: Figures, options: dict[str, Any]) -> int:
+def _code(figures: ComparisonFigures, options: dict[str, Any]) -> int:
     if not figures.rows:
         raise InputError("none of the pictures could be used, so there is nothing to compare")
-    least = options["min_agreement"]
-    if least is not None and figures.agreement < least:
-        say(
+    minimum = options["min_agreement"]
+    if minimum is not None and figures.agreement < minimum:
+        echo_message(
             f"mrcnn-cv: error: {figures.agreement:.4f} of the instances are found by both, which is below"
-            f" --min-agreement {least:g}"
+            f" --min-agreement {minimum:g}"
         )
         return DISAGREEMENT_EXIT_CODE
     return InputError.exit_code if figures.failed else 0
@@ -98,14 +98,14 @@ def _names(models: Sequence[MaskRCNN], sides: Sequence[dict[str, Any]]) -> tuple
 class _Comparison:
     """Takes the pictures one by one, so that both sides have the processors to themselves in turn."""
 
-    def __init__(self, models: Sequence[MaskRCNN], figures: Figures, options: dict[str, Any]) -> None:
+    def __init__(self, models: Sequence[MaskRCNN], figures: ComparisonFigures, options: dict[str, Any]) -> None:
         self._models = models
         self._figures = figures
         self._options = options
-        self._worst: list[tuple[tuple[float, ...], int, _Kept]] = []
+        self._worst: list[tuple[tuple[float, ...], int, _ComparedImage]] = []
 
-    def run(self, items: Sequence[Item], stop: Stop) -> None:
-        line = LiveLine(quiet=self._options["quiet"])
+    def run(self, items: Sequence[ImageRef], stop: CancellationToken) -> None:
+        line = StatusLine(quiet=self._options["quiet"])
         with ExitStack() as stack:
             stack.callback(line.clear)
             for index, item in enumerate(items):
@@ -116,23 +116,23 @@ class _Comparison:
                 except InputError as error:
                     line.clear()
                     self._figures.failed += 1
-                    say(f"mrcnn-cv: error: {error}")
+                    echo_message(f"mrcnn-cv: error: {error}")
                 if line.is_due:
                     line.draw(f"{index + 1:,} of {len(items):,} pictures, {self._figures.agreement:.4f} agreement")
 
-    def _take(self, item: Item, index: int) -> None:
+    def _take(self, item: ImageRef, index: int) -> None:
         frame = load(item, index)
-        if isinstance(frame, Unreadable):
+        if isinstance(frame, FrameError):
             raise frame.error
         first, second = (self._predict(model, frame) for model in self._models)
         found = agree(first, second, self._options["iou"])
         score = self._options["score"]
-        row = Row.of(item.name, first, second, found, None if score == "model" else score)
+        row = ComparisonRow.of(item.name, first, second, found, None if score == "model" else score)
         self._figures.rows.append(row)
-        badness = found.badness
-        if self._options["worst"] and any(badness):
+        disagreement = found.disagreement
+        if self._options["worst"] and any(disagreement):
             # The index keeps the order where pictures are equally bad: earlier ones stay.
-            entry = (badness, -index, _Kept(item, (first, second), row))
+            entry = (disagreement, -index, _ComparedImage(item, (first, second), row))
             if len(self._worst) < self._options["worst"]:
                 heapq.heappush(self._worst, entry)
             else:
@@ -145,14 +145,14 @@ class _Comparison:
         except InputError as error:
             raise InputError(f"{frame.name}: {error}") from error
 
-    def write_worst(self, folder: OutputFolder) -> int:
+    def write_worst(self, folder: OutputDirectory) -> int:
         """Put the worst pictures into the folder, the worst first; returns how many."""
-        for place, (_, _, kept) in enumerate(sorted(self._worst, reverse=True, key=lambda entry: entry[:2]), start=1):
+        for rank, (_, _, kept) in enumerate(sorted(self._worst, reverse=True, key=lambda entry: entry[:2]), start=1):
             frame = load(kept.item, 0)
-            if isinstance(frame, Unreadable):
+            if isinstance(frame, FrameError):
                 raise frame.error
-            title = f"{kept.item.place}: {kept.row.summary()}"
+            title = f"{kept.item.output_path}: {kept.row.summary()}"
             sheet = side_by_side(frame.image, kept.both, kept.row.agreement, self._figures.names, title)
-            stem = PurePosixPath(file_name(kept.item.place.name)).stem
-            folder.write(folder.directory / fitting(f"{place:03}-{stem}.png"), encode_png(sheet))
+            stem = PurePosixPath(file_name(kept.item.output_path.name)).stem
+            folder.write(folder.directory / truncate_name(f"{rank:03}-{stem}.png"), encode_png(sheet))
         return len(self._worst)

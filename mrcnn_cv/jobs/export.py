@@ -73,7 +73,7 @@ def export(
         written = {}
         for field, net in nets.items():
             with draft.file(NET_FILES[field]) as out:
-                counted = _Counted(out)
+                counted = _HashingWriter(out)
                 (taken,) = net.inputs
                 write_onnx(net, counted, {taken: shapes[field]})
             written[field] = counted.file()
@@ -211,7 +211,7 @@ class _Draft:
         return placed
 
 
-class _Counted:
+class _HashingWriter:
     """A file that knows what was written to it."""
 
     def __init__(self, file: BinaryIO) -> None:

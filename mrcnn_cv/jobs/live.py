@@ -7,23 +7,23 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from mrcnn_cv.cli.console.live_report import LiveReport
-from mrcnn_cv.cli.console.messages import say
+from mrcnn_cv.cli.console.live_report import LiveReporter
+from mrcnn_cv.cli.console.messages import echo_message
 from mrcnn_cv.cli.signals import Interrupts
 from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.classify import live_kind
-from mrcnn_cv.inputs.video.base import Choice, MovingSource
-from mrcnn_cv.inputs.video.latest_frame import Newest
+from mrcnn_cv.inputs.video.base import FrameSampling, VideoSource
+from mrcnn_cv.inputs.video.latest_frame import LatestFrameSource
 from mrcnn_cv.inputs.video.reconnect import Reconnecting
 from mrcnn_cv.jobs.common import FailureLimit, interrupted_code, load_model, thresholds_for
 from mrcnn_cv.jobs.live_outputs import LiveOutputs
-from mrcnn_cv.outputs.video.annotator import Painter
-from mrcnn_cv.outputs.viewers.live_view import LiveView, Meter, Shot
-from mrcnn_cv.pipeline import Outcome, Stop, Thresholds, run
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
+from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, Meter
+from mrcnn_cv.pipeline import CancellationToken, RunResult, Thresholds, run
 from mrcnn_cv.pipeline.executor import make_executor
-from mrcnn_cv.pipeline.thread_executor import Models, plans_for
-from mrcnn_cv.util.redact import shown
+from mrcnn_cv.pipeline.thread_executor import ModelPool, layouts_for
+from mrcnn_cv.util.redact import redact_url
 
 if TYPE_CHECKING:
     from mrcnn_cv.outputs.viewers.http_server import LiveServer
@@ -33,10 +33,10 @@ OPEN = " (and for everybody who reaches this machine: there is no password)"
 _NOT_LIVE = ("resume", "watch", "dry_run", "list")
 _LOOK_SECONDS = 0.05
 _STEP = 0.05
-_LEAST_SCORE, _MOST_SCORE = 0.05, 0.95
+_MIN_SCORE, _MAX_SCORE = 0.05, 0.95
 
 
-def execute_live(source: str, options: dict[str, Any], is_demo: bool) -> int:
+def run_live(source: str, options: dict[str, Any], is_demo: bool) -> int:
     """Run; returns the exit code.
 
     The run has a thread of its own. The main thread is left to the window, as window systems want it, and to signals:
@@ -45,7 +45,7 @@ def execute_live(source: str, options: dict[str, Any], is_demo: bool) -> int:
     for name in _NOT_LIVE:
         if options[name]:
             raise UsageError(
-                f"--{name.replace('_', '-')} is for pictures and files, and {shown(source)} is live: leave it out"
+                f"--{name.replace('_', '-')} is for pictures and files, and {redact_url(source)} is live: leave it out"
             )
     with ExitStack() as stack:
         job = LiveJob(source, options, stack)
@@ -59,26 +59,26 @@ class LiveJob:
         self._options = options
         self._stack = stack
         self._opener = opener(source, options)
-        self._name = shown(source)
-        self._stop = Stop()
+        self._name = redact_url(source)
+        self._stop = CancellationToken()
         self._thresholds = Thresholds()
         self._model: MaskRCNN | None = None
         self._line: Reconnecting | None = None
         self._notes: list[str] = []
-        self._report: LiveReport | None = None
+        self._report: LiveReporter | None = None
         self._check_display()
         self._outputs = LiveOutputs(self._name, options)
         self._meter = Meter()
-        self._painter = Painter(self._outputs.style, self._meter.lines if options["stats"] else None)
-        self._view = LiveView(self._painter)
+        self._annotator = FrameAnnotator(self._outputs.style, self._meter.lines if options["stats"] else None)
+        self._view = LiveView(self._annotator)
         self._server = self._make_server()
         # It opens while the model is loaded.
         self._source = stack.enter_context(
-            Newest(
+            LatestFrameSource(
                 self._name,
                 self._open,
                 keep_all=options["no_drop"],
-                choice=_choice(options),
+                sampling=_sampling(options),
             )
         )
 
@@ -88,7 +88,7 @@ class LiveJob:
         self._model = model = load_model(options)
         self._thresholds = thresholds_for(model, options)
         info = self._source.info
-        self._report = report = LiveReport(
+        self._report = report = LiveReporter(
             options["quiet"],
             options["verbose"],
             lambda: self._outputs.places,
@@ -101,8 +101,8 @@ class LiveJob:
             report.tell(note)
         if self._server is not None:
             self._server.start()
-            say(f"live view: {self._server.address}{'' if self._server.is_private else OPEN}")
-        sinks = [*self._outputs.sinks(model, info, self._painter, self._stack), self._view, self._meter]
+            echo_message(f"live view: {self._server.address}{'' if self._server.is_private else OPEN}")
+        sinks = [*self._outputs.sinks(model, info, self._annotator, self._stack), self._view, self._meter]
         thread = _Thread(lambda: self._run(model, sinks))
         with Interrupts(self._stop) as interrupts, ExitStack() as ending:
             ending.callback(report.end)
@@ -110,24 +110,24 @@ class LiveJob:
             self._look_after(thread)
             outcome = thread.result()
         if interrupts.received is not None:
-            say("mrcnn-cv: interrupted; what was written so far is complete")
+            echo_message("mrcnn-cv: interrupted; what was written so far is complete")
         return interrupted_code(interrupts) or (InputError.exit_code if outcome.failed else 0)
 
-    def _run(self, model: MaskRCNN, sinks: list[Any]) -> Outcome:
+    def _run(self, model: MaskRCNN, sinks: list[Any]) -> RunResult:
         options = self._options
         wanted = None if options["workers"] == "auto" else int(options["workers"])
-        plans = plans_for(wanted, options["threads"], model.chosen_backend, None)
+        plans = layouts_for(wanted, options["threads"], model.chosen_backend, None)
         # One more than is in work: a frame that waits in a queue grows old there.
-        crew = make_executor(
-            Models(model, lambda: load_model({**options, "threads": None})),
+        executor = make_executor(
+            ModelPool(model, lambda: load_model({**options, "threads": None})),
             plans,
             ahead=max(p.workers for p in plans) + 1,
         )
-        tickets = (self._outputs.placed(ticket) for ticket in self._source.tickets())
+        tickets = (self._outputs.placed(ticket) for ticket in self._source.frame_futures())
         assert self._report is not None
         # A picture that the model cannot take is followed by others of its kind.
         listeners = [self._report, FailureLimit(0, self._stop)]
-        return run(crew, tickets, sinks, self._thresholds, listeners, self._stop, _follow(options))
+        return run(executor, tickets, sinks, self._thresholds, listeners, self._stop, _tracker(options))
 
     def _look_after(self, thread: _Thread) -> None:
         """What the main thread does while the run goes on."""
@@ -169,25 +169,25 @@ class LiveJob:
         self._stack.callback(server.close)
         return server
 
-    def _save(self, shot: Shot) -> str:
-        return self._outputs.save(self._view, shot)
+    def _save(self, latest: LatestFrame) -> str:
+        return self._outputs.save(self._view, latest)
 
     def _change_threshold(self, steps: int) -> str:
         now = self._thresholds.score_threshold
         if now is None and self._model is not None:
             now = self._model.spec.detection_nms.score_threshold
-        changed = min(_MOST_SCORE, max(_LEAST_SCORE, round((now or 0.0) + steps * _STEP, 2)))
+        changed = min(_MAX_SCORE, max(_MIN_SCORE, round((now or 0.0) + steps * _STEP, 2)))
         self._thresholds.score_threshold = changed
         return f"score above {changed:.2f}"
 
     def _facts(self) -> Mapping[str, Any]:
         """What the page shows beside the picture."""
-        numbers, shot = self._meter.numbers, self._view.newest
+        numbers, shot = self._meter.statistics, self._view.latest
         height, width = (0, 0) if shot is None else shot.frame.image.shape[:2]
-        backend = None if shot is None else shot.found.backend
+        backend = None if shot is None else shot.instances.backend
         return {
             "state": "away"
-            if self._line is not None and self._line.is_away
+            if self._line is not None and self._line.is_disconnected
             else "starting"
             if shot is None
             else "live",
@@ -209,10 +209,10 @@ class LiveJob:
 class _Thread(threading.Thread):
     """Does one thing, and gives its result, or raises what it raised."""
 
-    def __init__(self, act: Callable[[], Outcome]) -> None:
+    def __init__(self, act: Callable[[], RunResult]) -> None:
         super().__init__(name="live-run", daemon=True)
         self._act = act
-        self._outcome: Outcome | None = None
+        self._outcome: RunResult | None = None
         self._error: BaseException | None = None
 
     def run(self) -> None:
@@ -221,21 +221,21 @@ class _Thread(threading.Thread):
         except BaseException as error:
             self._error = error
 
-    def result(self) -> Outcome:
+    def result(self) -> RunResult:
         if self._error is not None:
             raise self._error
         assert self._outcome is not None
         return self._outcome
 
 
-def opener(source: str, options: Mapping[str, Any]) -> Callable[[], MovingSource]:
+def opener(source: str, options: Mapping[str, Any]) -> Callable[[], VideoSource]:
     """What opens a source, once or anew."""
     kind = live_kind(source)
     return lambda: kind.open_live(source, options["camera_size"], options["camera_fps"])
 
 
-def _choice(options: Mapping[str, Any]) -> Choice:
-    return Choice(
+def _sampling(options: Mapping[str, Any]) -> FrameSampling:
+    return FrameSampling(
         start=options["start"] or 0.0,
         end=options["end"],
         stride=options["stride"],
@@ -244,7 +244,7 @@ def _choice(options: Mapping[str, Any]) -> Choice:
     )
 
 
-def _follow(options: Mapping[str, Any]) -> Any:
+def _tracker(options: Mapping[str, Any]) -> Any:
     """What gives every instance its number; None where nobody wants that."""
     if not (options["track"] or options["trail"] or options["counts"]):
         return None

@@ -18,16 +18,16 @@ from mrcnn_cv.errors import OutputError, UsageError
 from mrcnn_cv.jobs.outputs import NOTHING, Outputs
 from mrcnn_cv.outputs.base import Sink
 from mrcnn_cv.outputs.formats.overlay import encode
-from mrcnn_cv.outputs.storage.locks import alone_at
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.structures.frame import Frame, Unreadable
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.outputs.storage.locks import lock_output
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.structures.frame import Frame, FrameError
+from mrcnn_cv.util import filenames
 
 if TYPE_CHECKING:
     from mrcnn_cv.inference.predictor import MaskRCNN
     from mrcnn_cv.inputs.video.base import VideoInfo
-    from mrcnn_cv.outputs.video.annotator import Painter
-    from mrcnn_cv.outputs.viewers.live_view import LiveView, Shot
+    from mrcnn_cv.outputs.video.annotator import FrameAnnotator
+    from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
 
 OVERLAY = "overlay"
 
@@ -47,14 +47,14 @@ class LiveOutputs:
         # A recording has a name of its own and disturbs no batch run in the folder, as other formats would.
         self._outputs = Outputs({**options, "save": self._others or (NOTHING,), "show": False, "resume": False}, [])
         self.style = self._outputs.style
-        self.folder = self._outputs.folder or OutputFolder(options["output"], overwrite=options["overwrite"])
+        self.folder = self._outputs.folder or OutputDirectory(options["output"], overwrite=options["overwrite"])
         if self._is_recorded:
             from mrcnn_cv.outputs.video.codecs import check_codec
 
             self.folder.check()
             check_codec(options["codec"], options["crf"])
 
-    def sinks(self, model: MaskRCNN, info: VideoInfo, painter: Painter, stack: ExitStack) -> list[Sink]:
+    def sinks(self, model: MaskRCNN, info: VideoInfo, annotator: FrameAnnotator, stack: ExitStack) -> list[Sink]:
         """The sinks of the run, once model and source are known. `stack` keeps their name from other runs."""
         sinks: list[Sink] = []
         if self._is_recorded or self._others:
@@ -63,7 +63,7 @@ class LiveOutputs:
             from mrcnn_cv.outputs.video.recording import Recording
 
             codec, crf = self._options["codec"], self._options["crf"]
-            sinks += [painter, Recording(self.folder, self._video, info, painter.painted, codec, crf)]
+            sinks += [annotator, Recording(self.folder, self._video, info, annotator.annotated, codec, crf)]
         others, together = self._outputs.files(model, {})
         return [*sinks, *others, *([] if together is None else [together]), *self._outputs.streams]
 
@@ -76,7 +76,7 @@ class LiveOutputs:
         while True:
             base = self.base if number == 1 else f"{self.base}-{number}"
             with suppress(UsageError), ExitStack() as held:
-                held.enter_context(alone_at(self.folder.directory / base))
+                held.enter_context(lock_output(self.folder.directory / base))
                 # Videos with their parts, the pictures of single frames, formats with a folder of their own.
                 patterns = (f"{base}.*", base, f"*/{base}")
                 if not any(any(self.folder.directory.glob(pattern)) for pattern in patterns):
@@ -96,22 +96,22 @@ class LiveOutputs:
         video = next((path for path in (self._video, parts) if path.exists()), None)
         return ([] if video is None else [str(video)]) + self._outputs.places
 
-    def placed(self, ticket: Callable[[], Frame | Unreadable | None]) -> Callable[[], Frame | Unreadable | None]:
+    def placed(self, ticket: Callable[[], Frame | FrameError | None]) -> Callable[[], Frame | FrameError | None]:
         """The ticket, whose frame has a place of its own below the output folder."""
 
-        def redeem() -> Frame | Unreadable | None:
+        def redeem() -> Frame | FrameError | None:
             taken = ticket()
             if taken is None:
                 return None
-            return replace(taken, place=PurePosixPath(self.base) / f"{taken.index:06}.jpg")
+            return replace(taken, output_path=PurePosixPath(self.base) / f"{taken.index:06}.jpg")
 
         return redeem
 
-    def save(self, view: LiveView, shot: Shot) -> str:
+    def save(self, view: LiveView, latest: LatestFrame) -> str:
         """Keep what a window shows as a picture; says where, or why not."""
-        path = self.folder.directory / f"{self.base}-{shot.frame.index:06}.jpg"
+        path = self.folder.directory / f"{self.base}-{latest.frame.index:06}.jpg"
         try:
-            self.folder.write(path, encode(view.painted(shot), ".jpg", str(path)))
+            self.folder.write(path, encode(view.annotated(latest), ".jpg", str(path)))
         except OutputError as error:
             return str(error)
         return f"saved {path}"
@@ -130,7 +130,7 @@ def base_name(source: str, now: time.struct_time) -> str:
         what = "-".join(filter(None, (host, path)))
     else:
         what = Path(source).name
-    plain = re.sub(r"[^\w.-]+", "_", names.file_name(what))[:80]
+    plain = re.sub(r"[^\w.-]+", "_", filenames.file_name(what))[:80]
     return f"{plain}-{time.strftime('%Y-%m-%d-%H%M%S', now)}"
 
 

@@ -11,22 +11,22 @@ import numpy as np
 from mrcnn_cv.cli.console.messages import own_stdout
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.jobs.result_file import books_in, check_apart, model_files
+from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.jobs.report_file import check_apart, model_files, state_files
 from mrcnn_cv.jobs.state.batch_state import check_free
-from mrcnn_cv.outputs.base import Settings, Sink
+from mrcnn_cv.outputs.base import OutputSettings, Sink
 from mrcnn_cv.outputs.registry import is_dataset, make_datasets, make_sinks
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.util import filenames
 
 NOTHING = "none"
 
 _SUFFIXES: Mapping[str, Sequence[str | None]] = {"overlay": (None, ".png"), "json": (".json",), "frames": ()}
 """What formats without a folder of their own put behind a picture's name; those of frames are in the video's folder."""
 
-_MOST_COMPARED = 40
+_MAX_COMPARED = 40
 """Characters of a name, which are never cut."""
 
 
@@ -38,7 +38,7 @@ class Outputs:
     streams  sinks that take the pictures in order: records of --json, the window
     """
 
-    def __init__(self, options: Mapping[str, Any], items: Sequence[Item]) -> None:
+    def __init__(self, options: Mapping[str, Any], items: Sequence[ImageRef]) -> None:
         from mrcnn_cv.outputs.formats.json_stream import JsonLines, JsonLinesFile
 
         self._options = options
@@ -52,18 +52,18 @@ class Outputs:
         )
         inputs = [item.path for item in items if item.path is not None]
         others = [*model_files(options), *map(Path, options["list"])]
-        self.folder: OutputFolder | None = None
+        self.folder: OutputDirectory | None = None
         if NOTHING not in options["save"]:
-            self.folder = OutputFolder(options["output"], overwrite=options["overwrite"])
+            self.folder = OutputDirectory(options["output"], overwrite=options["overwrite"])
             for item in items:
                 if item.path is not None:
-                    self.folder.protect(item.path, item.place)
+                    self.folder.protect(item.path, item.output_path)
             for path in others:
                 self.folder.protect(path)
             check_free(self.folder.directory, options["resume"], options["overwrite"])
             self.folder.check()
             # Says so where a library is missing.
-            self._aggregate_names = [made.name for made in make_datasets(options["save"], Settings({}, ""))]
+            self._aggregate_names = [made.name for made in make_datasets(options["save"], OutputSettings({}, ""))]
         self.streams: list[Sink] = []
         if options["json_lines"] == "-":
             self.streams.append(JsonLines(own_stdout()))
@@ -74,14 +74,14 @@ class Outputs:
             lines.check()
             self.streams.append(lines)
         if options["show"]:
-            from mrcnn_cv.outputs.viewers.window import Window, check_display
+            from mrcnn_cv.outputs.viewers.window import ImageWindow, check_display
 
             check_display()
-            self.streams.append(Window(self.style))
+            self.streams.append(ImageWindow(self.style))
 
     def files(
         self, model: MaskRCNN, indexes: Mapping[str, int], leave_out: Collection[str] = ()
-    ) -> tuple[list[Sink], AggregateFiles | None]:
+    ) -> tuple[list[Sink], DatasetFiles | None]:
         """(sinks with files of their own for each picture, the files for all pictures), once the model is known.
 
         indexes: the order of the pictures by place. leave_out: formats that somebody else sees to.
@@ -91,7 +91,7 @@ class Outputs:
         options = self._options
         if options["resume"]:
             self.folder.sweep()
-        settings = Settings(
+        settings = OutputSettings(
             labels={number: model.label(number) for number in range(1, model.spec.class_count + 1)},
             model=model.path.name,
             style=self.style,
@@ -101,10 +101,10 @@ class Outputs:
         )
         chosen = [name for name in options["save"] if name not in leave_out]
         sinks: list[Sink] = [*make_sinks(chosen, self.folder, settings)]
-        aggregates = make_datasets(chosen, settings)
-        if not aggregates:
+        datasets = make_datasets(chosen, settings)
+        if not datasets:
             return sinks, None
-        together = AggregateFiles(self.folder, aggregates, keep=options["resume"], indexes=indexes)
+        together = DatasetFiles(self.folder, datasets, keep=options["resume"], indexes=indexes)
         together.check()
         return sinks, together
 
@@ -113,22 +113,22 @@ class Outputs:
         if self._options["json_lines"] not in (None, "-"):
             check_apart(self._options["json_lines"], "--json", own)
 
-    def _own(self, items: Sequence[Item]) -> Iterator[Path]:
+    def _own(self, items: Sequence[ImageRef]) -> Iterator[Path]:
         """What the run writes into its folder that --json could name: files, and folders of formats."""
         if self.folder is None:
             return
         directory, saved = self.folder.directory, self._options["save"]
-        yield from books_in(directory)
+        yield from state_files(directory)
         yield from (directory / name for name in self._aggregate_names)
         # Formats with files in a folder of their own have its name.
         own_folder = {name for name in saved if not is_dataset(name)} - _SUFFIXES.keys()
         yield from (directory / name for name in own_folder)
         suffixes = [each for name in saved for each in _SUFFIXES.get(name, ())]
-        written = names.same(Path(self._options["json_lines"]).name)
+        written = filenames.path_key(Path(self._options["json_lines"]).name)
         for item in items:
             # Those of a hundred thousand pictures that can have this name; long names are cut at their end.
-            if written.startswith(names.same(item.place.stem)[:_MOST_COMPARED]):
-                frame = Frame(np.empty((0, 0, 3), np.uint8), item.name, 0, path=item.path, place=item.place)
+            if written.startswith(filenames.path_key(item.output_path.stem)[:_MAX_COMPARED]):
+                frame = Frame(np.empty((0, 0, 3), np.uint8), item.name, 0, path=item.path, output_path=item.output_path)
                 yield from (self.folder.path_for(frame, suffix) for suffix in suffixes)
 
     @property

@@ -9,70 +9,72 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mrcnn_cv.cli.console.messages import say
-from mrcnn_cv.cli.console.video_report import VideoReport
+from mrcnn_cv.cli.console.messages import echo_message
+from mrcnn_cv.cli.console.video_report import VideoReporter
 from mrcnn_cv.cli.signals import Interrupts
 from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.inputs.images.glob import found
-from mrcnn_cv.inputs.video.base import Choice, import_av
+from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.inputs.images.glob import glob_files
+from mrcnn_cv.inputs.video.base import FrameSampling, import_av
 from mrcnn_cv.jobs.common import (
-    OF_A_VIDEO,
-    OF_THE_RESULT,
+    RESULT_OPTIONS,
+    VIDEO_OPTIONS,
     FailureLimit,
-    crew_for,
-    head_of,
+    executor_for,
     interrupted_code,
     load_model,
+    run_metadata,
     thresholds_for,
 )
 from mrcnn_cv.jobs.outputs import NOTHING, Outputs
-from mrcnn_cv.jobs.state.run_lock import alone_in
-from mrcnn_cv.jobs.video_preview import ShownVideo
+from mrcnn_cv.jobs.state.run_lock import lock_directory
+from mrcnn_cv.jobs.video_preview import VideoPreview
 from mrcnn_cv.jobs.video_run import work_on
-from mrcnn_cv.jobs.video_state import Shared, VideoTask, VideoWork
+from mrcnn_cv.jobs.video_state import NonClosingSink, VideoTask, VideoWork
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.video.codecs import check_codec, encoder_for, suffix_for
 from mrcnn_cv.outputs.viewers.live_view import Meter
 from mrcnn_cv.outputs.viewers.window import check_display
-from mrcnn_cv.pipeline import Stop
+from mrcnn_cv.pipeline import CancellationToken
 
 OVERLAY = "overlay"
 
-MOST_FRAMES = 1_000_000
+MAX_FRAMES = 1_000_000
 """Of one video, as far as formats with one file for all are concerned: the next one's indexes begin behind them."""
 
 
-def execute_video(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> int:
+def run_video(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> int:
     """Run; returns the exit code."""
     _check(sources, options)
     paths = _paths(sources)
-    outputs = Outputs({**options, "show": False}, [Item(str(path), PurePosixPath(path.name), path) for path in paths])
+    outputs = Outputs(
+        {**options, "show": False}, [ImageRef(str(path), PurePosixPath(path.name), path) for path in paths]
+    )
     tasks = [_task(path, outputs, options) for path in paths]
     outputs.check_apart(own for task in tasks for own in _own(task, outputs))
     if options["dry_run"]:
-        return _tell(tasks, outputs)
+        return _dry_run(tasks, outputs)
     model = load_model(options)
-    report = VideoReport(options["quiet"], options["verbose"], outputs.places, options["progress"])
+    report = VideoReporter(options["quiet"], options["verbose"], outputs.places, options["progress"])
     report.loaded(model, is_demo)
-    stop = Stop()
+    stop = CancellationToken()
     with Interrupts(stop) as interrupts, ExitStack() as stack:
         stack.callback(report.end)
         if outputs.folder is not None and options["resume"]:
-            stack.enter_context(alone_in(outputs.folder.directory))
+            stack.enter_context(lock_directory(outputs.folder.directory))
         work, together = _work(model, options, outputs, tasks, report, stop, stack)
         code = 0
         for number, task in enumerate(tasks):
             if stop.requested:
                 break
             if together is not None:
-                together.first_index = number * MOST_FRAMES
+                together.first_index = number * MAX_FRAMES
             try:
-                is_well = work_on(work, task, _head(task, options, model))
+                is_well = work_on(work, task, _run_metadata(task, options, model))
             except UsageError as error:
                 # The others can be worked on all the same.
                 report.refused(error)
@@ -81,10 +83,12 @@ def execute_video(sources: Sequence[str], options: dict[str, Any], is_demo: bool
             if not is_well:
                 code = code or InputError.exit_code
         if work.limit.is_reached:
-            say("mrcnn-cv: error: too many frames failed, so the run was ended (--max-failures or --fail-fast)")
+            echo_message(
+                "mrcnn-cv: error: too many frames failed, so the run was ended (--max-failures or --fail-fast)"
+            )
     if interrupts.received is not None:
         more = "; the same command with --resume goes on" if NOTHING not in options["save"] else ""
-        say(f"mrcnn-cv: interrupted; what was written so far is complete{more}")
+        echo_message(f"mrcnn-cv: interrupted; what was written so far is complete{more}")
     return interrupted_code(interrupts) or code
 
 
@@ -106,30 +110,30 @@ def _work(
     options: dict[str, Any],
     outputs: Outputs,
     tasks: Sequence[VideoTask],
-    report: VideoReport,
-    stop: Stop,
+    report: VideoReporter,
+    stop: CancellationToken,
     stack: ExitStack,
-) -> tuple[VideoWork, AggregateFiles | None]:
+) -> tuple[VideoWork, DatasetFiles | None]:
     """What all videos have in common, and the files for all of them; `stack` closes the sinks."""
-    choice, thresholds, meter = _choice(options), thresholds_for(model, options), Meter()
+    choice, thresholds, meter = _sampling(options), thresholds_for(model, options), Meter()
     sinks, together = outputs.files(model, {}, leave_out=(OVERLAY,))
     ordered = [stack.enter_context(sink) for sink in (*filter(None, [together]), *outputs.streams)]
     views: list[Sink] = [meter]
-    painter = None
+    annotator = None
     if OVERLAY in options["save"] or options["show"]:
-        painter = Painter(outputs.style, meter.lines if options["stats"] else None)
-    if painter is not None and options["show"]:
-        folder = outputs.folder or OutputFolder(options["output"], overwrite=options["overwrite"])
-        views.append(Shared(stack.enter_context(ShownVideo(painter, thresholds, folder))))
-    frames = sum(filter(None, (_frames(task.path, choice) for task in tasks))) or None
+        annotator = FrameAnnotator(outputs.style, meter.lines if options["stats"] else None)
+    if annotator is not None and options["show"]:
+        folder = outputs.folder or OutputDirectory(options["output"], overwrite=options["overwrite"])
+        views.append(NonClosingSink(stack.enter_context(VideoPreview(annotator, thresholds, folder))))
+    frames = sum(filter(None, (_count_frames(task.path, choice) for task in tasks))) or None
     work = VideoWork(
         options=options,
-        choice=choice,
-        painter=painter,
+        sampling=choice,
+        annotator=annotator,
         folder=outputs.folder,
-        crew=crew_for(model, options, frames),
+        executor=executor_for(model, options, frames),
         thresholds=thresholds,
-        sinks=[*sinks, *(Shared(sink) for sink in ordered)],
+        sinks=[*sinks, *(NonClosingSink(sink) for sink in ordered)],
         views=views,
         report=report,
         stop=stop,
@@ -138,14 +142,14 @@ def _work(
     return work, together
 
 
-def _head(task: VideoTask, options: dict[str, Any], model: MaskRCNN) -> dict[str, Any]:
+def _run_metadata(task: VideoTask, options: dict[str, Any], model: MaskRCNN) -> dict[str, Any]:
     """What the journal says about a run over one video."""
-    head = head_of([task.name], options, model, (*OF_THE_RESULT, *OF_A_VIDEO))
-    head["sources"].append(_size(task.path))
+    metadata = run_metadata([task.name], options, model, (*RESULT_OPTIONS, *VIDEO_OPTIONS))
+    metadata["sources"].append(_size(task.path))
     if OVERLAY in options["save"]:
         # Parts that another encoder wrote cannot be joined.
-        head["options"]["encoder"] = f"{encoder_for(options['codec'])}, PyAV {import_av().__version__}"
-    return head
+        metadata["options"]["encoder"] = f"{encoder_for(options['codec'])}, PyAV {import_av().__version__}"
+    return metadata
 
 
 def _paths(sources: Iterable[str]) -> list[Path]:
@@ -153,7 +157,7 @@ def _paths(sources: Iterable[str]) -> list[Path]:
     paths: dict[str, Path] = {}
     for source in sources:
         is_pattern = glob.has_magic(source) and not os.path.lexists(source)
-        for name in (sorted(found(source)) if is_pattern else []) or [source]:
+        for name in (sorted(glob_files(source)) if is_pattern else []) or [source]:
             paths.setdefault(os.path.abspath(name), Path(name))
     return list(paths.values())
 
@@ -167,8 +171,8 @@ def _task(path: Path, outputs: Outputs, options: Mapping[str, Any]) -> VideoTask
     stem = outputs.folder.path_of(path, "", stem=True)
     if OVERLAY in options["save"]:
         outputs.folder.check_replaceable(target)
-    place = PurePosixPath(stem.relative_to(outputs.folder.directory).as_posix())
-    return VideoTask(path, place, target)
+    output_path = PurePosixPath(stem.relative_to(outputs.folder.directory).as_posix())
+    return VideoTask(path, output_path, target)
 
 
 def _own(task: VideoTask, outputs: Outputs) -> list[Path]:
@@ -176,11 +180,11 @@ def _own(task: VideoTask, outputs: Outputs) -> list[Path]:
     if outputs.folder is None or task.target is None:
         return []
     target = task.target
-    return [target, target.with_name(f"{target.name}.parts"), outputs.folder.directory / task.place]
+    return [target, target.with_name(f"{target.name}.parts"), outputs.folder.directory / task.output_path]
 
 
-def _choice(options: Mapping[str, Any]) -> Choice:
-    return Choice(
+def _sampling(options: Mapping[str, Any]) -> FrameSampling:
+    return FrameSampling(
         start=options["start"] or 0.0,
         end=options["end"],
         stride=options["stride"],
@@ -189,13 +193,13 @@ def _choice(options: Mapping[str, Any]) -> Choice:
     )
 
 
-def _frames(path: Path, choice: Choice) -> int | None:
+def _count_frames(path: Path, sampling: FrameSampling) -> int | None:
     """About how many frames a video has, for the choice of workers; None where it cannot be read."""
     from mrcnn_cv.inputs.video.file import open_video
 
     try:
-        with open_video(path, choice=choice) as source:
-            return choice.expected(source.info)
+        with open_video(path, sampling=sampling) as source:
+            return sampling.expected(source.info)
     except InputError:
         return None
 
@@ -207,10 +211,10 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _tell(tasks: Sequence[VideoTask], outputs: Outputs) -> int:
+def _dry_run(tasks: Sequence[VideoTask], outputs: Outputs) -> int:
     """--dry-run: what would be done."""
-    say(f"{len(tasks):,} video{'' if len(tasks) == 1 else 's'}")
+    echo_message(f"{len(tasks):,} video{'' if len(tasks) == 1 else 's'}")
     for task in tasks:
-        say(f"  {task.name} -> {task.target or 'nowhere'}")
-    say(f"results would go to {' and '.join(outputs.places) or 'nowhere'}; nothing was done (--dry-run)")
+        echo_message(f"  {task.name} -> {task.target or 'nowhere'}")
+    echo_message(f"results would go to {' and '.join(outputs.places) or 'nowhere'}; nothing was done (--dry-run)")
     return 0

@@ -8,16 +8,16 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mrcnn_cv.cli.console.video_report import VideoReport
-from mrcnn_cv.inputs.video.base import Choice
+from mrcnn_cv.cli.console.video_report import VideoReporter
+from mrcnn_cv.inputs.video.base import FrameSampling
 from mrcnn_cv.jobs.common import FailureLimit
-from mrcnn_cv.jobs.state.manifest import Past, check_same
-from mrcnn_cv.jobs.state.video_journal import Journal, PastVideo
+from mrcnn_cv.jobs.state.manifest import PreviousRun, check_same
+from mrcnn_cv.jobs.state.video_journal import PreviousVideo, VideoCheckpoints
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.outputs.video.annotator import Painter
-from mrcnn_cv.outputs.video.writer import Part
-from mrcnn_cv.pipeline import Stop, Thresholds
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
+from mrcnn_cv.outputs.video.writer import Segment
+from mrcnn_cv.pipeline import CancellationToken, Thresholds
 from mrcnn_cv.pipeline.executor import Executor
 from mrcnn_cv.structures.frame import Frame
 
@@ -30,7 +30,7 @@ class VideoTask:
     """path: of the video. place: of its frames' own outputs. target: of the painted video; None: nothing is saved."""
 
     path: Path
-    place: PurePosixPath
+    output_path: PurePosixPath
     target: Path | None
 
     @property
@@ -39,14 +39,14 @@ class VideoTask:
         return str(self.path)
 
 
-class Shared:
+class NonClosingSink:
     """A sink of several videos, which somebody else opens and closes."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self.ordered = sink.ordered
 
-    def __enter__(self) -> Shared:
+    def __enter__(self) -> NonClosingSink:
         return self
 
     def __exit__(
@@ -54,59 +54,61 @@ class Shared:
     ) -> None:
         pass
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Hand on one frame."""
-        self._sink.write(frame, found)
+        self._sink.write(frame, instances)
 
 
 @dataclass
 class VideoWork:
     """What the videos of one command line have in common.
 
-    painter  None where nobody wants painted frames
-    sinks    that come before the painted video; views: those that come after it
+    annotator  None where nobody wants painted frames
+    sinks      that come before the painted video; views: those that come after it
     """
 
     options: Mapping[str, Any]
-    choice: Choice
-    painter: Painter | None
-    folder: OutputFolder | None
-    crew: Executor
+    sampling: FrameSampling
+    annotator: FrameAnnotator | None
+    folder: OutputDirectory | None
+    executor: Executor
     thresholds: Thresholds
     sinks: Sequence[Sink]
     views: Sequence[Sink]
-    report: VideoReport
-    stop: Stop
+    report: VideoReporter
+    stop: CancellationToken
     limit: FailureLimit
 
-    def past(self, journal: Journal | None, task: VideoTask, head: Mapping[str, Any]) -> PastVideo | None:
+    def past(
+        self, checkpoints: VideoCheckpoints | None, task: VideoTask, metadata: Mapping[str, Any]
+    ) -> PreviousVideo | None:
         """What is done of a video and still there; None: nothing. UsageError where the earlier run was another one."""
-        if journal is None or task.target is None or not self.options["resume"]:
+        if checkpoints is None or task.target is None or not self.options["resume"]:
             return None
-        past = journal.past(self.place_of(task))
+        past = checkpoints.previous(self.output_path_of(task))
         if past is None or self.folder is None:
             return None
-        check_same(Past(past.head, {}), head, self.folder.directory)
-        if past.is_complete and (not self.paints or task.target.is_file()):
+        check_same(PreviousRun(past.run_metadata, {}), metadata, self.folder.directory)
+        if past.is_complete and (not self.annotates or task.target.is_file()):
             return past
         parts = task.target.with_name(f"{task.target.name}.parts")
-        there = [not self.paints or _is_there(parts, stretch.part) for stretch in past.stretches]
+        there = [not self.annotates or _is_there(parts, stretch.part) for stretch in past.checkpoints]
         past.keep(there.index(False) if False in there else len(there))
-        return past if past.stretches else None
+        return past if past.checkpoints else None
 
     @property
-    def paints(self) -> bool:
+    def annotates(self) -> bool:
         """Whether painted videos are written."""
         return "overlay" in self.options["save"]
 
-    def place_of(self, task: VideoTask) -> str:
+    def output_path_of(self, task: VideoTask) -> str:
         """What the journal calls a video."""
         assert self.folder is not None
         assert task.target is not None
         return task.target.relative_to(self.folder.directory).as_posix()
 
 
-def _is_there(directory: Path, part: Part | None) -> bool:
+def _is_there(directory: Path, part: Segment | None) -> bool:
     if part is None or Path(part.name).name != part.name:
         return False
     try:

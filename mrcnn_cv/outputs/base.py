@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from mrcnn_cv.drawing.annotate import Style
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.outputs.storage.record_log import Record
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
@@ -37,10 +37,10 @@ class Sink(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def write(self, frame: Frame, found: Instances) -> None: ...
+    def write(self, frame: Frame, instances: Instances) -> None: ...
 
 
-class OpenSink:
+class PerImageSink:
     """A sink that has nothing to open or close, and writes files of their own for each picture."""
 
     ordered = False
@@ -66,7 +66,7 @@ class SinkClosed(Exception):
 
 
 @dataclass(frozen=True)
-class Settings:
+class OutputSettings:
     """What the formats may ask about a run, besides the instances themselves.
 
     labels      label id → name, of all classes of the model, also of those that nothing was found of
@@ -85,40 +85,40 @@ class Settings:
     soft_edges: bool = False
 
 
-class ImageFormat(OpenSink, ABC):
+class ImageFormat(PerImageSink, ABC):
     """A format of --save with files of their own for each picture.
 
     folder    where they go: `folder.path_for(frame, ...)` names a file, `folder.write(path, data)` writes it
     settings  of the run
     """
 
-    def __init__(self, folder: OutputFolder, settings: Settings) -> None:
+    def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
         self.folder = folder
         self.settings = settings
 
     @abstractmethod
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Write the files of one picture; OutputError where one cannot be written."""
 
 
 class DatasetFormat(ABC):
-    """A format of --save with one file for all pictures of a run; an Aggregate.
+    """A format of --save with one file for all pictures of a run; a DatasetWriter.
 
     name  of the file in the output folder
     """
 
     name: str
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: OutputSettings) -> None:
         """Raises UsageError where a library is missing that the format needs."""
         self.settings = settings
 
     @abstractmethod
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """See `Aggregate.assemble`."""
+        """See `DatasetWriter.assemble`."""
 
 
-class Aggregate(Protocol):
+class DatasetWriter(Protocol):
     """One file for all pictures of a run, made anew from their records whenever it is wanted.
 
     name  of the file in the output folder

@@ -12,8 +12,8 @@ from mrcnn_cv.outputs.base import DatasetFormat, ImageFormat
 from mrcnn_cv.util.registry import Registry
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import Settings
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.outputs.base import OutputSettings
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 
 
 def _problem(plugin: Any) -> str | None:
@@ -29,7 +29,7 @@ FORMATS: Registry[type[ImageFormat] | type[DatasetFormat]] = Registry(
     "mrcnn_cv.formats",
     {
         "overlay": "mrcnn_cv.outputs.formats.overlay:OverlayImages",
-        "frames": "mrcnn_cv.outputs.formats.frames:FramePictures",
+        "frames": "mrcnn_cv.outputs.formats.frames:FrameImages",
         "json": "mrcnn_cv.outputs.formats.json_files:JsonRecords",
         "jsonl": "mrcnn_cv.outputs.formats.jsonl:JsonLinesTable",
         "coco": "mrcnn_cv.outputs.formats.coco:CocoDataset",
@@ -42,7 +42,7 @@ FORMATS: Registry[type[ImageFormat] | type[DatasetFormat]] = Registry(
         "semantic": "mrcnn_cv.outputs.formats.semantic_masks:SemanticMasks",
         "binary": "mrcnn_cv.outputs.formats.binary_masks:BinaryMasks",
         "cutouts": "mrcnn_cv.outputs.formats.cutouts:Cutouts",
-        "crops": "mrcnn_cv.outputs.formats.crops:Crops",
+        "crops": "mrcnn_cv.outputs.formats.crops:InstanceCrops",
         "csv": "mrcnn_cv.outputs.formats.csv:CsvTable",
         "parquet": "mrcnn_cv.outputs.formats.parquet:ParquetTable",
     },
@@ -55,12 +55,12 @@ def is_dataset(name: str) -> bool:
     return issubclass(FORMATS[name], DatasetFormat)
 
 
-def make_sinks(names: Collection[str], folder: OutputFolder, settings: Settings) -> list[ImageFormat]:
+def make_sinks(names: Collection[str], folder: OutputDirectory, settings: OutputSettings) -> list[ImageFormat]:
     """The sinks of the formats among `names` that have files for each picture, in the order of the registry."""
     return [FORMATS.create(name, folder, settings) for name in _in_order(names) if not is_dataset(name)]
 
 
-def make_datasets(names: Collection[str], settings: Settings) -> list[DatasetFormat]:
+def make_datasets(names: Collection[str], settings: OutputSettings) -> list[DatasetFormat]:
     """The formats among `names` that have one file for all pictures, in the order of the registry.
 
     Raises UsageError where a library is missing that one needs.

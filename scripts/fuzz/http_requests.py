@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.viewers import http_requests as live_http
 from mrcnn_cv.outputs.viewers import http_server as live_server
 from mrcnn_cv.outputs.viewers.http_page import SCRIPT, STYLE, page
@@ -229,8 +229,8 @@ def _documents() -> dict[str, tuple[str, bytes | None]]:
 def server() -> tuple[LiveServer, list[dict[str, Any]]]:
     """One server for all cases of a process, with a picture, and what went wrong inside it."""
     live_server.HEAD_SECONDS = _KEPT_HEAD_SECONDS
-    live_server.MOST_NEW_PER_SECOND = 1e6
-    view = LiveView(Painter())
+    live_server.MAX_NEW_PER_SECOND = 1e6
+    view = LiveView(FrameAnnotator())
     none = np.zeros(0, dtype=np.float32)
     found = Instances(none.reshape(0, 4), none, none.astype(np.int32), [], None, (40, 60))
     view.write(Frame(np.full((40, 60, 3), 100, dtype=np.uint8), "camera", 0), found)

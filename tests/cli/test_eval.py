@@ -17,8 +17,8 @@ from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.evaluation.results import DatasetResults
 from mrcnn_cv.jobs import evaluate as eval_job
-from mrcnn_cv.jobs.state.summary import Totals
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.jobs.state.summary import RunStatistics
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from tests.cli.conftest import LABELS, Run, execute, names_in, refusal, success
 from tests.conftest import read_image
 
@@ -276,10 +276,10 @@ def test_inputs_and_results_are_not_written_over(find: Run, data: Data, pictures
 def test_records_that_hold_fewer_pictures_than_are_done_are_told(tmp_path: Path) -> None:
     found = DatasetResults({"1": 1, "2": 2}, {})
     found.seen = {1}
-    folder = OutputFolder(tmp_path)
-    eval_job._check_records(found, Totals(kept=1), folder)
+    folder = OutputDirectory(tmp_path)
+    eval_job._check_records(found, RunStatistics(kept=1), folder)
     with pytest.raises(OutputError, match="another program has changed the records"):
-        eval_job._check_records(found, Totals(kept=1, done_count=1), folder)
+        eval_job._check_records(found, RunStatistics(kept=1, done_count=1), folder)
 
 
 def test_without_the_library_the_command_says_how_to_get_it(

@@ -221,7 +221,7 @@ class Fingers:
         pass
 
     def pump(self) -> bool:
-        shot = self._view.newest
+        shot = self._view.latest
         if shot is None:
             return True
         Fingers.said = [self._threshold(1), self._threshold(1), self._threshold(-1), self._save(shot)]
@@ -259,15 +259,15 @@ def test_without_pyav_a_camera_can_be_watched_but_not_recorded(
 def test_a_full_disk_leaves_the_parts(
     live: Live, capture: FakeCapture, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "PART_SECONDS", 0.0)
-    write, frames = video.PaintedVideo.write, count()
+    monkeypatch.setattr(video, "SEGMENT_SECONDS", 0.0)
+    write, frames = video.VideoWriter.write, count()
 
-    def until_full(self: video.PaintedVideo, *given: Any) -> None:
+    def until_full(self: video.VideoWriter, *given: Any) -> None:
         if next(frames) == 4:
             raise OutputError("mrcnn-out cannot be written, the disk is full: free some space")
         write(self, *given)
 
-    monkeypatch.setattr(video.PaintedVideo, "write", until_full)
+    monkeypatch.setattr(video.VideoWriter, "write", until_full)
     assert live("0") == 6
     parts = sorted(tmp_path.glob("mrcnn-out/*.parts/*.mp4"))
     assert [frames_in(part) for part in parts] == [1, 1, 1, 1]
@@ -343,7 +343,7 @@ def test_an_output_folder_that_cannot_be_used(find: Run, tmp_path: Path) -> None
     assert "file is a file, not a folder" in text
 
 
-_SHORT_PARTS = "import mrcnn_cv.outputs.video.writer as v; v.PART_SECONDS = 0.4; import mrcnn_cv.cli as c; c.main()"
+_SHORT_PARTS = "import mrcnn_cv.outputs.video.writer as v; v.SEGMENT_SECONDS = 0.4; import mrcnn_cv.cli as c; c.main()"
 
 
 @pytest.fixture

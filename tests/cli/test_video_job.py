@@ -412,7 +412,7 @@ def test_where_the_parts_could_not_be_joined_resume_joins_them(
     monkeypatch.chdir(tmp_path)
     arguments = ["clip.mp4", "--model", str(tiny_graph), "--resume", "-q", *UNPAINTED]
     with monkeypatch.context() as patch:
-        patch.setattr("mrcnn_cv.outputs.video.writer.join", full)
+        patch.setattr("mrcnn_cv.outputs.video.writer.concat", full)
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
     assert ended.value.code == 6

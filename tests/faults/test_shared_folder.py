@@ -16,9 +16,9 @@ from mrcnn_cv.errors import UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs import images as predict_job
 from mrcnn_cv.jobs.common import load_model
-from mrcnn_cv.jobs.state.run_lock import alone_in
+from mrcnn_cv.jobs.state.run_lock import lock_directory
 from mrcnn_cv.outputs.storage import locks as lock
-from mrcnn_cv.outputs.storage.locks import alone_at
+from mrcnn_cv.outputs.storage.locks import lock_output
 from mrcnn_cv.util import file_lock
 from tests.conftest import read_image
 from tests.faults.conftest import NAMES, Batch, check_outputs
@@ -63,9 +63,13 @@ def test_a_run_that_ended_while_another_one_was_loading_is_seen(
 
 
 def test_the_lock_is_held_once_and_free_afterwards(tmp_path: Path) -> None:
-    with alone_in(tmp_path / "out"), pytest.raises(UsageError, match="another run"), alone_in(tmp_path / "out"):
+    with (
+        lock_directory(tmp_path / "out"),
+        pytest.raises(UsageError, match="another run"),
+        lock_directory(tmp_path / "out"),
+    ):
         pass
-    with alone_in(tmp_path / "out"):
+    with lock_directory(tmp_path / "out"):
         pass
 
 
@@ -174,11 +178,16 @@ def test_a_second_evaluation_leaves_the_first_ones_books_alone(second_at_work: A
 
 def test_a_lock_on_one_output_leaves_no_file_and_its_neighbours_to_others(tmp_path: Path) -> None:
     one, two = tmp_path / "out" / "one.mp4", tmp_path / "out" / f"{'x' * 240}.mp4"
-    with alone_at(one), alone_at(two), alone_in(tmp_path / "out"), pytest.raises(UsageError, match="another run"):
-        alone_at(one).__enter__()
-    with pytest.raises(RuntimeError), alone_at(one):
+    with (
+        lock_output(one),
+        lock_output(two),
+        lock_directory(tmp_path / "out"),
+        pytest.raises(UsageError, match="another run"),
+    ):
+        lock_output(one).__enter__()
+    with pytest.raises(RuntimeError), lock_output(one):
         raise RuntimeError
-    with alone_at(one):
+    with lock_output(one):
         pass
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".mrcnn-cv-run.lock"}
 
@@ -188,7 +197,7 @@ def test_a_lock_file_that_its_holder_removes_is_not_taken_for_a_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "one.mp4"
-    holder = alone_at(path)
+    holder = lock_output(path)
     holder.__enter__()
     tried: list[IO[bytes]] = []
 
@@ -200,8 +209,8 @@ def test_a_lock_file_that_its_holder_removes_is_not_taken_for_a_lock(
         return file_lock.try_lock(file)
 
     monkeypatch.setattr(lock, "try_lock", try_lock)
-    with alone_at(path):
+    with lock_output(path):
         monkeypatch.undo()
-        with pytest.raises(UsageError), alone_at(path):
+        with pytest.raises(UsageError), lock_output(path):
             pass
     assert len(tried) == 2

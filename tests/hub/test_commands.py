@@ -34,7 +34,7 @@ class Run(Protocol):
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: ZooModel) -> Run:
     monkeypatch.setitem(cli.COMMANDS, "models", "mrcnn_cv.cli.commands.models:models")
-    monkeypatch.setattr("mrcnn_cv.hub.download.Patience", lambda timeout: HASTE)
+    monkeypatch.setattr("mrcnn_cv.hub.download.RetryPolicy", lambda timeout: HASTE)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
@@ -246,8 +246,8 @@ def test_an_option_registered_by_hand_that_cannot_be(home: Path, tiny_graph: Pat
 
 
 def test_a_path_needs_no_code_that_pulls(tiny_graph: Path) -> None:
-    code = "import sys; from mrcnn_cv.hub import resolve; from mrcnn_cv.cli.resolve_model import find_model;"
-    code += f"resolve({str(tiny_graph)!r}); print({{'ssl', 'urllib.request', 'platformdirs'}} & set(sys.modules))"
+    code = "import sys; from mrcnn_cv.hub import resolve_model; from mrcnn_cv.cli.resolve_model import find_model;"
+    code += f"resolve_model({str(tiny_graph)!r}); print({{'ssl', 'urllib.request', 'platformdirs'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

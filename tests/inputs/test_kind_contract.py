@@ -14,9 +14,9 @@ import pytest
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.base import InputKind
-from mrcnn_cv.inputs.classify import Kind, kind_of, live_kind
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.listing import list_pictures
+from mrcnn_cv.inputs.classify import Kind, classify, live_kind
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.listing import list_images
 from mrcnn_cv.inputs.registry import INPUT_KINDS
 from tests.videos import stamp, write_video
 
@@ -86,23 +86,23 @@ def test_every_kind_has_a_sample_here() -> None:
 def test_it_is_the_first_to_know_its_sources(name: str, source: str, expected: Kind) -> None:
     assert next(each for each in INPUT_KINDS if kind(each).classify(source) is not None) == name
     assert kind(name).classify(source) == expected
-    assert kind_of(source) == expected
+    assert classify(source) == expected
 
 
 @pytest.mark.parametrize(("name", "source", "expected"), [case for case in cases() if case[2] == "pictures"])
 def test_it_lists_what_it_says_are_pictures(name: str, source: str, expected: Kind) -> None:
-    assert next(each for each in INPUT_KINDS if kind(each).list_images(source, Search()) is not None) == name
-    group = kind(name).list_images(source, Search())
+    assert next(each for each in INPUT_KINDS if kind(each).list_images(source, DirectoryScan()) is not None) == name
+    group = kind(name).list_images(source, DirectoryScan())
     assert group is not None
     assert group.items
     assert group.folder is not None or len(group.items) == 1
     for item in group.items:
-        assert not item.place.is_absolute()
-        assert ".." not in item.place.parts
+        assert not item.output_path.is_absolute()
+        assert ".." not in item.output_path.parts
         assert pickle.loads(pickle.dumps(item)) == item
     if name not in ("stdin", "url"):
         assert all(item.read() == Path("photo").read_bytes() for item in group.items)
-    listing = list_pictures([source], Search())
+    listing = list_images([source], DirectoryScan())
     assert [item.name for item in listing.items] == [item.name for item in group.items]
     assert listing.is_batch == (group.folder is not None)
 
@@ -120,7 +120,7 @@ def test_it_opens_what_it_says_is_live(name: str, source: str, expected: Kind) -
 def test_other_sources_are_not_its_own(name: str) -> None:
     for source in ("missing.jpg", "no such thing", "missing/*.jpg"):
         assert kind(name).classify(source) is None
-        assert kind(name).list_images(source, Search()) is None
+        assert kind(name).list_images(source, DirectoryScan()) is None
 
 
 @pytest.mark.parametrize("name", INPUT_KINDS)
@@ -129,5 +129,5 @@ def test_an_odd_word_is_no_crash(name: str, source: str) -> None:
     if name == "folder" and source in ("/", ".."):
         pytest.skip("that is a folder")
     kind(name).classify(source)
-    group = kind(name).list_images(source, Search())
+    group = kind(name).list_images(source, DirectoryScan())
     assert group is None or group.items

@@ -18,13 +18,13 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mrcnn_cv.errors import UsageError
-from mrcnn_cv.outputs.base import Aggregate, Settings
+from mrcnn_cv.outputs.base import DatasetWriter, OutputSettings
 from mrcnn_cv.outputs.registry import make_datasets
 from tests.outputs.scenes import LABELS, Photo, Scene, export, records, scenes
 
 
-def aggregate(name: str, **options: Any) -> Aggregate:
-    (made,) = make_datasets([name], Settings(LABELS, "model.pb", **options))
+def aggregate(name: str, **options: Any) -> DatasetWriter:
+    (made,) = make_datasets([name], OutputSettings(LABELS, "model.pb", **options))
     return made
 
 

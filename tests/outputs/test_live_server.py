@@ -17,7 +17,7 @@ import pytest
 
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.inputs.video.stream import Stream
-from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.viewers import http_server as live_server
 from mrcnn_cv.outputs.viewers.http_server import LiveServer
 from mrcnn_cv.outputs.viewers.live_view import LiveView, Meter
@@ -40,7 +40,7 @@ def nothing() -> Instances:
 
 @pytest.fixture
 def view() -> LiveView:
-    return LiveView(Painter())
+    return LiveView(FrameAnnotator())
 
 
 @pytest.fixture
@@ -267,11 +267,11 @@ def nothing_of(image: np.ndarray[Any, Any]) -> Instances:
 
 def test_two_hundred_viewers(server: LiveServer, view: LiveView, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those beyond the limit are told so; the run never notices any of them."""
-    monkeypatch.setattr(live_server, "MOST_NEW_PER_SECOND", 1e6)
+    monkeypatch.setattr(live_server, "MAX_NEW_PER_SECOND", 1e6)
     view.write(shade(100), nothing())
     viewers = [Viewer(server) for _ in range(200)]
     statuses = [viewer.status for viewer in viewers]
-    assert statuses.count(200) == live_server.MOST_VIEWERS
+    assert statuses.count(200) == live_server.MAX_VIEWERS
     assert set(statuses) == {200, 503}
     inside = [viewer for viewer in viewers if viewer.status == 200]
     done = threading.Event()
@@ -292,7 +292,7 @@ def test_two_hundred_viewers(server: LiveServer, view: LiveView, monkeypatch: py
 
 def test_who_says_nothing_makes_room_for_others(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow clients can fill up all connections, but keep nobody out."""
-    monkeypatch.setattr(live_server, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(live_server, "MAX_CONNECTIONS", 3)
     idle = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(3)]
     # They are taken up in their order, so this one comes after them.
     assert say(server, b"GET / HTTP/1.1\r\n\r\n").split(b" ")[1] == b"200"
@@ -303,7 +303,7 @@ def test_who_says_nothing_makes_room_for_others(server: LiveServer, monkeypatch:
 
 
 def test_who_has_an_answer_and_stays_makes_room_too(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_server, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(live_server, "MAX_CONNECTIONS", 3)
     monkeypatch.setattr(live_server, "LINGER_SECONDS", 60.0)
     done = [ask(server, "/page.css") for _ in range(6)]
     assert [answer.status for answer in done] == [200] * 6
@@ -312,7 +312,7 @@ def test_who_has_an_answer_and_stays_makes_room_too(server: LiveServer, monkeypa
 def test_where_all_are_busy_others_are_told_so(
     server: LiveServer, view: LiveView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_server, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(live_server, "MAX_CONNECTIONS", 2)
     view.write(shade(100), nothing())
     viewers = [Viewer(server) for _ in range(2)]
     refused = ask(server, "/")
@@ -326,7 +326,7 @@ def test_where_all_are_busy_others_are_told_so(
 def test_a_viewer_who_leaves_while_nothing_comes_makes_room(
     server: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_server, "MOST_VIEWERS", 1)
+    monkeypatch.setattr(live_server, "MAX_VIEWERS", 1)
     first = Viewer(server)
     assert ask(server, "/stream.mjpg").status == 503
     first.leave()
@@ -478,7 +478,7 @@ def test_numbers_of_a_run() -> None:
         now[0] = index * 0.5
         frame = Frame(np.zeros((4, 4, 3), np.uint8), "camera", index, arrived=now[0] - 0.2)
         meter.write(frame, nothing())
-    assert meter.numbers.frames == 20
-    assert meter.numbers.rate == pytest.approx(2.0)
-    assert meter.numbers.delay_ms == pytest.approx(200)
+    assert meter.statistics.frames == 20
+    assert meter.statistics.rate == pytest.approx(2.0)
+    assert meter.statistics.delay_ms == pytest.approx(200)
     assert meter.lines(frame, nothing()) == ["2.0 frames/s", "delay 200 ms", "0 instances"]

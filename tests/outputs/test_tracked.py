@@ -15,7 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from mrcnn_cv.outputs.base import Settings
+from mrcnn_cv.outputs.base import OutputSettings
 from mrcnn_cv.outputs.formats.json_files import to_json
 from mrcnn_cv.outputs.registry import make_datasets
 from mrcnn_cv.structures.instances import Instances
@@ -39,7 +39,7 @@ def written(name: str, with_ids: bool, **options: Any) -> bytes:
     """The file for a frame without instances and one with three."""
     some = [scenes()["nothing"], scenes()["overlap"]]
     found = [tracked(scene) if with_ids else scene.found() for scene in some]
-    (aggregate,) = make_datasets([name], Settings(LABELS, "model.pb", **options))
+    (aggregate,) = make_datasets([name], OutputSettings(LABELS, "model.pb", **options))
     file = io.BytesIO()
     every = [record(scene.place, index, each) for index, (scene, each) in enumerate(zip(some, found, strict=True))]
     aggregate.assemble(every, file)

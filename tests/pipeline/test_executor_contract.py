@@ -12,7 +12,7 @@ import pytest
 
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.pipeline.executor import EXECUTORS, Executor, make_executor
-from mrcnn_cv.pipeline.thread_executor import Models, Plan, Steps
+from mrcnn_cv.pipeline.thread_executor import ModelPool, Stages, WorkerLayout
 
 MODEL = cast(MaskRCNN, object())
 
@@ -20,7 +20,7 @@ MODEL = cast(MaskRCNN, object())
 @pytest.fixture(params=list(EXECUTORS))
 def executor(request: pytest.FixtureRequest) -> Executor:
     """Of each kind, with three workers, for at most five pictures at a time."""
-    return make_executor(Models(MODEL, lambda: MODEL), [Plan(3, 1)], 5, request.param)
+    return make_executor(ModelPool(MODEL, lambda: MODEL), [WorkerLayout(3, 1)], 5, request.param)
 
 
 class Work:
@@ -28,17 +28,17 @@ class Work:
 
     def __init__(self, fails: str = "", at: int = 6) -> None:
         self.fails, self.at = fails, at
-        self.seen: dict[str, list[int]] = {name: [] for name in ("read", "find", "follow", "write")}
+        self.seen: dict[str, list[int]] = {name: [] for name in ("read", "find", "track", "write")}
         self.busy: Counter[str] = Counter()
         self.busiest: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def steps(self, follow: bool = True) -> Steps[int, int, int, int]:
-        return Steps(
+    def steps(self, track: bool = True) -> Stages[int, int, int, int]:
+        return Stages(
             lambda number: self._do("read", number),
             self._find,
             lambda number: self._do("write", number),
-            (lambda number: self._do("follow", number)) if follow else None,
+            (lambda number: self._do("track", number)) if track else None,
         )
 
     def _find(self, number: int, model: Any) -> int:
@@ -64,13 +64,13 @@ def never() -> bool:
     return False
 
 
-@pytest.mark.parametrize("follow", [True, False])
-def test_results_come_in_the_order_of_the_source_after_all_steps(executor: Executor, follow: bool) -> None:
+@pytest.mark.parametrize("track", [True, False])
+def test_results_come_in_the_order_of_the_source_after_all_steps(executor: Executor, track: bool) -> None:
     work = Work()
-    assert list(executor.work(iter(range(40)), work.steps(follow), never)) == list(range(40))
+    assert list(executor.work(iter(range(40)), work.steps(track), never)) == list(range(40))
     assert sorted(work.seen["read"]) == sorted(work.seen["find"]) == sorted(work.seen["write"]) == list(range(40))
-    assert work.seen["follow"] == (list(range(40)) if follow else [])
-    assert work.busiest["follow"] <= 1
+    assert work.seen["track"] == (list(range(40)) if track else [])
+    assert work.busiest["track"] <= 1
 
 
 def test_it_does_several_pictures_at_a_time_but_not_more_than_wanted(executor: Executor) -> None:
@@ -115,7 +115,7 @@ def test_what_was_taken_is_finished_when_it_is_stopped(executor: Executor) -> No
     assert sorted(work.seen["read"]) == results
 
 
-@pytest.mark.parametrize("step", ["read", "find", "follow", "write"])
+@pytest.mark.parametrize("step", ["read", "find", "track", "write"])
 def test_what_a_step_raises_comes_in_its_place_and_ends_the_work(executor: Executor, step: str) -> None:
     work = Work(step)
     results = executor.work(iter(range(1000)), work.steps(), never)

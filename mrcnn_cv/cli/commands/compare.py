@@ -8,8 +8,8 @@ import click
 
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, model_options, option
-from mrcnn_cv.cli.param_types import Fraction, Names, PathText, Whole, is_engine
-from mrcnn_cv.cli.setup import calm_blas, check_stdout, take_model
+from mrcnn_cv.cli.param_types import CommaList, Fraction, IntRange, PathText, is_engine
+from mrcnn_cv.cli.setup import check_stdout, limit_blas_threads, take_model
 
 FIGURES, OUTPUT, MESSAGES = "What is compared", "Output", "Messages"
 
@@ -20,7 +20,7 @@ FIGURES, OUTPUT, MESSAGES = "What is compared", "Output", "Messages"
 @option(
     FIGURES,
     "--backends",
-    type=Names(BACKENDS, plugin=is_engine),
+    type=CommaList(BACKENDS, plugin=is_engine),
     environment=False,
     metavar="A,B",
     help="Compare these two backends, with one model: --model, or the demo model.",
@@ -45,7 +45,7 @@ FIGURES, OUTPUT, MESSAGES = "What is compared", "Output", "Messages"
 @option(
     FIGURES,
     "--limit",
-    type=Whole(1, 1_000_000_000),
+    type=IntRange(1, 1_000_000_000),
     metavar="N",
     help="Only the first N pictures.",
     default_note="all",
@@ -70,7 +70,7 @@ FIGURES, OUTPUT, MESSAGES = "What is compared", "Output", "Messages"
 @option(
     OUTPUT,
     "--worst",
-    type=Whole(0, 1000),
+    type=IntRange(0, 1000),
     default="10",
     metavar="N",
     help="How many of these pictures; those without any difference are left out.",
@@ -100,10 +100,10 @@ def compare(words: tuple[str, ...], **options: Any) -> int:
     models, sources = _split(words, options)
     check_stdout(options["json_file"])
     sides = _sides(models, options)
-    calm_blas()
-    from mrcnn_cv.jobs.compare import execute
+    limit_blas_threads()
+    from mrcnn_cv.jobs.compare import run_comparison
 
-    return execute(sides, sources, options)
+    return run_comparison(sides, sources, options)
 
 
 def _split(words: tuple[str, ...], options: dict[str, Any]) -> tuple[list[str | None], tuple[str, ...]]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from mrcnn_cv.cli.console.messages import plain
+from mrcnn_cv.cli.console.messages import sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import option
 from mrcnn_cv.util.json import dumps
@@ -33,4 +33,4 @@ def devices(as_json: bool) -> None:
 
 
 def _named(name: str | None, problem: str | None) -> str:
-    return plain(name or "-") + (f" ({problem})" if problem else "")
+    return sanitize(name or "-") + (f" ({problem})" if problem else "")

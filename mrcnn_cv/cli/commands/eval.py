@@ -8,8 +8,8 @@ import click
 
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import ROI, model_options, option
-from mrcnn_cv.cli.param_types import Fraction, OneOf, PathText, Whole, Workers
-from mrcnn_cv.cli.setup import calm_blas, check_stdout, take_model
+from mrcnn_cv.cli.param_types import Choice, Fraction, IntRange, PathText, Workers
+from mrcnn_cv.cli.setup import check_stdout, limit_blas_threads, take_model
 
 FIGURES, OUTPUT, RUN, MESSAGES = "What is measured", "Output", "Runs", "Messages"
 
@@ -23,7 +23,7 @@ PROGRESS = ("auto", "bar", "lines", "json", "none")
 @option(
     FIGURES,
     "--limit",
-    type=Whole(1, 1_000_000_000),
+    type=IntRange(1, 1_000_000_000),
     metavar="N",
     help="Only the first N pictures of the file.",
     default_note="all",
@@ -40,7 +40,7 @@ PROGRESS = ("auto", "bar", "lines", "json", "none")
 @option(
     FIGURES,
     "--roi",
-    type=OneOf(ROI),
+    type=Choice(ROI),
     default="align",
     metavar="METHOD",
     help="How regions are cut from feature maps: align, as the model was trained, or pool, which rounds them to cells.",
@@ -84,7 +84,7 @@ PROGRESS = ("auto", "bar", "lines", "json", "none")
 @option(
     RUN,
     "--progress",
-    type=OneOf(PROGRESS),
+    type=Choice(PROGRESS),
     default="auto",
     metavar="KIND",
     help="bar, lines, json or none; auto: a bar on a terminal, else a line now and then.",
@@ -106,7 +106,7 @@ def evaluate(annotations: str, images: str, **options: Any) -> int:
     is_demo = take_model(options)
     # A threshold that was registered with a name is for looking at pictures.
     options["score"] = score
-    calm_blas()
-    from mrcnn_cv.jobs.evaluate import execute
+    limit_blas_threads()
+    from mrcnn_cv.jobs.evaluate import run_evaluation
 
-    return execute(annotations, images, options, is_demo)
+    return run_evaluation(annotations, images, options, is_demo)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mrcnn_cv.cli.console.messages import plain
+from mrcnn_cv.cli.console.messages import sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import option
 from mrcnn_cv.errors import UsageError
@@ -59,7 +59,7 @@ def inspect(
         click.echo(dumps(found, indent=2, allow_nan=True))
         return
     for label, text in _rows(found, layers):
-        click.echo(plain(f"{label:<{LABEL_WIDTH}}{text}".rstrip()))
+        click.echo(sanitize(f"{label:<{LABEL_WIDTH}}{text}".rstrip()))
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -105,9 +105,9 @@ def _class_rows(classes: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _number_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     resize, anchors, image = found["resize"], found["anchors"], found["image"]
     longest = resize.get("max_dimension", "any")
-    least = "" if resize["shrinks"] else "at least "
+    minimum = "" if resize["shrinks"] else "at least "
     sizes = {
-        "keep_aspect": f"shorter side {least}{resize.get('min_dimension', 'any')}, longer at most {longest}",
+        "keep_aspect": f"shorter side {minimum}{resize.get('min_dimension', 'any')}, longer at most {longest}",
         "fixed": f"to {resize.get('width')}x{resize.get('height')}",
         "at_least": f"shorter side at least {resize.get('min_dimension')}",
         "at_most": f"longer side at most {longest}",

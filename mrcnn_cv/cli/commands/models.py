@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from mrcnn_cv.cli.console.messages import plain, say
+from mrcnn_cv.cli.console.messages import echo_message, sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import option
-from mrcnn_cv.cli.param_types import PathText, Whole
+from mrcnn_cv.cli.param_types import IntRange, PathText
 from mrcnn_cv.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ModelName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
 
 
-class _Group(click.Group):
+class _ModelsGroup(click.Group):
     """Alone it shows its help, as `mrcnn-cv` does."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
@@ -44,7 +44,7 @@ class _Group(click.Group):
         return super().parse_args(context, args)
 
 
-@click.group(cls=_Group, short_help="Pull models of the zoo; register your own by name.")
+@click.group(cls=_ModelsGroup, short_help="Pull models of the zoo; register your own by name.")
 def models() -> None:
     """Models by name, for --model: those of the TensorFlow zoo, and your own."""
 
@@ -76,13 +76,13 @@ def info(name: str, as_json: bool) -> None:
 @click.argument("name", type=ModelName())
 def path(name: str) -> None:
     """Print the path of the model's frozen graph."""
-    from mrcnn_cv.hub.find import by_name
     from mrcnn_cv.hub.registry import GRAPH_NAME
+    from mrcnn_cv.hub.resolve import by_name
 
     found = by_name(name).path
     graph = found / GRAPH_NAME
     shown = str(graph if graph.is_file() else found)
-    click.echo(plain(shown) if sys.stdout.isatty() else shown)
+    click.echo(sanitize(shown) if sys.stdout.isatty() else shown)
 
 
 @models.command(cls=GroupedCommand, short_help="Fetch models of the zoo into the cache.")
@@ -99,7 +99,7 @@ def path(name: str) -> None:
 @option(
     SOURCE,
     "--timeout",
-    type=Whole(1, 3600),
+    type=IntRange(1, 3600),
     default=30,
     metavar="SECONDS",
     help="How long to wait for a server that says nothing.",
@@ -112,7 +112,7 @@ def pull(names: tuple[str, ...], source: str | None, timeout: int, again: bool, 
     from mrcnn_cv.cli.console.download_progress import PullProgress
     from mrcnn_cv.hub import pull as pulling
     from mrcnn_cv.hub.cache import is_pulled
-    from mrcnn_cv.hub.download import Patience
+    from mrcnn_cv.hub.download import RetryPolicy
 
     wanted = [_of_the_zoo(name) for name in dict.fromkeys(names)]
     if source is not None and len(wanted) > 1 and len({pulling.locate(model, source) for model in wanted}) == 1:
@@ -120,9 +120,9 @@ def pull(names: tuple[str, ...], source: str | None, timeout: int, again: bool, 
     for model in wanted:
         here = is_pulled(model.name) and not again
         with PullProgress(model.name, quiet=quiet) as progress:
-            folder = pulling.pull(model, source, again=again, patience=Patience(timeout=timeout), listener=progress)
+            folder = pulling.pull(model, source, again=again, retry=RetryPolicy(timeout=timeout), listener=progress)
         if not quiet:
-            say(f"{model.name} is {'here already' if here else 'ready'}: {folder}")
+            echo_message(f"{model.name} is {'here already' if here else 'ready'}: {folder}")
 
 
 @models.command(cls=GroupedCommand, short_help="Remove models from the cache, or forget your own.")
@@ -139,7 +139,7 @@ def remove(names: tuple[str, ...], quiet: bool) -> None:
         if done is None:
             missing.append(name)
         elif not quiet:
-            say(done)
+            echo_message(done)
     if missing:
         raise ModelFileError(
             f"there is nothing to remove of {', '.join(missing)}: 'mrcnn-cv models list' shows what is here"
@@ -184,14 +184,14 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
     defaults = dict(_setting(each) for each in settings if not is_config_value(each))
 
     from mrcnn_cv.hub.archive import is_archive
-    from mrcnn_cv.hub.find import unpacked
+    from mrcnn_cv.hub.resolve import unpacked
     from mrcnn_cv.importers.load import open_model
     from mrcnn_cv.model.labels import read_labels
 
     given = Path(os.path.abspath(path))
     config_values = [each for each in settings if is_config_value(each)]
     if config_values:
-        say(f"the values are kept in {write_config(given, config_values)}")
+        echo_message(f"the values are kept in {write_config(given, config_values)}")
     opened = open_model(unpacked(given) if given.is_file() and is_archive(given) else given)
     names = Path(os.path.abspath(labels)) if labels else None
     if names is not None:
@@ -200,7 +200,7 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
         name, given, names, defaults, family=opened.spec.architecture, classes=opened.spec.class_count
     )
     user_models.add(model, overwrite=overwrite)
-    say(f"{name} is registered: {given}")
+    echo_message(f"{name} is registered: {given}")
 
 
 @models.command(cls=GroupedCommand, short_help="Write a model as ONNX nets and JSON numbers.")
@@ -255,9 +255,9 @@ def export(
     if quiet:
         return
     for warning in done.warnings:
-        say(f"mrcnn-cv: warning: {warning}")
+        echo_message(f"mrcnn-cv: warning: {warning}")
     for path, size in done.files:
-        say(f"{path}  {size / 1e6:.1f} MB")
+        echo_message(f"{path}  {size / 1e6:.1f} MB")
 
 
 def _of_the_zoo(name: str) -> ZooModel:
@@ -273,7 +273,7 @@ def _of_the_zoo(name: str) -> ZooModel:
 
 def _removed(name: str) -> str | None:
     """What was removed, in words; None where there was nothing."""
-    from mrcnn_cv.hub import cache, find, user_models
+    from mrcnn_cv.hub import cache, resolve, user_models
     from mrcnn_cv.hub.pull import remove as remove_pulled
     from mrcnn_cv.hub.registry import zoo_model
 
@@ -282,7 +282,7 @@ def _removed(name: str) -> str | None:
     model = zoo_model(name)
     if model is not None:
         return f"{model.name} is removed" if remove_pulled(model.name) else None
-    folder = find.archive_folder(Path(name))
+    folder = resolve.archive_folder(Path(name))
     if not folder.exists():
         return None
     with cache.locked(folder.name, lambda: None), cache.writable(folder):

@@ -10,11 +10,11 @@ import click
 
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import model_options, option
-from mrcnn_cv.cli.param_types import Fraction, Names, OneOf, PathText, Whole, Workers, is_format
-from mrcnn_cv.cli.setup import calm_blas, check_stdout, take_model
-from mrcnn_cv.cli.video_options import moving_options
+from mrcnn_cv.cli.param_types import Choice, CommaList, Fraction, IntRange, PathText, Workers, is_format
+from mrcnn_cv.cli.setup import check_stdout, limit_blas_threads, take_model
+from mrcnn_cv.cli.video_options import video_options
 
-PICTURES, FOUND, OUTPUT = "Images", "What counts as found", "Output"
+IMAGES, FOUND, OUTPUT = "Images", "What counts as found", "Output"
 RUN, LOOK, MESSAGES = "Batch runs", "Look of the overlay", "Messages"
 
 NOTHING = "none"
@@ -45,7 +45,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @click.argument("sources", nargs=-1, metavar="SOURCE...", type=PathText())
 @model_options
 @option(
-    PICTURES,
+    IMAGES,
     "--list",
     type=PathText(),
     multiple=True,
@@ -53,11 +53,11 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
     help="Also the images that this file lists: a path on each line, or a CSV with a column `path`.",
     default_note="none",
 )
-@option(PICTURES, "--no-recursive", is_flag=True, help="Leave out what lies in subfolders of a folder.")
+@option(IMAGES, "--no-recursive", is_flag=True, help="Leave out what lies in subfolders of a folder.")
 @option(
-    PICTURES,
+    IMAGES,
     "--include-files",
-    type=Names(),
+    type=CommaList(),
     multiple=True,
     callback=_flat,
     metavar="PATTERNS",
@@ -65,17 +65,17 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
     default_note="all that are named like images",
 )
 @option(
-    PICTURES,
+    IMAGES,
     "--exclude-files",
-    type=Names(),
+    type=CommaList(),
     multiple=True,
     callback=_flat,
     metavar="PATTERNS",
     help="Leave out files like these, comma-separated.",
     default_note="none",
 )
-@option(PICTURES, "--watch", is_flag=True, help="Go on with what arrives in the folders, until Ctrl-C.")
-@moving_options
+@option(IMAGES, "--watch", is_flag=True, help="Go on with what arrives in the folders, until Ctrl-C.")
+@video_options
 @option(
     FOUND,
     "--score",
@@ -103,7 +103,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     FOUND,
     "--max-instances",
-    type=Whole(1, 1_000_000),
+    type=IntRange(1, 1_000_000),
     metavar="N",
     help="Keep at most this many, the best ones.",
     default_note="the model's own",
@@ -111,7 +111,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     FOUND,
     "--classes",
-    type=Names(),
+    type=CommaList(),
     multiple=True,
     callback=_flat,
     metavar="NAMES",
@@ -121,7 +121,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     FOUND,
     "--exclude",
-    type=Names(),
+    type=CommaList(),
     multiple=True,
     callback=_flat,
     metavar="NAMES",
@@ -140,7 +140,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     OUTPUT,
     "--save",
-    type=Names((*FORMATS, NOTHING), alone=NOTHING, plugin=is_format),
+    type=CommaList((*FORMATS, NOTHING), alone=NOTHING, plugin=is_format),
     default="overlay",
     metavar="FORMATS",
     help=f"What goes into that folder, comma-separated: {', '.join(FORMATS)}; or none.",
@@ -151,7 +151,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     OUTPUT,
     "--min-area",
-    type=Whole(0, 1_000_000_000),
+    type=IntRange(0, 1_000_000_000),
     default="0",
     metavar="PIXELS",
     help="Leave parts of a mask with fewer pixels than this out of outlines.",
@@ -190,7 +190,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     RUN,
     "--max-failures",
-    type=Whole(0, 1_000_000_000),
+    type=IntRange(0, 1_000_000_000),
     metavar="N",
     help="End the run when more images than this failed.",
     default_note="never",
@@ -200,7 +200,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     RUN,
     "--progress",
-    type=OneOf(PROGRESS),
+    type=Choice(PROGRESS),
     default="auto",
     metavar="KIND",
     help="Of a batch run: bar, lines, json or none; auto: a bar on a terminal, else a line now and then.",
@@ -219,7 +219,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     LOOK,
     "--line-width",
-    type=Whole(1, 200),
+    type=IntRange(1, 200),
     metavar="PIXELS",
     help="Width of contours and boxes.",
     default_note="grows with the image",
@@ -227,7 +227,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     LOOK,
     "--hide",
-    type=Names(PARTS),
+    type=CommaList(PARTS),
     multiple=True,
     callback=_flat,
     metavar="PARTS",
@@ -237,7 +237,7 @@ def _configure(context: click.Context, parameter: click.Parameter, value: str | 
 @option(
     LOOK,
     "--color-by",
-    type=OneOf(("instance", "class")),
+    type=Choice(("instance", "class")),
     default="instance",
     metavar="WHAT",
     help="A colour for each instance, or for each class.",
@@ -255,11 +255,11 @@ def predict(sources: tuple[str, ...], **options: Any) -> int:
     """
     _check(sources, options)
     is_demo = take_model(options)
-    calm_blas()
+    limit_blas_threads()
     # This imports OpenCV, so it waits until the command line is known to be sound.
-    from mrcnn_cv.jobs.images import execute
+    from mrcnn_cv.jobs.images import run_images
 
-    return execute(sources, {**options, "sources": sources}, is_demo)
+    return run_images(sources, {**options, "sources": sources}, is_demo)
 
 
 def _check(sources: tuple[str, ...], options: dict[str, Any]) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 from mrcnn_cv.evaluation.agreement import CLOSE, Agreement, spread
 from mrcnn_cv.structures.instances import BackendUse, Instances
 
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One picture. alone: (label, score) of what only the first, and only the second found; near: how many of these
     have a score just above the threshold."""
 
@@ -24,15 +24,17 @@ class Row:
     near: int
 
     @staticmethod
-    def of(name: str, first: Instances, second: Instances, agreement: Agreement, threshold: float | None) -> Row:
+    def of(
+        name: str, first: Instances, second: Instances, agreement: Agreement, threshold: float | None
+    ) -> ComparisonRow:
         """threshold: of scores; None: the model's own, of which nobody knows what is near."""
         alone = (_alone(first, agreement.only_first), _alone(second, agreement.only_second))
         near = 0 if threshold is None else sum(score - threshold < CLOSE for side in alone for _, score in side)
-        return Row(name, agreement, alone, near)
+        return ComparisonRow(name, agreement, alone, near)
 
     def summary(self) -> str:
         """Part of a line: how far the two are apart on this picture."""
-        _, overlap, shift = self.agreement.badness
+        _, overlap, shift = self.agreement.disagreement
         parts = [f"{len(self.agreement.pairs)} found by both"]
         parts += [f"{len(side)} by the {which} alone" for side, which in zip(self.alone, _WHICH, strict=True) if side]
         if self.agreement.pairs:
@@ -43,16 +45,16 @@ class Row:
 _WHICH = ("first", "second")
 
 
-def _alone(found: Instances, places: Sequence[int]) -> list[tuple[str, float]]:
-    return [(found.labels[place], float(found.scores[place])) for place in places]
+def _alone(instances: Instances, places: Sequence[int]) -> list[tuple[str, float]]:
+    return [(instances.labels[index], float(instances.scores[index])) for index in places]
 
 
 @dataclass
-class Figures:
+class ComparisonFigures:
     """Of a whole comparison. names: of the two sides. failed: pictures that could not be used."""
 
     names: tuple[str, str]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ComparisonRow] = field(default_factory=list)
     failed: int = 0
     backends: list[BackendUse] = field(default_factory=list)
 
@@ -71,9 +73,9 @@ class Figures:
         every = self.pairs + sum(self.alone)
         return self.pairs / every if every else 1.0
 
-    def worst(self) -> list[Row]:
+    def worst(self) -> list[ComparisonRow]:
         """The pictures, the one with the largest differences first."""
-        return sorted(self.rows, key=lambda row: row.agreement.badness, reverse=True)
+        return sorted(self.rows, key=lambda row: row.agreement.disagreement, reverse=True)
 
     def differences(self) -> dict[str, list[float]]:
         """Over all pairs; larger is worse."""
@@ -95,7 +97,7 @@ _ROWS = {
 }
 
 
-def table(figures: Figures, written: int, folder: str) -> list[str]:
+def table(figures: ComparisonFigures, written: int, folder: str) -> list[str]:
     """Lines for people."""
     if not figures.rows:
         return []
@@ -115,8 +117,8 @@ def table(figures: Figures, written: int, folder: str) -> list[str]:
         for key, values in figures.differences().items():
             each = spread(values)
             if each is not None:
-                lines.append(f"{_ROWS[key]:<18}{each.median:>10.5f}{each.most:>12.5f}{each.worst:>10.5f}")
-    worst = [row for row in figures.worst() if any(row.agreement.badness)][:MOST_SHOWN]
+                lines.append(f"{_ROWS[key]:<18}{each.median:>10.5f}{each.p95:>12.5f}{each.worst:>10.5f}")
+    worst = [row for row in figures.worst() if any(row.agreement.disagreement)][:MAX_SHOWN]
     if worst:
         lines += ["", "worst:", *(f"  {'/'.join(PurePath(row.name).parts[-2:])}  {row.summary()}" for row in worst)]
     if written:
@@ -126,7 +128,7 @@ def table(figures: Figures, written: int, folder: str) -> list[str]:
     return lines
 
 
-def record(figures: Figures, options: dict[str, Any]) -> dict[str, Any]:
+def record(figures: ComparisonFigures, options: dict[str, Any]) -> dict[str, Any]:
     """What --json writes; docs/eval.md describes it."""
     first, second = figures.alone
     return {
@@ -144,7 +146,7 @@ def record(figures: Figures, options: dict[str, Any]) -> dict[str, Any]:
         "only_second": second,
         "near_threshold": sum(row.near for row in figures.rows),
         "differences": {key: _spread(values) for key, values in figures.differences().items()},
-        "worst_first": [_picture(row) for row in figures.worst()],
+        "worst_first": [_image(row) for row in figures.worst()],
     }
 
 
@@ -152,11 +154,11 @@ def _spread(values: list[float]) -> dict[str, float] | None:
     found = spread(values)
     if found is None:
         return None
-    return {"median": round(found.median, 6), "p95": round(found.most, 6), "worst": round(found.worst, 6)}
+    return {"median": round(found.median, 6), "p95": round(found.p95, 6), "worst": round(found.worst, 6)}
 
 
-def _picture(row: Row) -> dict[str, Any]:
-    unmatched, overlap, shift = row.agreement.badness
+def _image(row: ComparisonRow) -> dict[str, Any]:
+    unmatched, overlap, shift = row.agreement.disagreement
     only_first, only_second = (
         [{"label": label, "score": round(score, 6)} for label, score in side] for side in row.alone
     )

@@ -7,8 +7,8 @@ import time
 from collections import deque
 from types import TracebackType
 
-from mrcnn_cv.cli.console.messages import plain, say
-from mrcnn_cv.cli.console.status_line import LiveLine, duration
+from mrcnn_cv.cli.console.messages import echo_message, sanitize
+from mrcnn_cv.cli.console.status_line import StatusLine, duration
 from mrcnn_cv.hub.listener import PullListener
 
 _SPEED_OVER_SECONDS = 10.0
@@ -19,9 +19,9 @@ class PullProgress(PullListener):
     """A bar on one line of stderr; a context manager, so that whatever comes next begins on a line of its own."""
 
     def __init__(self, name: str, *, quiet: bool = False) -> None:
-        self._name = plain(name)
+        self._name = sanitize(name)
         self._quiet = quiet
-        self._line = LiveLine(quiet=quiet)
+        self._line = StatusLine(quiet=quiet)
         self._seen: deque[tuple[float, int]] = deque()
 
     def __enter__(self) -> PullProgress:
@@ -35,7 +35,7 @@ class PullProgress(PullListener):
     def note(self, text: str) -> None:
         self._line.clear()
         if not self._quiet:
-            say(f"mrcnn-cv: note: {text}")
+            echo_message(f"mrcnn-cv: note: {text}")
 
     def progress(self, done: int, total: int) -> None:
         now = time.monotonic()

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from mrcnn_cv.evaluation.annotations import Dataset
-from mrcnn_cv.evaluation.categories import Matching
+from mrcnn_cv.evaluation.categories import CategoryMapping
 from mrcnn_cv.evaluation.confusion import IOU, SCORE, Confusion
 from mrcnn_cv.evaluation.results import DatasetResults
-from mrcnn_cv.evaluation.scores import ClassFigures, Scores, as_json
+from mrcnn_cv.evaluation.scores import ClassMetrics, Scores, as_json
 from mrcnn_cv.inference.predictor import MaskRCNN
 
 _WIDEST_NAME = 30
@@ -18,10 +18,10 @@ COLUMNS = ("AP", "AP50", "AP75", "small", "medium", "large", "AR1", "AR10", "AR1
 _KEYS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR1", "AR10", "AR100")
 
 
-def table(scores: Sequence[Scores], matrix: Confusion, found: DatasetResults, pictures: int) -> list[str]:
-    """Lines: a row of figures for masks and for boxes, then a row for each class. pictures: of the whole data set."""
+def table(scores: Sequence[Scores], matrix: Confusion, found: DatasetResults, images: int) -> list[str]:
+    """Lines: a row of figures for masks and for boxes, then a row for each class. images: of the whole data set."""
     judged = len(found.seen)
-    of = "" if judged == pictures else f" of {pictures:,}"
+    of = "" if judged == images else f" of {images:,}"
     lines = [f"{judged:,}{of} pictures, {' and '.join(found.backends)}", ""]
     lines.append(f"{'':<7}" + "".join(f"{name:>8}" for name in COLUMNS))
     lines += [f"{_plural(each):<7}" + "".join(f"{_figure(each.summary[key]):>8}" for key in _KEYS) for each in scores]
@@ -44,7 +44,7 @@ def _kind_heading(scores: Scores) -> str:
     return f"{scores.kind + ' AP':>9}{'AP50':>8}{'AR100':>8}"
 
 
-def _class_figures(figures: ClassFigures) -> str:
+def _class_figures(figures: ClassMetrics) -> str:
     return f"{_figure(figures.ap):>9}{_figure(figures.ap50):>8}{_figure(figures.ar):>8}"
 
 
@@ -59,7 +59,7 @@ def _figure(value: float | None) -> str:
 def record(
     scores: Sequence[Scores],
     matrix: Confusion,
-    matching: Matching,
+    mapping: CategoryMapping,
     found: DatasetResults,
     dataset: Dataset,
     model: MaskRCNN,
@@ -73,9 +73,9 @@ def record(
         "roi": options["roi"],
         "fast": options["fast"],
         "pictures": len(found.seen),
-        "pictures_in_file": len(dataset.pictures),
+        "pictures_in_file": len(dataset.images),
         "instances_found": len(found.results),
-        "notes": list(matching.notes),
+        "notes": list(mapping.notes),
         **{_plural(each): as_json(each) for each in scores},
         "confusion": {
             "score": SCORE,

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.cli.console.messages import say
-from mrcnn_cv.pipeline import Listener
+from mrcnn_cv.cli.console.messages import echo_message
+from mrcnn_cv.pipeline import RunObserver
 
 if TYPE_CHECKING:
     from mrcnn_cv.inference.predictor import MaskRCNN
-    from mrcnn_cv.pipeline import Done
-    from mrcnn_cv.structures.frame import Frame, Unreadable
+    from mrcnn_cv.pipeline import FrameResult
+    from mrcnn_cv.structures.frame import Frame, FrameError
     from mrcnn_cv.structures.instances import Instances
 
 LONGEST_LABEL = 40
 """Characters of a label in a summary line."""
 
 
-class Report(Listener):
+class ConsoleReporter(RunObserver):
     """places: where results go, for the last line."""
 
     def __init__(self, quiet: bool, verbose: bool, places: Sequence[str]) -> None:
@@ -33,28 +33,32 @@ class Report(Listener):
         if self._quiet:
             return
         if is_demo:
-            say(
+            echo_message(
                 "mrcnn-cv: note: no model is named, so this is the demo model, which finds"
                 f" {', '.join(model.labels.values())} and nothing else; for everyday objects give --model"
                 " mask_rcnn_inception_v2_coco (`mrcnn-cv models list` shows more), or your own graph"
             )
         for warning in model.warnings:
-            say(f"mrcnn-cv: warning: {warning}")
+            echo_message(f"mrcnn-cv: warning: {warning}")
         if model.spec.mask is None:
-            say(f"mrcnn-cv: note: {model.path} is a {model.spec.architecture} without a mask branch: boxes only")
+            echo_message(
+                f"mrcnn-cv: note: {model.path} is a {model.spec.architecture} without a mask branch: boxes only"
+            )
         if self._verbose:
-            say(f"{model.path}  {model.spec.architecture}, {model.spec.class_count} classes")
+            echo_message(f"{model.path}  {model.spec.architecture}, {model.spec.class_count} classes")
 
-    def done(self, done: Done) -> None:
+    def done(self, done: FrameResult) -> None:
         self._done += 1
         if not self._quiet:
-            say(summary(done.frame, done.found, done.milliseconds))
+            echo_message(summary(done.frame, done.instances, done.milliseconds))
         if self._verbose and not self._quiet:
-            say("  " + ", ".join(f"{step} {value:.0f}" for step, value in done.found.timings_ms.items()) + " ms")
+            echo_message(
+                "  " + ", ".join(f"{step} {value:.0f}" for step, value in done.instances.timings_ms.items()) + " ms"
+            )
 
-    def failed(self, failed: Unreadable) -> None:
+    def failed(self, failed: FrameError) -> None:
         self._failed += 1
-        say(f"mrcnn-cv: error: {failed.error}")
+        echo_message(f"mrcnn-cv: error: {failed.error}")
 
     def end(self) -> None:
         """The last line of a run, also of one that an error or the user ended."""
@@ -62,9 +66,9 @@ class Report(Listener):
         if self._failed:
             total = self._failed + self._done
             counts = f"mrcnn-cv: {self._failed} of {total} input{'' if total == 1 else 's'} failed, {self._done} done"
-            say("; ".join(filter(None, (counts, where))))
+            echo_message("; ".join(filter(None, (counts, where))))
         elif where and not self._quiet:
-            say(f"{self._done} images done; {where}" if self._done > 1 else where)
+            echo_message(f"{self._done} images done; {where}" if self._done > 1 else where)
 
 
 def summary(frame: Frame, found: Instances, milliseconds: float) -> str:

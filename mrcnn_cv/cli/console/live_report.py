@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from mrcnn_cv.cli.console.batch_report import SECONDS_BETWEEN_JSON, SECONDS_BETWEEN_LINES
-from mrcnn_cv.cli.console.image_report import Report
-from mrcnn_cv.cli.console.messages import say
-from mrcnn_cv.cli.console.status_line import LiveLine, duration
+from mrcnn_cv.cli.console.image_report import ConsoleReporter
+from mrcnn_cv.cli.console.messages import echo_message
+from mrcnn_cv.cli.console.status_line import StatusLine, duration
 
 if TYPE_CHECKING:
     from mrcnn_cv.outputs.viewers.live_view import Meter
-    from mrcnn_cv.pipeline import Done
-    from mrcnn_cv.structures.frame import Unreadable
+    from mrcnn_cv.pipeline import FrameResult
+    from mrcnn_cv.structures.frame import FrameError
 
 
-class Counted(Protocol):
+class LossCounter(Protocol):
     """What a source counts."""
 
     @property
@@ -32,7 +32,7 @@ class Counted(Protocol):
     def dropped(self) -> int: ...
 
 
-class LiveReport(Report):
+class LiveReporter(ConsoleReporter):
     """places: asked at the end. meter: of the run. source: counts what it dropped. progress: one of PROGRESS."""
 
     def __init__(
@@ -41,14 +41,14 @@ class LiveReport(Report):
         verbose: bool,
         places: Callable[[], Sequence[str]],
         meter: Meter,
-        source: Counted,
+        source: LossCounter,
         progress: str,
     ) -> None:
         super().__init__(quiet, verbose, ())
         self._places_at_end = places
         self._meter = meter
         self._source = source
-        self._line = LiveLine(quiet=quiet or progress not in ("auto", "bar"))
+        self._line = StatusLine(quiet=quiet or progress not in ("auto", "bar"))
         self._json = progress == "json"
         self._lines = not quiet and not self._json and not self._line.is_on and progress != "none"
         self._started = self._told = time.monotonic()
@@ -57,9 +57,9 @@ class LiveReport(Report):
         """A sentence between the lines: what the source has to say."""
         if not self._quiet:
             self._line.clear()
-            say(f"mrcnn-cv: note: {text}")
+            echo_message(f"mrcnn-cv: note: {text}")
 
-    def done(self, done: Done) -> None:
+    def done(self, done: FrameResult) -> None:
         if self._verbose:
             self._line.clear()
             super().done(done)
@@ -73,9 +73,9 @@ class LiveReport(Report):
             self._tell_json("progress")
         elif self._lines and now - self._told >= SECONDS_BETWEEN_LINES:
             self._told = now
-            say(self.line())
+            echo_message(self.line())
 
-    def failed(self, failed: Unreadable) -> None:
+    def failed(self, failed: FrameError) -> None:
         self._line.clear()
         super().failed(failed)
 
@@ -84,13 +84,13 @@ class LiveReport(Report):
         if self._json:
             self._tell_json("end")
         elif not self._quiet:
-            say(self._closing())
+            echo_message(self._closing())
             if self._done and (places := self._places_at_end()):
-                say(f"results in {' and '.join(places)}")
+                echo_message(f"results in {' and '.join(places)}")
 
     def line(self) -> str:
         """How it goes at the moment."""
-        numbers = self._meter.numbers
+        numbers = self._meter.statistics
         parts = [duration(self._seconds), f"{numbers.rate:.1f} frames/s"]
         if numbers.delay_ms is not None:
             parts.append(f"delay {numbers.delay_ms:.0f} ms")
@@ -111,7 +111,7 @@ class LiveReport(Report):
         return ", ".join([frames, *rate, *self._losses()])
 
     def _tell_json(self, event: str) -> None:
-        numbers = self._meter.numbers
+        numbers = self._meter.statistics
         record: dict[str, Any] = {
             "event": event,
             "frames": numbers.frames,

@@ -14,15 +14,15 @@ from click.core import ParameterSource
 from mrcnn_cv.errors import one_line
 
 
-def plain(text: str) -> str:
+def sanitize(text: str) -> str:
     """Text on one line without control characters: file names and labels may hold terminal escape sequences."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
-def say(message: str) -> None:
+def echo_message(message: str) -> None:
     """Print one line on stderr; a terminal that has gone away is no reason to fail."""
     with suppress(OSError):
-        click.echo(plain(message), err=True)
+        click.echo(sanitize(message), err=True)
 
 
 def own_stdout() -> BinaryIO:
@@ -33,7 +33,7 @@ def own_stdout() -> BinaryIO:
     return own
 
 
-def explain(error: click.ClickException) -> str:
+def format_click_error(error: click.ClickException) -> str:
     """What click has to say about the command line, as one sentence that names the option and where to look."""
     context = getattr(error, "ctx", None)
     command = context.command_path if isinstance(context, click.Context) else "mrcnn-cv"

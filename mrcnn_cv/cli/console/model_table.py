@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.cli.console.download_progress import readable_size
-from mrcnn_cv.cli.console.messages import plain
+from mrcnn_cv.cli.console.messages import sanitize
 from mrcnn_cv.errors import LabelFileError, ModelFileError
 from mrcnn_cv.hub import cache, registry, user_models
 from mrcnn_cv.hub.archive import LABEL_MAP_NAME
-from mrcnn_cv.hub.find import by_name, exists
 from mrcnn_cv.hub.registry import DEMO, GRAPH_NAME, ZooModel
+from mrcnn_cv.hub.resolve import by_name, exists
 
 _COLUMNS = ("name", "classes", "size", "box AP", "mask AP", "ms", "here", "licence")
 _NUMBERS = {"classes", "size", "box AP", "mask AP", "ms"}
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelRow:
     """A model with a name.
 
     kind    "zoo", "demo" or "yours"
@@ -41,7 +41,7 @@ class Row:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
 
-def records() -> list[Row]:
+def records() -> list[ModelRow]:
     """Every model that --model takes by name: the zoo's, the demo model, the user's own, which take their place."""
     users = user_models.user_models()
     rows = {model.name: _zoo_row(model) for model in registry.zoo_models().values()}
@@ -58,7 +58,7 @@ def names() -> list[str]:
         return []
 
 
-def named(name: str) -> Row:
+def named(name: str) -> ModelRow:
     """The model with this name; ModelFileError where there is none."""
     model = registry.zoo_model(name)
     for row in records():
@@ -71,7 +71,7 @@ def named(name: str) -> Row:
     raise ModelFileError(f"there is no model of the name {name}: 'mrcnn-cv models list' shows the names")
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[ModelRow]) -> str:
     """A line for each model under a line of headings."""
     lines = [_COLUMNS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
@@ -85,7 +85,7 @@ def table(rows: list[Row]) -> str:
     return "\n".join(shown)
 
 
-def details(row: Row) -> str:
+def details(row: ModelRow) -> str:
     """A line for each thing that is known about a model."""
     facts = {key.replace("_", " "): value for key, value in record(row).items() if value is not None}
     if row.size is not None:
@@ -99,10 +99,10 @@ def details(row: Row) -> str:
         else:
             lines.append((key, value))
     width = max(len(key) for key, _ in lines)
-    return "\n".join(f"{key.ljust(width)}  {plain(str(value))}" for key, value in lines)
+    return "\n".join(f"{key.ljust(width)}  {sanitize(str(value))}" for key, value in lines)
 
 
-def record(row: Row) -> dict[str, Any]:
+def record(row: ModelRow) -> dict[str, Any]:
     """The same for programs."""
     known: dict[str, Any] = {
         "name": row.name,
@@ -135,12 +135,12 @@ def record(row: Row) -> dict[str, Any]:
     return known | {f"pulled_{key}": row.origin.get(name) for key, name in (("from", "source"), ("at", "pulled"))}
 
 
-def _zoo_row(model: ZooModel) -> Row:
+def _zoo_row(model: ZooModel) -> ModelRow:
     folder = cache.model_folder(model.name)
     origin = cache.record(folder)
     if origin is not None:
-        return Row(model.name, "zoo", "pulled", model.size, folder, model.classes, zoo=model, origin=origin)
-    return Row(model.name, "zoo", _arrived(model), model.size, None, model.classes, zoo=model)
+        return ModelRow(model.name, "zoo", "pulled", model.size, folder, model.classes, zoo=model, origin=origin)
+    return ModelRow(model.name, "zoo", _arrived(model), model.size, None, model.classes, zoo=model)
 
 
 def _arrived(model: ZooModel) -> str:
@@ -151,7 +151,7 @@ def _arrived(model: ZooModel) -> str:
     return f"{100 * share:.0f} %" if share > 0 else "no"
 
 
-def _demo_row() -> Row | None:
+def _demo_row() -> ModelRow | None:
     try:
         folder = registry.demo_model()
     except ModelFileError:
@@ -162,14 +162,14 @@ def _demo_row() -> Row | None:
         classes = len(read_labels(folder / LABEL_MAP_NAME))
     except LabelFileError:
         classes = None
-    return Row(DEMO, "demo", "bundled", _size(folder / GRAPH_NAME), folder, classes)
+    return ModelRow(DEMO, "demo", "bundled", _size(folder / GRAPH_NAME), folder, classes)
 
 
-def _user_row(model: user_models.UserModel) -> Row:
+def _user_row(model: user_models.UserModel) -> ModelRow:
     graph = model.path / GRAPH_NAME
     size = _size(graph if exists(graph) else model.path)
     state = "yes" if exists(model.path) else "missing"
-    return Row(model.name, "yours", state, size, model.path, model.classes, user=model)
+    return ModelRow(model.name, "yours", state, size, model.path, model.classes, user=model)
 
 
 def _size(path: Path) -> int | None:
@@ -179,7 +179,7 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ModelRow) -> tuple[str, ...]:
     zoo = row.zoo
     return (
         row.name,

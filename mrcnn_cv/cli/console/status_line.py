@@ -9,7 +9,7 @@ from contextlib import suppress
 REDRAW_SECONDS = 0.1
 
 
-class LiveLine:
+class StatusLine:
     """A line on stderr; nothing where stderr is no terminal, or `quiet`."""
 
     def __init__(self, *, quiet: bool = False) -> None:

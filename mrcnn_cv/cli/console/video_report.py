@@ -12,67 +12,67 @@ from typing import TYPE_CHECKING
 import click
 
 from mrcnn_cv.cli.console.batch_report import (
-    MOST_CLASSES_SHOWN,
-    MOST_FAILURES_SHOWN,
+    MAX_CLASSES_SHOWN,
+    MAX_FAILURES_SHOWN,
     SECONDS_BETWEEN_JSON,
     SECONDS_BETWEEN_LINES,
     bar,
     progress,
 )
-from mrcnn_cv.cli.console.image_report import Report
-from mrcnn_cv.cli.console.messages import plain, say
-from mrcnn_cv.cli.console.status_line import LiveLine, duration
+from mrcnn_cv.cli.console.image_report import ConsoleReporter
+from mrcnn_cv.cli.console.messages import echo_message, sanitize
+from mrcnn_cv.cli.console.status_line import StatusLine, duration
 
 if TYPE_CHECKING:
     from mrcnn_cv.errors import MrcnnCvError
     from mrcnn_cv.inputs.video.base import VideoInfo
-    from mrcnn_cv.jobs.state.summary import Totals
-    from mrcnn_cv.pipeline import Done
-    from mrcnn_cv.structures.frame import Unreadable
+    from mrcnn_cv.jobs.state.summary import RunStatistics
+    from mrcnn_cv.pipeline import FrameResult
+    from mrcnn_cv.structures.frame import FrameError
 
 
-class VideoReport(Report):
+class VideoReporter(ConsoleReporter):
     """progress: one of batch_report.PROGRESS. Told of each video in turn: `begin`, frames, `finish`."""
 
     def __init__(self, quiet: bool, verbose: bool, places: Sequence[str], progress: str) -> None:
         super().__init__(quiet, verbose, places)
-        self._line = LiveLine(quiet=quiet or progress not in ("auto", "bar"))
+        self._line = StatusLine(quiet=quiet or progress not in ("auto", "bar"))
         self._json = progress == "json"
         self._lines = not quiet and not self._json and not self._line.is_on and progress != "none"
-        self._totals: Totals | None = None
+        self._totals: RunStatistics | None = None
         self._name = ""
         self._told = time.monotonic()
         self._failures = 0
 
-    def begin(self, name: str, info: VideoInfo, totals: Totals) -> None:
+    def begin(self, name: str, info: VideoInfo, totals: RunStatistics) -> None:
         """Frames of this video follow, which others count in `totals`."""
         self._name, self._totals, self._failures = name, totals, 0
         self._told = time.monotonic()
         if self._verbose and not self._quiet:
             rate = "" if info.frame_rate is None else f", {info.frame_rate:.4g} frames per second"
             length = "" if info.seconds is None else f", {duration(info.seconds)}"
-            say(f"{name}  {info.width}x{info.height} {info.codec}{rate}{length}")
+            echo_message(f"{name}  {info.width}x{info.height} {info.codec}{rate}{length}")
 
-    def done(self, done: Done) -> None:
+    def done(self, done: FrameResult) -> None:
         self._tell()
 
-    def failed(self, failed: Unreadable) -> None:
+    def failed(self, failed: FrameError) -> None:
         self._failures += 1
-        if self._failures <= MOST_FAILURES_SHOWN:
+        if self._failures <= MAX_FAILURES_SHOWN:
             self._line.clear()
-            say(f"mrcnn-cv: error: frame {failed.index}: {failed.error}")
+            echo_message(f"mrcnn-cv: error: frame {failed.index}: {failed.error}")
         self._tell()
 
     def refused(self, error: MrcnnCvError) -> None:
         """A video cannot be read; the next one follows."""
         self._line.clear()
-        say(f"mrcnn-cv: error: {error}")
+        echo_message(f"mrcnn-cv: error: {error}")
 
     def note(self, text: str) -> None:
         """Something about a video that is no error."""
         self._line.clear()
         if not self._quiet:
-            say(f"mrcnn-cv: {text}")
+            echo_message(f"mrcnn-cv: {text}")
 
     def finish(self, where: str | None) -> None:
         """The video is done, or as much of it as there will be; where: its painted video, if any."""
@@ -83,7 +83,7 @@ class VideoReport(Report):
             self._tell_json("end")
         elif not self._quiet:
             for text in closing(self._name, self._totals, where):
-                say(text)
+                echo_message(text)
         self._totals = None
 
     def end(self) -> None:
@@ -96,14 +96,14 @@ class VideoReport(Report):
         if self._line.is_due:
             width = shutil.get_terminal_size().columns - 1
             text = bar(self._totals, width)
-            name = plain(self._name)
+            name = sanitize(self._name)
             self._line.draw(f"{name}  {text}" if len(name) + 2 + len(text) <= width else text)
         elif self._json and now - self._told >= SECONDS_BETWEEN_JSON:
             self._told = now
             self._tell_json("progress")
         elif self._lines and now - self._told >= SECONDS_BETWEEN_LINES:
             self._told = now
-            say(f"{self._name}  {bar(self._totals, 200)}")
+            echo_message(f"{self._name}  {bar(self._totals, 200)}")
 
     def _tell_json(self, event: str) -> None:
         if self._totals is None:
@@ -114,7 +114,7 @@ class VideoReport(Report):
             click.echo(json.dumps({"event": event, "video": self._name, **frames, **numbers}), err=True)
 
 
-def closing(name: str, totals: Totals, where: str | None) -> list[str]:
+def closing(name: str, totals: RunStatistics, where: str | None) -> list[str]:
     """What became of a video, in two lines."""
     new = totals.done_count + totals.failed_count
     parts = [f"{totals.kept + new:,} frame{'' if totals.kept + new == 1 else 's'}"]
@@ -122,8 +122,8 @@ def closing(name: str, totals: Totals, where: str | None) -> list[str]:
     parts += [f"{totals.failed_count:,} failed"] if totals.failed_count else []
     parts += [f"{duration(totals.seconds)} in all, {totals.rate:.1f} frames per second"] if new else []
     total = sum(totals.instances.values())
-    shown = [f"{plain(label)} {count:,}" for label, count in totals.instances.most_common(MOST_CLASSES_SHOWN)]
-    shown += ["..."] if len(totals.instances) > MOST_CLASSES_SHOWN else []
+    shown = [f"{sanitize(label)} {count:,}" for label, count in totals.instances.most_common(MAX_CLASSES_SHOWN)]
+    shown += ["..."] if len(totals.instances) > MAX_CLASSES_SHOWN else []
     found = f"  {total:,} instances" + (f": {', '.join(shown)}" if shown else "")
     spent = sum(totals.stages.values())
     if spent:

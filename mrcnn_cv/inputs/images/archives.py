@@ -13,19 +13,19 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images import sniff as content
-from mrcnn_cv.inputs.images.directories import Search
+from mrcnn_cv.inputs.images.directories import DirectoryScan
 from mrcnn_cv.inputs.images.sorting import by_tree
-from mrcnn_cv.inputs.images.tar import Unpacked, is_tar
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.inputs.images.tar import BoundedTar, is_tar
+from mrcnn_cv.util import filenames
 
-MOST_BYTES = 1 << 29
+MAX_BYTES = 1 << 29
 """A picture that unpacks to more than this is a bomb, not a picture."""
 
-MOST_MEMBERS = 2_000_000
+MAX_MEMBERS = 2_000_000
 
-MOST_NAME = 4096
+MAX_NAME = 4096
 """Characters of a member's name: no file system has longer paths."""
 
 _PIECE = 1 << 20
@@ -79,7 +79,7 @@ class _ZipMember:
         _check_size(member.file_size)
         is_plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         with file.open(member) as opened:
-            return _picture(opened, _PIECE if is_plain else _SMALL_PIECE)
+            return _read_image(opened, _PIECE if is_plain else _SMALL_PIECE)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _TarMember:
         _check_size(self.size)
         file, lock = _open_tar(self.archive)
         with lock, file.member(self.start, self.size) as member:
-            return _picture(member, _PIECE)
+            return _read_image(member, _PIECE)
 
 
 def _as_it_is(path: Path) -> _Archive:
@@ -110,9 +110,9 @@ def _open_zip(archive: _Archive) -> zipfile.ZipFile:
 
 
 @lru_cache(OPEN_ARCHIVES)
-def _open_tar(archive: _Archive) -> tuple[Unpacked, threading.Lock]:
+def _open_tar(archive: _Archive) -> tuple[BoundedTar, threading.Lock]:
     archive.check()
-    return Unpacked(archive.path), threading.Lock()
+    return BoundedTar(archive.path), threading.Lock()
 
 
 def is_archive(path: Path) -> bool:
@@ -131,43 +131,43 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def in_archive(path: Path, search: Search) -> list[Item]:
+def in_archive(path: Path, scan: DirectoryScan) -> list[ImageRef]:
     """The pictures in an archive: of a .zip in natural order, of a .tar in its own, which is the fast one.
 
     InputError where the archive cannot be read.
     """
     try:
         is_zip = zipfile.is_zipfile(path)
-        found = [item for item in (_item(path, *member, search) for member in _members(path, is_zip)) if item]
+        found = [item for item in (_ref(path, *member, scan) for member in _members(path, is_zip)) if item]
     except MemoryError as error:
         raise InputError(f"{path} does not fit into the memory of this machine: unpack it first") from error
     except _ERRORS as error:
         raise InputError(
             f"{path} is damaged or of a kind that Python cannot unpack ({error}): unpack it first"
         ) from error
-    return sorted(found, key=lambda item: by_tree(item.place)) if is_zip else found
+    return sorted(found, key=lambda item: by_tree(item.output_path)) if is_zip else found
 
 
 def _members(path: Path, is_zip: bool) -> Iterator[Member]:
     for count, member in enumerate(_zip(path) if is_zip else _tar(path)):
-        if count >= MOST_MEMBERS:
-            raise InputError(f"{path} holds more than {MOST_MEMBERS:,} files: unpack it first")
+        if count >= MAX_MEMBERS:
+            raise InputError(f"{path} holds more than {MAX_MEMBERS:,} files: unpack it first")
         yield member
 
 
-def _item(path: Path, name: str, read: Callable[[], bytes], search: Search) -> Item | None:
+def _ref(path: Path, name: str, read: Callable[[], bytes], scan: DirectoryScan) -> ImageRef | None:
     """The item of a member that is wanted; None for others."""
-    if len(name) > MOST_NAME:
-        search.left_out += 1
+    if len(name) > MAX_NAME:
+        scan.left_out += 1
         return None
-    place = names.place(name.replace("\\", "/").split("/"))
+    output_path = filenames.safe_relative_path(name.replace("\\", "/").split("/"))
     if any(part.startswith(".") and part.strip(".") for part in name.split("/")) or "__MACOSX" in name:
         return None
-    if not search.recursive and len(place.parts) > 1:
+    if not scan.recursive and len(output_path.parts) > 1:
         return None
-    if search.chosen(place):
-        return Item(f"{path}/{name}", place, None, partial(_read, read, f"{path}/{name}"))
-    search.left_out += 1
+    if scan.path_filter(output_path):
+        return ImageRef(f"{path}/{name}", output_path, None, partial(_read, read, f"{path}/{name}"))
+    scan.left_out += 1
     return None
 
 
@@ -192,16 +192,16 @@ def _zip(path: Path) -> Iterator[Member]:
 def _tar(path: Path) -> Iterator[Member]:
     archive = _as_it_is(path)
     # A file of its own: members are read while a folder that is watched is listed again.
-    for name, start, size in Unpacked(path).members():
+    for name, start, size in BoundedTar(path).members():
         yield name, _TarMember(archive, start, size)
 
 
 def _check_size(size: int) -> None:
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise InputError(f"would unpack to {size} bytes, which no picture has")
 
 
-def _picture(file: IO[bytes], piece: int) -> bytes:
+def _read_image(file: IO[bytes], piece: int) -> bytes:
     """All bytes of a member that may be a picture, whatever its archive says of its size."""
     head = file.read(content.HEAD_BYTES)
     # Of a small file the decoder says what it is.
@@ -211,14 +211,14 @@ def _picture(file: IO[bytes], piece: int) -> bytes:
     while data := file.read(piece):
         pieces.append(data)
         size += len(data)
-        if size > MOST_BYTES:
-            raise InputError(f"unpacks to more than {MOST_BYTES} bytes, which no picture has")
+        if size > MAX_BYTES:
+            raise InputError(f"unpacks to more than {MAX_BYTES} bytes, which no picture has")
     return b"".join(pieces)
 
 
-def archive_place(path: Path) -> PurePosixPath:
+def archive_output_path(path: Path) -> PurePosixPath:
     """The folder that an archive would be unpacked to."""
     stem = path.name
     for suffix in (".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz2", ".txz", ".tar"):
         stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) and len(stem) > len(suffix) else stem
-    return names.place([stem])
+    return filenames.safe_relative_path([stem])

@@ -8,19 +8,19 @@ import os
 from pathlib import Path
 
 from mrcnn_cv.errors import UsageError
-from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.inputs.images.directories import file_item
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.inputs.images.directories import file_ref
+from mrcnn_cv.util import filenames
 from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes
 
 COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 """Names of a CSV's column of paths, the first that is there."""
 
-MOST_BYTES = 1 << 26
+MAX_BYTES = 1 << 26
 """Of a list: half a million paths of a hundred letters."""
 
 
-def listed(file: Path) -> list[Item]:
+def listed(file: Path) -> list[ImageRef]:
     """The pictures that a list names, in its order; relative paths start in the current folder, else beside the list.
 
     UsageError where the list itself cannot be used; a picture that is missing fails when its turn comes.
@@ -33,13 +33,13 @@ def listed(file: Path) -> list[Item]:
     common = _common(absolute)
     items = []
     for path, full in zip(found, absolute, strict=True):
-        items.append(file_item(path, names.place(_relative(full, common))))
+        items.append(file_ref(path, filenames.safe_relative_path(_relative(full, common))))
     return items
 
 
 def _paths(file: Path) -> list[str]:
     try:
-        text = read_bytes(file, "a list of pictures", MOST_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
+        text = read_bytes(file, "a list of pictures", MAX_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
     except UnfitFile as error:
         raise UsageError(f"{file} {error} (--list)") from error
     except (OSError, ValueError) as error:

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images.sniff import image_kind
-from mrcnn_cv.inputs.video.base import MOST_PIXELS, Choice, Chooser, Point, VideoInfo
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, FrameSampler, FrameSampling, StreamPosition, VideoInfo
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2, quiet
 
-_MOST_BYTES = 1 << 28
+_MAX_BYTES = 1 << 28
 _ALPHA = 0x10
 _BAND = 256
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _AnimationFrame:
     """One picture of an animation: where it lies on the canvas, and a whole WebP file of it."""
 
     left: int
@@ -48,27 +48,27 @@ class WebpAnimation:
     def __init__(
         self,
         path: str | Path,
-        place: PurePosixPath | None = None,
-        choice: Choice | None = None,
-        after: Point | None = None,
+        output_path: PurePosixPath | None = None,
+        sampling: FrameSampling | None = None,
+        after: StreamPosition | None = None,
     ) -> None:
         self.path, self.name = Path(path), str(path)
-        self.place = place or PurePosixPath(self.path.stem)
-        self.choice = choice or Choice()
+        self.output_path = output_path or PurePosixPath(self.path.stem)
+        self.sampling = sampling or FrameSampling()
         self.damaged = 0
         self.warnings: list[str] = []
         self._after = after
         data = webp_file(self.path) or b""
-        self._size, self._pictures = _parse(data)
-        if not self._pictures or not all(self._size):
+        self._size, self._animation_frames = _parse(data)
+        if not self._animation_frames or not all(self._size):
             raise InputError(f"{self.name} holds no frame that can be decoded: copy or download it again")
-        if self._size[0] * self._size[1] > MOST_PIXELS:
+        if self._size[0] * self._size[1] > MAX_PIXELS:
             raise InputError(
-                f"{self.name} has frames of {self._size[0]} x {self._size[1]} pixels, and at most {MOST_PIXELS:,}"
+                f"{self.name} has frames of {self._size[0]} x {self._size[1]} pixels, and at most {MAX_PIXELS:,}"
                 " pixels are decoded: make the animation smaller"
             )
-        seconds = sum(each.milliseconds for each in self._pictures) / 1000
-        count = len(self._pictures)
+        seconds = sum(each.milliseconds for each in self._animation_frames) / 1000
+        count = len(self._animation_frames)
         rate = count / seconds if seconds else 10.0
         self.info = VideoInfo(
             *self._size, rate, count, seconds or None, False, False, "webp", time_base=Fraction(1, 1000)
@@ -85,14 +85,14 @@ class WebpAnimation:
     def close(self) -> None:
         """Nothing is open."""
 
-    def __iter__(self) -> Iterator[Frame | Unreadable | None]:
+    def __iter__(self) -> Iterator[Frame | FrameError | None]:
         """The frames that are wanted."""
-        chooser = Chooser(self.choice, self._after)
+        chooser = FrameSampler(self.sampling, self._after)
         done = -1 if self._after is None else self._after.index
         start, milliseconds = perf_counter(), 0
         for index, canvas in enumerate(self._canvases()):
             time = milliseconds / 1000
-            milliseconds += self._pictures[index].milliseconds
+            milliseconds += self._animation_frames[index].milliseconds
             if canvas is None or index <= done:
                 self.damaged += canvas is None and index > done
                 continue
@@ -101,30 +101,30 @@ class WebpAnimation:
             if chooser.takes(index, time):
                 image = np.ascontiguousarray(canvas[..., :3])
                 spent = (perf_counter() - start) * 1000
-                yield Frame(image, self.name, index, time, None, spent, self.place / f"{index:06}.jpg")
+                yield Frame(image, self.name, index, time, None, spent, self.output_path / f"{index:06}.jpg")
             start = perf_counter()
 
     def _canvases(self) -> Iterator[NDArray[np.uint8] | None]:
         """The canvas after each picture, BGRA; None for a picture that cannot be decoded."""
         width, height = self._size
         canvas = np.zeros((height, width, 4), np.uint8)
-        for picture in self._pictures:
-            rows = slice(picture.top, picture.top + picture.height)
-            columns = slice(picture.left, picture.left + picture.width)
-            image = _decode(picture)
+        for frame in self._animation_frames:
+            rows = slice(frame.top, frame.top + frame.height)
+            columns = slice(frame.left, frame.left + frame.width)
+            image = _decode(frame)
             if image is None or canvas[rows, columns].shape != image.shape:
                 yield None
                 continue
-            canvas[rows, columns] = image if picture.replaces else _over(image, canvas[rows, columns])
+            canvas[rows, columns] = image if frame.replaces else _over(image, canvas[rows, columns])
             yield canvas
-            if picture.vanishes:
+            if frame.vanishes:
                 canvas[rows, columns] = 0
 
 
 def webp_file(path: Path) -> bytes | None:
     """The bytes of a file that is a WebP; None where it is something else, or cannot be read."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             return None
         with path.open("rb") as file:
             head = file.read(64)
@@ -133,16 +133,16 @@ def webp_file(path: Path) -> bytes | None:
         return None
 
 
-def _parse(data: bytes) -> tuple[tuple[int, int], list[_Picture]]:
+def _parse(data: bytes) -> tuple[tuple[int, int], list[_AnimationFrame]]:
     """((width, height), pictures)."""
-    size, pictures = (0, 0), []
+    size, frames = (0, 0), []
     for name, start, end in _chunks(data, 12, len(data)):
         if name == b"VP8X" and end - start >= 10:
             size = (_whole(data, start + 4) + 1, _whole(data, start + 7) + 1)
         elif name == b"ANMF" and end - start > 16:
             flags = data[start + 15]
-            pictures.append(
-                _Picture(
+            frames.append(
+                _AnimationFrame(
                     left=2 * _whole(data, start),
                     top=2 * _whole(data, start + 3),
                     width=_whole(data, start + 6) + 1,
@@ -153,7 +153,7 @@ def _parse(data: bytes) -> tuple[tuple[int, int], list[_Picture]]:
                     data=_still(data, start),
                 )
             )
-    return size, pictures
+    return size, frames
 
 
 def _still(data: bytes, start: int) -> bytes:
@@ -180,16 +180,16 @@ def _whole(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 3], "little")
 
 
-def _decode(picture: _Picture) -> NDArray[np.uint8] | None:
+def _decode(frame: _AnimationFrame) -> NDArray[np.uint8] | None:
     """(height, width, 4) uint8 BGRA; None for what cannot be decoded, or is not of the size that it claims."""
-    if picture.width * picture.height > MOST_PIXELS:
+    if frame.width * frame.height > MAX_PIXELS:
         return None
     with quiet():
         try:
-            image = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_UNCHANGED)
+            image = cv2.imdecode(np.frombuffer(frame.data, np.uint8), cv2.IMREAD_UNCHANGED)
         except cv2.error:
             return None
-    if image is None or image.ndim != 3 or image.shape[:2] != (picture.height, picture.width):
+    if image is None or image.ndim != 3 or image.shape[:2] != (frame.height, frame.width):
         return None
     if image.shape[2] == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2BGRA)

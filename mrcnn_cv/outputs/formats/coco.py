@@ -34,16 +34,16 @@ class CocoDataset(DatasetFormat):
         info = {"description": "Instances found by mrcnn-cv", "model": self.settings.model, "version": "1.0"}
         file.write(b'{"info": ' + to_json(info) + b',\n"licenses": [],\n"categories": ' + to_json(categories))
         file.write(b',\n"images": [')
-        most = 1
+        maximum = 1
         separator = b"\n"
         for image_id, record in numbered(records):
-            most = max(most, len(record["instances"]))
+            maximum = max(maximum, len(record["instances"]))
             size = {"width": record["width"], "height": record["height"]}
             file.write(separator + to_json({"id": image_id, "file_name": record["place"], **size}))
             separator = b",\n"
         file.write(b'],\n"annotations": [')
         # Ids that tell the picture and the place in it do not change when a picture is added later.
-        stride = max(10_000, 10 ** len(str(most)))
+        stride = max(10_000, 10 ** len(str(maximum)))
         separator = b"\n"
         for image_id, record in numbered(records):
             for number, instance in enumerate(record["instances"], start=1):
@@ -68,7 +68,7 @@ class CocoDataset(DatasetFormat):
 
     def _segmentation(self, record: Record, instance: Instance) -> Any:
         if self.settings.polygons:
-            parts = polygons.parts(local_mask(record, instance), min_area=self.settings.min_area)
+            parts = polygons.polygons(local_mask(record, instance), min_area=self.settings.min_area)
             # pycocotools cannot read an empty list.
             if parts:
                 return [[_short(value) for value in part.joined().ravel().tolist()] for part in parts]

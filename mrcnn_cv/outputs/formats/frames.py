@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from mrcnn_cv.structures.instances import Instances
 
 
-class FramePictures(ImageFormat):
+class FrameImages(ImageFormat):
     """Writes clip/000123.jpg for frame 123 of clip.mp4; JPEG of quality 95, PNG above 65,500 pixels a side."""
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Write one picture; OutputError where it cannot be written."""
         suffix = format_for(frame)
         path = self.folder.path_for(frame, suffix, stem=True)

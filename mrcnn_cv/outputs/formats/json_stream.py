@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import OpenSink, SinkClosed
+from mrcnn_cv.outputs.base import PerImageSink, SinkClosed
 from mrcnn_cv.outputs.formats.json_files import to_json
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder, why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, why_unwritable
 from mrcnn_cv.outputs.storage.ownership import new_digest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ELSEWHERE = "name another file (--json)"
 
 
-class JsonLines(OpenSink):
+class JsonLines(PerImageSink):
     """Writes to an open binary stream, for example `sys.stdout.buffer`, which stays open.
 
     SinkClosed from `write` once the reader has gone away (`| head -1`); OutputError where the stream cannot be written.
@@ -35,10 +35,10 @@ class JsonLines(OpenSink):
         self.stream = stream
         self.name = name
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Write one line and flush it."""
         try:
-            self.stream.write(to_json(found) + b"\n")
+            self.stream.write(to_json(instances) + b"\n")
             self.stream.flush()
         except KeyboardInterrupt:
             # Where nobody reads, what is left in the buffer would hold up the end.
@@ -65,7 +65,7 @@ class JsonLinesFile:
 
     def __init__(self, path: str | Path, *, overwrite: bool = False, protected: Iterable[str | Path] = ()) -> None:
         self.path = Path(path)
-        self._folder = OutputFolder(self.path.parent, overwrite=overwrite, protected=protected, remedy=_ELSEWHERE)
+        self._folder = OutputDirectory(self.path.parent, overwrite=overwrite, protected=protected, remedy=_ELSEWHERE)
         self._file: BinaryIO | None = None
         self._is_special = False
         self._size = 0
@@ -101,11 +101,11 @@ class JsonLinesFile:
         except OSError as problem:
             raise OutputError(why_unwritable(problem, self.path, _ELSEWHERE)) from problem
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Write one line; it is in the file when this returns."""
         if self._file is None:
             raise ValueError("the file is open only inside of a with block")
-        rest = memoryview(to_json(found) + b"\n")
+        rest = memoryview(to_json(instances) + b"\n")
         try:
             while rest:
                 written = self._file.write(rest)

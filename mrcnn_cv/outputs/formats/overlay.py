@@ -45,11 +45,11 @@ class OverlayImages(ImageFormat):
     `write` adds the milliseconds that painting took to the instances' timings as "draw".
     """
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Paint and write one overlay; OutputError where it cannot be written."""
         start = perf_counter()
-        image = draw(frame.image, found, self.settings.style)
-        found.timings_ms["draw"] = (perf_counter() - start) * 1000
+        image = draw(frame.image, instances, self.settings.style)
+        instances.timings_ms["draw"] = (perf_counter() - start) * 1000
         extension, suffix = _format(frame.path.name if frame.path else frame.name, image)
         path = self.folder.path_for(frame, suffix)
         self.folder.write(path, encode(image, extension, str(path)))

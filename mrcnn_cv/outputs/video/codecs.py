@@ -26,7 +26,7 @@ class Codec:
 
     encoders: tuple[str, ...]
     crf: int
-    most_crf: int
+    max_crf: int
     options: Callable[[int], Options]
     suffixes: frozenset[str]
     tag: str | None = None
@@ -75,8 +75,8 @@ def suffix_for(name: str, codec: str) -> str | None:
 def check_codec(codec: str, crf: int | None) -> None:
     """UsageError where this PyAV cannot encode with `codec`, or its quality does not go so far."""
     chosen = CODECS[codec]
-    if crf is not None and crf > chosen.most_crf:
-        raise UsageError(f"--crf goes up to {chosen.most_crf} with --codec {codec}, and is {crf}")
+    if crf is not None and crf > chosen.max_crf:
+        raise UsageError(f"--crf goes up to {chosen.max_crf} with --codec {codec}, and is {crf}")
     if encoder_for(codec) is None:
         there = ", ".join(name for name in CODECS if encoder_for(name) is not None) or "none"
         raise UsageError(f"this PyAV cannot encode {codec}: give another --codec ({there} would do)")

@@ -36,7 +36,7 @@ def tick_for(info: VideoInfo, codec: str) -> Fraction:
     return fine if fine.denominator <= CODECS[codec].finest else tick
 
 
-class PartWriter:
+class SegmentWriter:
     """Encodes frames into an MP4 at `path`, from time zero on; BGR (H, W, 3) uint8 in, 4:2:0 with 8 bits out.
 
     Odd sizes get a copy of their last row or column. OutputError where encoding or writing fails.
@@ -47,7 +47,7 @@ class PartWriter:
         self.tick = tick_for(info, codec)
         self._size = (info.width, info.height)
         self._nominal = max(1, round(1 / (info.frame_rate or _DEFAULT_RATE) / self.tick))
-        self._matrix = matrix_for(info.colours.matrix, info.height)
+        self._matrix = matrix_for(info.colors.matrix, info.height)
         self._first: int | None = None
         self._last = -1
         av = self._av = import_av()
@@ -69,7 +69,7 @@ class PartWriter:
             if chosen.tag is not None:
                 context.codec_tag = chosen.tag
             context.color_range, context.colorspace = _LIMITED, self._matrix
-            context.color_primaries, context.color_trc = info.colours.primaries, info.colours.transfer
+            context.color_primaries, context.color_trc = info.colors.primaries, info.colors.transfer
         except failures() as error:
             raise self._failure(error) from error
 

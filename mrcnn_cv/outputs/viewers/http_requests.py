@@ -45,7 +45,7 @@ _FIRST_LINE = re.compile(rb"([A-Z]{1,16}) (/[\x21-\x7e]*) HTTP/1\.[0-9]")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]*)\]|([^:/?#@\[\]\s]*))(?::[0-9]{0,5})?")
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """A request that gets nothing but a status, and at most a sentence for people."""
 
     def __init__(self, status: int, text: str = "") -> None:
@@ -75,13 +75,13 @@ def request(data: bytes, names: Collection[str]) -> Request:
     first, *lines = data.removesuffix(b"\r\n\r\n").split(b"\r\n")
     found = _FIRST_LINE.fullmatch(first)
     if found is None:
-        raise Refused(400)
+        raise HttpError(400)
     method, path = found[1].decode("ascii"), found[2].decode("ascii").partition("?")[0]
     fields = _fields(lines)
     if not _is_ours(fields.get("host", ""), names):
-        raise Refused(421, _WRONG_NAME if method == "GET" else "")
+        raise HttpError(421, _WRONG_NAME if method == "GET" else "")
     if _is_of_another_page(fields):
-        raise Refused(403)
+        raise HttpError(403)
     return Request(method, path)
 
 
@@ -99,10 +99,10 @@ def _fields(lines: list[bytes]) -> dict[str, str]:
         name, colon, value = line.partition(b":")
         # Lines that others may read in two ways.
         if not colon or not name or name != name.strip() or any(mark in line for mark in b"\r\n\0"):
-            raise Refused(400)
+            raise HttpError(400)
         key = name.decode("latin-1").lower()
         if key == "host" and key in fields:
-            raise Refused(400)
+            raise HttpError(400)
         fields[key] = value.decode("latin-1").strip()
     return fields
 

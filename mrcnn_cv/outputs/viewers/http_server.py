@@ -21,32 +21,32 @@ from typing import Any
 
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.outputs.viewers.http_page import SCRIPT, STYLE, page
-from mrcnn_cv.outputs.viewers.http_requests import Refused, head, own_names, request
+from mrcnn_cv.outputs.viewers.http_requests import HttpError, head, own_names, request
 from mrcnn_cv.outputs.viewers.live_view import LiveView
 from mrcnn_cv.util.opencv import cv2
 
-MOST_CONNECTIONS = 128
-MOST_NEW_PER_SECOND = 250.0
+MAX_CONNECTIONS = 128
+MAX_NEW_PER_SECOND = 250.0
 """Connections; those of a flood wait in the system, where they cost the run nothing."""
 
-MOST_VIEWERS = 32
+MAX_VIEWERS = 32
 """Of the moving picture at a time; more are told to come back later."""
 
-MOST_HEAD_BYTES = 8192
+MAX_HEAD_BYTES = 8192
 HEAD_SECONDS = 10.0
 SEND_SECONDS = 15.0
 """A reader that takes nothing for so long is gone."""
 
-MOST_DISCARDED = 1 << 18
+MAX_DISCARDED = 1 << 18
 """Bytes of what nobody asked for, taken and forgotten for the sake of the answer on its way."""
 
 LINGER_SECONDS = 1.0
 _PIECE = 4096
 
-MOST_PER_SECOND = 30.0
+MAX_FRAMES_PER_SECOND = 30.0
 """Pictures for one viewer."""
 
-_MOST_IN_ALL = 240.0
+_MAX_IN_ALL = 240.0
 _QUALITY = 80
 _BOUNDARY = "mrcnn-cv-picture"
 _BETWEEN = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
@@ -142,7 +142,7 @@ class LiveServer:
 
     async def _accept_all(self) -> None:
         def protocol() -> asyncio.StreamReaderProtocol:
-            return asyncio.StreamReaderProtocol(asyncio.StreamReader(MOST_HEAD_BYTES), self._connected)
+            return asyncio.StreamReaderProtocol(asyncio.StreamReader(MAX_HEAD_BYTES), self._connected)
 
         self._socket.setblocking(False)
         while True:
@@ -150,7 +150,7 @@ class LiveServer:
             with suppress(OSError):
                 taken, _ = await self._loop.sock_accept(self._socket)
                 await self._loop.connect_accepted_socket(protocol, taken)
-            await asyncio.sleep(1 / MOST_NEW_PER_SECOND)
+            await asyncio.sleep(1 / MAX_NEW_PER_SECOND)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
@@ -163,7 +163,7 @@ class LiveServer:
                 asked = request(await _ask(reader), self._names)
                 self._idle.pop(writer, None)
                 await self._answer(reader, writer, asked.method, asked.path)
-            except Refused as refused:
+            except HttpError as refused:
                 await _send(writer, refused.answer())
             self._idle[writer] = None
             await _linger(reader, writer)
@@ -178,16 +178,16 @@ class LiveServer:
 
     def _make_room(self) -> None:
         """Where there are too many connections, end the one that has been idle longest: still asking, or not gone."""
-        if self._connections > MOST_CONNECTIONS:
+        if self._connections > MAX_CONNECTIONS:
             slowest = next(iter(self._idle), None)
             if slowest is None:
-                raise Refused(503)
+                raise HttpError(503)
             del self._idle[slowest]
             slowest.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str) -> None:
         if method not in ("GET", "HEAD"):
-            raise Refused(405)
+            raise HttpError(405)
         is_head = method == "HEAD"
         if path == "/stream.mjpg":
             await self._stream(reader, writer, is_head)
@@ -207,14 +207,14 @@ class LiveServer:
             text = json.dumps({**self._facts(), "viewers": self.viewers}, ensure_ascii=False)
             return "application/json; charset=utf-8", text.encode("utf-8", "replace")
         if path == "/picture.jpg":
-            if self._view.newest is None:
-                raise Refused(503)
-            return "image/jpeg", self._picture()[1]
-        raise Refused(204 if path == "/favicon.ico" else 404)
+            if self._view.latest is None:
+                raise HttpError(503)
+            return "image/jpeg", self._image()[1]
+        raise HttpError(204 if path == "/favicon.ico" else 404)
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_head: bool) -> None:
-        if self.viewers >= MOST_VIEWERS:
-            raise Refused(503)
+        if self.viewers >= MAX_VIEWERS:
+            raise HttpError(503)
         kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
         await _send(writer, head(200, kind, None) + (b"" if is_head else _BETWEEN))
         if is_head:
@@ -229,23 +229,23 @@ class LiveServer:
             while not (self._end.is_set() or gone.done()):
                 started = time.monotonic()
                 new = self._new
-                newest = self._view.newest
+                newest = self._view.latest
                 if newest is None or newest.number == shown:
                     await new.wait()
                     continue
-                shown, jpeg = self._picture()
+                shown, jpeg = self._image()
                 await _send(writer, jpeg + b"\r\n" + _BETWEEN)
-                pause = max(1 / MOST_PER_SECOND, self.viewers / _MOST_IN_ALL) - (time.monotonic() - started)
+                pause = max(1 / MAX_FRAMES_PER_SECOND, self.viewers / _MAX_IN_ALL) - (time.monotonic() - started)
                 await asyncio.sleep(max(0.0, pause))
         finally:
             self.viewers -= 1
             gone.cancel()
 
-    def _picture(self) -> tuple[int, bytes]:
+    def _image(self) -> tuple[int, bytes]:
         """(number, JPEG) of the newest picture, compressed once for all who want it."""
-        shot = self._view.newest
+        shot = self._view.latest
         if shot is not None and shot.number != self._jpeg[0]:
-            done, data = cv2.imencode(".jpg", self._view.painted(shot), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+            done, data = cv2.imencode(".jpg", self._view.annotated(shot), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
             self._jpeg = (shot.number, data.tobytes() if done else b"")
         return self._jpeg
 
@@ -255,14 +255,14 @@ async def _ask(reader: asyncio.StreamReader) -> bytes:
     try:
         return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
     except asyncio.LimitOverrunError as error:
-        raise Refused(431) from error
+        raise HttpError(431) from error
     except asyncio.TimeoutError as error:
-        raise Refused(408) from error
+        raise HttpError(408) from error
 
 
 async def _discard(reader: asyncio.StreamReader) -> None:
     """Take what comes and forget it, until the other side has said all, or too much."""
-    for _ in range(MOST_DISCARDED // _PIECE):
+    for _ in range(MAX_DISCARDED // _PIECE):
         if not await reader.read(_PIECE):
             return
 
@@ -285,23 +285,23 @@ def _bracketed(host: str) -> str:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens; UsageError, one sentence, where the address cannot be had."""
-    place = f"--serve {_bracketed(host)}:{port}"
+    where = f"--serve {_bracketed(host)}:{port}"
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # Asked for here: `create_server` would tell of an unknown name as it tells of everything else.
         found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
-        return socket.create_server(found, family=family, backlog=MOST_CONNECTIONS)
+        return socket.create_server(found, family=family, backlog=MAX_CONNECTIONS)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"{place}: another program has this port: give another one, or 0 for any") from error
+            raise UsageError(f"{where}: another program has this port: give another one, or 0 for any") from error
         if isinstance(error, PermissionError):
-            raise UsageError(f"{place}: no permission for this port: give one above 1023") from error
+            raise UsageError(f"{where}: no permission for this port: give one above 1023") from error
         # The last one: an address that counts on one network alone, without that network's name (fe80::1%eth0).
         if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
             raise UsageError(
-                f"{place}: this machine has no such address: leave HOST out to see the page on this machine alone, or"
+                f"{where}: this machine has no such address: leave HOST out to see the page on this machine alone, or"
                 " give 0.0.0.0 for all of its addresses"
             ) from error
-        raise UsageError(f"{place}: cannot listen there ({error.strerror or error}): give another HOST:PORT") from error
+        raise UsageError(f"{where}: cannot listen there ({error.strerror or error}): give another HOST:PORT") from error
     except (OverflowError, UnicodeError, ValueError) as error:
-        raise UsageError(f"{place}: this is no address to listen at: give PORT or HOST:PORT") from error
+        raise UsageError(f"{where}: this is no address to listen at: give PORT or HOST:PORT") from error

@@ -75,7 +75,7 @@ def _probe(x11: str | None, wayland: str | None) -> tuple[int, bytes]:
     return probe.returncode, probe.stderr
 
 
-class Window:
+class ImageWindow:
     """Shows each overlay and waits: any key goes on, q, Esc or closing the window stops (SinkClosed).
 
     Put it after the other sinks of a run, so that they have the picture on which the user stops.
@@ -86,7 +86,7 @@ class Window:
     def __init__(self, style: Style | None = None) -> None:
         self.style = style
 
-    def __enter__(self) -> Window:
+    def __enter__(self) -> ImageWindow:
         check_display()
         return self
 
@@ -95,13 +95,13 @@ class Window:
     ) -> None:
         cv2.destroyAllWindows()
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Show one overlay until the user presses a key; adds the milliseconds that it was looked at as "show"."""
         start = perf_counter()
         try:
-            self._show(draw(frame.image, found, self.style))
+            self._show(draw(frame.image, instances, self.style))
         finally:
-            found.timings_ms["show"] = (perf_counter() - start) * 1000
+            instances.timings_ms["show"] = (perf_counter() - start) * 1000
 
     def _show(self, image: NDArray[np.uint8]) -> None:
         height, width = image.shape[:2]

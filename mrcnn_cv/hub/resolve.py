@@ -21,7 +21,7 @@ _ENDINGS_OF_MODELS = (".pb", ".pbtxt", ".gz", ".tgz", ".zip", ".h5", ".onnx")
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedModel:
     """A model that is ready to be opened.
 
     path       a file or folder for `open_model`
@@ -36,12 +36,12 @@ class Found:
     defaults: Mapping[str, str] = field(default_factory=dict)
 
 
-def resolve(
+def resolve_model(
     text: str | Path,
     *,
     may_pull: Callable[[ZooModel], bool] | bool = False,
     listener: PullListener | None = None,
-) -> Found:
+) -> ResolvedModel:
     """What `text` means: an existing path first, then a registered name, then a name of the zoo.
 
     may_pull   whether a zoo model that is not in the cache may be pulled; a function is asked at need
@@ -50,10 +50,10 @@ def resolve(
     """
     path = Path(text)
     if exists(path):
-        return Found(unpacked(path) if path.is_file() and _is_archive(path) else path)
+        return ResolvedModel(unpacked(path) if path.is_file() and _is_archive(path) else path)
     name = str(text)
     if not _may_be_name(name) or name.lower().endswith(_ENDINGS_OF_MODELS):
-        return Found(path)
+        return ResolvedModel(path)
     return by_name(name, may_pull=may_pull, listener=listener)
 
 
@@ -62,13 +62,13 @@ def by_name(
     *,
     may_pull: Callable[[ZooModel], bool] | bool = False,
     listener: PullListener | None = None,
-) -> Found:
-    """The model that is registered as `name`, or else the zoo's; as `resolve`, but a path is not meant."""
+) -> ResolvedModel:
+    """The model that is registered as `name`, or else the zoo's; as `resolve_model`, but a path is not meant."""
     users = user_models.user_models()
     if name in users:
         return _registered(users[name])
     if name == DEMO:
-        return Found(registry.demo_model(), name)
+        return ResolvedModel(registry.demo_model(), name)
     model = registry.zoo_model(name)
     if model is None:
         raise ModelFileError(f"there is no model file and no model of the name {name}: {_hint(name, users)}")
@@ -79,7 +79,7 @@ def by_name(
         from mrcnn_cv.hub.pull import pull
 
         pull(model, listener=listener)
-    return Found(cache.model_folder(model.name), model.name)
+    return ResolvedModel(cache.model_folder(model.name), model.name)
 
 
 def not_pulled(model: ZooModel) -> str:
@@ -129,7 +129,7 @@ def _is_archive(path: Path) -> bool:
     return is_archive(path)
 
 
-def _registered(model: user_models.UserModel) -> Found:
+def _registered(model: user_models.UserModel) -> ResolvedModel:
     for what, path in (("model", model.path), ("label file", model.labels)):
         if path is not None and not exists(path):
             raise ModelFileError(
@@ -139,7 +139,7 @@ def _registered(model: user_models.UserModel) -> Found:
     path = model.path
     if path.is_file() and _is_archive(path):
         path = unpacked(path)
-    return Found(path, model.name, model.labels, model.defaults)
+    return ResolvedModel(path, model.name, model.labels, model.defaults)
 
 
 def _may_be_name(text: str) -> bool:

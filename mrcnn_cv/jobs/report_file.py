@@ -15,13 +15,13 @@ from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY
 from mrcnn_cv.outputs.formats.json_stream import is_special
 from mrcnn_cv.outputs.storage.dataset_files import LOCK_NAME
 from mrcnn_cv.outputs.storage.locks import NAME as RUN_LOCK_NAME
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder, why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, why_unwritable
 from mrcnn_cv.outputs.storage.ownership import RECORD_NAME
 from mrcnn_cv.outputs.storage.record_log import RECORDS_NAME
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.util import filenames
 from mrcnn_cv.util.json import dumps
 
-_BOOKS = (
+_STATE_FILES = (
     manifest.NAME,
     SUMMARY,
     FAILURES,
@@ -40,9 +40,9 @@ def model_files(options: Mapping[str, Any]) -> list[Path]:
     return [*(sorted([*model.glob("*.pb"), *model.glob("*.onnx")]) if model.is_dir() else [model]), *given]
 
 
-def books_in(folder: Path) -> list[Path]:
+def state_files(folder: Path) -> list[Path]:
     """The files that runs keep about themselves in an output folder, whether they are there or not."""
-    return [folder / name for name in _BOOKS]
+    return [folder / name for name in _STATE_FILES]
 
 
 def check_apart(name: str, option: str, own: Iterable[Path]) -> None:
@@ -65,10 +65,10 @@ def check_different(first: str | None, second: str | None) -> None:
 
 def _parts(path: Path) -> tuple[str, ...]:
     """What is equal for two paths that are, through links and spellings, or may be on some file system, one file."""
-    return tuple(map(names.same, Path(os.path.realpath(path)).parts))
+    return tuple(map(filenames.path_key, Path(os.path.realpath(path)).parts))
 
 
-class ResultFile:
+class ReportFile:
     """A file that is written at the end of a run; that it can be is known before.
 
     option     what names it, for messages
@@ -82,7 +82,7 @@ class ResultFile:
         self.name = name
         self._path = Path(name)
         self._remedy = f"name another file ({option})"
-        self._folder = OutputFolder(self._path.parent, overwrite=overwrite, remedy=self._remedy)
+        self._folder = OutputDirectory(self._path.parent, overwrite=overwrite, remedy=self._remedy)
         self._is_special = name != "-" and is_special(self._path)
         if name != "-" and not self._is_special:
             for path in protected:

@@ -21,7 +21,7 @@ _PAIRS = 4096
 
 
 @dataclass(frozen=True)
-class Silhouettes:
+class CoarseMasks:
     """The masks of N boxes on SIDE x SIDE cells of each.
 
     boxes  (N, 4) float64: x1 y1 x2 y2, with a size
@@ -41,20 +41,20 @@ class Silhouettes:
         return areas
 
 
-def silhouettes(found: Instances, chosen: NDArray[np.intp]) -> Silhouettes:
+def coarse_masks(instances: Instances, chosen: NDArray[np.intp]) -> CoarseMasks:
     """Of the instances `chosen`; without masks, or where a mask has no cell, the box is filled."""
-    boxes = found.boxes[chosen].astype(np.float64)
-    if found.mask_probabilities is None:
-        return Silhouettes(boxes, np.ones((len(chosen), SIDE, SIDE), dtype=np.bool_))
-    height, width = found.mask_probabilities.shape[1:]
+    boxes = instances.boxes[chosen].astype(np.float64)
+    if instances.mask_probabilities is None:
+        return CoarseMasks(boxes, np.ones((len(chosen), SIDE, SIDE), dtype=np.bool_))
+    height, width = instances.mask_probabilities.shape[1:]
     rows, columns = (((np.arange(SIDE) + 0.5) * length / SIDE).astype(np.intp) for length in (height, width))
-    samples = found.mask_probabilities[chosen[:, np.newaxis, np.newaxis], rows[:, np.newaxis], columns]
-    cells = samples > found.mask_threshold
+    samples = instances.mask_probabilities[chosen[:, np.newaxis, np.newaxis], rows[:, np.newaxis], columns]
+    cells = samples > instances.mask_threshold
     cells[~cells.any(axis=(1, 2))] = True
-    return Silhouettes(boxes, cells)
+    return CoarseMasks(boxes, cells)
 
 
-def ious(first: Silhouettes, second: Silhouettes) -> NDArray[np.float64]:
+def ious(first: CoarseMasks, second: CoarseMasks) -> NDArray[np.float64]:
     """(N, M): intersection over union of each of the first with each of the second.
 
     Exact for filled boxes; of other masks within a few hundredths, more where masks have thin parts.
@@ -73,8 +73,8 @@ def ious(first: Silhouettes, second: Silhouettes) -> NDArray[np.float64]:
 
 
 def _shared(
-    first: Silhouettes,
-    second: Silhouettes,
+    first: CoarseMasks,
+    second: CoarseMasks,
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
     low: Boxes,
@@ -88,7 +88,7 @@ def _shared(
     return shared
 
 
-def _at(some: Silhouettes, chosen: NDArray[np.intp], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _at(some: CoarseMasks, chosen: NDArray[np.intp], points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(P, points, points) bool: the silhouettes `chosen` (P,) at `points` (P, 2, points), x then y."""
     boxes = some.boxes[chosen][..., np.newaxis]
     place = (points - boxes[:, :2]) / (boxes[:, 2:] - boxes[:, :2]) * SIDE
