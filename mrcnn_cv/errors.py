@@ -86,6 +86,10 @@ class UsageError(MrcnnCvError):
     exit_code = 2
 
 
+class PluginError(UsageError):
+    """A plug-in of another package that cannot be used (exit code 2)."""
+
+
 class ModelFileError(MrcnnCvError):
     """A model file that cannot be read, or is of an unsupported kind (exit code 3)."""
 

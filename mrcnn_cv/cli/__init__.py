@@ -148,6 +148,11 @@ def _unexpected(error: Exception) -> int:
         )
         return BackendError.exit_code
     what = " ".join(f"{type(error).__name__}: {error}".split())
+    from mrcnn_cv.util.registry import culprit
+
+    if (plugin := culprit(error)) is not None:
+        echo_message(f"mrcnn-cv: error: {plugin} failed ({what}): report it to who wrote it")
+        return 1
     echo_message(
         f"mrcnn-cv: internal error ({what}): this is a bug of ours; please report it with"
         " the output of the same command under MRCNN_CV_DEBUG=1"

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
-from mrcnn_cv.cli.param_types import CommaList, Fraction, PathText, Workers
+from mrcnn_cv.cli.param_types import CommaList, Fraction, PathText, PluginChoice, Workers, is_engine
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Options = TypeVar("Options")
@@ -169,7 +169,7 @@ model_options = group(
     option(
         MODEL,
         "--backend",
-        type=click.Choice(BACKENDS, case_sensitive=False),
+        type=PluginChoice(BACKENDS, is_engine),
         default="auto",
         metavar="NAME",
         help=f"{', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; `mrcnn-cv backends` says which work here.",

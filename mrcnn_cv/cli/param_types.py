@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -27,6 +27,34 @@ MAX_WORKERS = 256
 
 MIN_RATE = 1e-5
 """A frame a day is 1.2e-5; of much longer ones the times do not fit into a video."""
+
+IsPlugin = Callable[[str], bool]
+
+
+def is_engine(word: str) -> bool:
+    """Whether another package brings an engine of this name."""
+    from mrcnn_cv.engines.registry import backend_named
+
+    return backend_named(word) is not None
+
+
+def is_format(word: str) -> bool:
+    """Whether another package brings an output format of this name."""
+    from mrcnn_cv.outputs.registry import FORMATS
+
+    return FORMATS.knows(word)
+
+
+class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]
+    """One of a few words, in any case, or one that another package brings."""
+
+    def __init__(self, choices: Sequence[str], is_plugin: IsPlugin) -> None:
+        super().__init__(choices, case_sensitive=False)
+        self.is_plugin = is_plugin
+
+    def convert(self, value: Any, parameter: Parameter, context: Context) -> Any:
+        word = str(value).lower()
+        return word if word not in self.choices and self.is_plugin(word) else super().convert(value, parameter, context)
 
 
 class Fraction(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -62,9 +90,10 @@ class Workers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """Comma-separated words as a tuple.
 
-    choices  the only words there are; None: any
-    alone    a choice that goes with no other
-    item     the type of each word
+    choices    the only words there are; None: any
+    is_plugin  whether another package brings a word that is none of the choices
+    alone      a choice that goes with no other
+    item       the type of each word
     """
 
     name = "names"
@@ -74,8 +103,9 @@ class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         choices: Sequence[str] | None = None,
         alone: str | None = None,
         item: click.ParamType | None = None,  # type: ignore[type-arg, unused-ignore]
+        is_plugin: IsPlugin = lambda word: False,
     ) -> None:
-        self.choices, self.alone, self.item = choices, alone, item
+        self.choices, self.alone, self.item, self.is_plugin = choices, alone, item, is_plugin
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[Any, ...]:
         if isinstance(value, tuple):
@@ -86,7 +116,7 @@ class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         if self.choices is not None:
             words = [word.lower() for word in words]
             for word in words:
-                if word not in self.choices:
+                if word not in self.choices and not self.is_plugin(word):
                     self.fail(unknown_choice(word, self.choices), parameter, context)
         if self.alone in words and len(set(words)) > 1:
             self.fail(f"takes either '{self.alone}' or something else, not both", parameter, context)

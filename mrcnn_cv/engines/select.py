@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from mrcnn_cv.engines.base import Backend, Net
-from mrcnn_cv.engines.registry import AUTOMATIC, BACKENDS, CHOICES, PLUGIN, engine_of
+from mrcnn_cv.engines.registry import AUTOMATIC, BACKENDS, CHOICES, ENGINES, PLUGIN, backend_named, engine_of
 from mrcnn_cv.errors import BackendError, ModelFileError, Remedy, UsageError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.structures.instances import BackendUse
@@ -51,15 +51,27 @@ class Probe:
 
     def build(self, net: ir.NetGraph, size: tuple[int, int] | None = None) -> Net:
         """A net on this backend. size: (height, width) of its input maps, where it is always the same."""
-        return engine_of(self.backend).make_net(net, self.backend, self.device_id, size)
+        return make_net(net, self.backend, self.device_id, size)
 
 
 @cache
 def probe(name: str, device: str | None = None) -> Probe:
     """Run a tiny net on a backend and look where it really ran."""
-    backend = BACKENDS[name]
+    backend = _known(name)
+    with ENGINES.blame(backend.engine):
+        return _probed(backend, device)
+
+
+def _known(name: str) -> Backend:
+    backend = backend_named(name)
+    if backend is None:
+        raise UsageError(f"there is no backend '{name}': choose one of {', '.join(CHOICES)}")
+    return backend
+
+
+def _probed(backend: Backend, device: str | None) -> Probe:
     absent = engine_of(backend).absent(backend)
-    if absent is not None and name == PLUGIN.name:
+    if absent is not None and backend.name == PLUGIN.name:
         backend = PLUGIN
         absent = engine_of(backend).absent(backend)
     if absent is not None:
@@ -106,9 +118,7 @@ def choose(requested: str, device: str | None = None) -> Probe:
         if found.problem is not None:
             raise BackendError(f"the device {device} cannot be used here: {found.problem}; {offers()}", Remedy.DEVICE)
         return found
-    if requested not in BACKENDS:
-        raise UsageError(f"there is no backend '{requested}': choose one of {', '.join(CHOICES)}", Remedy.BACKEND)
-    if device is not None and BACKENDS[requested].engine == "opencv":
+    if device is not None and _known(requested).engine == "opencv":
         raise UsageError(
             f"a device goes with the backend openvino or onnxruntime, not with {requested}: leave one of them out",
             Remedy.DEVICE,
@@ -166,7 +176,9 @@ def device_name(backend: Backend) -> str:
 
 def make_net(net: ir.NetGraph, backend: Backend, device: str | None = None, size: tuple[int, int] | None = None) -> Net:
     """See `Engine.make_net`."""
-    return engine_of(backend).make_net(net, backend, device, size)
+    engine = engine_of(backend)
+    with ENGINES.blame(backend.engine):
+        return engine.make_net(net, backend, device, size)
 
 
 def set_threads(count: int) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import stat
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
+from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images import sniff as content
-from mrcnn_cv.inputs.images.glob import glob_files
 from mrcnn_cv.inputs.images.sorting import IMAGE_SUFFIXES
 from mrcnn_cv.inputs.images.urls import SECONDS, is_url, request_for
+from mrcnn_cv.util.redact import redact_url
+
+if TYPE_CHECKING:
+    from mrcnn_cv.inputs.base import InputKind
 
 Kind = Literal["pictures", "video", "live"]
 
@@ -45,17 +48,43 @@ _MOVIES = re.compile(
 
 def classify(source: str) -> Kind:
     """The kind of one SOURCE: a file by its content, what cannot be looked into by its name."""
-    if os.path.isdir(source):
-        return "pictures"
-    if not os.path.lexists(source):
-        if _CAMERA.fullmatch(source) or _SCHEMES.match(source) or source.startswith(("/dev/video", "/dev/v4l/")):
-            return "live"
-        if is_url(source):
-            return _classify_url(source)
-        if glob.has_magic(source) and (matching := glob_files(source)):
-            return "video" if all(classify(path) == "video" for path in matching) else "pictures"
-        return "video" if Path(source).suffix.lower() in VIDEOS else "pictures"
-    return _classify_file(Path(source))
+    from mrcnn_cv.inputs.registry import ask_kinds
+
+    kind: Kind | None
+    kind, _ = ask_kinds(lambda each: each.classify(source))
+    return kind or "pictures"
+
+
+def live_kind(source: str) -> InputKind:
+    """The kind of a source that is live, which opens it."""
+    from mrcnn_cv.inputs.registry import INPUT_KINDS, ask_kinds
+
+    if is_url(source):
+        # Its server has said already what it is, and a camera may answer one question at a time.
+        stream: InputKind = INPUT_KINDS.create("url")
+        return stream
+    kind, _ = ask_kinds(lambda each: each if each.classify(source) == "live" else None)
+    if kind is None:
+        raise InputError(f"{redact_url(source)} is not a camera or a stream")
+    return kind
+
+
+def names_a_camera(source: str) -> bool:
+    """Whether a source that is no file is a camera by its name."""
+    return bool(_CAMERA.fullmatch(source)) or source.startswith(("/dev/video", "/dev/v4l/"))
+
+
+def is_stream(source: str) -> bool:
+    """Whether a source is the address of a stream, by its scheme."""
+    return bool(_SCHEMES.match(source))
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path leads to a device of video4linux, under whatever name it lies."""
+    try:
+        return stat.S_ISCHR(path.stat().st_mode) and _is_camera(path)
+    except (OSError, ValueError):
+        return False
 
 
 def is_animation(path: Path) -> bool:
@@ -105,11 +134,10 @@ def webp_frames(data: bytes) -> list[int]:
     return found
 
 
-def _classify_file(path: Path) -> Kind:
+def kind_of_file(path: Path) -> Kind | None:
+    """What a file is by its content, or where that says nothing by its name; None where neither says."""
     try:
         mode = path.stat().st_mode
-        if stat.S_ISCHR(mode) and _is_camera(path):
-            return "live"
         if not stat.S_ISREG(mode):
             return "pictures"
         with path.open("rb") as file:
@@ -125,7 +153,7 @@ def _classify_file(path: Path) -> Kind:
     seems = content.not_an_image(head) or ""
     if "picture" not in seems and (_MOVIES.match(head) or _TRANSPORT.match(head)):
         return "video"
-    return "video" if path.suffix.lower() in VIDEOS else "pictures"
+    return "video" if path.suffix.lower() in VIDEOS else None
 
 
 def _is_camera(path: Path) -> bool:
@@ -133,7 +161,8 @@ def _is_camera(path: Path) -> bool:
     return hasattr(os, "major") and os.major(path.stat().st_rdev) == _VIDEO4LINUX
 
 
-def _classify_url(address: str) -> Kind:
+def kind_of_address(address: str) -> Kind:
+    """What an http or https address is: by its suffix, or by what its server says."""
     try:
         suffix = PurePosixPath(unquote(urlsplit(address).path)).suffix.lower()
     except ValueError:

@@ -19,7 +19,8 @@ class ImageRef:
     name         how the user would call it (for a file: its path as it was given)
     output_path  where its outputs go below the output folder, as if it were copied there
     path         its file; None where it has none of its own
-    read         its bytes; raises InputError, one sentence that begins with the name
+    read         its bytes; raises InputError, one sentence that begins with the name. It opens what it reads when it is
+                 called, so that an ImageRef pickles: a function of a module, a `partial` of one, or a frozen dataclass
     """
 
     name: str
@@ -41,11 +42,17 @@ def load(item: ImageRef, index: int) -> Frame | FrameError:
 
 def failed_ref(name: str, output_path: PurePosixPath, error: InputError) -> ImageRef:
     """An item that stands for something that cannot be read."""
+    return ImageRef(name, output_path, None, _Failure(error))
 
-    def read() -> bytes:
-        raise error
 
-    return ImageRef(name, output_path, None, read)
+@dataclass(frozen=True)
+class _Failure:
+    """Reads nothing."""
+
+    error: InputError
+
+    def __call__(self) -> bytes:
+        raise self.error
 
 
 @dataclass(frozen=True)

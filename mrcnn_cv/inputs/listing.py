@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from mrcnn_cv.errors import InputError, Remedy
-from mrcnn_cv.inputs.image_ref import ImageRef, Listing, failed_ref
-from mrcnn_cv.inputs.images.archives import archive_output_path, in_archive, is_archive
-from mrcnn_cv.inputs.images.directories import DirectoryScan, file_ref, in_folder, is_pattern, matching, ref_at
-from mrcnn_cv.inputs.images.files import max_bytes
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.inputs.base import ImageGroup
+from mrcnn_cv.inputs.image_ref import ImageRef, Listing
+from mrcnn_cv.inputs.images.directories import DirectoryScan, ref_at
 from mrcnn_cv.inputs.images.lists import listed
-from mrcnn_cv.inputs.images.urls import is_url, ref_at_url
+from mrcnn_cv.inputs.kinds import image_file
+from mrcnn_cv.inputs.registry import ask_kinds
 from mrcnn_cv.util import filenames
-
-STDIN = "-"
 
 
 def list_images(sources: Sequence[str], scan: DirectoryScan, lists: Sequence[Path] = ()) -> Listing:
@@ -29,36 +26,39 @@ def list_images(sources: Sequence[str], scan: DirectoryScan, lists: Sequence[Pat
     single: list[ImageRef] = []
     groups: list[tuple[str, list[ImageRef]]] = []
     for source in sources:
-        path = Path(source)
-        if source == STDIN:
-            single.append(ImageRef(STDIN, PurePosixPath("stdin"), None, _read_stdin))
-        elif is_url(source):
-            single.append(ref_at_url(source))
-        elif os.path.isdir(source):
-            groups.append((path.resolve().name, in_folder(path, scan) or [_nothing(path)]))
-        elif is_pattern(source) and not os.path.lexists(source) and (found := matching(source, scan)):
-            groups.append(("", found))
-        elif is_archive(path):
-            groups.append((archive_output_path(path).name, _archive(path, scan)))
+        group = _listed(source, scan)
+        if group.folder is None:
+            single += group.items
         else:
-            single.append(file_ref(path, PurePosixPath(path.name)))
+            groups.append((group.folder, list(group.items)))
     groups += [(path.stem, listed(path)) for path in lists]
     return Listing(_unique(single + _together(groups, alone=not single)), bool(groups), scan.left_out)
 
 
-def _archive(path: Path, scan: DirectoryScan) -> list[ImageRef]:
-    try:
-        return in_archive(path, scan) or [_nothing(path)]
-    except InputError as error:
-        return [failed_ref(str(path), archive_output_path(path), error)]
+def _listed(source: str, scan: DirectoryScan) -> ImageGroup:
+    group, broken = ask_kinds(lambda kind: kind.list_images(source, scan))
+    if group is not None:
+        return group
+    group = image_file(Path(source))
+    (item,) = group.items
+    if broken:
+        # Whoever brought it may have had a plug-in in mind that could read it.
+        group = ImageGroup([replace(item, read=_Noted(item.read, "; ".join(broken)))])
+    return group
 
 
-def _nothing(path: Path) -> ImageRef:
-    """A folder or archive without pictures is most likely a mistake."""
-    error = InputError(
-        f"{path} holds no images, by their names: check the path, or {Remedy.FILE_PATTERNS}", Remedy.FILE_PATTERNS
-    )
-    return failed_ref(str(path), filenames.safe_relative_path([path.name]), error)
+@dataclass(frozen=True)
+class _Noted:
+    """Reads a picture; where it cannot be read, `note` goes along."""
+
+    read: Callable[[], bytes]
+    note: str
+
+    def __call__(self) -> bytes:
+        try:
+            return self.read()
+        except InputError as error:
+            raise InputError(f"{error}; {self.note}") from error
 
 
 def _together(groups: list[tuple[str, list[ImageRef]]], alone: bool) -> list[ImageRef]:
@@ -89,16 +89,3 @@ def _unique(items: list[ImageRef]) -> list[ImageRef]:
         taken.add(filenames.path_key(unique))
         found.append(item if number == 1 else ref_at(item, PurePosixPath(unique)))
     return found
-
-
-def _read_stdin() -> bytes:
-    stream = sys.stdin
-    try:
-        data = b"" if stream is None or stream.isatty() else stream.buffer.read(max_bytes() + 1)
-    except (OSError, ValueError) as error:
-        raise InputError(f"- cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if len(data) > max_bytes():
-        raise InputError(f"- has more than the {max_bytes():,} bytes that a picture may have: make the picture smaller")
-    if not data:
-        raise InputError("- is an image from standard input, but nothing came: mrcnn-cv - < photo.jpg")
-    return data

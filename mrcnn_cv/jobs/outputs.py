@@ -16,7 +16,7 @@ from mrcnn_cv.jobs.options import OutputOptions, RunOptions
 from mrcnn_cv.jobs.report_file import check_apart, state_files
 from mrcnn_cv.jobs.state.batch_state import check_free
 from mrcnn_cv.outputs.base import OutputSettings, Sink
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.registry import is_dataset, make_datasets, make_sinks
 from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame
@@ -81,12 +81,8 @@ class Outputs:
             folder.protect(path)
         check_free(folder.directory, self._run.resume, options.overwrite)
         folder.check()
-        self._dataset_names = [
-            # Says so where a library is missing.
-            made.aggregate(OutputSettings({}, "")).name
-            for name, made in FORMATS.items()
-            if name in options.formats and made.aggregate is not None
-        ]
+        # Says so where a library is missing.
+        self._dataset_names = [made.name for made in make_datasets(options.formats, OutputSettings({}, ""))]
         return folder
 
     @property
@@ -114,9 +110,9 @@ class Outputs:
             min_area=options.min_area,
             soft_edges=options.soft_edges,
         )
-        chosen = [made for name, made in FORMATS.items() if name in options.formats and name not in leave_out]
-        sinks = [each.make(self.folder, settings) for each in chosen if each.make is not None]
-        datasets = [each.aggregate(settings) for each in chosen if each.aggregate is not None]
+        chosen = [name for name in options.formats if name not in leave_out]
+        sinks: list[Sink] = [*make_sinks(chosen, self.folder, settings)]
+        datasets = make_datasets(chosen, settings)
         if not datasets:
             return sinks, None
         together = DatasetFiles(self.folder, datasets, keep=resume, indexes=indexes)
@@ -136,7 +132,7 @@ class Outputs:
         yield from state_files(directory)
         yield from (directory / name for name in self._dataset_names)
         # Formats with files in a folder of their own have its name.
-        own_folder = {name for name in saved if name in FORMATS and FORMATS[name].make is not None} - _SUFFIXES.keys()
+        own_folder = {name for name in saved if not is_dataset(name)} - _SUFFIXES.keys()
         yield from (directory / name for name in own_folder)
         suffixes = [each for name in saved for each in _SUFFIXES.get(name, ())]
         written = filenames.path_key(Path(self._records).name)

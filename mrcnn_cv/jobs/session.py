@@ -17,7 +17,8 @@ from mrcnn_cv.jobs.state.batch_state import RunState, check_free
 from mrcnn_cv.jobs.state.manifest import versions
 from mrcnn_cv.jobs.state.run_lock import lock_directory
 from mrcnn_cv.pipeline import CancellationToken, RunObserver, Thresholds
-from mrcnn_cv.pipeline.thread_executor import ModelPool, ThreadExecutor, layouts_for
+from mrcnn_cv.pipeline.executor import Executor, make_executor
+from mrcnn_cv.pipeline.thread_executor import ModelPool, layouts_for
 from mrcnn_cv.structures.frame import FrameError
 
 
@@ -143,7 +144,7 @@ def thresholds_for(model: MaskRCNN, detection: DetectionOptions) -> Thresholds:
 
 def executor_for(
     model: MaskRCNN, options: ModelOptions, workers: int | None, images: int | None, *, is_live: bool = False
-) -> ThreadExecutor:
+) -> Executor:
     """Workers with a model each: as many as were asked for, or as turn out to be the fastest.
 
     options: the model's. images: how many there are; None: nobody knows.
@@ -151,7 +152,7 @@ def executor_for(
     plans = layouts_for(workers, options.threads, model.chosen_backend, images)
     # One more than is in work: a live frame that waits in a queue grows old there.
     ahead = max(plan.workers for plan in plans) + 1 if is_live else None
-    return ThreadExecutor(ModelPool(model, lambda: load_model(options.for_a_worker)), plans, ahead)
+    return make_executor(ModelPool(model, lambda: load_model(options.for_a_worker)), plans, ahead)
 
 
 def run_metadata(sources: Sequence[str], model: MaskRCNN, backend: str, options: Mapping[str, Any]) -> dict[str, Any]:

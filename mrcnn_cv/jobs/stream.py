@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.inference.predictor import MaskRCNN
+from mrcnn_cv.inputs.classify import live_kind
 from mrcnn_cv.inputs.video.base import VideoSource
-from mrcnn_cv.inputs.video.camera import Camera, is_camera
 from mrcnn_cv.inputs.video.latest_frame import LatestFrameSource
 from mrcnn_cv.inputs.video.reconnect import Reconnecting
-from mrcnn_cv.inputs.video.stream import Stream
 from mrcnn_cv.jobs.events import JobObserver, Severity
 from mrcnn_cv.jobs.options import (
     DetectionOptions,
@@ -273,6 +272,5 @@ class _Thread(threading.Thread):
 
 def opener(source: str, options: StreamOptions) -> Callable[[], VideoSource]:
     """What opens a source, once or anew."""
-    if is_camera(source):
-        return lambda: Camera(source, options.camera_size, options.camera_fps)
-    return lambda: Stream(source)
+    kind = live_kind(source)
+    return lambda: kind.open_live(source, options.camera_size, options.camera_fps)

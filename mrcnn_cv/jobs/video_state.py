@@ -19,7 +19,7 @@ from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.video.writer import Segment
 from mrcnn_cv.pipeline import Thresholds
-from mrcnn_cv.pipeline.thread_executor import ThreadExecutor
+from mrcnn_cv.pipeline.executor import Executor
 from mrcnn_cv.structures.frame import Frame
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class VideoWork:
     writes_videos: bool
     annotator: FrameAnnotator | None
     folder: OutputDirectory | None
-    executor: ThreadExecutor
+    executor: Executor
     thresholds: Thresholds
     sinks: Sequence[Sink]
     views: Sequence[Sink]

@@ -6,7 +6,8 @@ Sink), others one file for all (an Aggregate), which is made from the records of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -84,8 +85,41 @@ class OutputSettings:
     soft_edges: bool = False
 
 
+class ImageFormat(PerImageSink, ABC):
+    """A format of --save with files of their own for each picture.
+
+    folder    where they go: `folder.path_for(frame, ...)` names a file, `folder.write(path, data)` writes it
+    settings  of the run
+    """
+
+    def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    @abstractmethod
+    def write(self, frame: Frame, instances: Instances) -> None:
+        """Write the files of one picture; OutputError where one cannot be written."""
+
+
+class DatasetFormat(ABC):
+    """A format of --save with one file for all pictures of a run; a DatasetWriter.
+
+    name  of the file in the output folder
+    """
+
+    name: str
+
+    def __init__(self, settings: OutputSettings) -> None:
+        """Raises UsageError where a library is missing that the format needs."""
+        self.settings = settings
+
+    @abstractmethod
+    def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
+        """See `DatasetWriter.assemble`."""
+
+
 class DatasetWriter(Protocol):
-    """A format with one file for all pictures of a run, made anew from their records whenever it is wanted.
+    """One file for all pictures of a run, made anew from their records whenever it is wanted.
 
     name  of the file in the output folder
     """
@@ -97,12 +131,3 @@ class DatasetWriter(Protocol):
 
         They may be gone through more than once, and are read from disk each time.
         """
-
-
-@dataclass(frozen=True)
-class Format:
-    """A name of --save: what makes its sink, or its aggregate. `make` imports, so that --help stays instant."""
-
-    summary: str
-    make: Callable[[OutputDirectory, OutputSettings], Sink] | None = None
-    aggregate: Callable[[OutputSettings], DatasetWriter] | None = None

@@ -14,7 +14,8 @@ from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef, load
 from mrcnn_cv.outputs.base import Sink, SinkClosed
 from mrcnn_cv.outputs.storage.output_dir import written_files
-from mrcnn_cv.pipeline.thread_executor import Stages, ThreadExecutor
+from mrcnn_cv.pipeline.executor import Executor
+from mrcnn_cv.pipeline.thread_executor import Stages
 from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.instances import Instances
 
@@ -94,7 +95,7 @@ Track = Callable[[Frame, Instances], Instances]
 
 
 def run(
-    executor: ThreadExecutor,
+    executor: Executor,
     source: Iterable[ImageRef | Frame | FrameError | DeferredFrame | None],
     sinks: Sequence[Sink],
     thresholds: Thresholds,

@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from mrcnn_cv.engines import select as backends
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.pipeline.address_space import address_space_allows
+from mrcnn_cv.pipeline.executor import Executor
 
 Taken = TypeVar("Taken")
 Read = TypeVar("Read")
@@ -115,7 +116,7 @@ class Stages(Generic[Taken, Read, Found, Result]):
     track: Callable[[Found], Found] | None = None
 
 
-class ThreadExecutor:
+class ThreadExecutor(Executor):
     """The threads of a run.
 
     layouts  the ways to work that are tried in turn; the fastest goes on. One plan: no trial

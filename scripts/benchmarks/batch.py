@@ -26,7 +26,7 @@ from mrcnn_cv.hub import demo_model
 from mrcnn_cv.inputs.images.directories import DirectoryScan
 from mrcnn_cv.inputs.listing import list_images
 from mrcnn_cv.outputs.base import OutputSettings
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.registry import make_sinks
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline import Thresholds, run
 from mrcnn_cv.pipeline.thread_executor import ModelPool, ThreadExecutor, layouts_for
@@ -52,9 +52,7 @@ def batch(model: MaskRCNN, graph: Path, folder: Path, out: Path, options: argpar
     items = list_images([str(folder)], DirectoryScan()).items
     plans = layouts_for(options.workers, None, model.chosen_backend, len(items))
     crew = ThreadExecutor(ModelPool(model, lambda: MaskRCNN.load(graph, options.backend)), plans)
-    make = FORMATS["overlay"].make
-    assert make is not None
-    sinks = [make(OutputDirectory(out), OutputSettings({}, "", Style()))]
+    sinks = make_sinks(["overlay"], OutputDirectory(out), OutputSettings({}, "", Style()))
     run(crew, items, sinks, Thresholds(), [])
     return crew
 

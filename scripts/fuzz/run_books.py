@@ -15,7 +15,7 @@ from mrcnn_cv.jobs.state.manifest import PreviousRun, check_same
 from mrcnn_cv.jobs.state.video_journal import VideoCheckpoints
 from mrcnn_cv.jobs.video_state import _is_there
 from mrcnn_cv.outputs.base import OutputSettings
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.registry import FORMATS, make_datasets
 from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures import masks
@@ -68,7 +68,7 @@ def attempt(path: Path) -> str:
         return _videos(path.parent)
     aggregates = None
     if path.name == ".mrcnn-cv-records.jsonl":
-        made = [each.aggregate(settings) for name, each in FORMATS.items() if each.aggregate and name != "parquet"]
+        made = make_datasets([name for name in FORMATS if name != "parquet"], settings)
         aggregates = DatasetFiles(
             folder, made, keep=True, indexes={place: index for index, place in enumerate(_PLACES)}
         )

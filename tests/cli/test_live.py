@@ -22,7 +22,7 @@ from mrcnn_cv.errors import InputError, OutputError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.video import reconnect
 from mrcnn_cv.inputs.video.stream import Stream
-from mrcnn_cv.jobs import stream, stream_outputs
+from mrcnn_cv.jobs import stream_outputs
 from mrcnn_cv.jobs.stream_outputs import base_name
 from mrcnn_cv.outputs.video import writer as video
 from mrcnn_cv.outputs.viewers import live_window, window
@@ -161,7 +161,7 @@ def test_a_camera_that_is_pulled_out(
 def test_a_stream_that_stalls_drops_and_comes_back(
     live: Live, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "Stream", lambda address: Stream(address, 0.5))
+    monkeypatch.setattr("mrcnn_cv.inputs.video.stream.Stream", lambda address: Stream(address, 0.5))
     with MjpegServer([(6, "stall"), (6, "close"), (6, "close")]) as server:
         assert live(server.url(), "--no-drop", "--reconnect", 2) == 5
         name = server.url()

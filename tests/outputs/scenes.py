@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.outputs.base import OutputSettings
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.registry import make_datasets, make_sinks
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.structures.instances import Instances
@@ -161,13 +161,11 @@ def export(
     for frame in pictures:
         if frame.path is not None:
             folder.protect(frame.path, frame.output_path or PurePosixPath(frame.path.name))
-    chosen = FORMATS[name]
-    if chosen.aggregate is not None:
-        aggregate = chosen.aggregate(settings)
+    for aggregate in make_datasets([name], settings):
         with folder.replacing(outputs / aggregate.name) as file:
             aggregate.assemble(records(some), file)
-    if chosen.make is not None:
-        with chosen.make(folder, settings) as sink:
+    for made in make_sinks([name], folder, settings):
+        with made as sink:
             for frame, scene in zip(pictures, some, strict=True):
                 sink.write(frame, scene.found())
     return folder

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.base import DatasetFormat, ImageFormat, OutputSettings
+from mrcnn_cv.outputs.registry import FORMATS, make_datasets, make_sinks
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.masks import LocalMask
 from mrcnn_cv.structures.polygons import polygons as mask_polygons
 from mrcnn_cv.util import filenames
@@ -331,3 +333,19 @@ def test_a_picture_of_the_users_is_not_replaced(tmp_path: Path) -> None:
 def test_every_format_has_its_place_in_the_documentation(name: str) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert f"| `{name}` |" in text or f"| [`{name}`](#" in text
+
+
+def test_every_format_is_of_one_of_two_kinds_and_no_two_files_have_one_name() -> None:
+    datasets = make_datasets(EVERY, OutputSettings({}, ""))
+    images = [name for name in EVERY if issubclass(FORMATS[name], ImageFormat)]
+    assert len(images) + len(datasets) == len(EVERY)
+    assert all(isinstance(made, DatasetFormat) for made in datasets)
+    assert len({made.name for made in datasets}) == len(datasets)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_making_one_writes_nothing(tmp_path: Path, name: str) -> None:
+    """The files of a run appear when it has something to write."""
+    make_sinks([name], OutputDirectory(tmp_path / "out"), OutputSettings({1: "cup"}, "model.pb"))
+    make_datasets([name], OutputSettings({1: "cup"}, "model.pb"))
+    assert not list(tmp_path.iterdir())

@@ -21,7 +21,7 @@ from pycocotools import mask as coco
 
 import mrcnn_cv
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import SinkClosed
+from mrcnn_cv.outputs.base import OutputSettings, SinkClosed
 from mrcnn_cv.outputs.formats.json_files import JsonRecords, to_json
 from mrcnn_cv.outputs.formats.json_stream import JsonLines, JsonLinesFile
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
@@ -43,7 +43,7 @@ def check(record: dict[str, Any]) -> None:
 def test_record_keeps_to_the_schema_and_holds_what_was_found(
     tmp_path: Path, make_frame: MakeFrame, found: Instances
 ) -> None:
-    with JsonRecords(OutputDirectory(tmp_path)) as sink:
+    with JsonRecords(OutputDirectory(tmp_path), OutputSettings({}, "model.pb")) as sink:
         sink.write(make_frame("photo.jpg"), found)
     record = json.loads((tmp_path / "photo.jpg.json").read_text(encoding="utf-8"))
     check(record)

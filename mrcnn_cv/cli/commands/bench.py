@@ -12,7 +12,7 @@ import click
 from mrcnn_cv.cli.console.messages import echo_message, sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, MAX_THREADS, ROI, option
-from mrcnn_cv.cli.param_types import CommaList, PathText
+from mrcnn_cv.cli.param_types import CommaList, PathText, is_engine
 from mrcnn_cv.cli.resolve_model import resolve_model
 from mrcnn_cv.cli.setup import check_stdout
 from mrcnn_cv.errors import UsageError
@@ -60,7 +60,7 @@ _MAX_KEPT = 1000
     RUNS,
     "--backend",
     "backends",
-    type=CommaList(BACKENDS),
+    type=CommaList(BACKENDS, is_plugin=is_engine),
     default="auto",
     metavar="NAMES",
     help="Backends to time, comma-separated: cpu,openvino.",

@@ -21,7 +21,7 @@ from mrcnn_cv.cli.options import (
     report_option,
     score_option,
 )
-from mrcnn_cv.cli.param_types import CommaList, Fraction, PathText
+from mrcnn_cv.cli.param_types import CommaList, Fraction, PathText, is_engine
 from mrcnn_cv.cli.resolve_model import model_options as chosen_model
 from mrcnn_cv.cli.resolve_model import resolve_model
 from mrcnn_cv.cli.setup import check_stdout, limit_blas_threads
@@ -41,7 +41,7 @@ DISAGREEMENT_EXIT_CODE = 7
 @option(
     COMPARED,
     "--backends",
-    type=CommaList(BACKENDS),
+    type=CommaList(BACKENDS, is_plugin=is_engine),
     environment=False,
     metavar="A,B",
     help="Compare these two backends, with one model: --model, or the demo model.",

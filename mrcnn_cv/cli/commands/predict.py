@@ -31,7 +31,7 @@ from mrcnn_cv.cli.options import (
     score_option,
     style_options,
 )
-from mrcnn_cv.cli.param_types import CommaList, Fraction, PathText
+from mrcnn_cv.cli.param_types import CommaList, Fraction, PathText, is_format
 from mrcnn_cv.cli.resolve_model import is_unset, resolve_model
 from mrcnn_cv.cli.resolve_model import model_options as chosen_model
 from mrcnn_cv.cli.setup import check_stdout, limit_blas_threads
@@ -128,7 +128,7 @@ def _read_config(context: click.Context, parameter: click.Parameter, value: str 
     OUTPUT,
     "--save",
     "formats",
-    type=CommaList((*FORMATS, NO_FORMAT), alone=NO_FORMAT),
+    type=CommaList((*FORMATS, NO_FORMAT), alone=NO_FORMAT, is_plugin=is_format),
     default="overlay",
     metavar="FORMATS",
     help=f"What goes into that folder, comma-separated: {', '.join(FORMATS)}; or none.",

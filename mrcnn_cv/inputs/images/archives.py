@@ -7,7 +7,8 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -42,6 +43,76 @@ else:
 
 Member = tuple[str, Callable[[], bytes]]
 """Name, and what reads it."""
+
+OPEN_ARCHIVES = 4
+"""Archives that are kept open: to open one takes as long as it has members, and one that is packed is read in order."""
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """An archive as it was when its members were listed. modified: in nanoseconds."""
+
+    path: Path
+    size: int
+    modified: int
+
+    def check(self) -> None:
+        """InputError where it is another one by now, or gone."""
+        try:
+            now = _as_it_is(self.path)
+        except OSError as error:
+            raise InputError(f"cannot be read: {self.path}: {error.strerror or error}") from error
+        if self != now:
+            raise InputError("cannot be read: the archive was changed after its pictures were listed")
+
+
+@dataclass(frozen=True)
+class _ZipMember:
+    """Reads a member of a .zip. index: among all of its members, of which several may have one name."""
+
+    archive: _Archive
+    index: int
+
+    def __call__(self) -> bytes:
+        file = _open_zip(self.archive)
+        member = file.infolist()[self.index]
+        _check_size(member.file_size)
+        is_plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        with file.open(member) as opened:
+            return _read_image(opened, _PIECE if is_plain else _SMALL_PIECE)
+
+
+@dataclass(frozen=True)
+class _TarMember:
+    """Reads a member of a .tar: so many bytes from an offset of what it unpacks to."""
+
+    archive: _Archive
+    start: int
+    size: int
+
+    def __call__(self) -> bytes:
+        _check_size(self.size)
+        file, lock = _open_tar(self.archive)
+        with lock, file.member(self.start, self.size) as member:
+            return _read_image(member, _PIECE)
+
+
+def _as_it_is(path: Path) -> _Archive:
+    status = path.stat()
+    return _Archive(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(OPEN_ARCHIVES)
+def _open_zip(archive: _Archive) -> zipfile.ZipFile:
+    archive.check()
+    # It locks where it reads, so that several threads may.
+    return zipfile.ZipFile(archive.path)
+
+
+@lru_cache(OPEN_ARCHIVES)
+def _open_tar(archive: _Archive) -> tuple[BoundedTar, threading.Lock]:
+    archive.check()
+    return BoundedTar(archive.path), threading.Lock()
 
 
 def is_archive(path: Path) -> bool:
@@ -112,31 +183,17 @@ def _read(read: Callable[[], bytes], name: str) -> bytes:
 
 
 def _zip(path: Path) -> Iterator[Member]:
-    archive = zipfile.ZipFile(path)
-    # A ZipFile locks where it reads, so that several threads may.
-    for member in archive.infolist():
+    archive = _as_it_is(path)
+    for index, member in enumerate(_open_zip(archive).infolist()):
         if not member.is_dir():
-            yield member.filename, partial(_zip_member, archive, member)
-
-
-def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    _check_size(member.file_size)
-    is_plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    with archive.open(member) as file:
-        return _read_image(file, _PIECE if is_plain else _SMALL_PIECE)
+            yield member.filename, _ZipMember(archive, index)
 
 
 def _tar(path: Path) -> Iterator[Member]:
-    file = BoundedTar(path)
-    lock = threading.Lock()
-    for name, start, size in file.members():
-        yield name, partial(_tar_member, file, start, size, lock)
-
-
-def _tar_member(file: BoundedTar, start: int, size: int, lock: threading.Lock) -> bytes:
-    _check_size(size)
-    with lock, file.member(start, size) as member:
-        return _read_image(member, _PIECE)
+    archive = _as_it_is(path)
+    # A file of its own: members are read while a folder that is watched is listed again.
+    for name, start, size in BoundedTar(path).members():
+        yield name, _TarMember(archive, start, size)
 
 
 def _check_size(size: int) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.errors import Remedy, UsageError
+from mrcnn_cv.inputs.base import STDIN
 from mrcnn_cv.inputs.image_ref import ImageRef
-from mrcnn_cv.inputs.listing import STDIN
 from mrcnn_cv.jobs.state.decode_probe import ENDED, probe_decoding
 from mrcnn_cv.jobs.state.manifest import NAME, Manifest, PreviousRun, check_same
 from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY, RunStatistics, write_summary

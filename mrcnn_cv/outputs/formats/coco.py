@@ -9,24 +9,21 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.formats.record_masks import Instance, local_mask, rle
 from mrcnn_cv.structures import polygons
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import OutputSettings
     from mrcnn_cv.outputs.storage.record_log import Record
 
 
-class CocoDataset:
+class CocoDataset(DatasetFormat):
     """annotations.json, written in two passes over the records: pictures, then annotations.
 
     A mask is run lengths, or with `polygons` an outline for each of its parts, holes joined to it by a cut.
     """
 
     name = "annotations.json"
-
-    def __init__(self, settings: OutputSettings) -> None:
-        self.settings = settings
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
         """Write the file; one record is held at a time."""

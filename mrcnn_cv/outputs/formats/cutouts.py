@@ -13,7 +13,6 @@ from mrcnn_cv.outputs.formats.per_instance import CropSlices, PerInstanceSink, c
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -26,16 +25,12 @@ class Cutouts(PerInstanceSink):
 
     kind = "cutouts"
 
-    def __init__(self, folder: OutputDirectory, soft_edges: bool = False) -> None:
-        super().__init__(folder)
-        self.soft_edges = soft_edges
-
     def encode(self, frame: Frame, instances: Instances, index: int) -> tuple[bytes, str] | None:
         within = crop_slices(instances, index)
         if within is None:
             return None
         mask = mask_in(instances, index, within)
-        alpha = _faded(mask, within, instances.image_size) if self.soft_edges else mask.astype(np.uint8) * 255
+        alpha = _faded(mask, within, instances.image_size) if self.settings.soft_edges else mask.astype(np.uint8) * 255
         image = np.concatenate([frame.image[within.rows, within.columns], alpha[..., None]], axis=2)
         # What does not show takes no room in the file, and cannot be brought back by who gets it.
         image[alpha == 0] = 0

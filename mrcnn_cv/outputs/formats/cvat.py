@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from mrcnn_cv.drawing.colors import color
+from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.formats.record_masks import Instance, local_mask
 from mrcnn_cv.outputs.formats.xml import attribute, text
 from mrcnn_cv.outputs.storage.record_log import is_tracked
@@ -28,14 +29,11 @@ _TRACK_ID = (
 )
 
 
-class CvatAnnotations:
+class CvatAnnotations(DatasetFormat):
     """annotations.xml. A mask is a `mask`, or with `polygons` a `polygon` for each of its parts, which share a group;
     the box of a model without masks is a `box`. The better score lies on top. The number of a track is an attribute."""
 
     name = "annotations.xml"
-
-    def __init__(self, settings: OutputSettings) -> None:
-        self.settings = settings
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
         """Write the file; one record is held at a time."""

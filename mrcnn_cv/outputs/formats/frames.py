@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.outputs.base import PerImageSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.image_copy import format_for
 from mrcnn_cv.outputs.formats.overlay import encode
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
 
-class FrameImages(PerImageSink):
+class FrameImages(ImageFormat):
     """Writes clip/000123.jpg for frame 123 of clip.mp4; JPEG of quality 95, PNG above 65,500 pixels a side."""
-
-    def __init__(self, folder: OutputDirectory) -> None:
-        self.folder = folder
 
     def write(self, frame: Frame, instances: Instances) -> None:
         """Write one picture; OutputError where it cannot be written."""

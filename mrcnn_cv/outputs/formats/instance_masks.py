@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.outputs.base import PerImageSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.label_images import instance_labels
 from mrcnn_cv.outputs.formats.png import label_png
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
 
-class InstanceMasks(PerImageSink):
+class InstanceMasks(ImageFormat):
     """Writes masks/photo.png for photo.jpg: 0 for the background, n for the n-th instance of the record."""
-
-    def __init__(self, folder: OutputDirectory) -> None:
-        self.folder = folder
 
     def write(self, frame: Frame, instances: Instances) -> None:
         """Write one PNG; OutputError where it cannot be written."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.outputs.base import PerImageSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.util.json import dumps
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -19,11 +18,8 @@ def to_json(instances: Instances) -> bytes:
     return dumps(instances.to_dict()).encode("utf-8")
 
 
-class JsonRecords(PerImageSink):
+class JsonRecords(ImageFormat):
     """Writes photo.jpg.json for photo.jpg."""
-
-    def __init__(self, folder: OutputDirectory) -> None:
-        self.folder = folder
 
     def write(self, frame: Frame, instances: Instances) -> None:
         """Write one record; OutputError where it cannot be written."""

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mrcnn_cv.outputs.base import PerImageSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.image_copy import format_for
 from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.structures import polygons
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import OutputSettings
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -28,16 +26,12 @@ if TYPE_CHECKING:
 _VERSION = "5.4.1"
 
 
-class LabelmeFiles(PerImageSink):
+class LabelmeFiles(ImageFormat):
     """Writes labelme/photo.json for photo.jpg, which names the picture where it lies.
 
     A mask is a shape of the type "mask", or with `polygons` a polygon for each of its parts, which share a group. The
     box of a model without masks is a rectangle.
     """
-
-    def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
-        self.folder = folder
-        self.settings = settings
 
     def write(self, frame: Frame, instances: Instances) -> None:
         """Write one file; OutputError where it cannot be written."""

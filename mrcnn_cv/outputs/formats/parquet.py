@@ -7,21 +7,24 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mrcnn_cv.errors import UsageError
+from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.formats.table import columns, rows
 
 if TYPE_CHECKING:
+    from mrcnn_cv.outputs.base import OutputSettings
     from mrcnn_cv.outputs.storage.record_log import Record
 
 _ROWS = 20_000
 """Of a row group: what is held in memory."""
 
 
-class ParquetTable:
+class ParquetTable(DatasetFormat):
     """instances.parquet, with the columns of `csv`. UsageError without pyarrow."""
 
     name = "instances.parquet"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: OutputSettings) -> None:
+        super().__init__(settings)
         try:
             import pyarrow
             import pyarrow.parquet

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.outputs.base import PerImageSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.storage.output_dir import unwritable
 from mrcnn_cv.util import filenames
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -24,13 +23,10 @@ class CropSlices(NamedTuple):
     columns: slice
 
 
-class PerInstanceSink(PerImageSink):
+class PerInstanceSink(ImageFormat):
     """Writes kind/photo/001-person.png for the first instance of photo.jpg, 002-dog.png for the second, ..."""
 
     kind: str
-
-    def __init__(self, folder: OutputDirectory) -> None:
-        self.folder = folder
 
     def encode(self, frame: Frame, instances: Instances, index: int) -> tuple[bytes, str] | None:
         """The file's data and suffix; None for an instance that has none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mrcnn_cv.drawing.colors import color
-from mrcnn_cv.outputs.base import PerImageSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.label_images import class_ids
 from mrcnn_cv.outputs.formats.png import Rgb, label_png
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from mrcnn_cv.structures.instances import Instances
 
 
-class SemanticMasks(PerImageSink):
+class SemanticMasks(ImageFormat):
     """Writes semantic/photo.png for photo.jpg: 0 for the background, else the class id.
 
     8-bit, in the colours that overlays give the classes; 16-bit grey for a model with class ids above 255.
     """
 
     def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
-        self.folder = folder
+        super().__init__(folder, settings)
         is_small = max(settings.labels, default=0) <= 255
         self.palette: list[Rgb] | None = [(0, 0, 0), *map(_rgb, range(1, 256))] if is_small else None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import PerImageSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.image_copy import copy_image
 from mrcnn_cv.outputs.formats.label_images import class_ids, instance_labels
 from mrcnn_cv.outputs.formats.png import Rgb, label_png
@@ -30,7 +30,7 @@ _LARGEST = 254
 """Of a number in VOC's 8-bit images: 255 means "not annotated"."""
 
 
-class VocFolder(PerImageSink):
+class VocFolder(ImageFormat):
     """Writes voc/JPEGImages, Annotations, SegmentationClass and SegmentationObject; lists and labelmap.txt at the end.
 
     The lists in ImageSets name every picture that has annotations in the folder, so that they are complete after a run
@@ -38,8 +38,7 @@ class VocFolder(PerImageSink):
     """
 
     def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
-        self.folder = folder
-        self.settings = settings
+        super().__init__(folder, settings)
         self._root = folder.directory / "voc"
         self._is_small = max(settings.labels, default=0) <= _LARGEST
 

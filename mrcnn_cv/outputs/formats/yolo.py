@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mrcnn_cv.outputs.base import PerImageSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.image_copy import copy_image
 from mrcnn_cv.structures import polygons
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _NOT_PLAIN_YAML = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class YoloFolder(PerImageSink):
+class YoloFolder(ImageFormat):
     """Writes yolo/images/photo.jpg, yolo/labels/photo.txt and, with the first picture, yolo/data.yaml.
 
     A line per instance: the class number, from 0 in the order of the label ids, and one outline in fractions of the
@@ -35,8 +35,7 @@ class YoloFolder(PerImageSink):
     """
 
     def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
-        self.folder = folder
-        self.settings = settings
+        super().__init__(folder, settings)
         self._labels = dict(sorted(settings.labels.items()))
         self._has_names = False
         self._lock = threading.Lock()
