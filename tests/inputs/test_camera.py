@@ -57,7 +57,7 @@ def test_a_grey_camera_gives_three_channels(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("capture", "says"),
-    [(FakeCapture(is_open=False), "cannot be opened: another program"), (FakeCapture(count=0), "gives no picture")],
+    [(FakeCapture(is_open=False), "cannot be opened: another program"), (FakeCapture(count=0), "gives no image")],
 )
 def test_busy_or_mute(monkeypatch: pytest.MonkeyPatch, capture: FakeCapture, says: str) -> None:
     plug_in(monkeypatch, capture)
