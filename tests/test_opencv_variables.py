@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mrcnn_cv.inputs.images.header_size import most_pixels
+from mrcnn_cv.inputs.images.header_size import max_pixels
 from mrcnn_cv.util import opencv_env as opencv_variables
 
 
@@ -15,7 +15,7 @@ from mrcnn_cv.util import opencv_env as opencv_variables
 def test_numbers_that_opencv_reads(text: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert opencv_variables.number(text) == value
     monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", text)
-    assert most_pixels() == value
+    assert max_pixels() == value
 
 
 @pytest.mark.parametrize(

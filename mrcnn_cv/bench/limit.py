@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mrcnn_cv.graph.ir import CROPS, IMAGE
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.jobs.inspect import input_sizes
+from mrcnn_cv.jobs.inspect_model import input_sizes
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.validate import head_shape, input_channels
 

@@ -25,7 +25,7 @@ from mrcnn_cv.errors import BackendError, OutputError
 from mrcnn_cv.importers.load import ModelFile, open_model
 from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
 from mrcnn_cv.inputs.images.files import read_image
-from mrcnn_cv.jobs.inspect import input_sizes
+from mrcnn_cv.jobs.inspect_model import input_sizes
 from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.util.opencv import cv2
 from mrcnn_cv.util.version import __version__

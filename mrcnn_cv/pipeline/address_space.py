@@ -9,17 +9,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-ROOM_PER_THREAD = 72 << 20
+BYTES_PER_THREAD = 72 << 20
 """Bytes of addresses that a thread takes on Linux: 8 MiB of stack, and 64 MiB that the allocator sets aside for it."""
 
 
-def has_room(threads: int) -> bool:
+def address_space_allows(threads: int) -> bool:
     """Whether so many threads fit; also where there is no limit, or the system does not tell."""
-    left = _left()
-    return left is None or threads * ROOM_PER_THREAD <= left
+    left = _bytes_left()
+    return left is None or threads * BYTES_PER_THREAD <= left
 
 
-def _left() -> int | None:
+def _bytes_left() -> int | None:
     """Bytes of addresses that this process may still take; None: no limit that is known."""
     if sys.platform != "linux":
         return None

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.viewers import http_app, http_connection, http_server
 from mrcnn_cv.outputs.viewers.http_page import SCRIPT, STYLE, page
 from mrcnn_cv.outputs.viewers.http_server import LiveServer
@@ -259,7 +259,7 @@ def server() -> tuple[LiveServer, list[dict[str, Any]]]:
     """One server for all cases of a process, with a picture, and what went wrong inside it."""
     http_connection.HEAD_SECONDS = _KEPT_HEAD_SECONDS
     http_server.MAX_NEW_PER_SECOND = 1e6
-    view = LiveView(Painter())
+    view = LiveView(FrameAnnotator())
     none = np.zeros(0, dtype=np.float32)
     found = Instances(none.reshape(0, 4), none, none.astype(np.int32), [], None, (40, 60))
     view.write(Frame(np.full((40, 60, 3), 100, dtype=np.uint8), "camera", 0), found)

@@ -83,7 +83,7 @@ def test_pooled_regions_and_fewer_proposals_are_contestants_of_their_own(run: Ru
         (("--size", "99999x99999"), 2, "--size takes at most 134,217,728 pixels"),
         (("--against", "torch"), 2, "--against does not know 'torch'"),
         (("--against", "all,tensorflow"), 2, "--against takes either 'all' or something else"),
-        (("--backend", "cuda"), 4, "--backend cuda cannot run here"),
+        (("--backend", "cuda"), 4, "the backend cuda cannot run here"),
         (("--model", "nothing.pb"), 3, "there is no model file nothing.pb"),
         (("no-such-photo.jpg",), 5, "no-such-photo.jpg does not exist"),
     ],

@@ -19,7 +19,7 @@ import pytest
 
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.inputs.video.stream import Stream
-from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.viewers import http_app, http_connection, http_server
 from mrcnn_cv.outputs.viewers.http_server import LiveServer
 from mrcnn_cv.outputs.viewers.live_view import LiveView, Meter
@@ -42,7 +42,7 @@ def nothing() -> Instances:
 
 @pytest.fixture
 def view() -> LiveView:
-    return LiveView(Painter())
+    return LiveView(FrameAnnotator())
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def server(view: LiveView) -> Iterator[LiveServer]:
 @pytest.fixture(scope="module")
 def quiet_server() -> Iterator[LiveServer]:
     """One without a picture, for requests that change nothing."""
-    with LiveServer(LiveView(Painter()), "127.0.0.1", 0, NAME, dict) as server:
+    with LiveServer(LiveView(FrameAnnotator()), "127.0.0.1", 0, NAME, dict) as server:
         yield server
 
 
@@ -415,7 +415,7 @@ def test_who_uses_a_name_that_is_not_known_is_told_what_to_do(quiet_server: Live
     connection.request("GET", "/", headers={"Host": "cam.lan"})
     answer = connection.getresponse()
     assert answer.headers["Content-Type"].startswith("text/plain")
-    assert "--serve NAME:PORT" in answer.read().decode()
+    assert "under this name (NAME:PORT)" in answer.read().decode()
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,9 @@ def test_the_end_ends_all_viewers_and_gives_the_port_back(view: LiveView) -> Non
 def test_without_the_packages_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "mrcnn_cv.outputs.viewers.http_server")
-    with pytest.raises(UsageError, match=r"--serve needs starlette and uvicorn .*: pip install 'mrcnn-cv\[serve\]'$"):
+    with pytest.raises(
+        UsageError, match=r"the live view needs starlette and uvicorn .*: pip install 'mrcnn-cv\[serve\]'$"
+    ):
         importlib.import_module("mrcnn_cv.outputs.viewers.http_server")
 
 
@@ -482,7 +484,7 @@ def test_a_defect_of_ours_is_told(view: LiveView, caplog: pytest.LogCaptureFixtu
 def test_a_port_that_is_taken(view: LiveView) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"--serve 127.0.0.1:{port}: another program has this port"):
+        with pytest.raises(UsageError, match=f"127.0.0.1:{port}: another program has this port"):
             LiveServer(view, "127.0.0.1", port, "camera", dict)
 
 
@@ -496,9 +498,9 @@ def test_a_name_that_nobody_knows(view: LiveView, monkeypatch: pytest.MonkeyPatc
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(UsageError, match=r"--serve camera\.invalid:80: this machine has no such address: leave"):
+    with pytest.raises(UsageError, match=r"camera\.invalid:80: this machine has no such address: leave"):
         LiveServer(view, "camera.invalid", 80, "camera", dict)
-    with pytest.raises(UsageError, match=r"--serve \[fe80::1\]:80: this machine has no such address"):
+    with pytest.raises(UsageError, match=r"\[fe80::1\]:80: this machine has no such address"):
         LiveServer(view, "fe80::1", 80, "camera", dict)
 
 
@@ -516,7 +518,7 @@ def test_numbers_of_a_run() -> None:
         now[0] = index * 0.5
         frame = Frame(np.zeros((4, 4, 3), np.uint8), "camera", index, arrived=now[0] - 0.2)
         meter.write(frame, nothing())
-    assert meter.numbers.frames == 20
-    assert meter.numbers.rate == pytest.approx(2.0)
-    assert meter.numbers.delay_ms == pytest.approx(200)
+    assert meter.statistics.frames == 20
+    assert meter.statistics.rate == pytest.approx(2.0)
+    assert meter.statistics.delay_ms == pytest.approx(200)
     assert meter.lines(frame, nothing()) == ["2.0 frames/s", "delay 200 ms", "0 instances"]

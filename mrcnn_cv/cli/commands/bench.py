@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mrcnn_cv.cli.console.messages import plain, say
+from mrcnn_cv.cli.console.messages import echo_message, sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import BACKENDS, MOST_THREADS, ROI, option
-from mrcnn_cv.cli.param_types import Names, PathText, Whole
-from mrcnn_cv.cli.setup import check_stdout, take_model
+from mrcnn_cv.cli.options import BACKENDS, MAX_THREADS, ROI, option
+from mrcnn_cv.cli.param_types import CommaList, PathText, is_engine
+from mrcnn_cv.cli.resolve_model import resolve_model
+from mrcnn_cv.cli.setup import check_stdout
 from mrcnn_cv.errors import UsageError
 
 if TYPE_CHECKING:
     from mrcnn_cv.bench.results import Report
-    from mrcnn_cv.jobs.result_file import ResultFile
+    from mrcnn_cv.jobs.report_file import ReportFile
 
 MODEL, RUNS, OUTPUT, MESSAGES = "Model", "What runs", "Output", "Messages"
 
@@ -26,7 +27,7 @@ MODEL, RUNS, OUTPUT, MESSAGES = "Model", "What runs", "Output", "Messages"
 PEERS = ("whole-graph", "tensorflow", "openvino", "openvino-bf16", "onnxruntime")
 EVERY = "all"
 
-_MOST_KEPT = 1000
+_MAX_KEPT = 1000
 
 
 @click.command(cls=GroupedCommand, short_help="Time a model here, step by step, and against peers.")
@@ -59,7 +60,7 @@ _MOST_KEPT = 1000
     RUNS,
     "--backend",
     "backends",
-    type=Names(BACKENDS),
+    type=CommaList(BACKENDS, is_plugin=is_engine),
     default="auto",
     metavar="NAMES",
     help="Backends to time, comma-separated: cpu,openvino.",
@@ -68,7 +69,7 @@ _MOST_KEPT = 1000
 @option(
     RUNS,
     "--threads",
-    type=Names(),
+    type=CommaList(),
     metavar="NUMBERS",
     help="Threads, comma-separated: 1,2.",
     default_note="all processors",
@@ -77,7 +78,7 @@ _MOST_KEPT = 1000
     RUNS,
     "--size",
     "sizes",
-    type=Names(),
+    type=CommaList(),
     metavar="SIZES",
     help="Sizes to which the picture is brought first, comma-separated: 640x480,4000x3000.",
     default_note="its own",
@@ -85,7 +86,7 @@ _MOST_KEPT = 1000
 @option(
     RUNS,
     "--kept",
-    type=Names(),
+    type=CommaList(),
     default="5",
     metavar="NUMBERS",
     help="Instances to keep, the best ones whatever their score, comma-separated: 5,20.",
@@ -93,7 +94,7 @@ _MOST_KEPT = 1000
 @option(
     RUNS,
     "--roi",
-    type=Names(ROI),
+    type=CommaList(ROI),
     default="align",
     metavar="METHODS",
     help="How regions are cut from feature maps, comma-separated: align, as models are trained, pool.",
@@ -102,7 +103,7 @@ _MOST_KEPT = 1000
 @option(
     RUNS,
     "--against",
-    type=Names((*PEERS, EVERY), alone=EVERY),
+    type=CommaList((*PEERS, EVERY), alone=EVERY),
     metavar="PEERS",
     help=f"Other ways to run the same file, comma-separated: {', '.join(PEERS)}; or {EVERY}.",
     default_note="none",
@@ -117,7 +118,9 @@ _MOST_KEPT = 1000
     help="The Python of an environment with peers that are not installed here; may be given several times.",
     default_note="none",
 )
-@option(RUNS, "--rounds", type=Whole(1, 1000), default="7", metavar="N", help="Rounds in which all run in turn.")
+@option(
+    RUNS, "--rounds", type=click.IntRange(1, 1000), default="7", metavar="N", help="Rounds in which all run in turn."
+)
 @option(
     OUTPUT,
     "--json",
@@ -137,12 +140,12 @@ def bench(image: str | None, **options: Any) -> None:
     the median and the quartiles, what the arithmetic alone would take, and with --against how many times as fast
     mrcnn-cv is as others on the same file and picture, in the same rounds.
     """
-    numbers = {name: _numbers(f"--{name}", options[name], most) for name, most in _NUMBERS.items()}
+    numbers = {name: _numbers(f"--{name}", options[name], maximum) for name, maximum in _NUMBERS.items()}
     sizes = tuple(_size(text) for text in options["sizes"] or ())
     against = options["against"] or ()
     check_stdout(options["as_json"])
-    model = _model(options)
-    as_json, plot = _files(image, options)
+    model = _model()
+    as_json, plot = _files(image, model, options)
     from mrcnn_cv.bench.run import Plan, Variant
     from mrcnn_cv.bench.run import bench as run
 
@@ -160,17 +163,17 @@ def bench(image: str | None, **options: Any) -> None:
         pythons=options["pythons"],
         rounds=options["rounds"],
     )
-    report = run(plan, (lambda text: None) if options["quiet"] else (lambda text: say(f"mrcnn-cv: {text}")))
+    report = run(plan, (lambda text: None) if options["quiet"] else (lambda text: echo_message(f"mrcnn-cv: {text}")))
     _show(report, as_json, plot)
 
 
-_NUMBERS = {"threads": MOST_THREADS, "kept": _MOST_KEPT}
+_NUMBERS = {"threads": MAX_THREADS, "kept": _MAX_KEPT}
 
 
-def _numbers(name: str, texts: tuple[str, ...] | None, most: int) -> tuple[int, ...]:
+def _numbers(name: str, texts: tuple[str, ...] | None, maximum: int) -> tuple[int, ...]:
     for text in texts or ():
-        if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= most):
-            raise UsageError(f"{name} takes whole numbers from 1 to {most}, comma-separated, not '{text}'")
+        if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= maximum):
+            raise UsageError(f"{name} takes whole numbers from 1 to {maximum}, comma-separated, not '{text}'")
     return tuple(dict.fromkeys(map(int, texts or ())))
 
 
@@ -179,39 +182,44 @@ def _size(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"--size takes WIDTHxHEIGHT in pixels, such as 640x480, not '{text}'")
     # Not at the top, so that --help does not import numpy.
-    from mrcnn_cv.inputs.images.header_size import most_pixels
+    from mrcnn_cv.inputs.images.header_size import max_pixels
 
     width, height = int(match[1]), int(match[2])
-    if width * height > most_pixels():
-        raise UsageError(f"--size takes at most {most_pixels():,} pixels, and {text} has {width * height:,}")
+    if width * height > max_pixels():
+        raise UsageError(f"--size takes at most {max_pixels():,} pixels, and {text} has {width * height:,}")
     return width, height
 
 
-def _model(options: dict[str, Any]) -> Path:
-    take_model(options)
-    return Path(options["model"])
+def _model() -> Path:
+    context = click.get_current_context()
+    resolve_model(context)
+    return Path(context.params["model"])
 
 
-def _files(image: str | None, options: dict[str, Any]) -> tuple[ResultFile | None, ResultFile | None]:
+def _files(image: str | None, model: Path, options: dict[str, Any]) -> tuple[ReportFile | None, ReportFile | None]:
     """What --json and --plot name. A run takes minutes: what cannot be written at its end is said at its beginning."""
-    from mrcnn_cv.jobs.result_file import ResultFile, check_different, model_files
+    from mrcnn_cv.jobs.options import ModelOptions
+    from mrcnn_cv.jobs.report_file import ReportFile, check_different
 
     check_different(options["as_json"], options["plot"])
-    protected = [*model_files(options), *([] if image is None else [Path(image)])]
+    protected = [
+        *ModelOptions(model, config=options["pipeline_config"]).files,
+        *([] if image is None else [Path(image)]),
+    ]
     as_json, plot = (
-        None if name is None else ResultFile(name, option, overwrite=options["overwrite"], protected=protected)
-        for option, name in (("--json", options["as_json"]), ("--plot", options["plot"]))
+        None if name is None else ReportFile(name, overwrite=options["overwrite"], protected=protected)
+        for name in (options["as_json"], options["plot"])
     )
     return as_json, plot
 
 
-def _show(report: Report, as_json: ResultFile | None, plot: ResultFile | None) -> None:
+def _show(report: Report, as_json: ReportFile | None, plot: ReportFile | None) -> None:
     """The table, unless the JSON takes its place on stdout; then the files."""
     from mrcnn_cv.bench.table import lines
 
     if as_json is None or as_json.name != "-":
         for line in lines(report):
-            click.echo(plain(line))
+            click.echo(sanitize(line))
     if as_json is not None:
         # ASCII alone: names of files may hold bytes that are no UTF-8.
         as_json.write(json.dumps(report.to_dict(), indent=2).encode("ascii") + b"\n")

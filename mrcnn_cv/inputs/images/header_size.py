@@ -16,16 +16,16 @@ from mrcnn_cv.util import opencv_env as opencv_variables
 
 Size = tuple[int, int]
 
-MOST_PIXELS = 1 << 27
+MAX_PIXELS = 1 << 27
 """A picture with more pixels than this (11585 x 11585) is not decoded: decoders take up to 14 bytes for each."""
 
 _VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
 
 
-def most_pixels() -> int:
+def max_pixels() -> int:
     """The limit on pixels: ours, or OpenCV's where the user has set that."""
     given = opencv_variables.number(os.environ.get(_VARIABLE, ""))
-    return MOST_PIXELS if given is None else given
+    return MAX_PIXELS if given is None else given
 
 
 def pixel_size(kind: str, data: bytes) -> Size | None:

@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images.sniff import image_kind, webp_chunks
-from mrcnn_cv.inputs.video.base import MOST_PIXELS, Choice, Chooser, Point, VideoInfo
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, FrameSampler, FrameSampling, StreamPosition, VideoInfo
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2, quiet
 
-_MOST_BYTES = 1 << 28
+_MAX_BYTES = 1 << 28
 _ALPHA = 0x10
 _BAND = 256
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _AnimationFrame:
     """One picture of an animation: where it lies on the canvas, and from where to where in the file."""
 
     left: int
@@ -51,13 +51,13 @@ class WebpAnimation:
     def __init__(
         self,
         path: str | Path,
-        place: PurePosixPath | None = None,
-        choice: Choice | None = None,
-        after: Point | None = None,
+        output_path: PurePosixPath | None = None,
+        sampling: FrameSampling | None = None,
+        after: StreamPosition | None = None,
     ) -> None:
         self.path, self.name = Path(path), str(path)
-        self.place = place or PurePosixPath(self.path.stem)
-        self.choice = choice or Choice()
+        self.output_path = output_path or PurePosixPath(self.path.stem)
+        self.sampling = sampling or FrameSampling()
         self.damaged = 0
         self.warnings: list[str] = []
         self._after = after
@@ -68,9 +68,9 @@ class WebpAnimation:
             count, milliseconds = count + 1, milliseconds + picture.milliseconds
         if not count or not all(self._size):
             raise InputError(f"{self.name} holds no frame that can be decoded: copy or download it again")
-        if self._size[0] * self._size[1] > MOST_PIXELS:
+        if self._size[0] * self._size[1] > MAX_PIXELS:
             raise InputError(
-                f"{self.name} has frames of {self._size[0]} x {self._size[1]} pixels, and at most {MOST_PIXELS:,}"
+                f"{self.name} has frames of {self._size[0]} x {self._size[1]} pixels, and at most {MAX_PIXELS:,}"
                 " pixels are decoded: make the animation smaller"
             )
         seconds = milliseconds / 1000
@@ -90,9 +90,9 @@ class WebpAnimation:
     def close(self) -> None:
         """Nothing is open."""
 
-    def __iter__(self) -> Iterator[Frame | Unreadable | None]:
+    def __iter__(self) -> Iterator[Frame | FrameError | None]:
         """The frames that are wanted."""
-        chooser = Chooser(self.choice, self._after)
+        chooser = FrameSampler(self.sampling, self._after)
         done = -1 if self._after is None else self._after.index
         start, milliseconds = perf_counter(), 0
         for index, (picture, canvas) in enumerate(self._canvases()):
@@ -106,10 +106,10 @@ class WebpAnimation:
             if chooser.takes(index, time):
                 image = np.ascontiguousarray(canvas[..., :3])
                 spent = (perf_counter() - start) * 1000
-                yield Frame(image, self.name, index, time, None, spent, self.place / f"{index:06}.jpg")
+                yield Frame(image, self.name, index, time, None, spent, self.output_path / f"{index:06}.jpg")
             start = perf_counter()
 
-    def _canvases(self) -> Iterator[tuple[_Picture, NDArray[np.uint8] | None]]:
+    def _canvases(self) -> Iterator[tuple[_AnimationFrame, NDArray[np.uint8] | None]]:
         """Each picture with the canvas after it, BGRA; None for a picture that cannot be decoded."""
         width, height = self._size
         canvas = np.zeros((height, width, 4), np.uint8)
@@ -129,7 +129,7 @@ class WebpAnimation:
 def webp_file(path: Path) -> bytes | None:
     """The bytes of a file that is a WebP; None where it is something else, or cannot be read."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             return None
         with path.open("rb") as file:
             head = file.read(64)
@@ -146,12 +146,12 @@ def _canvas_size(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _pictures(data: bytes) -> Iterator[_Picture]:
+def _pictures(data: bytes) -> Iterator[_AnimationFrame]:
     """The pictures that are all there."""
     for name, start, end in webp_chunks(data):
         if name == b"ANMF" and 16 < end - start <= len(data) - start:
             flags = data[start + 15]
-            yield _Picture(
+            yield _AnimationFrame(
                 left=2 * _whole(data, start),
                 top=2 * _whole(data, start + 3),
                 width=_whole(data, start + 6) + 1,
@@ -177,9 +177,9 @@ def _whole(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 3], "little")
 
 
-def _decode(data: bytes, picture: _Picture) -> NDArray[np.uint8] | None:
+def _decode(data: bytes, picture: _AnimationFrame) -> NDArray[np.uint8] | None:
     """(height, width, 4) uint8 BGRA; None for what cannot be decoded, or is not of the size that it claims."""
-    if picture.width * picture.height > MOST_PIXELS:
+    if picture.width * picture.height > MAX_PIXELS:
         return None
     with quiet():
         try:

@@ -47,8 +47,8 @@ _ALWAYS = {
 }
 _HEADERS = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in _ALWAYS.items()]
 _WRONG_NAME = (
-    "mrcnn-cv does not know this name of its machine. Use the machine's address (http://ADDRESS:PORT/), or start"
-    " mrcnn-cv with --serve NAME:PORT.\n"
+    "mrcnn-cv does not know this name of its machine. Use the machine's address (http://ADDRESS:PORT/), or serve the"
+    " live view under this name (NAME:PORT).\n"
 )
 
 
@@ -103,7 +103,7 @@ class LiveApp:
         return Response(text.encode("utf-8", "replace"), media_type="application/json; charset=utf-8")
 
     async def _still_picture(self, request: Request) -> Response:
-        return _later() if self._view.newest is None else Response(self._picture()[1], media_type="image/jpeg")
+        return _later() if self._view.latest is None else Response(self._picture()[1], media_type="image/jpeg")
 
     async def _moving_picture(self, request: Request) -> Response:
         if self.viewers >= MAX_VIEWERS:
@@ -120,7 +120,7 @@ class LiveApp:
         shown = 0
         while not self._is_over:
             started = time.monotonic()
-            new, newest = self._new, self._view.newest
+            new, newest = self._new, self._view.latest
             if newest is None or newest.number == shown:
                 await new.wait()
                 continue
@@ -133,9 +133,9 @@ class LiveApp:
 
     def _picture(self) -> tuple[int, bytes]:
         """(number, JPEG) of the newest picture, compressed once for all who want it."""
-        shot = self._view.newest
+        shot = self._view.latest
         if shot is not None and shot.number != self._jpeg[0]:
-            done, data = cv2.imencode(".jpg", self._view.painted(shot), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+            done, data = cv2.imencode(".jpg", self._view.annotated(shot), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
             self._jpeg = (shot.number, data.tobytes() if done else b"")
         return self._jpeg
 

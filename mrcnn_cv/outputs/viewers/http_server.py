@@ -17,7 +17,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from mrcnn_cv.errors import UsageError
+from mrcnn_cv.errors import Remedy, UsageError
 from mrcnn_cv.outputs.viewers.http_requests import own_names
 from mrcnn_cv.outputs.viewers.live_view import LiveView
 
@@ -28,7 +28,7 @@ try:
     from mrcnn_cv.outputs.viewers.http_app import LiveApp
 except ImportError as error:
     # This module is imported where --serve is given, and before a model is loaded.
-    raise UsageError(f"--serve needs starlette and uvicorn ({error}): pip install 'mrcnn-cv[serve]'") from error
+    raise UsageError(f"the live view needs starlette and uvicorn ({error}): pip install 'mrcnn-cv[serve]'") from error
 
 MAX_NEW_PER_SECOND = 250.0
 """Connections; those of a flood wait in the system, where they cost the run nothing."""
@@ -160,7 +160,7 @@ def _bracketed(host: str) -> str:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens; UsageError, one sentence, where the address cannot be had."""
-    place = f"--serve {_bracketed(host)}:{port}"
+    where = f"{_bracketed(host)}:{port}"
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # Asked for here: `create_server` would tell of an unknown name as it tells of everything else.
@@ -168,15 +168,24 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(found, family=family, backlog=_WAITING)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"{place}: another program has this port: give another one, or 0 for any") from error
+            raise UsageError(
+                f"{where}: another program has this port: give another one, or 0 for any", Remedy.SERVE_ADDRESS
+            ) from error
         if isinstance(error, PermissionError):
-            raise UsageError(f"{place}: no permission for this port: give one above 1023") from error
+            raise UsageError(
+                f"{where}: no permission for this port: give one above 1023", Remedy.SERVE_ADDRESS
+            ) from error
         # The last one: an address that counts on one network alone, without that network's name (fe80::1%eth0).
         if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
             raise UsageError(
-                f"{place}: this machine has no such address: leave HOST out to see the page on this machine alone, or"
-                " give 0.0.0.0 for all of its addresses"
+                f"{where}: this machine has no such address: leave HOST out to see the page on this machine alone, or"
+                " give 0.0.0.0 for all of its addresses",
+                Remedy.SERVE_ADDRESS,
             ) from error
-        raise UsageError(f"{place}: cannot listen there ({error.strerror or error}): give another HOST:PORT") from error
+        raise UsageError(
+            f"{where}: cannot listen there ({error.strerror or error}): give another HOST:PORT", Remedy.SERVE_ADDRESS
+        ) from error
     except (OverflowError, UnicodeError, ValueError) as error:
-        raise UsageError(f"{place}: this is no address to listen at: give PORT or HOST:PORT") from error
+        raise UsageError(
+            f"{where}: this is no address to listen at: give PORT or HOST:PORT", Remedy.SERVE_ADDRESS
+        ) from error
