@@ -94,7 +94,7 @@ def is_animation(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     kind = content.image_kind(data[: content.HEAD_BYTES])
-    return (kind == "GIF" and gif_frames(data, maximum=2) > 1) or (kind == "WebP" and len(webp_frames(data)) > 1)
+    return (kind == "GIF" and gif_frames(data, maximum=2) > 1) or (kind == "WebP" and _webp_frames(data) > 1)
 
 
 _MAX_ANIMATION_BYTES = 1 << 30
@@ -122,16 +122,8 @@ def gif_frames(data: bytes, maximum: int) -> int:
     return count
 
 
-def webp_frames(data: bytes) -> list[int]:
-    """Milliseconds of each picture of an animated WebP; none of a still one."""
-    found: list[int] = []
-    at = 12
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"ANMF" and at + 24 <= len(data):
-            found.append(int.from_bytes(data[at + 20 : at + 23], "little"))
-        at += 8 + size + size % 2
-    return found
+def _webp_frames(data: bytes) -> int:
+    return sum(name == b"ANMF" and start + 16 <= len(data) for name, start, _ in content.webp_chunks(data))
 
 
 def kind_of_file(path: Path) -> Kind | None:
