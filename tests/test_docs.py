@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.plugin_package import install_page, with_path
 from tests.videos import write_video
 
 ROOT = Path(__file__).parent.parent
@@ -79,6 +80,10 @@ def test_commands(page: str, line: str, desk: Path) -> None:
     environment = dict(word.split("=", 1) for word in takewhile(re.compile(r"[A-Z_]+=").match, words))
     rest = words[len(environment) :]
     assert rest[0] == "mrcnn-cv", line
+    if page == "plugins.md":
+        install_page(desk / "site")
+        (desk / "a_pointer.txt").write_text("model at frozen_inference_graph.pb", encoding="utf-8")
+        environment = {**environment, **with_path(desk / "site")}
     if "--model exported" in line:
         # What the command before it on that page has made.
         subprocess.run([PROGRAM, "models", "export", "torchvision.onnx", "-o", "exported"], check=True)

@@ -16,7 +16,7 @@ from mrcnn_cv import MaskRCNN
 from mrcnn_cv.engines.opencv import blas_conv as products
 from mrcnn_cv.engines.opencv import winograd
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.jobs.inspect import inspect
+from mrcnn_cv.jobs import inspect
 from scripts.fuzz.children import ROOT
 from scripts.fuzz.mutations import damaged, renumbered
 

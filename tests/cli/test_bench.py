@@ -53,11 +53,11 @@ def test_pooled_regions_and_fewer_proposals_are_candidates_of_their_own(run: Run
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--threads", "0"), 2, "--threads takes whole numbers from 1 to 1024"),
-        (("--kept", "5,many"), 2, "--kept takes whole numbers from 1 to 1000, comma-separated, not 'many'"),
-        (("--size", "640"), 2, "--size takes WIDTHxHEIGHT in pixels, such as 640x480, not '640'"),
+        (("--threads", "0"), 2, "--threads must be a whole number from 1 to 1024"),
+        (("--kept", "5,many"), 2, "--kept must be a whole number from 1 to 1000, not 'many'"),
+        (("--size", "640"), 2, "--size must be a size in pixels, for example 1280x720, not '640'"),
         (("--size", "99999x99999"), 2, "--size takes at most 134,217,728 pixels"),
-        (("--backend", "cuda"), 4, "--backend cuda cannot run here"),
+        (("--backend", "cuda"), 4, "the backend cuda cannot run here"),
         (("--model", "nothing.pb"), 3, "there is no model file nothing.pb"),
         (("no-such-photo.jpg",), 5, "no-such-photo.jpg does not exist"),
     ],

@@ -97,12 +97,12 @@ def once_for_workers(do: Any, number: int) -> Any:
 
 
 def test_plans_whose_threads_do_not_fit_are_left_out(monkeypatch: pytest.MonkeyPatch, tiny_model: MaskRCNN) -> None:
-    plans = [crew.Plan(1, 2), crew.Plan(2, 1)]
-    steps: crew.Steps[Any, Any, Any, Any] = crew.Steps(abs, lambda number, model: number, abs)
+    plans = [crew.WorkerLayout(1, 2), crew.WorkerLayout(2, 1)]
+    steps: crew.Stages[Any, Any, Any, Any] = crew.Stages(abs, lambda number, model: number, abs)
 
-    def work(plans: list[crew.Plan]) -> tuple[list[int], list[crew.Plan]]:
-        own = crew.Crew(crew.Models(tiny_model, lambda: tiny_model), plans)
-        return list(own.work(iter(range(50)), steps, lambda: False)), own.plans
+    def work(plans: list[crew.WorkerLayout]) -> tuple[list[int], list[crew.WorkerLayout]]:
+        own = crew.ThreadExecutor(crew.ModelPool(tiny_model, lambda: tiny_model), plans)
+        return list(own.work(iter(range(50)), steps, lambda: False)), own.layouts
 
     monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 3)
     assert work(plans) == (list(range(50)), plans[:1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mrcnn_cv.inputs.images.header_size import MOST_PIXELS, most_pixels
+from mrcnn_cv.inputs.images.header_size import MAX_PIXELS, max_pixels
 
 
 @pytest.mark.parametrize(
@@ -13,10 +13,10 @@ from mrcnn_cv.inputs.images.header_size import MOST_PIXELS, most_pixels
 )
 def test_numbers_that_opencv_reads(text: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", text)
-    assert most_pixels() == value
+    assert max_pixels() == value
 
 
 @pytest.mark.parametrize("text", ["", "abc", "-1", "+5", " 5", "5 ", "1e9", "0x10", "5kB", "5 MB", "1GB", "٣"])
 def test_what_is_no_number_for_opencv_sets_nothing(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", text)
-    assert most_pixels() == MOST_PIXELS
+    assert max_pixels() == MAX_PIXELS

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.jobs.inspect import inspect
+from mrcnn_cv.jobs import inspect
 from scripts.benchmarks.roofline import gflop_of
 
 
 def test_it_is_what_inspect_counts(tiny_graph: Path) -> None:
-    nets = {net["name"]: net for net in inspect(tiny_graph, (160, 240))["nets"]}
+    nets = {net.name: net for net in inspect(tiny_graph, image_size=(160, 240)).nets}
     found = gflop_of(open_model(tiny_graph).spec, (160, 240), masks=1)
-    assert found["trunk"] == pytest.approx(nets["trunk"]["gflops"], abs=1e-3)
-    assert found["box_head"] == pytest.approx(nets["box head"]["gflops"], abs=1e-3)
-    assert found["mask_head"] == pytest.approx(nets["mask head"]["gflops"], abs=1e-3)
+    assert found["trunk"] == pytest.approx(nets["trunk"].gflops, abs=1e-3)
+    assert found["box_head"] == pytest.approx(nets["box head"].gflops, abs=1e-3)
+    assert found["mask_head"] == pytest.approx(nets["mask head"].gflops, abs=1e-3)
 
 
 def test_masks_cost_by_the_piece_and_none_cost_nothing(tiny_graph: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.matterport.standalone import FREEZE_SCRIPT
+from mrcnn_cv.importers.standalone import FREEZE_SCRIPT
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD, TRANSPOSED, WEIGHTED
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
