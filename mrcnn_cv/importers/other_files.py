@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mrcnn_cv.importers.standalone import FREEZE_SCRIPT
+
 GRAPH_NAME = "frozen_inference_graph.pb"
 
 _PYTORCH_SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".pkl")
@@ -11,7 +13,7 @@ _CAFFE2_FILES = ("model.pb", "model_init.pb")
 
 FREEZE = (
     "export it with the Object Detection API's export_inference_graph.py, which writes a frozen_inference_graph.pb, or"
-    " freeze it with TensorFlow 2's convert_variables_to_constants_v2 (docs/models.md)"
+    " freeze it with TensorFlow 2's convert_variables_to_constants_v2"
 )
 
 
@@ -23,14 +25,15 @@ def what_else(path: Path, head: bytes) -> str | None:
     if head.startswith(b"\x89HDF\r\n") or suffix in (".h5", ".hdf5", ".keras"):
         return (
             f"{path} is a Keras file, not a frozen TensorFlow graph: for a matterport Mask R-CNN run"
-            f" 'python scripts/freeze_matterport.py {path.name}' where the model runs (docs/models.md)"
+            f" 'python {FREEZE_SCRIPT} {path.name}' in the environment where the model runs"
         )
     if path.name == "saved_model.pb":
         return f"{path} is a SavedModel, not a frozen graph: {FREEZE}"
     if suffix in _PYTORCH_SUFFIXES or b"data.pkl" in head:
         return (
-            f"{path} is a PyTorch file (weights, a checkpoint or TorchScript), not ONNX: export the model to ONNX"
-            " (docs/models.md)"
+            f"{path} is a PyTorch file (weights, a checkpoint or TorchScript), not ONNX: export the model to ONNX,"
+            " torchvision's with torch.onnx.export(..., dynamo=False), Detectron2's with its"
+            " tools/deploy/export_model.py by tracing"
         )
     if path.name in _CAFFE2_FILES and all((path.parent / name).is_file() for name in _CAFFE2_FILES):
         return f"{path} is a Caffe2 model, which is not supported: export it to ONNX by tracing"

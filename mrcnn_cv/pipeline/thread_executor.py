@@ -6,6 +6,7 @@ enough, and nothing has to be copied between processes.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -15,12 +16,12 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from mrcnn_cv.engines import select as backends
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.pipeline.address_space import address_space_allows
 from mrcnn_cv.pipeline.executor import Executor
 
 Taken = TypeVar("Taken")
@@ -34,6 +35,21 @@ AUTOTUNE_RESULTS = 6
 
 _LOOK_SECONDS = 1.0
 """Between two looks whether the threads that a result comes from are still there."""
+
+BYTES_PER_THREAD = 72 << 20
+"""Address space of a thread on Linux: 8 MiB of stack, and 64 MiB that the allocator reserves for it."""
+
+
+def address_space_allows(threads: int) -> bool:
+    """Whether so many threads fit below `ulimit -v`; beyond it native libraries abort, and Python 3.11 may hang."""
+    if sys.platform != "linux":
+        return True
+    import resource
+
+    limit, statm = resource.getrlimit(resource.RLIMIT_AS)[0], Path("/proc/self/statm")
+    if limit == resource.RLIM_INFINITY or not statm.exists():
+        return True
+    return threads * BYTES_PER_THREAD <= limit - int(statm.read_text().split()[0]) * resource.getpagesize()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs import image_ref as items
 from mrcnn_cv.inputs.images.decode import decode_image
 from mrcnn_cv.outputs.formats import overlay
-from mrcnn_cv.pipeline import address_space as room
 from mrcnn_cv.pipeline import thread_executor as crew
 from tests.faults.conftest import NAMES, Batch, check_outputs
 
@@ -105,11 +104,11 @@ def test_plans_whose_threads_do_not_fit_are_left_out(monkeypatch: pytest.MonkeyP
         own = crew.ThreadExecutor(crew.ModelPool(tiny_model, lambda: tiny_model), plans)
         return list(own.work(iter(range(50)), steps, lambda: False)), own.layouts
 
-    monkeypatch.setattr(room, "_bytes_left", lambda: 3 * room.BYTES_PER_THREAD)
+    monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 3)
     assert work(plans) == (list(range(50)), plans[:1])
-    monkeypatch.setattr(room, "_bytes_left", lambda: 6 * room.BYTES_PER_THREAD)
+    monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 6)
     assert work(plans) == (list(range(50)), plans)
-    monkeypatch.setattr(room, "_bytes_left", lambda: 3 * room.BYTES_PER_THREAD - 1)
+    monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 2)
     with pytest.raises(MemoryError):
         work(plans)
 
@@ -118,7 +117,7 @@ def test_plans_whose_threads_do_not_fit_are_left_out(monkeypatch: pytest.MonkeyP
 def test_the_limit_on_addresses_is_the_process_own() -> None:
     source = """
 import resource
-from mrcnn_cv.pipeline.address_space import BYTES_PER_THREAD, address_space_allows
+from mrcnn_cv.pipeline.thread_executor import BYTES_PER_THREAD, address_space_allows
 print(address_space_allows(10**6))
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 limit = taken + 3 * BYTES_PER_THREAD // 2

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import click
 from click.core import ParameterSource
 
-from mrcnn_cv.cli.param_types import MAX_WORKERS, Workers, unknown_choice
+from mrcnn_cv.cli.param_types import MAX_WORKERS, CommaList, Workers, unknown_choice
 from mrcnn_cv.errors import one_line
 
 _REFUSED = re.compile(r"^'?(.*?)'? is not (?:in the range|one of|a valid)", re.DOTALL)
@@ -56,6 +56,7 @@ def describe_bad_value(error: click.BadParameter) -> str:
     if getattr(error.param, "is_flag", False):
         return "must be 1 or 0"
     kind = None if error.param is None else error.param.type
+    kind = kind.item if isinstance(kind, CommaList) and kind.item is not None else kind
     match = _REFUSED.match(error.message)
     if match is not None and isinstance(kind, Workers):
         return f"must be a whole number from 1 to {MAX_WORKERS}, or auto, not '{match[1]}'"

@@ -95,7 +95,7 @@ def settle(from_graph: Values, config: Config, graph_name: str) -> tuple[Values,
         warnings.append(
             f"neither the graph nor a config beside it says {len(assumed)} numbers, so matterport's defaults are"
             f" assumed: {', '.join(assumed)}; if your Config has others, put them into {graph_name}.json beside the"
-            " graph, or let 'mrcnn-cv models add' do that (docs/models.md)"
+            " graph, or let 'mrcnn-cv models add' do that"
         )
     return values, warnings
 

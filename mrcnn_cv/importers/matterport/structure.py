@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.importers.standalone import FREEZE_SCRIPT
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD, TRANSPOSED, WEIGHTED
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
@@ -17,7 +18,7 @@ from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
 LAYERS = WEIGHTED | {TRANSPOSED}
 LOOPS = frozenset({"While", "StatelessWhile", "Exit", "LoopCond", "TensorArrayGatherV3", "TensorListStack"})
 """What a loop over the regions leaves behind, as TimeDistributed writes it on TensorFlow 1.15 to 2.1."""
-FREEZE = "freeze the weights with scripts/freeze_matterport.py (docs/models.md)"
+FREEZE = f"freeze the weights with {FREEZE_SCRIPT} in the environment where the model runs"
 
 
 @dataclass(frozen=True)

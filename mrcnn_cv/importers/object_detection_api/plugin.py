@@ -21,7 +21,7 @@ CONFIG_NAME = "pipeline.config"
 
 SUPPORTED = (
     "mrcnn-cv runs Mask R-CNN and Faster R-CNN: frozen graphs (.pb) of the TensorFlow Object Detection API and of"
-    " matterport's Mask_RCNN, ONNX files of torchvision and Detectron2 (docs/models.md)"
+    " matterport's Mask_RCNN, ONNX files of torchvision and Detectron2"
 )
 
 

@@ -140,7 +140,6 @@ def settle(from_graph: Values, config: Config, wanted: list[str], model: str) ->
         warnings.append(
             f"{source} {len(assumed)} values{base}, so Detectron2's defaults are assumed: {', '.join(assumed)}; put the"
             f" config that it was exported with beside it, whole, as {model}.yaml: cfg.dump() in Python gives it"
-            " (docs/models.md)"
         )
     return values, warnings
 

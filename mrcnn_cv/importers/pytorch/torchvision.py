@@ -215,7 +215,7 @@ class _Reader:
                 if _floored(given) != (height, width):
                     raise ModelFileError(
                         f"was exported for images of one size, and a simplifier has left of its resizing only that they"
-                        f" become {width}x{height}: export it again with dynamic_axes (docs/models.md)"
+                        f" become {width}x{height}: export it again with dynamic_axes for its height and width"
                     )
         shorter, longer = self._assumed(limits, SIDES, "the sides that it resizes images to")
         return ResizeSpec("keep_aspect", shorter, longer)

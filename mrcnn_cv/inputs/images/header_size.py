@@ -12,20 +12,20 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 
-from mrcnn_cv.util import opencv_env as opencv_variables
-
 Size = tuple[int, int]
 
 MAX_PIXELS = 1 << 27
 """A picture with more pixels than this (11585 x 11585) is not decoded: decoders take up to 14 bytes for each."""
 
 _VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
+_LIMIT = re.compile(r"([0-9]{1,20})(KB|Kb|kb|MB|Mb|mb)?")
+"""Numbers as OpenCV reads them."""
 
 
 def max_pixels() -> int:
     """The limit on pixels: ours, or OpenCV's where the user has set that."""
-    given = opencv_variables.number(os.environ.get(_VARIABLE, ""))
-    return MAX_PIXELS if given is None else given
+    given = _LIMIT.fullmatch(os.environ.get(_VARIABLE, ""))
+    return MAX_PIXELS if given is None else int(given[1]) << {"K": 10, "M": 20}.get((given[2] or "")[:1].upper(), 0)
 
 
 def pixel_size(kind: str, data: bytes) -> Size | None:

@@ -1,4 +1,4 @@
-"""mrcnn-cv itself as a contestant: from the picture file to the painted one, each step timed."""
+"""The runner of mrcnn-cv itself: from the image file to the annotated one, each step timed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ STEPS = (
     *("read", "resize", "trunk", "proposals", "box_crops", "box_head", "detections", "mask_crops", "mask_head"),
     *("draw", "write"),
 )
-"""In their order. Those between `read` and `draw` are `MaskRCNN.predict`, which is what peers are compared with."""
+"""In their order."""
 
 INFERENCE = STEPS[1:-2]
+"""Those of `MaskRCNN.predict`, which is what is compared."""
 
 
 class Runner:
@@ -29,7 +30,7 @@ class Runner:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._image = Path(job["image"])
-        self._written = Path(job["folder"]) / f"painted{self._image.suffix}"
+        self._written = Path(job["folder"]) / f"annotated{self._image.suffix}"
         self._kept: int = job["kept"]
         self._place: str = job["device"] or "CPU"
         self._score: float | None = None
@@ -52,36 +53,44 @@ class Runner:
     def run(self) -> dict[str, Any]:
         """Read, predict, draw, write; `ms` is that of predict alone."""
         clock = [time.perf_counter()]
-        picture = read_image(self._image)
+        image = read_image(self._image)
         clock.append(time.perf_counter())
-        found = self._model.predict(picture, score_threshold=self._score, max_instances=self._kept)
+        instances = self._model.predict(image, score_threshold=self._score, max_instances=self._kept)
         clock.append(time.perf_counter())
-        painted = found.draw(picture)
+        annotated = instances.draw(image)
         clock.append(time.perf_counter())
-        self._written.write_bytes(encode(painted, self._image.suffix, str(self._written)))
+        self._written.write_bytes(encode(annotated, self._image.suffix, str(self._written)))
         clock.append(time.perf_counter())
-        if len(found) < self._kept:
+        if len(instances) < self._kept:
             # Above the model's own threshold there are too few: take all, from the next run on.
             self._score = 0.0
         read, predict, draw, write = ((end - start) * 1000 for start, end in pairwise(clock))
-        steps = dict(found.timings_ms)
+        steps = dict(instances.timings_ms)
         for name, net in (("box", self._box_head), ("mask", self._mask_head)):
             of_net = 0.0 if net is None else net.take()
             steps[f"{name}_crops"] = steps[f"{name}_head"] - of_net
             steps[f"{name}_head"] = of_net
         steps |= {"read": read, "draw": draw, "write": write}
-        return {"ms": predict, "steps": {name: steps[name] for name in STEPS}, "found": len(found)}
+        return {"ms": predict, "steps": {name: steps[name] for name in STEPS}, "found": len(instances)}
 
     def about(self) -> dict[str, Any]:
-        """What ran, known after a first run; place: OpenVINO's name of the device; score: the threshold, None for the
-        model's own.
+        """What ran, known after a first run.
+
+        place: OpenVINO's name of the device; proposals: how many regions the box head takes at most; score: the
+        threshold, None for the model's own.
         """
         used = self._model.backend
-        return {"backend": used.used, "device": used.device, "place": self._place, "score": self._score}
+        return {
+            "backend": used.used,
+            "device": used.device,
+            "place": self._place,
+            "proposals": self._model.spec.proposal_nms.max_total,
+            "score": self._score,
+        }
 
 
 class _Timed:
-    """A net that remembers the milliseconds of its runs."""
+    """A net that adds up the milliseconds of its runs."""
 
     def __init__(self, net: Net) -> None:
         self._net = net

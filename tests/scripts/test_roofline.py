@@ -1,4 +1,4 @@
-"""What a picture costs in arithmetic."""
+"""What an image costs in arithmetic."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mrcnn_cv.bench.limit import gflop_of
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.jobs import inspect
+from scripts.benchmarks.roofline import gflop_of
 
 
 def test_it_is_what_inspect_counts(tiny_graph: Path) -> None:

@@ -1,4 +1,4 @@
-"""A peer: TensorFlow itself on the frozen graph. Imports nothing of mrcnn-cv: it may run in another environment."""
+"""A baseline: TensorFlow itself on the frozen graph. Imports nothing of mrcnn-cv: it may run in another environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OUTPUTS = ("num_detections", "detection_boxes", "detection_scores", "detection_
 
 
 class Runner:
-    """job: model (.pb), picture (.npy of (1, H, W, 3) uint8 RGB), input (name), threads."""
+    """job: model (.pb), image (.npy of (1, H, W, 3) uint8 RGB), input (name), threads."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         definition = tf.compat.v1.GraphDef()
@@ -22,14 +22,14 @@ class Runner:
             tf.import_graph_def(definition, name="")
         names = {operation.name for operation in graph.get_operations()}
         self._outputs = [f"{name}:0" for name in _OUTPUTS if name in names]
-        self._feed = {f"{job['input']}:0": np.load(job["picture"])}
+        self._feed = {f"{job['input']}:0": np.load(job["image"])}
         settings = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=job["threads"], inter_op_parallelism_threads=job["threads"]
         )
         self._session = tf.compat.v1.Session(graph=graph, config=settings)
 
     def run(self) -> dict[str, Any]:
-        """The whole graph on the picture, its resizing included."""
+        """The whole graph on the image, its resizing included."""
         return {"found": int(self._session.run(self._outputs, self._feed)[0][0])}
 
     def about(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A peer: OpenVINO on the whole graph. Imports nothing of mrcnn-cv: it may run in another environment."""
+"""A baseline: OpenVINO on the whole graph. Imports nothing of mrcnn-cv: it may run in another environment."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-# Without it no statistics are sent; see mrcnn_cv/openvino.py.
+# Without it no statistics are sent; see mrcnn_cv/engines/openvino/package.py.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino as ov  # noqa: E402
 
 
 class Runner:
-    """job: model (.pb or .onnx), picture (.npy of what the graph takes), precision ("f32", "bf16"), threads."""
+    """job: model (.pb or .onnx), image (.npy of what the graph takes), precision ("f32", "bf16"), threads."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         core = ov.Core()
@@ -26,11 +26,11 @@ class Runner:
             "NUM_STREAMS": 1,
         }
         self._request = core.compile_model(core.read_model(job["model"]), "CPU", settings).create_infer_request()
-        self._picture = np.load(job["picture"])
+        self._image = np.load(job["image"])
 
     def run(self) -> dict[str, Any]:
-        """The whole graph on the picture, its resizing included where the graph holds it."""
-        self._request.infer({0: self._picture}, share_inputs=True, share_outputs=True)
+        """The whole graph on the image, its resizing included where the graph holds it."""
+        self._request.infer({0: self._image}, share_inputs=True, share_outputs=True)
         return {}
 
     def about(self) -> dict[str, Any]:

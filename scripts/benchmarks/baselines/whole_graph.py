@@ -1,6 +1,6 @@
-"""A peer: the whole graph in one forward of cv2.dnn, as the tutorials do it.
+"""A baseline: the whole graph in one forward of cv2.dnn, as the tutorials do it.
 
-The picture comes to it resized and preprocessed, outside of the measured time.
+The image comes to it resized and preprocessed, outside of the measured time.
 """
 
 from __future__ import annotations

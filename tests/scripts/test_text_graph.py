@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.importers.object_detection_api.text_graph import DETECTIONS, MASKS, text_graph
 from mrcnn_cv.importers.tensorflow.graphdef import read_graph
 from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.util.opencv import cv2
+from scripts.benchmarks.text_graph import DETECTIONS, MASKS, text_graph
 from tests.opencv import classic_only
 from tests.parity import Image
 

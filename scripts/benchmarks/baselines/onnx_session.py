@@ -1,4 +1,4 @@
-"""A peer: ONNX Runtime on the whole .onnx file. Imports nothing of mrcnn-cv: it may run in another environment."""
+"""A baseline: ONNX Runtime on the whole .onnx file. Imports nothing of mrcnn-cv: it may run in another environment."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import onnxruntime  # type: ignore[import-untyped, import-not-found, unused-igno
 
 
 class Runner:
-    """job: model (.onnx), picture (.npy of what the graph takes), threads."""
+    """job: model (.onnx), image (.npy of what the graph takes), threads."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = job["threads"]
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(job["model"], options, providers=["CPUExecutionProvider"])
-        self._feed = {self._session.get_inputs()[0].name: np.load(job["picture"])}
+        self._feed = {self._session.get_inputs()[0].name: np.load(job["image"])}
 
     def run(self) -> dict[str, Any]:
-        """The whole graph on the picture, its resizing included where the graph holds it."""
+        """The whole graph on the image, its resizing included where the graph holds it."""
         self._session.run(None, self._feed)
         return {}
 

@@ -1,4 +1,4 @@
-"""The machine's own rate of arithmetic as a contestant: products of large matrices, by whatever is installed here."""
+"""The runner that measures the machine's peak rate of arithmetic: large matrix products, by whatever is installed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mrcnn_cv.util.opencv import cv2
 
 SIDE = 1536
 GFLOP = 2 * SIDE**3 / 1e9
-TRIES = 3
+REPEATS = 3
 """Products in a row, of which the fastest counts: the first one wakes threads and fills caches."""
 
-TRIAL, LEAST_SHARE = 256, 0.2
-"""OpenCV is left out where products of so many rows and columns run at less than this share of numpy's rate."""
+_SMALL_SIDE, _MIN_SHARE = 256, 0.2
+"""OpenCV is skipped where products of so many rows and columns run at less than this share of numpy's rate."""
 
-HALF = "OpenVINO bf16"
-"""The one way that is not of 32 bits."""
+BF16 = "OpenVINO bf16"
+"""The one library that does not compute in float32."""
 
 
 class Runner:
@@ -35,18 +35,18 @@ class Runner:
         left, right = (random.random((SIDE, SIDE), np.float32) for _ in range(2))
         # In C++ a matrix to add may be left out; the stubs do not know.
         gemm: Any = cv2.gemm
-        self._ways: dict[str, Callable[[], object]] = {"numpy": lambda: left @ right}
-        some, others = (np.ascontiguousarray(matrix[:TRIAL, :TRIAL]) for matrix in (left, right))
-        slow = LEAST_SHARE * _best(lambda: gemm(some, others, 1.0, None, 0.0)) > _best(lambda: some @ others)
-        # Builds without a BLAS (4.10 on PyPI) would take minutes, and the fastest way is what counts.
-        if not slow:
-            self._ways["OpenCV"] = lambda: gemm(left, right, 1.0, None, 0.0)
+        self._products: dict[str, Callable[[], object]] = {"numpy": lambda: left @ right}
+        small_left, small_right = (np.ascontiguousarray(each[:_SMALL_SIDE, :_SMALL_SIDE]) for each in (left, right))
+        opencv_ms = _fastest(lambda: gemm(small_left, small_right, 1.0, None, 0.0))
+        # Builds without a BLAS (4.10 on PyPI) would take minutes, and the fastest library is what counts.
+        if _MIN_SHARE * opencv_ms <= _fastest(lambda: small_left @ small_right):
+            self._products["OpenCV"] = lambda: gemm(left, right, 1.0, None, 0.0)
         if importlib.util.find_spec("openvino"):
-            self._ways |= _openvino(left, right, job["threads"])
+            self._products |= _openvino(left, right, job["threads"])
 
     def run(self) -> dict[str, Any]:
-        """Milliseconds of one product by each way."""
-        return {"steps": {name: _best(way) for name, way in self._ways.items()}}
+        """Milliseconds of one product by each library."""
+        return {"steps": {name: _fastest(product) for name, product in self._products.items()}}
 
     def about(self) -> dict[str, Any]:
         return {}
@@ -57,21 +57,21 @@ def _openvino(left: NDArray[np.float32], right: NDArray[np.float32], threads: in
     from mrcnn_cv.engines.openvino.package import ops, ov
 
     core = ov.Core()
-    ways: dict[str, Callable[[], object]] = {}
-    for name, precision, capability in (("OpenVINO", "f32", "FP32"), (HALF, "bf16", "BF16")):
+    products: dict[str, Callable[[], object]] = {}
+    for name, precision, capability in (("OpenVINO", "f32", "FP32"), (BF16, "bf16", "BF16")):
         if capability not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             continue
         parameter = ops.parameter([SIDE, SIDE], np.float32)
         product = ops.result(ops.matmul(parameter, ops.constant(right), False, False))
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
         request = core.compile_model(ov.Model([product], [parameter]), "CPU", settings).create_infer_request()
-        ways[name] = partial(request.infer, {0: left}, share_inputs=True, share_outputs=True)
-    return ways
+        products[name] = partial(request.infer, {0: left}, share_inputs=True, share_outputs=True)
+    return products
 
 
-def _best(work: Callable[[], object]) -> float:
-    """Milliseconds of the fastest of a few tries."""
-    return min(_milliseconds(work) for _ in range(TRIES))
+def _fastest(work: Callable[[], object]) -> float:
+    """Milliseconds of the fastest of a few runs."""
+    return min(_milliseconds(work) for _ in range(REPEATS))
 
 
 def _milliseconds(work: Callable[[], object]) -> float:

@@ -24,7 +24,7 @@ from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
 from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, CropSpec, ModelDefinition
 
 IMAGE, DETECTIONS, MASKS = "image", "detection_out_final", "detection_masks"
-"""What the graph takes (the prepared picture) and puts out: rows of seven numbers, and the masks of those rows."""
+"""What the graph takes (the prepared image) and puts out: rows of seven numbers, and the masks of those rows."""
 
 _LAYERS = frozenset(
     {
