@@ -9,10 +9,13 @@ from tests.conftest import ROOT
 
 TESTS, PACKAGE, SCRIPTS = (ROOT / name for name in ("tests", "mrcnn_cv", "scripts"))
 
-OWN = {"data", "docs", "parity", "robustness", "support"}
+OWN = {"data", "docs", "parity", "robustness", "scripts", "support"}
 """Tests of more than one part, by what they hold the program against; and what helps all tests."""
 
-AT_THE_TOP = {"test_errors", "test_layout", "test_package", "test_timeouts"}
+AT_THE_TOP = {
+    *("test_architecture", "test_errors", "test_layout", "test_messages", "test_package"),
+    *("test_pickling", "test_plugins", "test_timeouts"),
+}
 """mrcnn_cv/errors.py, and what is about all files."""
 
 

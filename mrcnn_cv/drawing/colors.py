@@ -7,7 +7,7 @@ from functools import lru_cache
 
 Bgr = tuple[int, int, int]
 
-UNFOLLOWED: Bgr = (170, 170, 170)
+UNTRACKED: Bgr = (170, 170, 170)
 """The colour of an instance that no track has taken up (yet)."""
 
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -17,7 +17,7 @@ _CHROMA = 0.22
 
 
 @lru_cache(maxsize=1024)
-def colour(index: int) -> Bgr:
+def color(index: int) -> Bgr:
     """The colour (blue, green, red), 0 to 255, of an instance's place or of a class id.
 
     Each hue turns from the last by the golden angle, which leaves the largest gaps however many colours are taken; the

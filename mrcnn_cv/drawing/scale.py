@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-LEAST_TEXT_HEIGHT = 6
+MIN_TEXT_HEIGHT = 6
 
 
 def line_width(image: Image) -> int:

@@ -39,21 +39,21 @@ def side_by_side(
     return _sheet(sides, names, alone, title)
 
 
-def _painted(image: Image, found: Instances, numbers: NDArray[np.int32], alone: Sequence[int]) -> Image:
+def _painted(image: Image, instances: Instances, numbers: NDArray[np.int32], alone: Sequence[int]) -> Image:
     scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
     if scale < 1:
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        factors = np.array([size[0] / found.image_size[1], size[1] / found.image_size[0]] * 2, np.float32)
-        found = replace(found, boxes=found.boxes * factors, image_size=(size[1], size[0]))
+        factors = np.array([size[0] / instances.image_size[1], size[1] / instances.image_size[0]] * 2, np.float32)
+        instances = replace(instances, boxes=instances.boxes * factors, image_size=(size[1], size[0]))
     labels = [
-        f"only here: {label}" if number == 0 else label for label, number in zip(found.labels, numbers, strict=True)
+        f"only here: {label}" if number == 0 else label for label, number in zip(instances.labels, numbers, strict=True)
     ]
     # Numbers of tracks are shown, and give the colour.
-    painted = draw(image, replace(found, track_ids=numbers, labels=labels), Style())
+    painted = draw(image, replace(instances, track_ids=numbers, labels=labels), Style())
     width = 2 * line_width(image)
     for index in alone:
-        x1, y1, x2, y2 = (round(float(value)) for value in found.boxes[index])
+        x1, y1, x2, y2 = (round(float(value)) for value in instances.boxes[index])
         cv2.rectangle(painted, (x1, y1), (x2, y2), ALONE, width)
     return painted
 

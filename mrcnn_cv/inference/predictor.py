@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
 from mrcnn_cv.inference.proposals import find_proposals
 from mrcnn_cv.inference.roi_crop import channels_last, crop
+from mrcnn_cv.inference.roi_pool import with_roi_pooling
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.labels import labels_for
 from mrcnn_cv.model.validate import check_input, regions_at_once
@@ -37,11 +39,20 @@ MOST_REGIONS = 512
 
 
 class MaskRCNN:
-    """A Mask R-CNN (or a Faster R-CNN: boxes without masks) that is ready to run. `load` makes one.
+    """A Mask R-CNN, or a Faster R-CNN (boxes without masks), that is ready to run. `MaskRCNN.load` makes one.
 
-    Any number of threads may call `predict` at the same time: each of the three nets runs for one after the other.
+    Any number of threads may call `predict` at the same time; each of the three nets serves one thread at a time.
 
-    spec: the model's numbers. path: its file. labels: label id → name. warnings: what was odd, one sentence each.
+    Attributes
+    ----------
+    spec
+        Every number that the model file gives: resizing, anchors, thresholds, box encodings, masks.
+    path
+        The model file.
+    labels
+        Class id to name.
+    warnings
+        One sentence for each oddity found in the model file.
     """
 
     def __init__(
@@ -54,7 +65,25 @@ class MaskRCNN:
         chosen: backends.Probe,
         labels: dict[int, str],
     ) -> None:
-        """plan: of the trunk. `load` knows the rest."""
+        """Assemble a model from its parts; `load` does it for a file.
+
+        Parameters
+        ----------
+        spec
+            The definition, whose nets still have their weights.
+        path
+            The file that it came from.
+        plan
+            Shape inference of the backbone.
+        nets
+            The three nets as the chosen engine built them.
+        requested
+            The backend that was asked for.
+        chosen
+            The backend and device that were chosen.
+        labels
+            Class id to name.
+        """
         self._plan = plan
         self._checked: set[tuple[int, ...]] = set()
         self._mask_plan = None if spec.mask_head is None else ShapeInference(spec.mask_head)
@@ -83,14 +112,45 @@ class MaskRCNN:
         threads: int | None = None,
         device: str | None = None,
         fast: bool = False,
+        roi: Literal["align", "pool"] = "align",
     ) -> MaskRCNN:
-        """Load a model: a `.pb` or `.onnx` file, the folder that holds it, or one that was exported.
+        """Load a model file.
 
-        backend: a name of `--backend`; anything but "auto" runs there or raises BackendError. labels: a label map
-        (.pbtxt, .names, .txt, .json); None: the one beside the model, or COCO's for 90 classes. pipeline_config: None:
-        the one beside the model, if any. threads: for the whole process (OpenCV knows no other way); None: OpenCV's own
-        choice. device: OpenVINO's or ONNX Runtime's name of one ("GPU", "CUDA"); None: the engine's default. fast: look
-        at a third of the proposals, which may miss instances. Raises ModelFileError, LabelFileError, BackendError.
+        Parameters
+        ----------
+        path
+            A `.pb` or `.onnx` file, the folder that contains it, or a folder that `mrcnn-cv models export` wrote.
+        backend
+            Name of a backend, such as "cpu", "cuda" or "openvino". Anything but "auto" runs there or raises
+            BackendError.
+        labels
+            Label map (.pbtxt, .names, .txt, .json); None for the one beside the model, or COCO's for 90 classes.
+        pipeline_config
+            The Object Detection API's `pipeline.config` or Detectron2's `.yaml`; None for the one beside the model, if
+            there is one.
+        threads
+            Number of threads, for the whole process (OpenCV has no other way); None for OpenCV's default.
+        device
+            OpenVINO's or ONNX Runtime's name of a device ("GPU", "CUDA"); None for the engine's default.
+        fast
+            Use a third of the proposals, which may miss instances.
+        roi
+            "pool" crops regions from feature maps by RoIPool, which rounds them to cells, whatever the model was
+            trained with; "align" leaves the model's own method.
+
+        Returns
+        -------
+        MaskRCNN
+            The model, ready to predict.
+
+        Raises
+        ------
+        ModelFileError
+            If the file cannot be read, or is of an unsupported kind.
+        LabelFileError
+            If the label map cannot be read.
+        BackendError
+            If the backend or device is not available here.
         """
         if threads is not None:
             backends.set_threads(threads)
@@ -100,6 +160,8 @@ class MaskRCNN:
         spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
         if fast:
             spec = with_fewer_proposals(spec)
+        if roi == "pool":
+            spec = with_roi_pooling(spec)
         plan = ShapeInference(spec.trunk)
         return cls(spec, file.path, plan, build_nets(spec, chosen), backend, chosen, names)
 
@@ -112,12 +174,35 @@ class MaskRCNN:
         max_instances: int | None = None,
         classes: Sequence[int | str] | None = None,
     ) -> Instances:
-        """Find the instances in an image (H, W, 3) uint8 BGR.
+        """Find the instances in an image.
 
-        score_threshold: a detection's score must be above it. nms_threshold: of two boxes of a class with a larger IoU
-        the better one stays. max_instances: the best so many. None: the model's own value. classes: label ids or names
-        to look for; None: all. Raises UsageError for values that cannot be meant, InputError for an image that the
-        model cannot take.
+        Parameters
+        ----------
+        image_bgr
+            (H, W, 3) uint8, BGR as OpenCV reads it.
+        score_threshold
+            Minimum score, exclusive, from 0 to 1; None for the model's own value.
+        mask_threshold
+            Probability above which a pixel belongs to an instance, from 0 to 1.
+        nms_threshold
+            IoU above which the lower scored of two boxes of a class is dropped, from 0 to 1; None for the model's own
+            value.
+        max_instances
+            Maximum number of instances, the best ones; None for the model's own value.
+        classes
+            Class ids or names to look for; None for all.
+
+        Returns
+        -------
+        Instances
+            Best score first; empty if nothing was found.
+
+        Raises
+        ------
+        UsageError
+            For an invalid threshold, an unknown class, or an array that is no such image.
+        InputError
+            For an empty image, or one that is too large for the model.
         """
         _check_image(image_bgr)
         _check_fraction("score_threshold", score_threshold)
@@ -148,17 +233,28 @@ class MaskRCNN:
         return self._instances(detections, fractions, masks, image_bgr.shape[:2], mask_threshold, clock.milliseconds)
 
     def label(self, class_id: int) -> str:
-        """The name of a class; its id as text where the label map has none."""
+        """The name of a class.
+
+        Parameters
+        ----------
+        class_id
+            Id of the label map.
+
+        Returns
+        -------
+        str
+            The name; the id as text where the label map has none.
+        """
         return self.labels.get(class_id, str(class_id))
 
     @property
     def chosen_backend(self) -> str:
-        """The name of the backend that the nets were set up on."""
+        """Name of the backend for which the nets were built."""
         return self._chosen.backend.name
 
     @property
     def backend(self) -> BackendUse:
-        """What was asked for and what the nets really ran on, known once an image has been predicted."""
+        """The backend that was requested and the one that ran, known after the first prediction."""
         if self._backend is None:
             self._backend = backends.report(self._requested, self._chosen, self._nets.devices())
         return self._backend
@@ -248,7 +344,23 @@ class MaskRCNN:
         )
 
     def class_ids(self, classes: Sequence[int | str]) -> list[int]:
-        """Label ids of names or ids; raises UsageError for one that the model does not know, with what is near."""
+        """The class ids of names or ids.
+
+        Parameters
+        ----------
+        classes
+            Names, in any case, or ids.
+
+        Returns
+        -------
+        list[int]
+            One id for each.
+
+        Raises
+        ------
+        UsageError
+            For a class that the model does not have; the message suggests similar names.
+        """
         by_name = {
             name.casefold(): class_id for class_id, name in self.labels.items() if class_id <= self.spec.class_count
         }

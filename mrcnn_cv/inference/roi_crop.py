@@ -15,7 +15,7 @@ from mrcnn_cv.inference.box_ops import Boxes, clip
 from mrcnn_cv.inference.roi_pool import PooledLevel, bins
 from mrcnn_cv.model.definition import CropSpec, PyramidSpec
 from mrcnn_cv.util.opencv import cv2
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 Float = NDArray[np.float32]
 
@@ -67,7 +67,7 @@ class _Crops(NamedTuple):
                 self._cut(index, own, larger)
                 cv2.transpose(own.reshape(-1, channels), dst=result[index])
 
-        in_parallel(cut, len(result))
+        parallel_for(cut, len(result))
         return result.reshape(-1, channels, height, width)
 
     def as_rows(self) -> Float:
@@ -79,7 +79,7 @@ class _Crops(NamedTuple):
             for index in part:
                 self._cut(index, result[index], larger)
 
-        in_parallel(cut, len(result))
+        parallel_for(cut, len(result))
         return result.reshape(len(result), -1)
 
     def _cut(self, index: int, out: Float, larger: Float) -> None:

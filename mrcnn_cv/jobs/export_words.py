@@ -14,34 +14,34 @@ _SIGNS = {"mul": "*", "sub": "-", "add": "+", "div": "/"}
 
 def size_rule(resize: ResizeSpec) -> str:
     """To which size an image is resized."""
-    least, most = resize.min_dimension, resize.max_dimension
+    minimum, maximum = resize.min_dimension, resize.max_dimension
     if resize.kind == "fixed":
         return f"Resize the image to {resize.width}x{resize.height} (width x height), whatever its aspect"
     if not resize.shrinks:
         factors = [
             "1",
-            f"{least or 0} / shorter side",
+            f"{minimum or 0} / shorter side",
             *([] if resize.min_scale is None else [f"{resize.min_scale:g}"]),
         ]
-        limit = f"; where the longer side would then pass {most}, by {most} / longer side instead"
+        limit = f"; where the longer side would then pass {maximum}, by {maximum} / longer side instead"
         return (
-            f"Multiply both sides by the largest of {', '.join(factors)}{'' if most is None else limit} (in double"
+            f"Multiply both sides by the largest of {', '.join(factors)}{'' if maximum is None else limit} (in double"
             " precision, rounded to the nearest whole pixel, halves to even)"
         )
-    if resize.kind == "at_least" and least is not None:
+    if resize.kind == "at_least" and minimum is not None:
         return (
-            f"Multiply both sides by {least} / shorter side where that is more than 1 (in float32, cut down to whole"
+            f"Multiply both sides by {minimum} / shorter side where that is more than 1 (in float32, cut down to whole"
             " pixels)"
         )
-    if resize.kind == "at_most" and most is not None:
+    if resize.kind == "at_most" and maximum is not None:
         return (
-            f"Multiply both sides by {most} / longer side where that is less than 1 (in float32, cut down to whole"
+            f"Multiply both sides by {maximum} / longer side where that is less than 1 (in float32, cut down to whole"
             " pixels)"
         )
-    if resize.kind == "identity" or least is None:
+    if resize.kind == "identity" or minimum is None:
         return "Leave the image at its own size"
-    limit = f", or by {most} / longer side where that is less" if most is not None else ""
-    return f"Multiply both sides by {least} / shorter side{limit} ({_ROUNDED[resize.rounding]})"
+    limit = f", or by {maximum} / longer side where that is less" if maximum is not None else ""
+    return f"Multiply both sides by {minimum} / shorter side{limit} ({_ROUNDED[resize.rounding]})"
 
 
 def sampling_rule(resize: ResizeSpec) -> str:
@@ -58,18 +58,18 @@ def sampling_rule(resize: ResizeSpec) -> str:
             " rounded to 8 bits after either pass"
         )
     if resize.align_corners:
-        place = "i * (old - 1) / (n - 1)"
+        source = "i * (old - 1) / (n - 1)"
     elif resize.half_pixel_centers and resize.method == "bilinear":
-        place = "(i + 0.5) * old / n - 0.5, not beyond the outermost pixels"
+        source = "(i + 0.5) * old / n - 0.5, not beyond the outermost pixels"
     else:
-        place = "i * old / n"
+        source = "i * old / n"
     what = {
         "bilinear": "bilinear without smoothing",
         "nearest": "nearest neighbour, cut down" if not resize.align_corners else "nearest neighbour, halves up",
         "bicubic": "bicubic (Keys' kernel, a = -0.75)",
         "area": "the mean over the area that a pixel covers",
     }[resize.method]
-    return f"{what}, pixel i of n lies at {place} of the image, in float32, values are not rounded"
+    return f"{what}, pixel i of n lies at {source} of the image, in float32, values are not rounded"
 
 
 def padding_rule(resize: ResizeSpec) -> str:

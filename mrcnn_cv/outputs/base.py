@@ -6,7 +6,8 @@ Sink), others one file for all (an Aggregate), which is made from the records of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from mrcnn_cv.drawing.annotate import Style
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.outputs.storage.record_log import Record
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
@@ -36,10 +37,10 @@ class Sink(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def write(self, frame: Frame, found: Instances) -> None: ...
+    def write(self, frame: Frame, instances: Instances) -> None: ...
 
 
-class OpenSink:
+class PerImageSink:
     """A sink that has nothing to open or close, and writes files of their own for each picture."""
 
     ordered = False
@@ -65,7 +66,7 @@ class SinkClosed(Exception):
 
 
 @dataclass(frozen=True)
-class Settings:
+class OutputSettings:
     """What the formats may ask about a run, besides the instances themselves.
 
     labels      label id → name, of all classes of the model, also of those that nothing was found of
@@ -84,8 +85,41 @@ class Settings:
     soft_edges: bool = False
 
 
-class Aggregate(Protocol):
-    """A format with one file for all pictures of a run, made anew from their records whenever it is wanted.
+class ImageFormat(PerImageSink, ABC):
+    """A format of --save with files of their own for each picture.
+
+    folder    where they go: `folder.path_for(frame, ...)` names a file, `folder.write(path, data)` writes it
+    settings  of the run
+    """
+
+    def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    @abstractmethod
+    def write(self, frame: Frame, instances: Instances) -> None:
+        """Write the files of one picture; OutputError where one cannot be written."""
+
+
+class DatasetFormat(ABC):
+    """A format of --save with one file for all pictures of a run; a DatasetWriter.
+
+    name  of the file in the output folder
+    """
+
+    name: str
+
+    def __init__(self, settings: OutputSettings) -> None:
+        """Raises UsageError where a library is missing that the format needs."""
+        self.settings = settings
+
+    @abstractmethod
+    def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
+        """See `DatasetWriter.assemble`."""
+
+
+class DatasetWriter(Protocol):
+    """One file for all pictures of a run, made anew from their records whenever it is wanted.
 
     name  of the file in the output folder
     """
@@ -97,12 +131,3 @@ class Aggregate(Protocol):
 
         They may be gone through more than once, and are read from disk each time.
         """
-
-
-@dataclass(frozen=True)
-class Format:
-    """A name of --save: what makes its sink, or its aggregate. `make` imports, so that --help stays instant."""
-
-    summary: str
-    make: Callable[[OutputFolder, Settings], Sink] | None = None
-    aggregate: Callable[[Settings], Aggregate] | None = None

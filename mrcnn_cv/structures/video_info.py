@@ -17,7 +17,7 @@ UNKNOWN = 2
 
 
 @dataclass(frozen=True)
-class Colours:
+class ColorProperties:
     """How the samples of a video mean colours, as numbers of ISO/IEC 23091-2; 2: not known.
 
     is_full  the luma range is 0 to 255 rather than 16 to 235
@@ -52,7 +52,7 @@ class VideoInfo:
     codec: str
     pixel_aspect: Fraction = Fraction(1)
     time_base: Fraction | None = None
-    colours: Colours = field(default_factory=Colours)
+    colors: ColorProperties = field(default_factory=ColorProperties)
 
 
 def import_av() -> ModuleType:

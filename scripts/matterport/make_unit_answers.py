@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "mrcnn_cv" / "importers" / "matterport" / "standalone"))
 import freeze_matterport as freezing
 
 SIZES = 80

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from mrcnn_cv import cli
-from mrcnn_cv.jobs import live as live_job
 from mrcnn_cv.outputs.viewers import live_window, window
 from tests.conftest import ROOT
 from tests.inputs.video.fake_camera import FakeCapture, plug_in
@@ -36,7 +35,7 @@ class Glance:
         pass
 
     def pump(self) -> bool:
-        return self._view.newest is None
+        return self._view.latest is None
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -46,7 +45,8 @@ def test_commands(line: str, tmp_path: Path, tiny_graph: Path, photo: Image, mon
     shutil.copy(tiny_graph, "model_folder")
     monkeypatch.setenv("MRCNN_CV_MODEL", "model_folder")
     plug_in(monkeypatch, FakeCapture(picture=photo))
-    monkeypatch.setattr(live_job, "Stream", lambda address: FakeLive([frame(index) for index in range(3)], seconds=0.3))
+    fake = FakeLive([frame(index) for index in range(3)], seconds=0.3)
+    monkeypatch.setattr("mrcnn_cv.inputs.video.stream.Stream", lambda address: fake)
     monkeypatch.setattr(window, "check_display", lambda: None)
     monkeypatch.setattr(live_window, "LiveWindow", Glance)
     # The port may be taken where the tests run.

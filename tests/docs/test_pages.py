@@ -18,6 +18,7 @@ import pytest
 
 from mrcnn_cv.engines.select import probe
 from tests.conftest import ROOT
+from tests.support.plugin_package import install_page, with_path
 from tests.support.videos import write_video
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -80,6 +81,10 @@ def test_commands(page: str, line: str, desk: Path) -> None:
     environment = dict(word.split("=", 1) for word in takewhile(re.compile(r"[A-Z_]+=").match, words))
     rest = words[len(environment) :]
     assert rest[0] == "mrcnn-cv", line
+    if page == "plugins.md":
+        install_page(desk / "site")
+        (desk / "a_pointer.txt").write_text("model at frozen_inference_graph.pb", encoding="utf-8")
+        environment = {**environment, **with_path(desk / "site")}
     if "--model exported" in line:
         # What the command before it on that page has made.
         subprocess.run([PROGRAM, "models", "export", "torchvision.onnx", "-o", "exported"], check=True)

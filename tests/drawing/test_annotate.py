@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.drawing.annotate import PARTS, Style, draw
-from mrcnn_cv.drawing.colors import colour, ink_on
+from mrcnn_cv.drawing.colors import color, ink_on
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.opencv import cv2
@@ -82,7 +82,7 @@ def test_the_mask_is_tinted_exactly_where_it_is(opacity: float) -> None:
     overlay = draw(before, instances, only("masks", opacity=opacity))
     inside = instances.full_mask(0)
     assert np.array_equal(changed(overlay, before), inside)
-    expected = (1 - opacity) * GREY + opacity * np.array(colour(0))
+    expected = (1 - opacity) * GREY + opacity * np.array(color(0))
     assert np.abs(overlay[inside] - expected).max() <= 0.51
 
 
@@ -93,13 +93,13 @@ def test_opacity_zero_leaves_the_image_as_it_is() -> None:
 
 def test_the_best_score_lies_on_top() -> None:
     overlay = draw(image(100, 100), found([(20, 20, 80, 80)] * 3, (100, 100)), only("masks", opacity=1))
-    assert tuple(overlay[50, 50]) == colour(0)
+    assert tuple(overlay[50, 50]) == color(0)
 
 
 def test_tags_lie_above_every_mask() -> None:
     boxes: Boxes = [(0, 0, 200, 150), (60, 60, 140, 100)]
     overlay = draw(image(150, 200), found(boxes, (150, 200)), only("masks", "labels", opacity=1))
-    assert (overlay == colour(1)).all(axis=2).sum() > 50
+    assert (overlay == color(1)).all(axis=2).sum() > 50
 
 
 @pytest.mark.parametrize("part", ["masks", "contours", "boxes"])
@@ -150,21 +150,21 @@ def test_colours_by_instance_and_by_class() -> None:
     boxes: Boxes = [(10, 10, 50, 50), (60, 10, 100, 50)]
     instances = replace(found(boxes, (60, 110)), class_ids=np.array([7, 7], dtype=np.int32))
     by_class = draw(image(60, 110), instances, only("boxes", color_by="class"))
-    assert tuple(by_class[10, 30]) == tuple(by_class[10, 80]) == colour(7)
+    assert tuple(by_class[10, 30]) == tuple(by_class[10, 80]) == color(7)
     by_instance = draw(image(60, 110), instances, only("boxes"))
-    assert tuple(by_instance[10, 30]) == colour(0)
-    assert tuple(by_instance[10, 80]) == colour(1)
+    assert tuple(by_instance[10, 30]) == color(0)
+    assert tuple(by_instance[10, 80]) == color(1)
 
 
 def test_the_first_twenty_colours_are_far_apart() -> None:
-    patches = np.array([[colour(index) for index in range(20)]], dtype=np.float32) / 255
+    patches = np.array([[color(index) for index in range(20)]], dtype=np.float32) / 255
     lab = cv2.cvtColor(patches, cv2.COLOR_BGR2LAB)[0]
     assert min(float(np.linalg.norm(one - other)) for one, other in combinations(lab, 2)) > 20
 
 
 def test_colours_are_always_the_same() -> None:
-    assert [colour(index) for index in range(3)] == [(110, 81, 254), (120, 226, 1), (233, 79, 121)]
-    assert len({colour(index) for index in range(500)}) > 480
+    assert [color(index) for index in range(3)] == [(110, 81, 254), (120, 226, 1), (233, 79, 121)]
+    assert len({color(index) for index in range(500)}) > 480
 
 
 def luminance(bgr: tuple[int, ...]) -> float:
@@ -174,7 +174,7 @@ def luminance(bgr: tuple[int, ...]) -> float:
 
 
 def test_text_contrasts_with_every_colour() -> None:
-    backgrounds = [colour(index) for index in range(300)]
+    backgrounds = [color(index) for index in range(300)]
     backgrounds += [(b, g, r) for b in range(0, 256, 51) for g in range(0, 256, 51) for r in range(0, 256, 51)]
     for background in backgrounds:
         dark, light = sorted([luminance(background), luminance(ink_on(background))])

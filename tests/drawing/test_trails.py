@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mrcnn_cv.drawing.annotate import PARTS, Style, draw, draw_stats
-from mrcnn_cv.drawing.colors import UNFOLLOWED, colour
+from mrcnn_cv.drawing.colors import UNTRACKED, color
 from mrcnn_cv.drawing.text import text_size
 from mrcnn_cv.structures.instances import Instances
 from tests.drawing.test_annotate import changed, found, image, only, tag_of
@@ -28,12 +28,12 @@ def test_colours_go_by_the_number_of_the_track() -> None:
     boxes = [(10.0, 10.0, 50.0, 50.0), (60.0, 10.0, 100.0, 50.0), (110.0, 10.0, 150.0, 50.0)]
     instances = followed(found(boxes, (60, 160)), [12, 3, 0])
     overlay = draw(image(60, 160), instances, only("boxes"))
-    assert tuple(overlay[10, 30]) == colour(11)
-    assert tuple(overlay[10, 80]) == colour(2)
-    assert tuple(overlay[10, 130]) == UNFOLLOWED
+    assert tuple(overlay[10, 30]) == color(11)
+    assert tuple(overlay[10, 80]) == color(2)
+    assert tuple(overlay[10, 130]) == UNTRACKED
     by_class = draw(image(60, 160), instances, only("boxes", color_by="class"))
-    assert tuple(by_class[10, 80]) == colour(2)
-    assert tuple(by_class[10, 30]) == colour(1)
+    assert tuple(by_class[10, 80]) == color(2)
+    assert tuple(by_class[10, 30]) == color(1)
 
 
 def test_the_number_stands_before_the_label() -> None:
@@ -74,7 +74,7 @@ def test_trails_are_drawn_on_request_only() -> None:
 def test_trails_have_the_colour_of_their_track_and_grow_towards_it() -> None:
     instances = followed(found([BOX], SIZE), [4], np.array([[10, 50], [110, 50], [210, 50], [310, 50]], np.float32))
     overlay = draw(image(*SIZE), instances, only(trail=True, line_width=5))
-    assert tuple(overlay[50, 300]) == colour(3)
+    assert tuple(overlay[50, 300]) == color(3)
     widths = [int(changed(overlay, image(*SIZE))[:, x].sum()) for x in (40, 300)]
     assert widths[0] < widths[1]
 

@@ -71,7 +71,7 @@ def test_auto_takes_the_best_that_works_in_full_precision(
 def test_an_explicit_choice_that_cannot_run_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "cpu", "opencl")
     with pytest.raises(
-        BackendError, match=r"--backend cuda cannot run.*what works here: opencl, cpu.*WITH_CUDA=ON"
+        BackendError, match=r"the backend cuda cannot run.*what works here: opencl, cpu.*WITH_CUDA=ON"
     ) as raised:
         backend.choose("cuda")
     assert raised.value.exit_code == 4
@@ -97,7 +97,7 @@ def test_a_test_net_that_stayed_on_the_cpu_unmasks_a_backend(monkeypatch: pytest
     found = backend.probe("opencl")
     assert found.in_build
     assert found.problem == "OpenCV ran a test net on cpu instead, without an error"
-    with pytest.raises(BackendError, match="--backend opencl cannot run"):
+    with pytest.raises(BackendError, match="the backend opencl cannot run"):
         backend.choose("opencl")
 
 

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.evaluation import annotations as annotation_files
 from mrcnn_cv.evaluation.annotations import read_dataset
-from mrcnn_cv.evaluation.scores import Judge
+from mrcnn_cv.evaluation.scores import CocoEvaluator
 from tests.evaluation.datasets import HEIGHT, WIDTH, Data, dataset, polygon, written
 
 Change = Callable[[Data], Any]
@@ -22,7 +22,7 @@ Change = Callable[[Data], Any]
 
 def test_a_data_set_is_read(tmp_path: Path) -> None:
     found = read_dataset(written(tmp_path, dataset()))
-    assert [(each.id, each.name, each.width, each.height) for each in found.pictures] == [
+    assert [(each.id, each.name, each.width, each.height) for each in found.images] == [
         (1, "1.png", WIDTH, HEIGHT),
         (2, "2.png", WIDTH, HEIGHT),
     ]
@@ -168,7 +168,7 @@ def test_what_is_no_data_set_is_said(tmp_path: Path, text: bytes, says: str) -> 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, dataset())
-    monkeypatch.setattr(annotation_files, "MOST_BYTES", 100)
+    monkeypatch.setattr(annotation_files, "MAX_BYTES", 100)
     with pytest.raises(InputError, match="split it"):
         read_dataset(path)
 
@@ -196,7 +196,7 @@ def test_damaged_run_lengths_never_reach_the_library(tmp_path: Path) -> None:
         except InputError as error:
             check_sentence(error)
             continue
-        judge = Judge(found, {1, 2}, [1, 2, 3])
+        judge = CocoEvaluator(found, {1, 2}, [1, 2, 3])
         read = found.annotations[1].segmentation
         assert read is not None
         assert coco_mask.area(judge.truth.annToRLE(judge.truth.loadAnns([2])[0])) == read.area
@@ -231,7 +231,7 @@ def test_random_changes_of_any_value_are_sentences_or_read(tmp_path: Path) -> No
             check_sentence(error)
             continue
         judged += 1
-        judge = Judge(found, {each.id for each in found.pictures}, list(found.categories))
+        judge = CocoEvaluator(found, {each.id for each in found.images}, list(found.categories))
         for row in judge.truth.dataset["annotations"]:
             if "segmentation" in row:
                 coco_mask.area(judge.truth.annToRLE(row))

@@ -26,4 +26,4 @@ def test_a_third_of_the_proposals_but_not_too_few(proposals: int, left: int) -> 
 def test_a_model_is_loaded_so() -> None:
     model = MaskRCNN.load(demo_model(), "cpu", fast=True)
     assert model.spec.proposal_nms.max_total == 21
-    assert any("--fast" in note for note in model.warnings)
+    assert any("fast mode uses 21 proposals" in note for note in model.warnings)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from mrcnn_cv.inputs.classify import Kind, gif_frames, kind_of
+from mrcnn_cv.inputs.classify import Kind, classify, gif_frames
 from tests.support.videos import stamp, write_video
 
 
@@ -42,7 +42,7 @@ from tests.support.videos import stamp, write_video
 def test_what_is_not_there_goes_by_its_name(source: str, kind: Kind, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("no_proxy", "*")
-    assert kind_of(source) == kind
+    assert classify(source) == kind
 
 
 def _gif(path: Path, count: int) -> Path:
@@ -58,38 +58,38 @@ def test_what_is_there_goes_by_its_content(tmp_path: Path) -> None:
     avi = write_video(tmp_path / "clip.avi", images, codec="mpeg4")
     ts = write_video(tmp_path / "clip.ts", images)
     for path in (mp4, webm, avi, ts):
-        assert kind_of(str(path)) == "video"
+        assert classify(str(path)) == "video"
         path.rename(path.with_suffix(".png"))
-        assert kind_of(str(path.with_suffix(".png"))) == "video"
-    assert kind_of(str(_gif(tmp_path / "moves.gif", 3))) == "video"
-    assert kind_of(str(_gif(tmp_path / "still.gif", 1))) == "pictures"
+        assert classify(str(path.with_suffix(".png"))) == "video"
+    assert classify(str(_gif(tmp_path / "moves.gif", 3))) == "video"
+    assert classify(str(_gif(tmp_path / "still.gif", 1))) == "pictures"
     for count, kind in ((3, "video"), (1, "pictures")):
         pictures = [Pillow.fromarray(image) for image in images[:count]]
         pictures[0].save(tmp_path / "moves.webp", save_all=True, append_images=pictures[1:], duration=50)
-        assert kind_of(str(tmp_path / "moves.webp")) == kind
+        assert classify(str(tmp_path / "moves.webp")) == kind
     Pillow.fromarray(images[0]).save(tmp_path / "photo.jpg")
     (tmp_path / "photo.jpg").rename(tmp_path / "photo.mp4")
-    assert kind_of(str(tmp_path / "photo.mp4")) == "pictures"
+    assert classify(str(tmp_path / "photo.mp4")) == "pictures"
     (tmp_path / "garbage.mkv").write_bytes(b"garbage")
-    assert kind_of(str(tmp_path / "garbage.mkv")) == "video"
+    assert classify(str(tmp_path / "garbage.mkv")) == "video"
     (tmp_path / "7").write_bytes(b"a file of this name")
-    assert kind_of(str(tmp_path / "7")) == "pictures"
-    assert kind_of(str(tmp_path)) == "pictures"
+    assert classify(str(tmp_path / "7")) == "pictures"
+    assert classify(str(tmp_path)) == "pictures"
 
 
 def test_a_pattern_of_videos_alone_is_videos(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         write_video(tmp_path / name, [stamp(0)])
     Pillow.fromarray(stamp(0)).save(tmp_path / "photo.png")
-    assert kind_of(f"{tmp_path}/*.mp4") == "video"
-    assert kind_of(f"{tmp_path}/*") == "pictures"
+    assert classify(f"{tmp_path}/*.mp4") == "video"
+    assert classify(f"{tmp_path}/*") == "pictures"
 
 
 @pytest.mark.parametrize("cut", [0, 5, 14, 30, 200])
 def test_a_gif_that_ends_anywhere_is_no_harm(tmp_path: Path, cut: int) -> None:
     data = _gif(tmp_path / "moves.gif", 3).read_bytes()
-    assert gif_frames(data, most=9) == 3
-    assert gif_frames(data[:cut], most=9) <= 3
+    assert gif_frames(data, maximum=9) == 3
+    assert gif_frames(data[:cut], maximum=9) <= 3
 
 
 @pytest.fixture
@@ -116,4 +116,4 @@ def test_an_address_without_a_suffix_goes_by_what_the_server_says(
     server: str, path: str, kind: Kind, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    assert kind_of(server + path) == kind
+    assert classify(server + path) == kind

@@ -24,8 +24,8 @@ from mrcnn_cv.hub.registry import demo_model
 from mrcnn_cv.importers import load
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.jobs import export as module
+from mrcnn_cv.jobs import inspect
 from mrcnn_cv.jobs.export import export
-from mrcnn_cv.jobs.inspect import inspect
 from mrcnn_cv.model import definition as definitions
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import NET_FILES
@@ -141,8 +141,8 @@ def test_given_labels_are_those_of_the_export(tiny_graph: Path, tmp_path: Path) 
 
 def test_a_look_inside_says_the_same(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Which engines run it is not asked here.
-    monkeypatch.setattr("mrcnn_cv.jobs.inspect.checks", lambda file: [])
-    first, again = inspect(demo_model()), inspect(demo)
+    monkeypatch.setattr("mrcnn_cv.jobs.inspect_model.check_nets", lambda definition: ())
+    first, again = inspect(demo_model()).to_dict(), inspect(demo).to_dict()
     assert again["file"]["bytes"] == sum((demo / name).stat().st_size for name in ALL_FILES - {"README.md"})
     for key in ("architecture", "backbone", "parameters", "classes", "resize", "anchors", "detections", "warnings"):
         assert again[key] == first[key]

@@ -123,7 +123,7 @@ def test_unknown_classes_without_a_file_are_told_once() -> None:
     names, warnings = labels_for(7, None, None)
     assert names == {}
     assert len(warnings) == 1
-    assert "--labels" in warnings[0]
+    assert "give a label file" in warnings[0]
 
 
 def test_cocos_own_gaps_are_no_warning(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_two_label_maps_beside_the_model_are_not_guessed_between(tmp_path: Path)
     assert names == COCO_LABELS
     assert len(warnings) == 1
     assert "a_label_map.pbtxt, b_label_map.pbtxt" in warnings[0]
-    assert "--labels" in warnings[0]
+    assert "give one of them as the label file" in warnings[0]
 
 
 def test_broken_file_beside_the_model_is_a_warning_but_a_given_one_an_error(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ import pytest
 from numpy.typing import NDArray
 
 from mrcnn_cv import Instances, MaskRCNN
-from mrcnn_cv.cli.register_config import write_config
 from mrcnn_cv.errors import UsageError
+from mrcnn_cv.hub.matterport_settings import write_config
 from mrcnn_cv.inference.coordinates import geometry
 from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.inference.proposals import find_proposals
-from mrcnn_cv.jobs.inspect import inspect
+from mrcnn_cv.jobs import inspect
 from tests.conftest import DATA, read_image
 from tests.support.engine import ENGINE
 from tests.support.parity import IOU, MASK, SCORE, iou
@@ -144,7 +144,7 @@ def test_values_of_a_matterport_config_are_not_for_it(models: Path) -> None:
     ],
 )
 def test_inspect(models: Path, name: str, architecture: str, backbone: str, classes: int) -> None:
-    found = inspect(models / name)
+    found = inspect(models / name).to_dict()
     assert (found["family"], found["architecture"], found["backbone"]) == ("Detectron2", architecture, backbone)
     assert found["classes"]["count"] == classes
     assert found["resize"]["min_dimension"] == 128

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.pytorch import torchvision as torchvision_onnx
-from mrcnn_cv.jobs.inspect import inspect
+from mrcnn_cv.jobs import inspect
 from mrcnn_cv.structures.masks import paste
 from tests.conftest import DATA, read_image
 from tests.support.engine import ENGINE
@@ -233,7 +233,7 @@ def test_an_onnx_model_is_known_by_its_content(models: Path, tmp_path: Path) -> 
 
 
 def test_inspect_describes_nets_that_take_crops(models: Path) -> None:
-    found = inspect(models / "mask_rcnn.onnx", (160, 240))
+    found = inspect(models / "mask_rcnn.onnx", image_size=(160, 240)).to_dict()
     assert (found["family"], found["architecture"]) == ("torchvision", "Mask R-CNN")
     assert [net["name"] for net in found["nets"]] == ["trunk", "box head", "mask head"]
     assert found["image"] == {"size": [160, 240], "resized": [128, 192], "network_input": [128, 192]}

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as coco
 
 from mrcnn_cv.structures.masks import LocalMask
-from mrcnn_cv.structures.polygons import Ring, one_ring, parts
+from mrcnn_cv.structures.polygons import Ring, joined_ring, polygons
 
 Mask = NDArray[np.bool_]
 TOP, LEFT = 2, 3
@@ -80,7 +80,7 @@ def smoothed(values: NDArray[np.float64], share: float, smooth: bool) -> LocalMa
 @given(masks)
 def test_any_mask_comes_back_from_every_rasteriser(mask: LocalMask) -> None:
     full = on_image(mask)
-    found = parts(mask)
+    found = polygons(mask)
     assert sum(part.area for part in found) == np.count_nonzero(full)
     assert [part.area for part in found] == sorted((part.area for part in found), reverse=True)
     rings = [ring for part in found for ring in part.rings()]
@@ -93,14 +93,14 @@ def test_any_mask_comes_back_from_every_rasteriser(mask: LocalMask) -> None:
     assert np.array_equal(with_pillow(painted, full.shape), full)
     assert np.array_equal(with_pillow([ring + 0.25 for ring in painted], full.shape), full)
     if found:
-        assert np.array_equal(by_pixel_centres([one_ring(found)], full.shape), full)
+        assert np.array_equal(by_pixel_centres([joined_ring(found)], full.shape), full)
 
 
 @settings(deadline=None, max_examples=100)
 @given(masks)
 def test_rings_are_tight(mask: LocalMask) -> None:
     """Right angles only: no corner could be left out. The number of parts is that of components by side."""
-    found = parts(mask)
+    found = polygons(mask)
     for part in found:
         outer, *holes = part.rings()
         assert area(outer) > 0
@@ -120,19 +120,19 @@ def area(ring: Ring) -> float:
 
 
 def test_a_pixel_is_a_square() -> None:
-    (part,) = parts(local(["#"]))
+    (part,) = polygons(local(["#"]))
     assert part.rings()[0].tolist() == [[3, 2], [4, 2], [4, 3], [3, 3]]
     assert part.rings(painted=True)[0].tolist() == [[3, 2]]
     assert part.area == 1
 
 
 def test_pixels_that_meet_at_a_corner_are_two_parts() -> None:
-    assert [part.area for part in parts(local(["#.", ".#"]))] == [1, 1]
+    assert [part.area for part in polygons(local(["#.", ".#"]))] == [1, 1]
 
 
 def test_holes_belong_to_the_part_around_them() -> None:
     mask = local(["#######", "#.....#", "#.###.#", "#.#.#.#", "#.###.#", "#.....#", "#######"])
-    outer, inner = parts(mask)
+    outer, inner = polygons(mask)
     assert (outer.area, inner.area) == (24, 8)
     assert [len(part.holes) for part in (outer, inner)] == [1, 1]
     assert abs(area(outer.rings()[1])) == 25
@@ -142,19 +142,19 @@ def test_holes_belong_to_the_part_around_them() -> None:
 @pytest.mark.parametrize(("min_area", "areas"), [(0, [6, 4, 2, 1]), (2, [6, 4, 2]), (5, [6]), (100, [6])])
 def test_small_parts_go_but_the_largest_stays(min_area: int, areas: list[int]) -> None:
     mask = local(["##.##.##.#", "##.##.....", "##........"])
-    assert [part.area for part in parts(mask, min_area=min_area)] == areas
+    assert [part.area for part in polygons(mask, min_area=min_area)] == areas
 
 
 def test_one_ring_goes_the_short_way() -> None:
     """From left to right by way of the middle, over the two gaps of two pixels and no others."""
     mask = local(["##..##..##"])
-    ring = one_ring(parts(mask), painted=True)
+    ring = joined_ring(polygons(mask), painted=True)
     assert np.array_equal(with_opencv([ring], (5, 20)), with_opencv([np.array([[3.0, 2], [12, 2]])], (5, 20)))
 
 
 def test_a_mask_of_thousands_of_specks_takes_no_minute() -> None:
     mask = LocalMask(0, 0, np.random.default_rng(0).random((200, 200)) < 0.3)
     start = time.perf_counter()
-    ring = one_ring(parts(mask))
+    ring = joined_ring(polygons(mask))
     assert time.perf_counter() - start < 30
     assert area(ring) == np.count_nonzero(mask.mask)

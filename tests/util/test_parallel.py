@@ -27,7 +27,7 @@ def squares(count: int = 40) -> list[int]:
     def work(part: range) -> None:
         found[part.start : part.stop] = np.arange(part.start, part.stop) ** 2
 
-    parallel.in_parallel(work, count)
+    parallel.parallel_for(work, count)
     return [int(each) for each in found]
 
 
@@ -48,7 +48,7 @@ def test_an_error_is_raised_once_nobody_is_at_work_any_more() -> None:
         gone.append(part)
 
     with pytest.raises(MemoryError):
-        parallel.in_parallel(work, 40)
+        parallel.parallel_for(work, 40)
     assert gone == [range(20, 40)]
 
 
@@ -58,7 +58,7 @@ def test_an_error_of_another_thread_is_raised() -> None:
             raise MemoryError(str(part))
 
     with pytest.raises(MemoryError, match="20, 40"):
-        parallel.in_parallel(work, 40)
+        parallel.parallel_for(work, 40)
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork")

@@ -17,7 +17,7 @@ from mrcnn_cv.engines.opencv.blas_conv import FOLLOWERS, apply_step, steps_of
 from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size, some_of
 from mrcnn_cv.engines.opencv.windows import window_of
 from mrcnn_cv.graph import ir
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 MakeNet = Callable[[ir.NetGraph], Net]
 """Makes a net of cv2.dnn."""
@@ -106,7 +106,7 @@ class Enlarged:
                     added = inputs[operand][own].reshape(result[own].shape) if kind is ir.Add else operand
                     apply_step(kind, result[own], added)
 
-        in_parallel(work, count, least=1)
+        parallel_for(work, count, minimum=1)
         return [result.reshape(count, self._channels, height, width)]
 
     def devices(self) -> set[str]:

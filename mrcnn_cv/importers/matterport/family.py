@@ -12,10 +12,16 @@ from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
 from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.matterport.anchors import anchor_specs
-from mrcnn_cv.importers.matterport.config import Config, settle
+from mrcnn_cv.importers.matterport.config import MatterportConfig, settle
 from mrcnn_cv.importers.matterport.heads import plain_heads
-from mrcnn_cv.importers.matterport.hyperparameters import Layout, NumberReader
-from mrcnn_cv.importers.matterport.structure import Crops, Parts, find_parts, pyramid_crops, with_bias
+from mrcnn_cv.importers.matterport.hyperparameters import Layout, MatterportHyperparameters
+from mrcnn_cv.importers.matterport.structure import (
+    MatterportStructure,
+    PyramidRoiAlign,
+    find_parts,
+    pyramid_crops,
+    with_bias,
+)
 from mrcnn_cv.importers.tensorflow.extract import extract_net
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
 from mrcnn_cv.model.definition import (
@@ -38,13 +44,13 @@ def is_matterport(graph: Graph) -> bool:
     return bool(pyramid_crops(graph)) and any(node.op in NMS_OPS for node in graph.nodes.values())
 
 
-def read_model(graph: Graph, config: Config, name: str) -> ModelDefinition:
+def read_model(graph: Graph, config: MatterportConfig, name: str) -> ModelDefinition:
     """The ModelDefinition of a graph. config: values that the graph does not hold; name: the file's without its ending.
 
     Raises ModelFileError (without the file's name) for a graph that is not matterport's.
     """
     parts = find_parts(graph)
-    read = NumberReader(graph, parts)
+    read = MatterportHyperparameters(graph, parts)
     layout = read.layout()
     trunk = extract_net(graph, {parts.image: ir.IMAGE}, [*parts.features, *parts.rpn_encodings, *parts.rpn_logits])
     strides = _strides(trunk, len(parts.rpn_encodings))
@@ -152,13 +158,13 @@ def _resize(values: Values) -> ResizeSpec:
     )
 
 
-def _crop(read: NumberReader, crops: Crops, flat: bool) -> CropSpec:
+def _crop(read: MatterportHyperparameters, crops: PyramidRoiAlign, flat: bool) -> CropSpec:
     level, side = read.canonical(crops)
     pyramid = PyramidSpec(len(crops.levels), level - crops.level_numbers[0], side, rounding="nearest")
     return CropSpec(read.crop_size(crops), "crop_and_resize", flat=flat, pyramid=pyramid)
 
 
-def _mask_head(graph: Graph, plain: Graph, parts: Parts) -> tuple[ir.NetGraph | None, int]:
+def _mask_head(graph: Graph, plain: Graph, parts: MatterportStructure) -> tuple[ir.NetGraph | None, int]:
     """(the net, `MaskSpec.interleaved`)."""
     if parts.mask is None or parts.mask_logits is None:
         return None, 1
@@ -168,7 +174,9 @@ def _mask_head(graph: Graph, plain: Graph, parts: Parts) -> tuple[ir.NetGraph | 
     )
 
 
-def _mask(read: NumberReader, parts: Parts, mask_head: ir.NetGraph | None, interleaved: int) -> MaskSpec | None:
+def _mask(
+    read: MatterportHyperparameters, parts: MatterportStructure, mask_head: ir.NetGraph | None, interleaved: int
+) -> MaskSpec | None:
     if parts.mask is None or mask_head is None:
         return None
     crop = _crop(read, parts.mask, flat=False)
@@ -188,7 +196,7 @@ def _strides(trunk: ir.NetGraph, levels: int) -> list[int]:
     return [side // cells for cells in sides]
 
 
-def _backbone(graph: Graph, parts: Parts) -> str:
+def _backbone(graph: Graph, parts: MatterportStructure) -> str:
     """From the names that Keras gave its layers; else how many layers there are. Nothing is decided by this."""
     names = list(graph.upstream(parts.features))
     for pattern, title in ((r"(^|/)res4w_", "ResNet-101"), (r"(^|/)res4f_", "ResNet-50")):

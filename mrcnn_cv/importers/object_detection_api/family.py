@@ -8,12 +8,12 @@ from typing import TypeVar
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.importers.object_detection_api.crops import read_crop
-from mrcnn_cv.importers.object_detection_api.hyperparameters import NumberReader
+from mrcnn_cv.importers.object_detection_api.hyperparameters import HyperparameterReader
 from mrcnn_cv.importers.object_detection_api.nms import SuppressionReader
 from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig, disagreements
 from mrcnn_cv.importers.object_detection_api.provenance import backbone, exporter
 from mrcnn_cv.importers.object_detection_api.resize import read_resize
-from mrcnn_cv.importers.object_detection_api.structure import Parts, find_parts
+from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, find_parts
 from mrcnn_cv.importers.tensorflow.extract import extract_net
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
 from mrcnn_cv.model.definition import MaskSpec, ModelDefinition
@@ -34,7 +34,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
     Raises ModelFileError (without the file's name) for another kind of graph, or a number that neither of them holds.
     """
     parts = find_parts(graph)
-    read = NumberReader(graph, parts)
+    read = HyperparameterReader(graph, parts)
     suppressions = SuppressionReader(graph, read)
     config = config or PipelineConfig()
     class_count = read.channels(parts.class_logits) - 1
@@ -83,7 +83,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
 
 
 def _mask(
-    graph: Graph, read: NumberReader, parts: Parts, class_count: int, config: PipelineConfig
+    graph: Graph, read: HyperparameterReader, parts: ObjectDetectionStructure, class_count: int, config: PipelineConfig
 ) -> tuple[MaskSpec, ir.NetGraph] | tuple[None, None]:
     """The mask branch and its net; None for both where there is none."""
     if parts.mask_crop is None or parts.mask_logits is None:

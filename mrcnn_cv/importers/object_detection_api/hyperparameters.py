@@ -11,7 +11,7 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.object_detection_api.structure import Parts, is_predictor
+from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, is_predictor
 from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
@@ -28,10 +28,10 @@ _SCORE_OPS = frozenset(
 """Between logits and scores: what converts them, or moves them about (with the ops of TensorArrays and TensorLists)."""
 
 
-class NumberReader:
+class HyperparameterReader:
     """Reads the numbers of one graph."""
 
-    def __init__(self, graph: Graph, parts: Parts) -> None:
+    def __init__(self, graph: Graph, parts: ObjectDetectionStructure) -> None:
         self._graph = graph
         self._parts = parts
         self._values = Evaluator(graph)

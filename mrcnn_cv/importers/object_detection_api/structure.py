@@ -34,7 +34,7 @@ _COMBINING = ADD | {"Sub", "Mul", "RealDiv"}
 
 
 @dataclass(frozen=True)
-class Parts:
+class ObjectDetectionStructure:
     """The landmarks of a graph, tensors by name; what belongs to masks is None or empty for a Faster R-CNN."""
 
     resized: str
@@ -60,7 +60,7 @@ def is_predictor(node: pb.NodeDef) -> bool:
     return node.op in PREDICTORS
 
 
-def find_parts(graph: Graph) -> Parts:
+def find_parts(graph: Graph) -> ObjectDetectionStructure:
     """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
     crop, mask_crop = _crop_nodes(graph)
     functions = [node for node in graph.upstream([crop.name]).values() if node.op in FUNCTION_OPS]
@@ -82,7 +82,7 @@ def find_parts(graph: Graph) -> Parts:
     rpn_encodings, rpn_logits = _predictors(graph, proposal_nms[0], lambda node: True, "region proposal")
     in_head = graph.downstream(crop, lambda node: node.op in NMS_OPS)
     box_encodings, class_logits = _predictors(graph, detection_nms[0], lambda node: node.name in in_head, "box")
-    return Parts(
+    return ObjectDetectionStructure(
         resized=resized,
         pixels=pixels,
         image=image,

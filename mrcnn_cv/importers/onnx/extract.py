@@ -11,7 +11,7 @@ from mrcnn_cv.graph.passes import standard_passes
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.model import OnnxGraph
 from mrcnn_cv.importers.onnx.ops import INSIDE, is_inside, is_layer, sources
-from mrcnn_cv.importers.onnx.translation import Map, Translation
+from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
 
 __all__ = ["Map", "Output", "beginnings", "extract_net"]
 
@@ -51,7 +51,7 @@ def extract_net(
     traced: sizes of maps in the graph are those of the image with which it was traced, and mean nothing; False: they
     are meant. Raises ModelFileError where something on the way is no layer, or is out of bounds.
     """
-    translation = Translation(graph, values, starts, traced)
+    translation = GraphTranslation(graph, values, starts, traced)
     for output in outputs:
         _order(translation, output)
     for output in outputs:
@@ -62,7 +62,7 @@ def extract_net(
     return standard_passes(translation.net.finish([result.name for result in made]))
 
 
-def _order(translation: Translation, output: Output) -> None:
+def _order(translation: GraphTranslation, output: Output) -> None:
     """Pass the wanted channels of an output up to the layer with weights that makes them."""
     tensor = translation.graph.behind(output.tensor)
     while output.channels is not None:
@@ -80,7 +80,7 @@ def _order(translation: Translation, output: Output) -> None:
         tensor = found[0]
 
 
-def _translate_all_before(translation: Translation, tensor: str) -> None:
+def _translate_all_before(translation: GraphTranslation, tensor: str) -> None:
     stack = [tensor]
     while stack:
         name = stack[-1]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
-from mrcnn_cv.importers.onnx.constants import Constants, parse_model
+from mrcnn_cv.importers.onnx.constants import OnnxConstants, parse_model
 from mrcnn_cv.importers.onnx.tensors import tensor_value
 from mrcnn_cv.importers.wire_format import Content
 from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
@@ -90,10 +90,10 @@ class OnnxGraph:
     """
 
     def __init__(
-        self, model: pb.ModelProto, constants: Constants | None = None, file: MappedFile | None = None
+        self, model: pb.ModelProto, constants: OnnxConstants | None = None, file: MappedFile | None = None
     ) -> None:
         self.file = file
-        self._taken = constants or Constants()
+        self._taken = constants or OnnxConstants()
         self.producer = f"{model.producer_name} {model.producer_version}".strip()
         versions = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
         self.opset = max(versions, default=0)
@@ -129,7 +129,7 @@ class OnnxGraph:
             raise ModelFileError(f"has more than {MAX_NODES} nodes, so it is not a detector")
         own = {name: name for name in self.inputs} if depth == 0 else {}
         # Nothing was taken out of branches.
-        taken = self._taken if depth == 0 else Constants()
+        taken = self._taken if depth == 0 else OnnxConstants()
         for index, tensor in enumerate(graph.initializer):
             own[tensor.name] = self._new_name(tensor.name, depth)
             self._constants[own[tensor.name]] = tensor, taken.initializers.get(index)

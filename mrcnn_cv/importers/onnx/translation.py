@@ -36,7 +36,7 @@ class Map:
     turned: bool = False
 
 
-class Translation:
+class GraphTranslation:
     """The layers that nodes of `graph` became, in `net`.
 
     maps: tensor → its translation. orders: tensor → the channels that are wanted of it, in their order. traced: whether

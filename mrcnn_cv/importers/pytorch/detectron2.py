@@ -21,9 +21,9 @@ from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import OnnxGraph
-from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, Config, settle
+from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, Detectron2Config, settle
 from mrcnn_cv.importers.pytorch.detectron2_hyperparameters import Detectron2Numbers, cell_sizes
-from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, mask_size
+from mrcnn_cv.importers.pytorch.structure import PyTorchStructure, RoiAlignGroup, channel_count, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
@@ -43,7 +43,7 @@ ANY_SIDE = 4096
 """An input of which every level of a pyramid has a whole number of cells."""
 
 
-def is_detectron2(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> bool:
+def is_detectron2(graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> bool:
     """Whether a detector has Detectron2's predictors: the background among the scores, but not among the boxes."""
     try:
         scores = channel_count(graph, values, parts.class_logits)
@@ -52,17 +52,21 @@ def is_detectron2(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> bool
         return False
 
 
-def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts, config: Config, name: str) -> ModelDefinition:
+def read_model(
+    graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure, config: Detectron2Config, name: str
+) -> ModelDefinition:
     """The ModelDefinition of a graph with these parts.
 
     config: the values of the YAML beside it. name: of the file without its suffix, for warnings. What neither says is
     Detectron2's default, with a warning. Raises ModelFileError (without the file's name) for another kind of graph.
     """
-    return _Reader(graph, values, parts, config, name).spec()
+    return _Detectron2Reader(graph, values, parts, config, name).spec()
 
 
-class _Reader:
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: Parts, config: Config, name: str) -> None:
+class _Detectron2Reader:
+    def __init__(
+        self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure, config: Detectron2Config, name: str
+    ) -> None:
         self._graph = graph
         self._evaluator = values
         self._parts = parts
@@ -149,7 +153,7 @@ class _Reader:
             Output(self._parts.class_logits, background_first),
         ]
 
-    def _head(self, crops: Crops, outputs: Sequence[Output], pooler: str) -> tuple[CropSpec, NetGraph]:
+    def _head(self, crops: RoiAlignGroup, outputs: Sequence[Output], pooler: str) -> tuple[CropSpec, NetGraph]:
         crop = self._read.crop(crops)
         coarsest = round(-math.log2(crop.scales[0]))
         default = PyramidSpec(len(crops.aligns), canonical_level=4 - coarsest)

@@ -16,7 +16,7 @@ from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
-from mrcnn_cv.importers.pytorch.structure import WEIGHTED, Crops, Parts
+from mrcnn_cv.importers.pytorch.structure import WEIGHTED, PyTorchStructure, RoiAlignGroup
 from mrcnn_cv.model.definition import AnchorSpec, PixelStep
 
 HALF_PIXEL_OPSET = 16
@@ -28,7 +28,7 @@ Float = NDArray[np.float32]
 class Detectron2Numbers(OnnxNumbers):
     """The numbers of `graph`, whose landmarks are `parts`."""
 
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> None:
+    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> None:
         super().__init__(graph, values)
         self._parts = parts
 
@@ -54,7 +54,7 @@ class Detectron2Numbers(OnnxNumbers):
             values["MODEL.ROI_MASK_HEAD.POOLER_TYPE"] = self._pooler(self._parts.mask_crops)
         return {name: value for name, value in values.items() if value is not None}
 
-    def _pooler(self, crops: Crops) -> str | None:
+    def _pooler(self, crops: RoiAlignGroup) -> str | None:
         if self._graph.opset < HALF_PIXEL_OPSET:
             return "ROIAlignV2" if all(map(self._is_shifted, crops.aligns)) else None
         return "ROIAlignV2" if self.crop(crops).aligned else "ROIAlign"

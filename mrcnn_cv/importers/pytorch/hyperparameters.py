@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
-from mrcnn_cv.importers.pytorch.structure import WEIGHTED, Crops
+from mrcnn_cv.importers.pytorch.structure import WEIGHTED, RoiAlignGroup
 from mrcnn_cv.model.definition import AnchorSpec, CropSpec, PixelStep, PyramidSpec
 
 MAX_DETECTIONS = 1 << 20
@@ -233,7 +233,7 @@ class OnnxNumbers:
 
     # Crops.
 
-    def crop(self, crops: Crops) -> CropSpec:
+    def crop(self, crops: RoiAlignGroup) -> CropSpec:
         """How regions are cut; `flat` is not decided here. ModelFileError for aligns that disagree."""
         kinds = {
             (
@@ -257,7 +257,7 @@ class OnnxNumbers:
             raise ModelFileError(f"cuts regions from maps with the scales {list(scales)}, which cannot be")
         return CropSpec((height, width), "roi_align", ratio, rule == "half_pixel", scales)
 
-    def pyramid(self, crops: Crops) -> PyramidSpec | None:
+    def pyramid(self, crops: RoiAlignGroup) -> PyramidSpec | None:
         """How regions are given to levels: floor(level + log2(sqrt(area) / size) + nudge), clipped to the levels."""
         found: dict[str, float] = {}
         rounding = None

@@ -19,7 +19,7 @@ from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
-from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, mask_size
+from mrcnn_cv.importers.pytorch.structure import PyTorchStructure, RoiAlignGroup, channel_count, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
@@ -42,17 +42,17 @@ MAX_GROWTH = math.log(1000 / 16)
 PROPOSAL_MIN_SIDE, DETECTION_MIN_SIDE = 1e-3, 1e-2
 
 
-def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> ModelDefinition:
+def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> ModelDefinition:
     """The ModelDefinition of a graph with these parts.
 
     What the graph does not hold is torchvision's default, with a warning. Raises ModelFileError (without the file's
     name) for another kind of graph.
     """
-    return _Reader(graph, values, parts).spec()
+    return _TorchvisionReader(graph, values, parts).spec()
 
 
-class _Reader:
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> None:
+class _TorchvisionReader:
+    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> None:
         self._graph = graph
         self._values = values
         self._parts = parts
@@ -123,7 +123,7 @@ class _Reader:
             Output(self._parts.class_logits),
         ]
 
-    def _head(self, crops: Crops, outputs: Sequence[Output]) -> tuple[CropSpec, NetGraph]:
+    def _head(self, crops: RoiAlignGroup, outputs: Sequence[Output]) -> tuple[CropSpec, NetGraph]:
         crop = self._read.crop(crops)
         if len(crops.aligns) > 1:
             least = round(-math.log2(crop.scales[0]))
@@ -215,7 +215,7 @@ class _Reader:
                 if _floored(given) != (height, width):
                     raise ModelFileError(
                         f"was exported for images of one size, and a simplifier has left of its resizing only that they"
-                        f" become {width}x{height}: export it again with dynamic_axes (docs/models.md)"
+                        f" become {width}x{height}: export it again with dynamic_axes for its height and width"
                     )
         shorter, longer = self._assumed(limits, SIDES, "the sides that it resizes images to")
         return ResizeSpec("keep_aspect", shorter, longer)

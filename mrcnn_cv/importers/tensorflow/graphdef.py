@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constants import RAW, Constants, parse_graph
+from mrcnn_cv.importers.tensorflow.constants import RAW, TensorFlowConstants, parse_graph
 from mrcnn_cv.importers.tensorflow.fused_ops import unfused
 from mrcnn_cv.importers.wire_format import Content
 from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
@@ -107,11 +107,11 @@ class Graph:
         nodes: Iterable[pb.NodeDef],
         functions: Iterable[pb.FunctionDef] = (),
         budget: Budget | None = None,
-        constants: Constants | None = None,
+        constants: TensorFlowConstants | None = None,
         file: MappedFile | None = None,
     ) -> None:
         self.functions = {function.signature.name: function for function in functions}
-        self.constants = constants or Constants()
+        self.constants = constants or TensorFlowConstants()
         self.file = file
         self.nodes: dict[str, pb.NodeDef] = {}
         self.budget = budget or Budget()

@@ -13,7 +13,7 @@ from mrcnn_cv.inference.preprocess.antialias import resize_antialiased
 from mrcnn_cv.inference.preprocess.resample import resample, step
 from mrcnn_cv.inference.preprocess.zero_border import resize_zero_border
 from mrcnn_cv.model.definition import PixelStep, ResizeSpec
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 Float = NDArray[np.float32]
 
@@ -188,7 +188,7 @@ def resize_bilinear(
                 upper = across[places[top[rows]]]
                 result[:] = upper + (across[places[bottom[rows]]] - upper) * y_weights[rows, np.newaxis]
 
-    in_parallel(work, size[0], least=ROWS_AT_ONCE)
+    parallel_for(work, size[0], minimum=ROWS_AT_ONCE)
 
 
 def _samples(

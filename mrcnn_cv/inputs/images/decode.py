@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images import sniff as content
-from mrcnn_cv.inputs.images.header_size import MOST_PIXELS, most_pixels, pixel_size
+from mrcnn_cv.inputs.images.header_size import MAX_PIXELS, max_pixels, pixel_size
 from mrcnn_cv.util.opencv import cv2, quiet
 
 # libpng's own limit on a side; it prints to the terminal where a picture is over it.
@@ -27,7 +27,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     profiles are ignored, and of an animation or a document of many pages the first picture is taken.
 
     InputError, one sentence, for bytes that are no picture, are cut off or damaged, claim more pixels than
-    `most_pixels`, or are of a variant that this OpenCV cannot decode.
+    `max_pixels`, or are of a variant that this OpenCV cannot decode.
     """
     kind = _check(data, name)
     if kind == "PNG":
@@ -64,7 +64,7 @@ def _check(data: bytes, name: str) -> str | None:
         raise InputError(
             f"{name} is too large: {size[0]} x {size[1]} pixels, and a PNG may have {_PNG_MAX_SIDE} a side"
         )
-    if size is not None and size[0] * size[1] > most_pixels():
+    if size is not None and size[0] * size[1] > max_pixels():
         raise InputError(_too_many_pixels(name, size))
     if kind == "JPEG 2000" and _FAULTY_JPEG_2000.match(cv2.__version__):
         raise InputError(
@@ -78,7 +78,7 @@ def _too_many_pixels(name: str, size: tuple[int, int] | None) -> str:
     measure = f" ({size[0]} x {size[1]})" if size else ""
     return (
         f"{name} has more pixels{measure} than are read: make the picture smaller, or raise the limit with the"
-        f" environment variable OPENCV_IO_MAX_IMAGE_PIXELS ({MOST_PIXELS:,} pixels where it is not set)"
+        f" environment variable OPENCV_IO_MAX_IMAGE_PIXELS ({MAX_PIXELS:,} pixels where it is not set)"
     )
 
 

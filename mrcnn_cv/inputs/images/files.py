@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images import sniff as content
 from mrcnn_cv.inputs.images.decode import decode_image
-from mrcnn_cv.inputs.images.header_size import most_pixels
+from mrcnn_cv.inputs.images.header_size import max_pixels
 
 # Some builds of OpenCV decode formats that content.py does not know, but nobody wants a disk image in memory for that.
-_MOST_UNKNOWN_BYTES = 1 << 28
+_MAX_UNKNOWN_BYTES = 1 << 28
 
 _BYTES_OF_A_PIXEL = 8
 """Four samples of 16 bits, not compressed."""
@@ -45,11 +45,11 @@ def read_file(path: Path) -> bytes:
             head = file.read(content.HEAD_BYTES)
             if head and (seems := content.not_an_image(head)):
                 raise InputError(f"{name} is not an image: it seems to be {seems}")
-            if status.st_size > _MOST_UNKNOWN_BYTES and content.image_kind(head) is None:
+            if status.st_size > _MAX_UNKNOWN_BYTES and content.image_kind(head) is None:
                 raise InputError(f"{name} is not an image in a format that OpenCV knows")
-            if status.st_size > most_bytes():
+            if status.st_size > max_bytes():
                 raise InputError(
-                    f"{name} has {status.st_size:,} bytes, more than a picture of {most_pixels():,} pixels needs, and"
+                    f"{name} has {status.st_size:,} bytes, more than a picture of {max_pixels():,} pixels needs, and"
                     " none larger is read: make the picture smaller"
                 )
             return head + file.read()
@@ -57,9 +57,9 @@ def read_file(path: Path) -> bytes:
         raise InputError(why_unreadable(error, path, name)) from error
 
 
-def most_bytes() -> int:
+def max_bytes() -> int:
     """How many bytes a picture's file may have: what the largest picture needs, and some for what comes with it."""
-    return _BYTES_OF_A_PIXEL * most_pixels() + (1 << 26)
+    return _BYTES_OF_A_PIXEL * max_pixels() + (1 << 26)
 
 
 def why_unreadable(error: Exception, path: Path, name: str) -> str:

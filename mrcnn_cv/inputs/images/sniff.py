@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mrcnn_cv.inputs.images.header_size import jpeg_segments
 
@@ -134,6 +134,15 @@ def _png_fault(data: bytes) -> str | None:
             return None
         position = end
     return "is truncated: the end of the PNG is missing"
+
+
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of the chunks of a WebP file; the last one may end behind the file's end."""
+    start = 12
+    while start + 8 <= len(data):
+        size = int.from_bytes(data[start + 4 : start + 8], "little")
+        yield data[start : start + 4], start + 8, start + 8 + size
+        start += 8 + size + size % 2
 
 
 def _webp_fault(data: bytes) -> str | None:

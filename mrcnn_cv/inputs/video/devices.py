@@ -19,7 +19,7 @@ _DEVICE_CAPABILITIES_AT = 88
 _CAPTURE = 0x1 | 0x1000
 """V4L2_CAP_VIDEO_CAPTURE and its multi-planar sister."""
 
-_MOST_TRIED = 10
+_MAX_TRIED = 10
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def _of_kernel(names: Path, nodes: Path) -> list[Device]:
     found = []
     for number in sorted(number for number in numbers if number is not None):
         node, name = nodes / f"video{number}", names / f"video{number}" / "name"
-        takes_pictures, problem = _look(node)
-        if takes_pictures or problem is not None:
+        takes_images, problem = _look(node)
+        if takes_images or problem is not None:
             found.append(Device(str(number), str(node), _text(name), problem))
     return found
 
@@ -101,7 +101,7 @@ def _by_trying() -> list[Device]:
 
     found: list[Device] = []
     with quiet():
-        for number in range(_MOST_TRIED):
+        for number in range(_MAX_TRIED):
             capture = open_capture(str(number))
             if capture.isOpened():
                 found.append(Device(str(number)))

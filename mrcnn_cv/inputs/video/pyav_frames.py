@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.structures.video_info import Colours, matrix_for, swscale_matrix
+from mrcnn_cv.structures.video_info import ColorProperties, matrix_for, swscale_matrix
 
 Image = NDArray[np.uint8]
 
@@ -17,18 +17,18 @@ _LIMITED, _FULL = 1, 2
 def pixels(decoded: Any) -> Image:
     """(H, W, 3) uint8 BGR of a decoded frame, as it is stored."""
     rgb = decoded.format.is_rgb or decoded.format.has_palette
-    colours = colours_of(decoded)
-    options = {} if rgb else {"src_colorspace": swscale_matrix(matrix_for(colours.matrix, decoded.height))}
+    colors = colors_of(decoded)
+    options = {} if rgb else {"src_colorspace": swscale_matrix(matrix_for(colors.matrix, decoded.height))}
     if not rgb:
-        options |= {"src_color_range": _FULL if colours.is_full else _LIMITED, "dst_color_range": _FULL}
+        options |= {"src_color_range": _FULL if colors.is_full else _LIMITED, "dst_color_range": _FULL}
     image: Image = decoded.reformat(format="bgr24", threads=1, **options).to_ndarray()
     return image
 
 
-def colours_of(decoded: Any) -> Colours:
+def colors_of(decoded: Any) -> ColorProperties:
     """What a decoded frame says about its colours."""
     full = int(decoded.color_range) == _FULL or decoded.format.name.startswith("yuvj")
-    return Colours(int(decoded.color_primaries), int(decoded.color_trc), int(decoded.colorspace), full)
+    return ColorProperties(int(decoded.color_primaries), int(decoded.color_trc), int(decoded.colorspace), full)
 
 
 def upright(decoded: Any, image: Image) -> Image:

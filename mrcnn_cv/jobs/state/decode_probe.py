@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images.decode import decode_image
 
 ENDED = "ends the process that decodes it"
@@ -25,13 +25,13 @@ SECONDS = 60.0
 _SIZE = 8
 
 
-def tried(items: Iterable[Item]) -> list[Item]:
+def probe_decoding(items: Iterable[ImageRef]) -> list[ImageRef]:
     """The items; one whose picture ends a process that decodes it, or keeps it for a minute, fails when it is read."""
     with _Child() as child:
         return [item if child.survives(item) else _fatal(item) for item in items]
 
 
-def _fatal(item: Item) -> Item:
+def _fatal(item: ImageRef) -> ImageRef:
     def read() -> bytes:
         raise InputError(
             f"{item.name} {ENDED}: it is damaged in a way that crashes OpenCV or fills the memory; open it in an image"
@@ -53,7 +53,7 @@ class _Child:
     def __exit__(self, *exception: object) -> None:
         self._end()
 
-    def survives(self, item: Item) -> bool:
+    def survives(self, item: ImageRef) -> bool:
         """Whether the process is still there when the picture is decoded, or refused."""
         try:
             data = item.read()

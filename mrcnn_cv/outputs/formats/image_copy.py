@@ -11,7 +11,7 @@ from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.util.opencv import cv2, quiet
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
 
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -20,7 +20,7 @@ _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 _WELL_KNOWN = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
-def put_picture(folder: OutputFolder, frame: Frame, base: Path) -> Path:
+def copy_image(folder: OutputDirectory, frame: Frame, base: Path) -> Path:
     """Put the picture of `frame` at `base` with its suffix (.jpg, .png, ...); the path. OutputError where that fails.
 
     A picture file is linked (a hard link: no room is taken, and a change of one is a change of both), or copied where
@@ -64,6 +64,6 @@ def _is_turned(path: Path) -> bool:
 
 def format_for(frame: Frame) -> str:
     """The suffix of the format in which to write (parts of) a picture: .jpg where it was a JPEG, else .png."""
-    name = frame.path.name if frame.path else str(frame.place or frame.name)
+    name = frame.path.name if frame.path else str(frame.output_path or frame.name)
     small_enough = max(frame.image.shape[:2]) <= 65_500
     return ".jpg" if PurePath(name).suffix.lower() in _JPEG and small_enough else ".png"

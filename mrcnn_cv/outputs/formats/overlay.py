@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.drawing.annotate import draw
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import OpenSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
-    from mrcnn_cv.drawing.annotate import Style
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -41,21 +39,17 @@ _FORMATS: dict[str, tuple[str, int]] = {
 }
 
 
-class OverlayImages(OpenSink):
+class OverlayImages(ImageFormat):
     """Writes each overlay under its input's own name and format; as PNG (scan.gif.png) where that cannot be written.
 
     `write` adds the milliseconds that painting took to the instances' timings as "draw".
     """
 
-    def __init__(self, folder: OutputFolder, style: Style | None = None) -> None:
-        self.folder = folder
-        self.style = style
-
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Paint and write one overlay; OutputError where it cannot be written."""
         start = perf_counter()
-        image = draw(frame.image, found, self.style)
-        found.timings_ms["draw"] = (perf_counter() - start) * 1000
+        image = draw(frame.image, instances, self.settings.style)
+        instances.timings_ms["draw"] = (perf_counter() - start) * 1000
         extension, suffix = _format(frame.path.name if frame.path else frame.name, image)
         path = self.folder.path_for(frame, suffix)
         self.folder.write(path, encode(image, extension, str(path)))

@@ -18,7 +18,7 @@ Record = dict[str, Any]
 RECORDS_NAME = ".mrcnn-cv-records.jsonl"
 
 
-class Records:
+class RecordLog:
     """The records of one output folder. Several for one place: the last one counts."""
 
     def __init__(self, directory: Path, keep: bool = False) -> None:
@@ -68,10 +68,12 @@ class Records:
     def reorder(self, indexes: Mapping[str, int]) -> None:
         """Take the order of places from a new listing; pictures that are not in it any more come last."""
         last = len(indexes)
-        self._offsets = {place: (indexes.get(place, last), at) for place, (_, at) in self._offsets.items()}
+        self._offsets = {
+            output_path: (indexes.get(output_path, last), at) for output_path, (_, at) in self._offsets.items()
+        }
 
-    def __contains__(self, place: str) -> bool:
-        return place in self._offsets
+    def __contains__(self, output_path: str) -> bool:
+        return output_path in self._offsets
 
     def __len__(self) -> int:
         return len(self._offsets)

@@ -120,10 +120,10 @@ def test_weights_may_go_once_the_session_is_made(monkeypatch: pytest.MonkeyPatch
 def test_weights_that_are_stored_as_they_are_needed_are_not_copied() -> None:
     weight = np.zeros((8, 6, 3, 3), np.float32)
     weight.flags.writeable = False
-    (tensor,) = onnx_layers.Translation(_net_of(ir.Conv2d("conv", ("image",), weight)), None, 14).tensors.values()
+    (tensor,) = onnx_layers.OnnxLayers(_net_of(ir.Conv2d("conv", ("image",), weight)), None, 14).tensors.values()
     assert np.shares_memory(tensor.array_or_view(), weight)
     turned = ir.Conv2d("conv", ("image",), weight.transpose(0, 1, 3, 2))
-    (tensor,) = onnx_layers.Translation(_net_of(turned), None, 14).tensors.values()
+    (tensor,) = onnx_layers.OnnxLayers(_net_of(turned), None, 14).tensors.values()
     assert not np.shares_memory(tensor.array_or_view(), weight)
 
 
@@ -134,7 +134,7 @@ def _net_of(layer: ir.Layer) -> ir.NetGraph:
 def test_an_error_inside_is_a_sentence() -> None:
     net = engine.OnnxRuntimeNet(CASES["conv_valid"].net, "onnxruntime")
     with pytest.raises(
-        BackendError, match=rf"ONNX Runtime {package.version()} failed on CPU: .*image.*; --backend cpu"
+        BackendError, match=rf"ONNX Runtime {package.version()} failed on CPU, .*image.*: use the backend cpu"
     ) as error:
         net.run({"image": np.zeros((1, 5, 9, 9), np.float32)})
     assert "\n" not in str(error.value)

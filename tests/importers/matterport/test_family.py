@@ -313,7 +313,7 @@ def test_a_loop_over_the_regions_is_refused_with_the_way_out(tmp_path: Path) -> 
         builder.node("while", "StatelessWhile", ["mrcnn_class_conv1/Reshape_1"])
         by_name(message)["mrcnn_class_bn1/Reshape"].input[0] = "while"
 
-    with pytest.raises(ModelFileError, match=r"loop over the regions, at the node 'while'.*freeze_matterport.py"):
+    with pytest.raises(ModelFileError, match=r"loop over the regions, at the node 'while'.*freeze_matterport\.py"):
         open_model(write(tmp_path, change))
 
 

@@ -21,10 +21,10 @@ from PIL import Image, ImageOps
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.image_ref import load
 from mrcnn_cv.inputs.images.decode import decode_image
-from mrcnn_cv.inputs.images.directories import Search
+from mrcnn_cv.inputs.images.directories import DirectoryScan
 from mrcnn_cv.inputs.images.files import read_image
-from mrcnn_cv.inputs.listing import list_pictures
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.inputs.listing import list_images
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2
 
 ROWS, COLUMNS = np.mgrid[0:40, 0:60]
@@ -303,10 +303,10 @@ def test_a_bad_file_does_not_end_the_others(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(PICTURE, "PNG"))
     (tmp_path / "b.png").write_bytes(b"")
     (tmp_path / "c.png").write_bytes(encoded(NOISE, "PNG"))
-    items = list_pictures([str(tmp_path / name) for name in ("a.png", "b.png", "c.png")], Search()).items
+    items = list_images([str(tmp_path / name) for name in ("a.png", "b.png", "c.png")], DirectoryScan()).items
     first, second, third = (load(item, index) for index, item in enumerate(items))
     assert isinstance(first, Frame)
-    assert isinstance(second, Unreadable)
+    assert isinstance(second, FrameError)
     assert isinstance(third, Frame)
     assert [first.index, second.index, third.index] == [0, 1, 2]
     assert first.name == str(tmp_path / "a.png")

@@ -18,17 +18,17 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images import archives
 from mrcnn_cv.inputs.images import sniff as content
 from mrcnn_cv.inputs.images.decode import decode_image
-from mrcnn_cv.inputs.images.directories import Search, in_folder
+from mrcnn_cv.inputs.images.directories import DirectoryScan, in_folder
 from mrcnn_cv.inputs.images.files import read_image
-from mrcnn_cv.inputs.images.glob import found
+from mrcnn_cv.inputs.images.glob import glob_files
 from mrcnn_cv.inputs.images.header_size import pixel_size
 from mrcnn_cv.inputs.images.sorting import natural
-from mrcnn_cv.inputs.listing import list_pictures
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.inputs.listing import list_images
+from mrcnn_cv.util import filenames
 
 SIDE = 60_000
 
@@ -109,8 +109,8 @@ def test_a_file_with_more_bytes_than_any_picture_is_not_read(tmp_path: Path, mon
         read_image(path)
 
 
-def only(path: Path) -> Item:
-    (item,) = list_pictures([str(path)], Search()).items
+def only(path: Path) -> ImageRef:
+    (item,) = list_images([str(path)], DirectoryScan()).items
     return item
 
 
@@ -195,7 +195,7 @@ def test_places_of_members_fit_every_file_system(tmp_path: Path) -> None:
             "9" * 4000 + ".jpg",
         ):
             archive.writestr(name, b"x")
-    places = [item.place for item in list_pictures([str(path)], Search()).items]
+    places = [item.output_path for item in list_images([str(path)], DirectoryScan()).items]
     assert len(places) == 5
     for place in places:
         (tmp_path / "out" / place).parent.mkdir(parents=True, exist_ok=True)
@@ -205,9 +205,9 @@ def test_places_of_members_fit_every_file_system(tmp_path: Path) -> None:
 
 
 def test_places_that_were_cut_stay_different() -> None:
-    places = {names.place(["d"] * 1500 + [name]) for name in ("a.jpg", "b.jpg")}
+    places = {filenames.safe_relative_path(["d"] * 1500 + [name]) for name in ("a.jpg", "b.jpg")}
     assert len(places) == 2
-    assert names.place(["a", "..", "b.jpg"]) == PurePosixPath("a/_/b.jpg")
+    assert filenames.safe_relative_path(["a", "..", "b.jpg"]) == PurePosixPath("a/_/b.jpg")
 
 
 @pytest.mark.parametrize(
@@ -223,13 +223,13 @@ def test_places_that_were_cut_stay_different() -> None:
     ],
 )
 def test_which_paths_of_a_manifest_stay_below(path: str, below: bool) -> None:
-    assert names.is_below(path) is below
+    assert filenames.is_below(path) is below
 
 
 def test_a_list_of_paths_with_two_roots(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("//a/b.jpg\n/c/d.jpg\n")
-    places = [item.place for item in list_pictures([], Search(), [path]).items]
+    places = [item.output_path for item in list_images([], DirectoryScan(), [path]).items]
     assert [place.name for place in places] == ["b.jpg", "d.jpg"]
     assert not any(place.is_absolute() for place in places)
 
@@ -246,9 +246,9 @@ def test_links_in_circles_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (tmp_path / f"link{number}").symlink_to(".")
         (tmp_path / "a" / f"up{number}").symlink_to("..")
     monkeypatch.chdir(tmp_path)
-    assert found("**/*.jpg") == [os.path.join("a", "x.jpg")]
-    assert [item.place for item in in_folder(tmp_path, Search())] == [PurePosixPath("a/x.jpg")]
-    assert len(list_pictures(["**/*.jpg"], Search()).items) == 1
+    assert glob_files("**/*.jpg") == [os.path.join("a", "x.jpg")]
+    assert [item.output_path for item in in_folder(tmp_path, DirectoryScan())] == [PurePosixPath("a/x.jpg")]
+    assert len(list_images(["**/*.jpg"], DirectoryScan()).items) == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="paths end earlier there")
@@ -259,8 +259,8 @@ def test_folders_that_are_nested_deeply_are_listed(tmp_path: Path, monkeypatch: 
         os.chdir("d")
     Path("x.jpg").write_bytes(b"x")
     os.chdir(tmp_path)
-    (item,) = in_folder(tmp_path, Search())
-    assert len(os.fsencode(item.place)) <= names.MOST_PLACE_BYTES
+    (item,) = in_folder(tmp_path, DirectoryScan())
+    assert len(os.fsencode(item.output_path)) <= filenames.MAX_PATH_BYTES
     # What removes the folder afterwards may call itself for each level.
     os.rename(Path("d", *["d"] * 599), "rest")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.images.urls import at_address
+from mrcnn_cv.inputs.images.urls import ref_at_url
 
 # me:se@cret
 AUTHORIZATION = "Basic bWU6c2VAY3JldA=="
@@ -48,16 +48,16 @@ def host(asked: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_user_name_and_a_password_go_along(host: str, asked: list[tuple[str, str | None]]) -> None:
-    item = at_address(f"http://me:se%40cret@{host}/photo.png?token=abc")
-    assert (item.name, str(item.place)) == (f"http://me:***@{host}/photo.png?token=***", "photo.png")
+    item = ref_at_url(f"http://me:se%40cret@{host}/photo.png?token=abc")
+    assert (item.name, str(item.output_path)) == (f"http://me:***@{host}/photo.png?token=***", "photo.png")
     assert item.read() == b"bytes"
     assert asked == [("/photo.png?token=abc", AUTHORIZATION)]
     with pytest.raises(InputError, match=r"^http://me:\*\*\*@.* cannot be fetched: the server answers 401"):
-        at_address(f"http://me:wrong@{host}/photo.png").read()
+        ref_at_url(f"http://me:wrong@{host}/photo.png").read()
 
 
 def test_a_redirect_is_not_told_the_password(host: str, asked: list[tuple[str, str | None]]) -> None:
-    assert at_address(f"http://me:se%40cret@{host}/away.png").read() == b"bytes"
+    assert ref_at_url(f"http://me:se%40cret@{host}/away.png").read() == b"bytes"
     assert asked == [("/away.png", AUTHORIZATION), ("/free.png", None)]
 
 
@@ -69,7 +69,7 @@ def test_a_redirect_is_not_told_the_password(host: str, asked: list[tuple[str, s
     ],
 )
 def test_an_address_that_is_none_is_told_without_its_password(address: str) -> None:
-    item = at_address(address)
+    item = ref_at_url(address)
     with pytest.raises(InputError, match="is not an address that can be asked for: write") as caught:
         item.read()
     told = f"{item} {caught.value}"

@@ -10,9 +10,9 @@ import numpy as np
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.video.base import VideoInfo
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.frame import Frame, FrameError
 
-Taken = Frame | Unreadable | None
+Taken = Frame | FrameError | None
 
 SIZE = (64, 48)
 
@@ -28,9 +28,9 @@ def frame(index: int, size: tuple[int, int] = SIZE) -> Frame:
     return Frame(image, "fake", index, time=index / 10, arrived=time.monotonic())
 
 
-def lost(index: int) -> Unreadable:
+def lost(index: int) -> FrameError:
     """What comes last of a source that is lost."""
-    return Unreadable("fake", index, InputError("fake has sent nothing for 1 s: check the camera"))
+    return FrameError("fake", index, InputError("fake has sent nothing for 1 s: check the camera"))
 
 
 class FakeLive:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mrcnn_cv.inputs.video.base import MovingSource
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.inputs.video.base import VideoSource
+from mrcnn_cv.structures.frame import Frame, FrameError
 
-Open = Callable[[], MovingSource]
+Open = Callable[[], VideoSource]
 
 ENOUGH = 5
 
@@ -31,7 +31,7 @@ def _frames_are_as_announced(open: Open) -> None:
         assert all(isinstance(warning, str) for warning in source.warnings)
         frames: list[Frame] = []
         for taken in source:
-            assert taken is None or isinstance(taken, (Frame, Unreadable))
+            assert taken is None or isinstance(taken, (Frame, FrameError))
             if isinstance(taken, Frame):
                 frames.append(taken)
             if len(frames) == ENOUGH:

@@ -12,7 +12,7 @@ import pytest
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.video import camera, devices
 from mrcnn_cv.inputs.video.camera import Camera, is_camera
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.frame import Frame, FrameError
 from tests.inputs.video.fake_camera import FakeCapture, plug_in
 from tests.inputs.video.live_contract import check_live_source
 
@@ -28,7 +28,7 @@ def test_pictures_come_in_order_and_a_camera_that_is_pulled_out_says_so_last(mon
     plug_in(monkeypatch, FakeCapture(count=3))
     *frames, last = list(Camera("0"))
     assert [int(frame.image[0, 0, 0]) for frame in frames if isinstance(frame, Frame)] == [1, 2, 3]
-    assert isinstance(last, Unreadable)
+    assert isinstance(last, FrameError)
     assert "check that it is plugged in" in str(last.error)
 
 
@@ -57,12 +57,12 @@ def test_a_grey_camera_gives_three_channels(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("capture", "says"),
-    [(FakeCapture(is_open=False), "cannot be opened: another program"), (FakeCapture(count=0), "gives no picture")],
+    [(FakeCapture(is_open=False), "cannot be opened: another program"), (FakeCapture(count=0), "gives no image")],
 )
 def test_busy_or_mute(monkeypatch: pytest.MonkeyPatch, capture: FakeCapture, says: str) -> None:
     plug_in(monkeypatch, capture)
     with pytest.raises(InputError, match=says) as caught:
-        Camera("0", first_picture_seconds=0)
+        Camera("0", first_image_seconds=0)
     assert "mrcnn-cv devices" in str(caught.value)
     assert capture.released
 

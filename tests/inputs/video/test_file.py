@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.video import base as moving
-from mrcnn_cv.inputs.video.base import Choice, Point
+from mrcnn_cv.inputs.video.base import FrameSampling, StreamPosition
 from mrcnn_cv.inputs.video.file import open_video
 from mrcnn_cv.structures.frame import Frame
 from tests.support.videos import Image, read_stamp, stamp, turned, write_video
@@ -23,8 +23,8 @@ COUNT = 40
 STAMPS = [stamp(number) for number in range(COUNT)]
 
 
-def frames(path: Path, choice: Choice | None = None, after: Point | None = None) -> list[Frame]:
-    with open_video(path, choice=choice, after=after) as source:
+def frames(path: Path, choice: FrameSampling | None = None, after: StreamPosition | None = None) -> list[Frame]:
+    with open_video(path, sampling=choice, after=after) as source:
         return [frame for frame in source if isinstance(frame, Frame)]
 
 
@@ -68,7 +68,7 @@ def test_every_container_gives_every_frame_once(
     assert [frame.time for frame in found] == pytest.approx([start + number / 25 for number in range(COUNT)], abs=1e-3)
     assert found[0].image.shape == (64, 96, 3)
     assert {frame.image.dtype for frame in found} == {np.dtype(np.uint8)}
-    assert str(found[7].place) == f"{path.stem}/000007.jpg"
+    assert str(found[7].output_path) == f"{path.stem}/000007.jpg"
     with open_video(path) as source:
         assert (source.info.width, source.info.height) == (96, 64)
         assert source.info.frame_rate == pytest.approx(25, rel=0.05)
@@ -87,7 +87,7 @@ def test_an_animated_webp_gives_what_pillow_sees(tmp_path: Path) -> None:
         for number, frame in enumerate(found):
             theirs.seek(number)
             assert np.array_equal(frame.image, np.asarray(theirs.convert("RGB"))[..., ::-1])
-    assert [frame.index for frame in frames(path, after=Point(4, 0.24, 5))] == list(range(5, 12))
+    assert [frame.index for frame in frames(path, after=StreamPosition(4, 0.24, 5))] == list(range(5, 12))
 
 
 def test_the_times_of_a_variable_frame_rate_are_kept(tmp_path: Path) -> None:
@@ -136,28 +136,31 @@ def test_colours_are_those_that_were_encoded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
-        (Choice(stride=7), list(range(0, COUNT, 7))),
-        (Choice(max_frames=5), [0, 1, 2, 3, 4]),
-        (Choice(start=0.72), list(range(18, COUNT))),
-        (Choice(start=0.72, stride=5), [20, 25, 30, 35]),
-        (Choice(start=0.39, end=0.81), list(range(10, 21))),
-        (Choice(end=0.2), [0, 1, 2, 3, 4]),
-        (Choice(max_fps=5), [0, 5, 10, 15, 20, 25, 30, 35]),
-        (Choice(max_fps=1000), list(range(COUNT))),
-        (Choice(start=0.4, max_fps=5, max_frames=3), [10, 15, 20]),
+        (FrameSampling(stride=7), list(range(0, COUNT, 7))),
+        (FrameSampling(max_frames=5), [0, 1, 2, 3, 4]),
+        (FrameSampling(start=0.72), list(range(18, COUNT))),
+        (FrameSampling(start=0.72, stride=5), [20, 25, 30, 35]),
+        (FrameSampling(start=0.39, end=0.81), list(range(10, 21))),
+        (FrameSampling(end=0.2), [0, 1, 2, 3, 4]),
+        (FrameSampling(max_fps=5), [0, 5, 10, 15, 20, 25, 30, 35]),
+        (FrameSampling(max_fps=1000), list(range(COUNT))),
+        (FrameSampling(start=0.4, max_fps=5, max_frames=3), [10, 15, 20]),
     ],
 )
-def test_the_frames_that_were_chosen(clip: Path, choice: Choice, expected: list[int]) -> None:
+def test_the_frames_that_were_chosen(clip: Path, choice: FrameSampling, expected: list[int]) -> None:
     found = frames(clip, choice)
     assert numbers(found) == expected
     assert [frame.index for frame in found] == expected
-    with open_video(clip, choice=choice) as source:
+    with open_video(clip, sampling=choice) as source:
         assert choice.expected(source.info) == pytest.approx(len(expected), abs=1)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.avi", "clip.mkv", "clip.gif", "clip.ts"])
-@pytest.mark.parametrize("choice", [Choice(), Choice(stride=3), Choice(max_fps=10, max_frames=14), Choice(start=0.2)])
-def test_going_on_behind_a_frame_loses_none_and_repeats_none(tmp_path: Path, name: str, choice: Choice) -> None:
+@pytest.mark.parametrize(
+    "choice",
+    [FrameSampling(), FrameSampling(stride=3), FrameSampling(max_fps=10, max_frames=14), FrameSampling(start=0.2)],
+)
+def test_going_on_behind_a_frame_loses_none_and_repeats_none(tmp_path: Path, name: str, choice: FrameSampling) -> None:
     codecs = {".avi": "mpeg4", ".gif": "gif"}
     codec = codecs.get(Path(name).suffix, "libx264")
     pixels = "rgb8" if codec == "gif" else "yuv420p"
@@ -166,7 +169,7 @@ def test_going_on_behind_a_frame_loses_none_and_repeats_none(tmp_path: Path, nam
     for count in (1, 6, len(whole) - 1):
         last = whole[count - 1]
         assert last.time is not None
-        rest = frames(path, choice, Point(last.index, last.time, count))
+        rest = frames(path, choice, StreamPosition(last.index, last.time, count))
         both = [(frame.index, frame.time) for frame in [*whole[:count], *rest]]
         assert both == [(frame.index, frame.time) for frame in whole]
         assert numbers(rest) == numbers(whole[count:])
@@ -282,14 +285,14 @@ def test_frames_beyond_any_reason_are_refused_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "clip.mp4", STAMPS[:2])
-    monkeypatch.setattr("mrcnn_cv.inputs.video.file.MOST_PIXELS", 96 * 64 - 1)
+    monkeypatch.setattr("mrcnn_cv.inputs.video.file.MAX_PIXELS", 96 * 64 - 1)
     with pytest.raises(InputError, match="frames of 96 x 64 pixels"):
         open_video(path)
 
 
 def test_a_start_behind_the_end_is_said(clip: Path) -> None:
-    with pytest.raises(InputError, match="no frame after 100 seconds: check --start"):
-        open_video(clip, choice=Choice(start=100))
+    with pytest.raises(InputError, match="no frame after 100 seconds: choose an earlier start"):
+        open_video(clip, sampling=FrameSampling(start=100))
 
 
 def test_without_pyav_the_remedy_is_told(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

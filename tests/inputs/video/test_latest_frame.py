@@ -11,11 +11,11 @@ import pytest
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.video import latest_frame as newest
-from mrcnn_cv.inputs.video.base import Choice
-from mrcnn_cv.inputs.video.latest_frame import Newest
+from mrcnn_cv.inputs.video.base import FrameSampling
+from mrcnn_cv.inputs.video.latest_frame import LatestFrameSource
 from mrcnn_cv.pipeline import Thresholds, run
-from mrcnn_cv.pipeline.thread_executor import Crew, Models, Plan
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.pipeline.thread_executor import ModelPool, ThreadExecutor, WorkerLayout
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.instances import Instances
 from tests.inputs.video.fake_live import FakeLive, Taken, frame, lost
 from tests.inputs.video.live_contract import check_live_source
@@ -70,11 +70,11 @@ def open_fake(*what: Taken, seconds: float | None = None) -> Callable[[], FakeLi
 
 
 def test_contract() -> None:
-    check_live_source(lambda: Newest("fake", lambda: FakeLive(map(frame, range(1000))), keep_all=True))
+    check_live_source(lambda: LatestFrameSource("fake", lambda: FakeLive(map(frame, range(1000))), keep_all=True))
 
 
 def test_the_newest_wins_and_the_others_are_counted(camera: Stepped) -> None:
-    with Newest("fake", lambda: FakeLive(camera.what())) as source:
+    with LatestFrameSource("fake", lambda: FakeLive(camera.what())) as source:
         camera.step(5)
         taken = source.take(0)
         assert isinstance(taken, Frame)
@@ -87,7 +87,7 @@ def test_the_newest_wins_and_the_others_are_counted(camera: Stepped) -> None:
 
 
 def test_all_are_kept_on_request(camera: Stepped) -> None:
-    with Newest("fake", lambda: FakeLive(camera.what()), keep_all=True) as source:
+    with LatestFrameSource("fake", lambda: FakeLive(camera.what()), keep_all=True) as source:
         camera.step(50)
         indexes = [taken.index for _ in range(50) if isinstance(taken := source.take(0), Frame)]
         assert indexes == list(range(50))
@@ -96,7 +96,7 @@ def test_all_are_kept_on_request(camera: Stepped) -> None:
 
 def test_memory_has_an_end_where_all_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source is no longer read from while too much waits, and nothing is lost."""
-    monkeypatch.setattr(newest, "MOST_BYTES", 10 * frame(0).image.nbytes)
+    monkeypatch.setattr(newest, "MAX_BYTES", 10 * frame(0).image.nbytes)
     read: list[int] = []
 
     def what() -> Iterator[Taken]:
@@ -105,7 +105,7 @@ def test_memory_has_an_end_where_all_are_kept(monkeypatch: pytest.MonkeyPatch) -
             yield frame(index)
 
     most = 0
-    with Newest("fake", lambda: FakeLive(what()), keep_all=True) as source:
+    with LatestFrameSource("fake", lambda: FakeLive(what()), keep_all=True) as source:
         indexes = []
         for taken in source:
             if isinstance(taken, Frame):
@@ -116,16 +116,16 @@ def test_memory_has_an_end_where_all_are_kept(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_failure_is_never_dropped() -> None:
-    with Newest("fake", open_fake(frame(0), frame(1), lost(2))) as source:
+    with LatestFrameSource("fake", open_fake(frame(0), frame(1), lost(2))) as source:
         taken = [each for each in source if each is not None]
-    assert isinstance(taken[-1], Unreadable)
+    assert isinstance(taken[-1], FrameError)
 
 
 def test_what_opening_raised_is_raised_to_whoever_asks() -> None:
     def fail() -> FakeLive:
         raise InputError("there is no camera 7")
 
-    with Newest("7", fail) as source, pytest.raises(InputError, match="there is no camera 7"):
+    with LatestFrameSource("7", fail) as source, pytest.raises(InputError, match="there is no camera 7"):
         _ = source.info
 
 
@@ -136,7 +136,7 @@ def test_a_source_that_never_opens_is_given_up() -> None:
         never.wait()
         return FakeLive([])
 
-    source = Newest("7", hang, open_seconds=0.0)
+    source = LatestFrameSource("7", hang, open_seconds=0.0)
     with pytest.raises(InputError, match="7 does not answer"):
         _ = source.info
     never.set()
@@ -146,10 +146,10 @@ def test_a_source_that_never_opens_is_given_up() -> None:
 def test_a_source_that_hangs_is_given_up() -> None:
     """A driver that never comes back: its thread cannot be helped, but the run goes on."""
     never = threading.Event()
-    with Newest("7", lambda: FakeLive([frame(0), never.wait]), hung_seconds=0.2) as source:
+    with LatestFrameSource("7", lambda: FakeLive([frame(0), never.wait]), hung_seconds=0.2) as source:
         taken = [each for each in source if each is not None]
         never.set()
-    assert [type(each) for each in taken] == [Frame, Unreadable]
+    assert [type(each) for each in taken] == [Frame, FrameError]
     assert "gives no sign of life" in str(taken[-1].error)  # type: ignore[union-attr]
 
 
@@ -157,12 +157,12 @@ def test_a_fault_of_ours_is_not_swallowed() -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
-    with Newest("7", lambda: FakeLive([frame(0), fail])) as source, pytest.raises(ZeroDivisionError):
+    with LatestFrameSource("7", lambda: FakeLive([frame(0), fail])) as source, pytest.raises(ZeroDivisionError):
         list(source)
 
 
 def test_whoever_waits_is_woken_by_closing(camera: Stepped) -> None:
-    source = Newest("fake", lambda: FakeLive(camera.what()))
+    source = LatestFrameSource("fake", lambda: FakeLive(camera.what()))
     got: list[Taken] = [frame(0)]
     waiter = threading.Thread(target=lambda: got.append(source.take()))
     waiter.start()
@@ -173,8 +173,8 @@ def test_whoever_waits_is_woken_by_closing(camera: Stepped) -> None:
 
 
 def test_tickets_are_redeemed_in_their_order(camera: Stepped) -> None:
-    with Newest("fake", lambda: FakeLive(camera.what()), keep_all=True) as source:
-        tickets = source.tickets()
+    with LatestFrameSource("fake", lambda: FakeLive(camera.what()), keep_all=True) as source:
+        tickets = source.frame_futures()
         first, second = next(tickets), next(tickets)
         got: dict[str, Taken] = {}
         later = threading.Thread(target=lambda: got.update(second=second()))
@@ -188,12 +188,12 @@ def test_tickets_are_redeemed_in_their_order(camera: Stepped) -> None:
 
 
 def test_which_frames_are_wanted() -> None:
-    choice = Choice(start=0.4, end=2.0, stride=2, max_frames=3)
-    with Newest("fake", lambda: FakeLive(map(frame, range(1000))), keep_all=True, choice=choice) as source:
+    choice = FrameSampling(start=0.4, end=2.0, stride=2, max_frames=3)
+    with LatestFrameSource("fake", lambda: FakeLive(map(frame, range(1000))), keep_all=True, sampling=choice) as source:
         assert [each.index for each in source if isinstance(each, Frame)] == [4, 6, 8]
-    choice = Choice(end=0.5)
-    with Newest("fake", lambda: FakeLive(map(frame, range(1000))), keep_all=True, choice=choice) as source:
-        taken = [ticket() for ticket in source.tickets()]
+    choice = FrameSampling(end=0.5)
+    with LatestFrameSource("fake", lambda: FakeLive(map(frame, range(1000))), keep_all=True, sampling=choice) as source:
+        taken = [ticket() for ticket in source.frame_futures()]
         # A ticket that was given out before the end may come to nothing.
         assert [each.index for each in taken if isinstance(each, Frame)] == [0, 1, 2, 3, 4]
 
@@ -227,14 +227,20 @@ def test_the_delay_stays_under_two_inferences_however_slow_the_model(camera: Ste
         def __exit__(self, *_: object) -> None:
             pass
 
-        def write(self, frame: Frame, found: Instances) -> None:
+        def write(self, frame: Frame, instances: Instances) -> None:
             delays.append(camera.given - 1 - frame.index)
 
     model: Any = SlowModel(camera, pictures)
-    with Newest("fake", lambda: FakeLive(camera.what())) as source:
+    with LatestFrameSource("fake", lambda: FakeLive(camera.what())) as source:
         camera.step()
-        tickets = (ticket for ticket, _ in zip(source.tickets(), range(20), strict=False))
-        run(Crew(Models(model, lambda: model), [Plan(1, 0)], ahead=2), tickets, [Sink()], Thresholds(), [])
+        tickets = (ticket for ticket, _ in zip(source.frame_futures(), range(20), strict=False))
+        run(
+            ThreadExecutor(ModelPool(model, lambda: model), [WorkerLayout(1, 0)], ahead=2),
+            tickets,
+            [Sink()],
+            Thresholds(),
+            [],
+        )
     assert len(delays) == 20
     # The next inference may be under way when a picture is delivered, but not yet done.
     assert max(delays) <= 2 * pictures

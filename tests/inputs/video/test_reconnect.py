@@ -6,7 +6,7 @@ import pytest
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.video.reconnect import Reconnecting, back_off
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.frame import Frame, FrameError
 from tests.inputs.video.fake_live import FakeLive, frame, lost, turns
 from tests.inputs.video.live_contract import check_live_source
 
@@ -25,10 +25,10 @@ class Line:
         self.waits.append(failures)
         return 0.0
 
-    def all(self) -> tuple[list[Frame], list[Unreadable]]:
+    def all(self) -> tuple[list[Frame], list[FrameError]]:
         taken = list(self.source)
         frames = [each for each in taken if isinstance(each, Frame)]
-        return frames, [each for each in taken if isinstance(each, Unreadable)]
+        return frames, [each for each in taken if isinstance(each, FrameError)]
 
 
 def test_contract() -> None:
@@ -112,7 +112,7 @@ def test_while_it_waits_it_gives_nothing_and_can_be_closed() -> None:
     taken = iter(source)
     assert isinstance(next(taken), Frame)
     assert next(taken) is None
-    assert source.is_away
+    assert source.is_disconnected
     source.close()
     assert list(taken) == []
     assert not [each for each in taken if each is not None]

@@ -16,8 +16,8 @@ import av
 import pytest
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.video.stream import Stream, _Clock
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.inputs.video.stream import Stream, _StreamClock
+from mrcnn_cv.structures.frame import Frame, FrameError
 from tests.inputs.video.live_contract import check_live_source
 from tests.inputs.video.mjpeg import MjpegServer, number_of, picture
 from tests.inputs.video.rtsp import RtspServer
@@ -92,7 +92,7 @@ def test_network_camera_gives_every_picture_by_the_clock() -> None:
 def test_a_stream_that_stalls_is_given_up() -> None:
     with MjpegServer([(5, "stall")]) as server, Stream(server.url(), SECONDS) as source:
         last = list(source)[-1]
-    assert isinstance(last, Unreadable)
+    assert isinstance(last, FrameError)
     assert "has sent nothing for" in str(last.error)
     assert last.index > 0
 
@@ -185,7 +185,7 @@ def test_a_stream_of_sound_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_pictures_beyond_all_measure_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mrcnn_cv.inputs.video.stream.MOST_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr("mrcnn_cv.inputs.video.stream.MAX_PIXELS", 64 * 48 - 1)
     with MjpegServer([(5, "close")]) as server, pytest.raises(InputError, match="pictures of 64x48"):
         Stream(server.url(), SECONDS)
 
@@ -197,7 +197,7 @@ def test_a_password_is_not_shown() -> None:
 
 
 def test_times_go_by_the_stream_as_long_as_they_make_sense() -> None:
-    clock = _Clock()
+    clock = _StreamClock()
     stamps = [(100.0, 0.0), (100.5, 0.1), (3.0, 2.0), (3.5, 9.0), (None, 10.0), (None, 10.5), (500.0, 11.0)]
     seconds = [clock.seconds(stamp, 50.0 + now) for stamp, now in stamps]
     assert seconds == pytest.approx([0.0, 0.5, 2.0, 2.5, 10.0, 10.5, 11.0])

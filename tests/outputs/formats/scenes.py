@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.outputs.base import Settings
-from mrcnn_cv.outputs.registry import FORMATS
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.outputs.base import OutputSettings
+from mrcnn_cv.outputs.registry import make_datasets, make_sinks
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.structures.instances import Instances
 
@@ -141,7 +141,7 @@ def frames(inputs: Path, some: Sequence[Scene]) -> list[Frame]:
         path = inputs / scene.place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(path.suffix, scene.picture())[1].tobytes())
-        made.append(Frame(scene.picture(), str(path), index, path=path, place=PurePosixPath(scene.place)))
+        made.append(Frame(scene.picture(), str(path), index, path=path, output_path=PurePosixPath(scene.place)))
     return made
 
 
@@ -151,21 +151,21 @@ def records(some: Sequence[Scene]) -> list[dict[str, Any]]:
     return [json.loads(json.dumps(record)) for record in found]
 
 
-def export(name: str, outputs: Path, pictures: Sequence[Frame], some: Sequence[Scene], **options: Any) -> OutputFolder:
+def export(
+    name: str, outputs: Path, pictures: Sequence[Frame], some: Sequence[Scene], **options: Any
+) -> OutputDirectory:
     """Run one format over the scenes."""
     labels: dict[int, str] = options.pop("labels", LABELS)
-    settings = Settings(labels, "model.pb", **options)
-    folder = OutputFolder(outputs)
+    settings = OutputSettings(labels, "model.pb", **options)
+    folder = OutputDirectory(outputs)
     for frame in pictures:
         if frame.path is not None:
-            folder.protect(frame.path, frame.place or PurePosixPath(frame.path.name))
-    chosen = FORMATS[name]
-    if chosen.aggregate is not None:
-        aggregate = chosen.aggregate(settings)
+            folder.protect(frame.path, frame.output_path or PurePosixPath(frame.path.name))
+    for aggregate in make_datasets([name], settings):
         with folder.replacing(outputs / aggregate.name) as file:
             aggregate.assemble(records(some), file)
-    if chosen.make is not None:
-        with chosen.make(folder, settings) as sink:
+    for made in make_sinks([name], folder, settings):
+        with made as sink:
             for frame, scene in zip(pictures, some, strict=True):
                 sink.write(frame, scene.found())
     return folder

@@ -18,15 +18,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mrcnn_cv.errors import UsageError
-from mrcnn_cv.outputs.base import Aggregate, Settings
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.base import DatasetWriter, OutputSettings
+from mrcnn_cv.outputs.registry import make_datasets
 from tests.outputs.formats.scenes import LABELS, Photo, Scene, export, records, scenes
 
 
-def aggregate(name: str, **options: Any) -> Aggregate:
-    make = FORMATS[name].aggregate
-    assert make is not None
-    return make(Settings(LABELS, "model.pb", **options))
+def aggregate(name: str, **options: Any) -> DatasetWriter:
+    (made,) = make_datasets([name], OutputSettings(LABELS, "model.pb", **options))
+    return made
 
 
 def written(name: str, found: Any, **options: Any) -> bytes:

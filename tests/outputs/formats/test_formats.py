@@ -14,10 +14,12 @@ import pytest
 from PIL import Image
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.base import DatasetFormat, ImageFormat, OutputSettings
+from mrcnn_cv.outputs.registry import FORMATS, make_datasets, make_sinks
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.masks import LocalMask
-from mrcnn_cv.structures.polygons import parts
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.structures.polygons import polygons as mask_polygons
+from mrcnn_cv.util import filenames
 from tests.conftest import ROOT
 from tests.outputs.formats.readers import READERS, Found
 from tests.outputs.formats.scenes import (
@@ -90,12 +92,12 @@ def test_every_mask_comes_back(tmp_path: Path, name: str, special: str, polygons
     if name in ("json", "jsonl", "csv", "parquet", "coco", "coco-results", "binary"):
         found = [each for each in found if each[1].any()]
     if name == "binary":
-        wanted = [(names.file_name(label), mask) for label, mask in wanted]
+        wanted = [(filenames.file_name(label), mask) for label, mask in wanted]
     if special == "boxes" and name in ("labelme", "cvat"):
         found = [each for each in found if each[1].any()]
     if name == "yolo":
         # An outline of several parts has bridges between them: see below.
-        single = [len(parts(LocalMask(0, 0, mask))) == 1 for _, mask in wanted]
+        single = [len(mask_polygons(LocalMask(0, 0, mask))) == 1 for _, mask in wanted]
         assert len(found) == len(wanted)
         assert all((mask >= expected).all() for (_, mask), (_, expected) in zip(found, wanted, strict=True))
         found, wanted = ([each for each, one in zip(some, single, strict=True) if one] for some in (found, wanted))
@@ -140,7 +142,7 @@ def test_pictures_without_a_file_of_their_own(tmp_path: Path, name: str) -> None
     export(name, tmp_path / "out", [frame], [scene])
     if name in READERS:
         found = only(READERS[name](tmp_path / "out"), "1" if name == "coco-results" else scene.place)
-        wanted = [(names.file_name(label) if name == "binary" else label, mask) for label, mask in scene.expected()]
+        wanted = [(filenames.file_name(label) if name == "binary" else label, mask) for label, mask in scene.expected()]
         same(found, wanted)
 
 
@@ -187,13 +189,13 @@ def test_classes_beyond_a_byte_make_a_grey_image(tmp_path: Path) -> None:
 
 
 def test_classes_have_the_colours_of_the_overlay(tmp_path: Path) -> None:
-    from mrcnn_cv.drawing.colors import colour
+    from mrcnn_cv.drawing.colors import color
 
     scene = Scene("a.jpg", [(90, disc(20, 20, 9))])
     export("semantic", tmp_path / "out", frames(tmp_path / "in", [scene]), [scene])
     with Image.open(tmp_path / "out" / "semantic" / "a.png") as image:
         pixels = np.asarray(image.convert("RGB"))
-    assert tuple(pixels[20, 20, ::-1]) == colour(90)
+    assert tuple(pixels[20, 20, ::-1]) == color(90)
     assert tuple(pixels[0, 0]) == (0, 0, 0)
 
 
@@ -257,7 +259,7 @@ def test_picture_files_are_linked_and_never_changed(tmp_path: Path, name: str, b
     some = [Scene(place, [(1, disc(20, 20, 9))]) for place in places]
     pictures = frames(tmp_path / "in", [replace(scene, place=scene.place.replace("jfif", "jpg")) for scene in some])
     (tmp_path / "in" / "b.jpg").rename(tmp_path / "in" / "b.jfif")
-    pictures[1] = replace(pictures[1], path=tmp_path / "in" / "b.jfif", place=PurePosixPath("b.jfif"))
+    pictures[1] = replace(pictures[1], path=tmp_path / "in" / "b.jfif", output_path=PurePosixPath("b.jfif"))
     before = files(tmp_path / "in")
     for _ in range(2):
         export(name, tmp_path / "out", pictures, some)
@@ -325,7 +327,7 @@ def test_a_picture_of_the_users_is_not_replaced(tmp_path: Path) -> None:
     users = tmp_path / "out" / "yolo" / "images" / "a.jpg"
     users.parent.mkdir(parents=True)
     users.write_bytes(b"mine")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="allow overwriting"):
         export("yolo", tmp_path / "out", frames(tmp_path / "in", [scene]), [scene])
     assert users.read_bytes() == b"mine"
 
@@ -335,3 +337,19 @@ def test_every_format_has_its_place_in_the_documentation(name: str) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     # With or without a link to its section.
     assert re.search(rf"\| \[?`{name}`(\]\(#.*\))? \|", text)
+
+
+def test_every_format_is_of_one_of_two_kinds_and_no_two_files_have_one_name() -> None:
+    datasets = make_datasets(EVERY, OutputSettings({}, ""))
+    images = [name for name in EVERY if issubclass(FORMATS[name], ImageFormat)]
+    assert len(images) + len(datasets) == len(EVERY)
+    assert all(isinstance(made, DatasetFormat) for made in datasets)
+    assert len({made.name for made in datasets}) == len(datasets)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_making_one_writes_nothing(tmp_path: Path, name: str) -> None:
+    """The files of a run appear when it has something to write."""
+    make_sinks([name], OutputDirectory(tmp_path / "out"), OutputSettings({1: "cup"}, "model.pb"))
+    make_datasets([name], OutputSettings({1: "cup"}, "model.pb"))
+    assert not list(tmp_path.iterdir())

@@ -21,10 +21,10 @@ from pycocotools import mask as coco
 
 import mrcnn_cv
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import SinkClosed
+from mrcnn_cv.outputs.base import OutputSettings, SinkClosed
 from mrcnn_cv.outputs.formats.json_files import JsonRecords, to_json
 from mrcnn_cv.outputs.formats.json_stream import JsonLines, JsonLinesFile
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.json import dumps
@@ -44,7 +44,7 @@ def check(record: dict[str, Any]) -> None:
 def test_record_keeps_to_the_schema_and_holds_what_was_found(
     tmp_path: Path, make_frame: MakeFrame, found: Instances
 ) -> None:
-    with JsonRecords(OutputFolder(tmp_path)) as sink:
+    with JsonRecords(OutputDirectory(tmp_path), OutputSettings({}, "model.pb")) as sink:
         sink.write(make_frame("photo.jpg"), found)
     record = json.loads((tmp_path / "photo.jpg.json").read_text(encoding="utf-8"))
     check(record)
@@ -164,7 +164,7 @@ def test_lines_file_of_ours_is_replaced_and_the_users_is_not(
     write_lines(path, frame, found)
     write_lines(path, frame, found)
     path.write_bytes(b"precious")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="allow overwriting"):
         write_lines(path, frame, found)
     with pytest.raises(OutputError, match="is an input"):
         write_lines(path, frame, found, overwrite=True, protected=[path])
@@ -192,7 +192,7 @@ def test_lines_file_in_a_folder_that_may_not_be_looked_into(
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda *_: False)
         patch.setattr(Path, "stat", deny)
-        with pytest.raises(OutputError, match=r"no permission .*: name another file \(--json\)"):
+        with pytest.raises(OutputError, match=r"no permission .*: choose another file for the records"):
             JsonLinesFile(tmp_path / "all.jsonl").check()
 
 

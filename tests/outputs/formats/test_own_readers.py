@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.structures.masks import LocalMask
-from mrcnn_cv.structures.polygons import parts
+from mrcnn_cv.structures.polygons import polygons
 from tests.outputs.formats.scenes import Mask, Photo, Scene, export, frames, scenes
 
 pytestmark = pytest.mark.formats
@@ -50,7 +50,7 @@ def exactly(mask: Mask) -> float:
 
 def where_in_one_part(mask: Mask) -> float:
     """One outline has to go from part to part; between the parts of such a mask lie few pixels beside its own."""
-    number = len(parts(LocalMask(0, 0, mask)))
+    number = len(polygons(LocalMask(0, 0, mask)))
     return 1.0 if number == 1 else 0.99 if np.count_nonzero(mask) > 2000 else 0.75
 
 

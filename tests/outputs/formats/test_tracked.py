@@ -15,9 +15,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from mrcnn_cv.outputs.base import Settings
+from mrcnn_cv.outputs.base import OutputSettings
 from mrcnn_cv.outputs.formats.json_files import to_json
-from mrcnn_cv.outputs.registry import FORMATS
+from mrcnn_cv.outputs.registry import make_datasets
 from mrcnn_cv.structures.instances import Instances
 from tests.outputs.formats.scenes import LABELS, Scene, scenes
 from tests.outputs.formats.test_json import SCHEMA
@@ -39,11 +39,10 @@ def written(name: str, with_ids: bool, **options: Any) -> bytes:
     """The file for a frame without instances and one with three."""
     some = [scenes()["nothing"], scenes()["overlap"]]
     found = [tracked(scene) if with_ids else scene.found() for scene in some]
-    aggregate = FORMATS[name].aggregate
-    assert aggregate is not None
+    (aggregate,) = make_datasets([name], OutputSettings(LABELS, "model.pb", **options))
     file = io.BytesIO()
     every = [record(scene.place, index, each) for index, (scene, each) in enumerate(zip(some, found, strict=True))]
-    aggregate(Settings(LABELS, "model.pb", **options)).assemble(every, file)
+    aggregate.assemble(every, file)
     return file.getvalue()
 
 

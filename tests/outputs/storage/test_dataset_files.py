@@ -12,8 +12,8 @@ import pytest
 
 from mrcnn_cv.errors import OutputError, UsageError
 from mrcnn_cv.outputs.storage import dataset_files as module
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.structures.instances import Instances
 from tests.outputs.conftest import LittleRoom, MakeFrame
@@ -38,7 +38,7 @@ class Places:
 
 
 def place(make_frame: MakeFrame, name: str, index: int) -> Frame:
-    return replace(make_frame(name, index), place=PurePosixPath(name))
+    return replace(make_frame(name, index), output_path=PurePosixPath(name))
 
 
 def written(folder: Path) -> list[str]:
@@ -49,7 +49,7 @@ def written(folder: Path) -> list[str]:
 def test_the_file_is_there_from_the_beginning_and_complete_at_the_end(
     tmp_path: Path, make_frame: MakeFrame, found: Instances
 ) -> None:
-    with AggregateFiles(OutputFolder(tmp_path), [Places()]) as files:
+    with DatasetFiles(OutputDirectory(tmp_path), [Places()]) as files:
         assert written(tmp_path) == []
         for index, name in enumerate(("b.jpg", "a.jpg", "c/d.jpg")):
             files.write(place(make_frame, name, index), found)
@@ -59,10 +59,10 @@ def test_the_file_is_there_from_the_beginning_and_complete_at_the_end(
 def test_a_run_that_goes_on_keeps_what_there_was_in_the_order_of_its_own_listing(
     tmp_path: Path, make_frame: MakeFrame, found: Instances
 ) -> None:
-    with AggregateFiles(OutputFolder(tmp_path), [Places()]) as files:
+    with DatasetFiles(OutputDirectory(tmp_path), [Places()]) as files:
         files.write(place(make_frame, "b.jpg", 0), found)
     order = {"a.jpg": 0, "b.jpg": 1}
-    again = AggregateFiles(OutputFolder(tmp_path), [Places()], keep=True, indexes=order)
+    again = DatasetFiles(OutputDirectory(tmp_path), [Places()], keep=True, indexes=order)
     assert again.holds(PurePosixPath("b.jpg"))
     assert not again.holds(PurePosixPath("a.jpg"))
     with again as files:
@@ -71,9 +71,9 @@ def test_a_run_that_goes_on_keeps_what_there_was_in_the_order_of_its_own_listing
 
 
 def test_what_fails_leaves_the_last_whole_file(tmp_path: Path, make_frame: MakeFrame, found: Instances) -> None:
-    with AggregateFiles(OutputFolder(tmp_path), [Places()]) as files:
+    with DatasetFiles(OutputDirectory(tmp_path), [Places()]) as files:
         files.write(place(make_frame, "a.jpg", 0), found)
-    again = AggregateFiles(OutputFolder(tmp_path), [Places(bad="b.jpg")], keep=True)
+    again = DatasetFiles(OutputDirectory(tmp_path), [Places(bad="b.jpg")], keep=True)
     with pytest.raises(OutputError, match="the disk is full"), again as files:
         files.write(place(make_frame, "b.jpg", 1), found)
     assert written(tmp_path) == ["a.jpg"]
@@ -82,7 +82,7 @@ def test_what_fails_leaves_the_last_whole_file(tmp_path: Path, make_frame: MakeF
 def test_a_file_of_the_users_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "places.json").write_text("mine")
     with pytest.raises(OutputError, match=r"places\.json exists"):
-        AggregateFiles(OutputFolder(tmp_path), [Places()]).check()
+        DatasetFiles(OutputDirectory(tmp_path), [Places()]).check()
 
 
 def test_it_is_made_anew_now_and_then_for_a_small_share_of_the_time(
@@ -91,7 +91,7 @@ def test_it_is_made_anew_now_and_then_for_a_small_share_of_the_time(
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     format_ = Places()
-    with AggregateFiles(OutputFolder(tmp_path), [format_]) as files:
+    with DatasetFiles(OutputDirectory(tmp_path), [format_]) as files:
         for index in range(100):
             now[0] += 1
             files.write(place(make_frame, f"{index}.jpg", index), found)
@@ -102,13 +102,13 @@ def test_a_record_that_does_not_fit_is_told_by_its_name_and_the_others_stay(
     tmp_path: Path, make_frame: MakeFrame, found: Instances, little_room: LittleRoom
 ) -> None:
     def fill() -> None:
-        with AggregateFiles(OutputFolder(tmp_path), [Places()]) as files, little_room(4000):
+        with DatasetFiles(OutputDirectory(tmp_path), [Places()]) as files, little_room(4000):
             for index in range(1000):
                 files.write(place(make_frame, f"{index}.jpg", index), found)
 
     with pytest.raises(OutputError, match=r"\.mrcnn-cv-records\.jsonl cannot be written"):
         fill()
-    done = AggregateFiles(OutputFolder(tmp_path), [Places()], keep=True)
+    done = DatasetFiles(OutputDirectory(tmp_path), [Places()], keep=True)
     with done as files:
         files.write(place(make_frame, "last.jpg", 1000), found)
     names = written(tmp_path)
@@ -119,8 +119,8 @@ def test_a_record_that_does_not_fit_is_told_by_its_name_and_the_others_stay(
 def test_the_records_of_a_folder_belong_to_one_run_at_a_time(
     tmp_path: Path, make_frame: MakeFrame, found: Instances
 ) -> None:
-    second = AggregateFiles(OutputFolder(tmp_path), [Places()])
-    with AggregateFiles(OutputFolder(tmp_path), [Places()]) as first:
+    second = DatasetFiles(OutputDirectory(tmp_path), [Places()])
+    with DatasetFiles(OutputDirectory(tmp_path), [Places()]) as first:
         first.write(place(make_frame, "a.jpg", 0), found)
         for begin in (second.check, second.__enter__):
             with pytest.raises(UsageError, match="another run is at work"):

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder, written_files
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, written_files
 from tests.outputs.conftest import MakeFrame
 
 
 def test_copies_are_links_and_are_told_of(tmp_path: Path) -> None:
     source = tmp_path / "in.jpg"
     source.write_bytes(b"picture")
-    folder = OutputFolder(tmp_path / "out", protected=[source])
+    folder = OutputDirectory(tmp_path / "out", protected=[source])
     for _ in range(2):
         with written_files() as files:
             folder.copy(source, tmp_path / "out" / "images" / "a.jpg")
@@ -27,13 +27,13 @@ def test_copies_are_links_and_are_told_of(tmp_path: Path) -> None:
 def test_copies_of_links_are_copies_of_what_they_lead_to(tmp_path: Path) -> None:
     (tmp_path / "in.jpg").write_bytes(b"picture")
     (tmp_path / "link.jpg").symlink_to("in.jpg")
-    OutputFolder(tmp_path / "out").copy(tmp_path / "link.jpg", tmp_path / "out" / "a.jpg")
+    OutputDirectory(tmp_path / "out").copy(tmp_path / "link.jpg", tmp_path / "out" / "a.jpg")
     assert not (tmp_path / "out" / "a.jpg").is_symlink()
     assert (tmp_path / "out" / "a.jpg").read_bytes() == b"picture"
 
 
 def test_a_source_that_went_away_and_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = OutputFolder(tmp_path / "out")
+    folder = OutputDirectory(tmp_path / "out")
     with pytest.raises(OutputError, match=r"a\.jpg cannot be written"):
         folder.copy(tmp_path / "gone.jpg", tmp_path / "out" / "a.jpg")
     (tmp_path / "in.jpg").write_bytes(b"picture")
@@ -49,13 +49,13 @@ def test_a_source_that_went_away_and_a_full_disk(tmp_path: Path, monkeypatch: py
 
 
 def test_only_unchanged_outputs_are_removed(tmp_path: Path) -> None:
-    folder = OutputFolder(tmp_path)
+    folder = OutputDirectory(tmp_path)
     for name in ("ours.png", "changed.png"):
         folder.write(tmp_path / name, b"ours")
     (tmp_path / "changed.png").write_bytes(b"by hand")
     (tmp_path / "users.png").write_bytes(b"mine")
     for name in ("ours.png", "changed.png", "users.png", "nowhere.png"):
-        OutputFolder(tmp_path).discard(tmp_path / name)
+        OutputDirectory(tmp_path).discard(tmp_path / name)
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["changed.png", "users.png"]
 
 
@@ -65,7 +65,7 @@ def test_names_without_suffix_do_not_depend_on_which_picture_comes_first(
 ) -> None:
     """A run that is resumed, or has several threads, writes the same names."""
     inputs = ["photo.jpg", "photo.png", "PHOTO.gif", "photo-2.bmp"]
-    folder = OutputFolder(tmp_path, protected=inputs)
+    folder = OutputDirectory(tmp_path, protected=inputs)
     frames = [make_frame(name) for name in inputs]
     paths = {
         str(frame.path): folder.path_for(frame, ".txt", kind=kind, stem=True).name

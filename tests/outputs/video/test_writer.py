@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 import pytest
 
-from mrcnn_cv.cli.video_options import CODECS as NAMES
+from mrcnn_cv.cli.options import CODECS as NAMES
 from mrcnn_cv.errors import OutputError, UsageError
-from mrcnn_cv.inputs.video.base import Colours, VideoInfo
+from mrcnn_cv.inputs.video.base import ColorProperties, VideoInfo
 from mrcnn_cv.inputs.video.file import open_video
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.outputs.video import writer as video_module
 from mrcnn_cv.outputs.video.codecs import CODECS, check_codec, suffix_for
 from mrcnn_cv.outputs.video.concat import Sound
-from mrcnn_cv.outputs.video.segment import PartWriter
-from mrcnn_cv.outputs.video.writer import PaintedVideo
+from mrcnn_cv.outputs.video.segment import SegmentWriter
+from mrcnn_cv.outputs.video.writer import VideoWriter
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.structures.instances import Instances
 from tests.support.videos import Image, probed, read_stamp, seen_by_opencv, stamp, times_of, write_video
@@ -44,20 +44,20 @@ def unpainted(frame: Frame, found: Instances) -> Image:
     return frame.image
 
 
-def put(sink: PaintedVideo, images: list[Image], times: list[float]) -> None:
+def put(sink: VideoWriter, images: list[Image], times: list[float]) -> None:
     for number, (image, time) in enumerate(zip(images, times, strict=True)):
         sink.write(Frame(image, "clip", number, time), found())
-        if sink.is_part_due:
-            sink.end_part()
+        if sink.is_segment_due:
+            sink.end_segment()
 
 
-def make(folder: Path, path: Path, images: list[Image], times: list[float] | None = None, **more: Any) -> PaintedVideo:
+def make(folder: Path, path: Path, images: list[Image], times: list[float] | None = None, **more: Any) -> VideoWriter:
     height, width = images[0].shape[:2]
     sound, about = more.pop("sound", None), more.pop("about", {})
-    sink = PaintedVideo(OutputFolder(folder), path, info(width, height, **about), unpainted, **more)
+    sink = VideoWriter(OutputDirectory(folder), path, info(width, height, **about), unpainted, **more)
     with sink:
         put(sink, images, times or [number / 25 for number in range(len(images))])
-    assert sink.join(sound, 0.04) == []
+    assert sink.concat(sound, 0.04) == []
     return sink
 
 
@@ -66,7 +66,7 @@ STAMPS = [stamp(number) for number in range(COUNT)]
 
 @pytest.fixture(autouse=True)
 def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_module, "PART_SECONDS", 0.4)
+    monkeypatch.setattr(video_module, "SEGMENT_SECONDS", 0.4)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_every_codec_gives_a_video_that_others_read(
 ) -> None:
     path = tmp_path / f"clip{suffix}"
     sink = make(tmp_path, path, STAMPS, codec=codec)
-    assert len(sink.parts) == 4
+    assert len(sink.segments) == 4
     if codec != "av1":
         # OpenCV's packages of some versions have no decoder for it.
         images = seen_by_opencv(path)
@@ -100,10 +100,10 @@ def test_every_codec_gives_a_video_that_others_read(
         pictures = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in file.decode(stream)]
         assert [read_stamp(picture) for picture in pictures] == list(range(COUNT))
     assert times_of(path) == pytest.approx([number / 25 for number in range(COUNT)], abs=1e-3)
-    for part in sink.parts:
-        assert times_of(sink.parts_path / part.name)[0] == 0
+    for part in sink.segments:
+        assert times_of(sink.segments_path / part.name)[0] == 0
     sink.discard()
-    assert not sink.parts_path.exists()
+    assert not sink.segments_path.exists()
     assert capfd.readouterr() == ("", "")
 
 
@@ -167,10 +167,10 @@ def test_sound_of_a_stretch(tmp_path: Path) -> None:
 
 def test_sound_that_is_broken_costs_the_sound_and_not_the_video(tmp_path: Path) -> None:
     (tmp_path / "source.mp4").write_bytes(b"nothing of the kind")
-    sink = PaintedVideo(OutputFolder(tmp_path), tmp_path / "clip.mp4", info(), unpainted)
+    sink = VideoWriter(OutputDirectory(tmp_path), tmp_path / "clip.mp4", info(), unpainted)
     with sink:
         put(sink, STAMPS, [number / 25 for number in range(COUNT)])
-    (note,) = sink.join(Sound(tmp_path / "source.mp4"), 0.04)
+    (note,) = sink.concat(Sound(tmp_path / "source.mp4"), 0.04)
     assert "the painted video has none" in note
     assert len(seen_by_opencv(tmp_path / "clip.mp4")) == COUNT
 
@@ -178,7 +178,7 @@ def test_sound_that_is_broken_costs_the_sound_and_not_the_video(tmp_path: Path) 
 def test_a_variable_frame_rate_is_kept_across_parts(tmp_path: Path) -> None:
     times = [0.0, 0.04, 0.05, 0.5, 0.505, 1.0, 1.01, 3.0, 3.5]
     sink = make(tmp_path, tmp_path / "clip.mp4", STAMPS[:9], times)
-    assert len(sink.parts) > 2
+    assert len(sink.segments) > 2
     assert times_of(tmp_path / "clip.mp4") == pytest.approx(times, abs=1e-4)
 
 
@@ -211,17 +211,22 @@ def test_odd_sizes_get_a_row_or_a_column_more(tmp_path: Path, size: tuple[int, i
 
 @pytest.mark.parametrize(
     ("size", "colours"),
-    [((64, 64), Colours()), ((1280, 720), Colours()), ((64, 64), Colours(1, 1, 1)), ((64, 64), Colours(9, 16, 9))],
+    [
+        ((64, 64), ColorProperties()),
+        ((1280, 720), ColorProperties()),
+        ((64, 64), ColorProperties(1, 1, 1)),
+        ((64, 64), ColorProperties(9, 16, 9)),
+    ],
 )
-def test_colours_are_those_that_were_painted(tmp_path: Path, size: tuple[int, int], colours: Colours) -> None:
+def test_colours_are_those_that_were_painted(tmp_path: Path, size: tuple[int, int], colours: ColorProperties) -> None:
     images = [np.full((size[1], size[0], 3), (40, 90, 200), np.uint8)] * 3
-    make(tmp_path, tmp_path / "clip.mp4", images, about={"colours": colours}, crf=5)
+    make(tmp_path, tmp_path / "clip.mp4", images, about={"colors": colours}, crf=5)
     with open_video(tmp_path / "clip.mp4") as source:
         frame = next(iter(source))
         assert isinstance(frame, Frame)
         assert np.abs(frame.image[10, 10].astype(int) - (40, 90, 200)).max() <= 4
-        assert source.info.colours.primaries == colours.primaries
-        assert source.info.colours.transfer == colours.transfer
+        assert source.info.colors.primaries == colours.primaries
+        assert source.info.colors.transfer == colours.transfer
 
 
 def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
@@ -242,15 +247,15 @@ def test_a_lower_crf_is_larger(tmp_path: Path) -> None:
 
 def test_parts_of_an_earlier_run_are_gone_on_behind(tmp_path: Path) -> None:
     path, times = tmp_path / "clip.mp4", [number / 25 for number in range(COUNT)]
-    with PaintedVideo(OutputFolder(tmp_path), path, info(), unpainted) as first:
+    with VideoWriter(OutputDirectory(tmp_path), path, info(), unpainted) as first:
         put(first, STAMPS[:25], times[:25])
     # The last part was not entered into any books: it is made again.
-    kept = first.parts[:2]
-    begin = sum(len(times_of(first.parts_path / part.name)) for part in kept)
-    with PaintedVideo(OutputFolder(tmp_path), path, info(), unpainted, parts=kept) as second:
-        assert {each.name for each in second.parts_path.iterdir()} == {"00001.mp4", "00002.mp4"}
+    kept = first.segments[:2]
+    begin = sum(len(times_of(first.segments_path / part.name)) for part in kept)
+    with VideoWriter(OutputDirectory(tmp_path), path, info(), unpainted, parts=kept) as second:
+        assert {each.name for each in second.segments_path.iterdir()} == {"00001.mp4", "00002.mp4"}
         put(second, STAMPS[begin:], times[begin:])
-    second.join(last_seconds=0.04)
+    second.concat(last_seconds=0.04)
     assert [read_stamp(image) for image in seen_by_opencv(path)] == list(range(COUNT))
     assert times_of(path) == pytest.approx(times, abs=1e-4)
 
@@ -277,14 +282,14 @@ def test_a_video_replaces_its_own_earlier_output(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_a_full_disk_is_said_and_finished_parts_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sink = PaintedVideo(OutputFolder(tmp_path), tmp_path / "clip.mp4", info(), unpainted)
+    sink = VideoWriter(OutputDirectory(tmp_path), tmp_path / "clip.mp4", info(), unpainted)
     with pytest.raises(OutputError, match="the disk is full"), sink:  # noqa: PT012
         put(sink, STAMPS[:15], [number / 25 for number in range(15)])
-        sink.end_part()
-        monkeypatch.setattr(video_module, "PartWriter", lambda path, *rest: PartWriter(Path("/dev/full"), *rest))
+        sink.end_segment()
+        monkeypatch.setattr(video_module, "SegmentWriter", lambda path, *rest: SegmentWriter(Path("/dev/full"), *rest))
         put(sink, STAMPS[15:], [number / 25 for number in range(15, COUNT)])
-        sink.end_part()
-    assert [len(seen_by_opencv(sink.parts_path / part.name)) for part in sink.parts] == [11, 4]
+        sink.end_segment()
+    assert [len(seen_by_opencv(sink.segments_path / part.name)) for part in sink.segments] == [11, 4]
 
 
 def test_a_size_that_no_encoder_takes_is_said(tmp_path: Path) -> None:
@@ -302,15 +307,13 @@ def test_names_and_limits_of_codecs() -> None:
     assert suffix_for("clip.gif", "h264") == ".mp4"
     for codec in CODECS:
         check_codec(codec, None)
-    with pytest.raises(UsageError, match="--crf goes up to 51 with --codec h264, and is 60"):
+    with pytest.raises(UsageError, match=r"the quality \(crf\) of h264 goes from 0 to 51, and 60 is above"):
         check_codec("h264", 60)
 
 
 def test_a_codec_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mrcnn_cv.outputs.video.codecs.encoder_for", lambda codec: None if codec == "av1" else codec)
-    with pytest.raises(
-        UsageError, match=r"cannot encode av1: give another --codec \(h264, hevc, vp9, mpeg4 would do\)"
-    ):
+    with pytest.raises(UsageError, match="cannot encode av1: choose another codec, of h264, hevc, vp9, mpeg4"):
         check_codec("av1", None)
 
 

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 
-from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.viewers.http_server import LiveServer
 from mrcnn_cv.outputs.viewers.live_view import LiveView
 from mrcnn_cv.structures.frame import Frame
@@ -114,7 +114,7 @@ class Run:
     """A run that is served, and the numbers of which a test may change."""
 
     def __init__(self) -> None:
-        self.view = LiveView(Painter())
+        self.view = LiveView(FrameAnnotator())
         self.facts: dict[str, Any] = {
             "state": "live",
             "frames": 1234,

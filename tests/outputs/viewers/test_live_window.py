@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.viewers import live_window
-from mrcnn_cv.outputs.viewers.live_view import LiveView, Shot
+from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
 from mrcnn_cv.outputs.viewers.live_window import KEYS, LiveWindow
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.structures.instances import Instances
@@ -50,12 +50,12 @@ class Desk:
     """A window, and what its keys asked for."""
 
     def __init__(self) -> None:
-        self.view = LiveView(Painter())
-        self.saved: list[Shot] = []
+        self.view = LiveView(FrameAnnotator())
+        self.saved: list[LatestFrame] = []
         self.steps: list[int] = []
         self.window = LiveWindow(self.view, self._save, self._change)
 
-    def _save(self, shot: Shot) -> str:
+    def _save(self, shot: LatestFrame) -> str:
         self.saved.append(shot)
         return "saved x.jpg"
 
@@ -159,10 +159,10 @@ _REAL = """
     from mrcnn_cv.structures.instances import Instances
     from mrcnn_cv.outputs.viewers.live_view import LiveView
     from mrcnn_cv.outputs.viewers.live_window import LiveWindow
-    from mrcnn_cv.outputs.video.annotator import Painter
+    from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 
     none = np.zeros(0, dtype=np.float32)
-    view = LiveView(Painter())
+    view = LiveView(FrameAnnotator())
     said = []
     window = LiveWindow(view, lambda shot: said.append("save") or "saved", lambda steps: said.append(steps) or "score")
     def press(key):

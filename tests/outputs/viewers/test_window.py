@@ -13,7 +13,7 @@ import pytest
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.outputs.base import SinkClosed
 from mrcnn_cv.outputs.viewers import window
-from mrcnn_cv.outputs.viewers.window import Window, check_display
+from mrcnn_cv.outputs.viewers.window import ImageWindow, check_display
 from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.opencv import cv2
 from tests.outputs.conftest import MakeFrame
@@ -32,7 +32,7 @@ def test_no_display_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr(subprocess, "run", None)
-    with pytest.raises(UsageError, match="DISPLAY is not set") as caught, Window():
+    with pytest.raises(UsageError, match="DISPLAY is not set") as caught, ImageWindow():
         pytest.fail("opened")
     assert caught.value.exit_code == 2
 
@@ -41,7 +41,7 @@ def test_no_display_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_display_that_cannot_be_reached_is_refused_and_we_live(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":987")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(UsageError, match="--show"):
+    with pytest.raises(UsageError, match="show no window"):
         check_display()
 
 
@@ -77,7 +77,7 @@ class Screen:
 
 def test_any_key_goes_on_and_q_stops(monkeypatch: pytest.MonkeyPatch, make_frame: MakeFrame, found: Instances) -> None:
     screen = Screen(monkeypatch, [-1, -1, ord(" "), ord("q")])
-    with Window() as sink:
+    with ImageWindow() as sink:
         sink.write(make_frame("a.jpg"), found)
         with pytest.raises(SinkClosed):
             sink.write(make_frame("b.jpg"), found)
@@ -88,7 +88,7 @@ def test_any_key_goes_on_and_q_stops(monkeypatch: pytest.MonkeyPatch, make_frame
 
 def test_closing_the_window_stops(monkeypatch: pytest.MonkeyPatch, make_frame: MakeFrame, found: Instances) -> None:
     Screen(monkeypatch, [], visible=0.0)
-    with pytest.raises(SinkClosed), Window() as sink:
+    with pytest.raises(SinkClosed), ImageWindow() as sink:
         sink.write(make_frame("a.jpg"), found)
 
 
@@ -97,7 +97,7 @@ def test_large_picture_is_shown_smaller(
 ) -> None:
     screen = Screen(monkeypatch, [13])
     found.image_size = (3000, 4000)
-    with Window() as sink:
+    with ImageWindow() as sink:
         sink.write(make_frame("a.jpg", height=3000, width=4000), found)
     assert screen.size == (1200, 900)
     assert screen.size[0] <= window.LARGEST[0]

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images.watch import Watch
 from mrcnn_cv.inputs.video import latest_frame as newest
-from mrcnn_cv.inputs.video.latest_frame import Newest
+from mrcnn_cv.inputs.video.latest_frame import LatestFrameSource
 from mrcnn_cv.structures.frame import Frame
 from tests.inputs.video.fake_live import FakeLive, frame
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
@@ -34,14 +34,14 @@ def test_a_watched_file_of_any_time_comes_once_and_again_when_it_changes(tmp_pat
     path, looks = tmp_path / "a.png", 0
     writes = {1: (b"one", 4e9), 5: (b"two", 0.0), 9: (b"two", 0.0)}
 
-    def find() -> list[Item]:
+    def find() -> list[ImageRef]:
         nonlocal looks
         looks += 1
         if looks in writes:
             data, seconds = writes[looks]
             path.write_bytes(data)
             os.utime(path, (seconds, seconds))
-        return [Item("a", PurePosixPath("a.png"), path)]
+        return [ImageRef("a", PurePosixPath("a.png"), path)]
 
     watch = Watch(find, lambda: looks > 15, seconds=0)
     assert [path.read_bytes() for item in watch if item is not None] == [b"one", b"two"]
@@ -51,7 +51,7 @@ def test_a_live_source_is_not_given_up_because_the_program_stood_still(monkeypat
     go, skipped = threading.Event(), 0.0
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + skipped)
     monkeypatch.setattr(newest, "time", clock)
-    with Newest("7", lambda: FakeLive([frame(0), go.wait, frame(1)]), hung_seconds=30) as source:
+    with LatestFrameSource("7", lambda: FakeLive([frame(0), go.wait, frame(1)]), hung_seconds=30) as source:
         first = source.take(10)
         assert source.take(0.01) is None
         skipped = 3600.0

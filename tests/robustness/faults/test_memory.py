@@ -15,8 +15,8 @@ import pytest
 from mrcnn_cv.drawing.annotate import draw
 from mrcnn_cv.engines.opencv import net as opencv_net
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.jobs import common as job_parts
-from mrcnn_cv.jobs import images as predict_job
+from mrcnn_cv.jobs import session
+from mrcnn_cv.jobs.options import ModelOptions
 from mrcnn_cv.outputs.formats import overlay
 from tests.cli.conftest import environment
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
@@ -69,10 +69,10 @@ def run_out_of_memory(patch: pytest.MonkeyPatch, error: cv2.error) -> None:
 def test_a_model_that_does_not_fit_is_a_sentence(
     batch: Batch, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    def fail(options: dict[str, Any]) -> MaskRCNN:
+    def fail(options: ModelOptions) -> MaskRCNN:
         raise error
 
-    monkeypatch.setattr(predict_job, "load_model", fail)
+    monkeypatch.setattr(session, "load_model", fail)
     assert batch() == 4
     said = capfd.readouterr().err
     assert said.startswith("mrcnn-cv: error: the memory that is left does not suffice: close other programs")
@@ -85,8 +85,7 @@ def test_a_second_worker_that_does_not_fit_ends_the_run(
 ) -> None:
     """Its model is loaded when it has its first picture."""
     with monkeypatch.context() as patch:
-        patch.setattr(predict_job, "load_model", Once(job_parts.load_model, 0, MemoryError()))
-        patch.setattr(job_parts, "load_model", Once(job_parts.load_model, 1, MemoryError()))
+        patch.setattr(session, "load_model", Once(session.load_model, 2, MemoryError()))
         assert batch("--workers", 2) == 4
     check_outputs(tmp_path / "out", complete=False)
     assert batch("--resume") == 0

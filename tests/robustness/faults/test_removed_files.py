@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.jobs import images as predict_job
-from mrcnn_cv.jobs.state.summary import Totals
+from mrcnn_cv.jobs import images as images_job
+from mrcnn_cv.jobs.state.summary import RunStatistics
 from mrcnn_cv.outputs.storage import output_dir as folder
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.pipeline import Done, run
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.pipeline import FrameResult, run
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.instances import Instances
 from tests.cli.conftest import environment
 from tests.cli.test_batch import wait_for
@@ -36,7 +36,7 @@ def test_files_that_vanish_between_listing_and_reading(
         (tmp_path / "in" / NAMES[3]).write_bytes(b"")
         return run(*arguments, **options)
 
-    monkeypatch.setattr(predict_job, "run", run_then)
+    monkeypatch.setattr(images_job, "run", run_then)
     assert batch() == 5
     said = capfd.readouterr().err
     for words in ("1.png does not exist", "2.png is a folder", "3.png is empty"):
@@ -46,14 +46,14 @@ def test_files_that_vanish_between_listing_and_reading(
 
 def test_a_picture_that_failed_half_written_and_is_done_later_is_no_failure(tmp_path: Path) -> None:
     """--watch takes a file again when it has changed."""
-    totals = Totals()
+    totals = RunStatistics()
     image = np.zeros((4, 4, 3), np.uint8)
     place = PurePosixPath("a/1.png")
-    totals.failed(Unreadable("in/a/1.png", 0, InputError("in/a/1.png is truncated"), place=place))
-    totals.failed(Unreadable("in/2.png", 1, InputError("in/2.png is truncated"), place=PurePosixPath("2.png")))
+    totals.failed(FrameError("in/a/1.png", 0, InputError("in/a/1.png is truncated"), output_path=place))
+    totals.failed(FrameError("in/2.png", 1, InputError("in/2.png is truncated"), output_path=PurePosixPath("2.png")))
     none = np.zeros(0, np.float32)
     found = Instances(none.reshape(0, 4), none, none.astype(np.int32), [], None, (4, 4))
-    totals.done(Done(Frame(image, "in/a/1.png", 2, place=place), found, 1.0))
+    totals.done(FrameResult(Frame(image, "in/a/1.png", 2, output_path=place), found, 1.0))
     assert list(totals.failures) == ["2.png"]
     assert (totals.done_count, totals.failed_count) == (1, 2)
 
@@ -66,8 +66,8 @@ def test_an_output_is_not_taken_for_an_input_that_is_gone(tmp_path: Path, monkey
     source.parent.mkdir()
     source.write_bytes(b"picture")
     numbers["a.png"] = 7
-    outputs = OutputFolder(tmp_path / "out")
-    frame = Frame(np.zeros((4, 4, 3), np.uint8), "in/a.png", 0, path=source, place=PurePosixPath("a.png"))
+    outputs = OutputDirectory(tmp_path / "out")
+    frame = Frame(np.zeros((4, 4, 3), np.uint8), "in/a.png", 0, path=source, output_path=PurePosixPath("a.png"))
     assert outputs.path_for(frame) == out
     outputs.write(out, b"first")
     # The input is replaced, and has another number; what was its own is now the output's.

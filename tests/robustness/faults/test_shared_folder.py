@@ -7,18 +7,19 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pytest
 
 from mrcnn_cv import cli
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.jobs import images as predict_job
-from mrcnn_cv.jobs.common import load_model
-from mrcnn_cv.jobs.state.run_lock import alone_in
+from mrcnn_cv.jobs import session
+from mrcnn_cv.jobs.options import ModelOptions
+from mrcnn_cv.jobs.session import load_model
+from mrcnn_cv.jobs.state.run_lock import lock_directory
 from mrcnn_cv.outputs.storage import locks as lock
-from mrcnn_cv.outputs.storage.locks import alone_at
+from mrcnn_cv.outputs.storage.locks import lock_output
 from mrcnn_cv.util import file_lock
 from tests.conftest import read_image
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
@@ -50,22 +51,26 @@ def test_a_run_that_ended_while_another_one_was_loading_is_seen(
 ) -> None:
     codes: list[int] = []
 
-    def load(options: dict[str, Any]) -> MaskRCNN:
+    def load(options: ModelOptions) -> MaskRCNN:
         if not codes:
             codes.append(0)
             codes[0] = batch()
         return load_model(options)
 
-    monkeypatch.setattr(predict_job, "load_model", load)
+    monkeypatch.setattr(session, "load_model", load)
     assert batch() == 2
     assert codes == [0]
     assert check_outputs(tmp_path / "out", complete=True) == set(NAMES)
 
 
 def test_the_lock_is_held_once_and_free_afterwards(tmp_path: Path) -> None:
-    with alone_in(tmp_path / "out"), pytest.raises(UsageError, match="another run"), alone_in(tmp_path / "out"):
+    with (
+        lock_directory(tmp_path / "out"),
+        pytest.raises(UsageError, match="another run"),
+        lock_directory(tmp_path / "out"),
+    ):
         pass
-    with alone_in(tmp_path / "out"):
+    with lock_directory(tmp_path / "out"):
         pass
 
 
@@ -97,7 +102,7 @@ def test_a_second_run_leaves_alone_the_video_that_the_first_is_at(
     assert cli._run(["one.mp4", "-o", "out", "-q", "--workers", "1"]) == 0
     assert codes == [2]
     out = Path("out")
-    wait = "wait until it has ended, or give another output folder (-o)"
+    wait = "wait until it has ended, or choose another output folder (-o)"
     assert capfd.readouterr().err == f"mrcnn-cv: error: another run is at work at {out / 'one.mp4'}: {wait}\n"
     for name in ("one.mp4", "two.mp4"):
         assert len(seen_by_opencv(tmp_path / "out" / name)) == 12
@@ -151,7 +156,7 @@ def test_a_file_for_all_pictures_belongs_to_one_run_at_a_time(
     second: tuple[str, ...],
 ) -> None:
     assert second_at_work([*first, "-o", "out"], [*second, "-o", "out"]) == (0, 2)
-    wait = "wait until it has ended, or give another output folder (-o)"
+    wait = "wait until it has ended, or choose another output folder (-o)"
     assert capfd.readouterr().err == f"mrcnn-cv: error: another run is at work in out: {wait}\n"
     assert len(json.loads((tmp_path / "out" / "annotations.json").read_bytes())["images"]) == 5
     # Books would keep the command from being given again.
@@ -174,11 +179,16 @@ def test_a_second_evaluation_leaves_the_first_ones_books_alone(second_at_work: A
 
 def test_a_lock_on_one_output_leaves_no_file_and_its_neighbours_to_others(tmp_path: Path) -> None:
     one, two = tmp_path / "out" / "one.mp4", tmp_path / "out" / f"{'x' * 240}.mp4"
-    with alone_at(one), alone_at(two), alone_in(tmp_path / "out"), pytest.raises(UsageError, match="another run"):
-        alone_at(one).__enter__()
-    with pytest.raises(RuntimeError), alone_at(one):
+    with (
+        lock_output(one),
+        lock_output(two),
+        lock_directory(tmp_path / "out"),
+        pytest.raises(UsageError, match="another run"),
+    ):
+        lock_output(one).__enter__()
+    with pytest.raises(RuntimeError), lock_output(one):
         raise RuntimeError
-    with alone_at(one):
+    with lock_output(one):
         pass
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".mrcnn-cv-run.lock"}
 
@@ -188,7 +198,7 @@ def test_a_lock_file_that_its_holder_removes_is_not_taken_for_a_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "one.mp4"
-    holder = alone_at(path)
+    holder = lock_output(path)
     holder.__enter__()
     tried: list[IO[bytes]] = []
 
@@ -200,8 +210,8 @@ def test_a_lock_file_that_its_holder_removes_is_not_taken_for_a_lock(
         return file_lock.try_lock(file)
 
     monkeypatch.setattr(lock, "try_lock", try_lock)
-    with alone_at(path):
+    with lock_output(path):
         monkeypatch.undo()
-        with pytest.raises(UsageError), alone_at(path):
+        with pytest.raises(UsageError), lock_output(path):
             pass
     assert len(tried) == 2

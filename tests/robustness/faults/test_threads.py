@@ -15,7 +15,6 @@ from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs import image_ref as items
 from mrcnn_cv.inputs.images.decode import decode_image
 from mrcnn_cv.outputs.formats import overlay
-from mrcnn_cv.pipeline import address_space as room
 from mrcnn_cv.pipeline import thread_executor as crew
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
 
@@ -98,18 +97,18 @@ def once_for_workers(do: Any, number: int) -> Any:
 
 
 def test_plans_whose_threads_do_not_fit_are_left_out(monkeypatch: pytest.MonkeyPatch, tiny_model: MaskRCNN) -> None:
-    plans = [crew.Plan(1, 2), crew.Plan(2, 1)]
-    steps: crew.Steps[Any, Any, Any, Any] = crew.Steps(abs, lambda number, model: number, abs)
+    plans = [crew.WorkerLayout(1, 2), crew.WorkerLayout(2, 1)]
+    steps: crew.Stages[Any, Any, Any, Any] = crew.Stages(abs, lambda number, model: number, abs)
 
-    def work(plans: list[crew.Plan]) -> tuple[list[int], list[crew.Plan]]:
-        own = crew.Crew(crew.Models(tiny_model, lambda: tiny_model), plans)
-        return list(own.work(iter(range(50)), steps, lambda: False)), own.plans
+    def work(plans: list[crew.WorkerLayout]) -> tuple[list[int], list[crew.WorkerLayout]]:
+        own = crew.ThreadExecutor(crew.ModelPool(tiny_model, lambda: tiny_model), plans)
+        return list(own.work(iter(range(50)), steps, lambda: False)), own.layouts
 
-    monkeypatch.setattr(room, "_left", lambda: 3 * room.ROOM_PER_THREAD)
+    monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 3)
     assert work(plans) == (list(range(50)), plans[:1])
-    monkeypatch.setattr(room, "_left", lambda: 6 * room.ROOM_PER_THREAD)
+    monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 6)
     assert work(plans) == (list(range(50)), plans)
-    monkeypatch.setattr(room, "_left", lambda: 3 * room.ROOM_PER_THREAD - 1)
+    monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 2)
     with pytest.raises(MemoryError):
         work(plans)
 
@@ -118,12 +117,12 @@ def test_plans_whose_threads_do_not_fit_are_left_out(monkeypatch: pytest.MonkeyP
 def test_the_limit_on_addresses_is_the_process_own() -> None:
     source = """
 import resource
-from mrcnn_cv.pipeline.address_space import ROOM_PER_THREAD, has_room
-print(has_room(10**6))
+from mrcnn_cv.pipeline.thread_executor import BYTES_PER_THREAD, address_space_allows
+print(address_space_allows(10**6))
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-limit = taken + 3 * ROOM_PER_THREAD // 2
+limit = taken + 3 * BYTES_PER_THREAD // 2
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-print(has_room(1), has_room(2))
+print(address_space_allows(1), address_space_allows(2))
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True", "False"]

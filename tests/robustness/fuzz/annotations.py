@@ -13,8 +13,8 @@ import numpy as np
 from mrcnn_cv.errors import LabelFileError
 from mrcnn_cv.evaluation.annotations import read_dataset
 from mrcnn_cv.evaluation.categories import match_categories
-from mrcnn_cv.evaluation.pictures import items_of
-from mrcnn_cv.evaluation.scores import Judge, as_json
+from mrcnn_cv.evaluation.dataset_frames import image_refs
+from mrcnn_cv.evaluation.scores import CocoEvaluator, as_json
 from mrcnn_cv.structures import masks
 from tests.robustness.fuzz.file_edits import NAMES, edited_bytes, edited_text, encoded
 from tests.robustness.fuzz.worker import make_again
@@ -55,19 +55,19 @@ def attempt(path: Path) -> str:
         found = match_categories({1: "cup", 2: "spoon", 3: "plate"}, 3, dataset.categories, used, path)
     except LabelFileError as error:
         return f"refused: {type(error).__name__}"
-    for item in items_of(dataset.pictures, path.parent):
+    for item in image_refs(dataset.images, path.parent):
         assert item.path is not None
         assert ".." not in item.path.parts
         assert item.path.is_relative_to(path.parent)
-    judge = Judge(dataset, {each.id for each in dataset.pictures}, sorted(set(found.categories.values())))
+    judge = CocoEvaluator(dataset, {each.id for each in dataset.images}, sorted(set(found.categories.values())))
     results: list[dict[str, Any]] = [
         {"image_id": each.id, "category_id": category, "bbox": [2, 3, 20, 10], "score": 0.5}
-        for each in dataset.pictures[:20]
+        for each in dataset.images[:20]
         for category in list(found.categories.values())[:5]
     ]
     as_json(judge.scores(results, "box"))
     if dataset.has_masks:
-        sizes = {each.id: [each.height, each.width] for each in dataset.pictures}
+        sizes = {each.id: [each.height, each.width] for each in dataset.images}
         for each in results:
             height, width = sizes[each["image_id"]]
             first = min(7, height * width)

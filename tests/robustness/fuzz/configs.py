@@ -93,15 +93,16 @@ def _pipeline(path: Path) -> str:
 
 
 def _registered(path: Path) -> str:
-    from mrcnn_cv.cli.console.model_table import details, record, records, table
-    from mrcnn_cv.hub import resolve
+    from mrcnn_cv.cli.console.model_table import details, table
+    from mrcnn_cv.hub import resolve_model
+    from mrcnn_cv.hub.catalog import catalog
 
     os.environ["MRCNN_CV_HOME"] = str(path.parent)
-    rows = records()
+    rows = catalog()
     shown = [table(rows), *(details(row) for row in rows)]
     assert all(each.isprintable() or each == "\n" for text in shown for each in text), shown
-    json.dumps([record(row) for row in rows])
-    resolve("cups")
+    json.dumps([row.to_dict() for row in rows])
+    resolve_model("cups")
     return "accepted"
 
 
@@ -109,21 +110,21 @@ def _options(path: Path) -> str:
     """As the command line does: the file's values go through the options' own types."""
     from mrcnn_cv.cli import COMMANDS
     from mrcnn_cv.cli.commands.predict import predict
-    from mrcnn_cv.cli.console.messages import explain
+    from mrcnn_cv.cli.console.messages import format_click_error
 
     assert COMMANDS
     try:
         predict.make_context("predict", ["--config", str(path), "a.jpg"])
     except click.ClickException as error:
-        raise UsageError(explain(error)) from error
+        raise UsageError(format_click_error(error)) from error
     return "accepted"
 
 
 def _checked(warnings: list[str] | tuple[str, ...]) -> str:
-    from mrcnn_cv.cli.console.messages import plain
+    from mrcnn_cv.cli.console.messages import sanitize
 
     # They are printed as lines of their own, and must be of a length that somebody reads.
-    assert all(len(plain(each)) <= 2500 for each in warnings), [len(each) for each in warnings]
+    assert all(len(sanitize(each)) <= 2500 for each in warnings), [len(each) for each in warnings]
     return "accepted"
 
 

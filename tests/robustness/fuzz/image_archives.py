@@ -20,10 +20,10 @@ import numpy as np
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.image_ref import load
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.listing import list_pictures
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.listing import list_images
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.structures.frame import Frame, FrameError
 from tests.robustness.fuzz.file_edits import NAMES, edited_bytes
 from tests.robustness.fuzz.model_archives import edited_headers, nested_headers
 from tests.robustness.fuzz.worker import make_again
@@ -61,15 +61,15 @@ def case(number: int, seed: int, folder: Path) -> Path:
 
 def attempt(path: Path) -> str:
     """List it, read every picture, and name an output for each."""
-    listing = list_pictures([str(path)], Search())
+    listing = list_images([str(path)], DirectoryScan())
     output = path.parent / "out"
-    folder = OutputFolder(output)
+    folder = OutputDirectory(output)
     results = []
     for index, item in enumerate(listing.items[:50]):
-        assert not item.place.is_absolute()
-        assert ".." not in item.place.parts
-        assert len(os.fsencode(item.place)) <= 1024
-        assert all(ord(each) >= 32 and not 127 <= ord(each) < 160 for each in str(item.place)), item.place
+        assert not item.output_path.is_absolute()
+        assert ".." not in item.output_path.parts
+        assert len(os.fsencode(item.output_path)) <= 1024
+        assert all(ord(each) >= 32 and not 127 <= ord(each) < 160 for each in str(item.output_path)), item.output_path
         frame = load(item, index)
         results.append(frame)
         if isinstance(frame, Frame):
@@ -79,7 +79,7 @@ def attempt(path: Path) -> str:
         else:
             assert str(frame.error).isprintable()
     assert {each.name for each in path.parent.iterdir()} <= {path.name, "out"}
-    if len(results) == 1 and isinstance(results[0], Unreadable):
+    if len(results) == 1 and isinstance(results[0], FrameError):
         raise InputError(results[0].error)
     return "accepted"
 

@@ -6,9 +6,9 @@ import random
 from pathlib import Path
 
 from mrcnn_cv.inputs.image_ref import load
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.listing import list_pictures
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.listing import list_images
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame
 from tests.robustness.fuzz.file_edits import NAMES, edited_bytes, encoded
 from tests.robustness.fuzz.worker import make_again
@@ -54,15 +54,15 @@ def case(number: int, seed: int, folder: Path) -> Path:
 def attempt(path: Path) -> str:
     """List the pictures, try to read some of them, and name an output for each."""
     output = path.parent / "out"
-    folder = OutputFolder(output)
-    for index, item in enumerate(list_pictures([], Search(), [path]).items[:30]):
-        assert not item.place.is_absolute()
-        assert ".." not in item.place.parts
+    folder = OutputDirectory(output)
+    for index, item in enumerate(list_images([], DirectoryScan(), [path]).items[:30]):
+        assert not item.output_path.is_absolute()
+        assert ".." not in item.output_path.parts
         frame = load(item, index)
         assert not isinstance(frame, Frame)
         assert str(frame.error).isprintable()
         assert item.path is not None
-        place = folder.path_of(item.path, ".json", place=item.place)
+        place = folder.path_of(item.path, ".json", output_path=item.output_path)
         assert place.is_relative_to(output)
         assert ".." not in place.parts
     return "accepted"

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from mrcnn_cv.inputs.images.files import read_image
-from mrcnn_cv.inputs.images.header_size import MOST_PIXELS
+from mrcnn_cv.inputs.images.header_size import MAX_PIXELS
 from mrcnn_cv.util.opencv import quiet
 from tests.robustness.fuzz.file_edits import edited_bytes, edited_head
 from tests.robustness.fuzz.worker import make_again
@@ -63,7 +63,7 @@ def attempt(path: Path) -> str:
     assert image.dtype == np.uint8
     assert image.ndim == 3
     assert image.shape[2] == 3
-    assert image.shape[0] * image.shape[1] <= MOST_PIXELS
+    assert image.shape[0] * image.shape[1] <= MAX_PIXELS
     return "accepted"
 
 

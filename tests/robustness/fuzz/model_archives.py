@@ -9,7 +9,7 @@ import random
 import tarfile
 from pathlib import Path
 
-from mrcnn_cv.hub import find
+from mrcnn_cv.hub import resolve_model
 from tests.robustness.fuzz.file_edits import NAMES, edited_bytes
 from tests.robustness.fuzz.worker import make_again
 
@@ -39,7 +39,7 @@ def attempt(path: Path) -> str:
     home = path.parent / "home"
     os.environ["MRCNN_CV_HOME"] = str(home)
     try:
-        found = find.resolve(path)
+        found = resolve_model(path)
     finally:
         made = [each for each in home.rglob("*") if each.is_file() or each.is_symlink()]
         assert not [each for each in made if each.is_symlink()]

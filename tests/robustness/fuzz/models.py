@@ -16,7 +16,7 @@ from mrcnn_cv import MaskRCNN
 from mrcnn_cv.engines.opencv import blas_conv as products
 from mrcnn_cv.engines.opencv import winograd
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.jobs.inspect import inspect
+from mrcnn_cv.jobs import inspect
 from tests.robustness.fuzz.mutations import damaged, renumbered
 from tests.robustness.fuzz.worker import ROOT
 

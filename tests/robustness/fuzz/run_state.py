@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.jobs.state.batch_state import Books
-from mrcnn_cv.jobs.state.manifest import Past, check_same
-from mrcnn_cv.jobs.state.video_journal import Journal
+from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.jobs.state.batch_state import RunState
+from mrcnn_cv.jobs.state.manifest import PreviousRun, check_same
+from mrcnn_cv.jobs.state.video_journal import VideoCheckpoints
 from mrcnn_cv.jobs.video_state import _is_there
-from mrcnn_cv.outputs.base import Settings
-from mrcnn_cv.outputs.registry import FORMATS
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.outputs.base import OutputSettings
+from mrcnn_cv.outputs.registry import FORMATS, make_datasets
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures import masks
 from tests.robustness.fuzz.file_edits import NAMES, edited_bytes, edited_text, encoded
 from tests.robustness.fuzz.worker import make_again
@@ -62,18 +62,18 @@ def case(number: int, seed: int, folder: Path) -> Path:
 
 def attempt(path: Path) -> str:
     """As --resume does, as far as it goes without a model."""
-    folder = OutputFolder(path.parent)
-    settings = Settings({1: "cup"}, "model")
+    folder = OutputDirectory(path.parent)
+    settings = OutputSettings({1: "cup"}, "model")
     if path.name == ".mrcnn-cv-videos.jsonl":
         return _videos(path.parent)
     aggregates = None
     if path.name == ".mrcnn-cv-records.jsonl":
-        made = [each.aggregate(settings) for name, each in FORMATS.items() if each.aggregate and name != "parquet"]
-        aggregates = AggregateFiles(
+        made = make_datasets([name for name in FORMATS if name != "parquet"], settings)
+        aggregates = DatasetFiles(
             folder, made, keep=True, indexes={place: index for index, place in enumerate(_PLACES)}
         )
-    books = Books(folder, resume=True)
-    items = [Item(place, PurePosixPath(place)) for place in _PLACES]
+    books = RunState(folder, resume=True)
+    items = [ImageRef(place, PurePosixPath(place)) for place in _PLACES]
     left = books.to_do(items, aggregates)
     assert len(left) + books.totals.kept == len(items)
     books.open(_HEAD)
@@ -86,11 +86,11 @@ def attempt(path: Path) -> str:
 
 
 def _videos(folder: Path) -> str:
-    past = Journal(folder).past("clip.mp4")
+    past = VideoCheckpoints(folder).previous("clip.mp4")
     if past is None:
         return "refused: nothing left"
-    check_same(Past(past.head, {}), _HEAD, folder)
-    for stretch in past.stretches:
+    check_same(PreviousRun(past.run_metadata, {}), _HEAD, folder)
+    for stretch in past.checkpoints:
         assert 0 <= stretch.last.index < 1 << 31
         assert stretch.last.time == stretch.last.time
         _is_there(folder / "clip.mp4.parts", stretch.part)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mrcnn_cv.outputs.viewers import http_server as live_server
+from mrcnn_cv.outputs.viewers import http_connection, http_server
 from tests.robustness.fuzz import http_requests
 from tests.robustness.fuzz.run import fuzz
 
@@ -25,9 +25,9 @@ def test_no_request_gets_more_than_the_view() -> None:
 
 def test_the_cases_find_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes every name for its own is noticed."""
-    monkeypatch.setattr("mrcnn_cv.outputs.viewers.http_requests._is_ours", lambda host, names: True)
-    for name in ("HEAD_SECONDS", "MOST_NEW_PER_SECOND"):
-        monkeypatch.setattr(live_server, name, getattr(live_server, name))
+    monkeypatch.setattr("mrcnn_cv.outputs.viewers.http_app.is_ours", lambda host, names: True)
+    for module, name in ((http_connection, "HEAD_SECONDS"), (http_server, "MAX_NEW_PER_SECOND")):
+        monkeypatch.setattr(module, name, getattr(module, name))
     try:
         for number in range(500):
             (tmp_path / str(number)).mkdir()

@@ -15,8 +15,8 @@ import av
 import cv2
 import numpy as np
 
-from mrcnn_cv.inputs.classify import kind_of
-from mrcnn_cv.inputs.video.base import MOST_PIXELS, Choice
+from mrcnn_cv.inputs.classify import classify
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, FrameSampling
 from mrcnn_cv.inputs.video.file import open_video
 from mrcnn_cv.structures.frame import Frame
 from tests.robustness.fuzz.file_edits import NUMBERS, edited_bytes
@@ -57,12 +57,12 @@ def case(number: int, seed: int, folder: Path) -> Path:
 def attempt(path: Path) -> str:
     """All its frames up to 200, from the beginning or from somewhere in the middle; FFmpeg prints nothing."""
     size = path.stat().st_size
-    choice = Choice(start=(0.0, 0.0, 0.1, 1e6)[size % 4], max_frames=_MOST_FRAMES)
+    choice = FrameSampling(start=(0.0, 0.0, 0.1, 1e6)[size % 4], max_frames=_MOST_FRAMES)
     with tempfile.TemporaryFile() as printed:
         stderr = os.dup(2)
         os.dup2(printed.fileno(), 2)
         try:
-            kind_of(str(path))
+            classify(str(path))
             count = _read(path, choice)
         finally:
             os.dup2(stderr, 2)
@@ -73,10 +73,10 @@ def attempt(path: Path) -> str:
     return f"accepted: {min(count, 1)}"
 
 
-def _read(path: Path, choice: Choice) -> int:
+def _read(path: Path, choice: FrameSampling) -> int:
     count = 0
-    with open_video(path, choice=choice) as source:
-        assert source.info.width * source.info.height <= MOST_PIXELS
+    with open_video(path, sampling=choice) as source:
+        assert source.info.width * source.info.height <= MAX_PIXELS
         choice.expected(source.info)
         for index, frame in enumerate(source):
             if isinstance(frame, Frame):
