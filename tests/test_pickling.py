@@ -58,7 +58,7 @@ def check_same(found: Any, expected: Any) -> None:
 
 
 def test_the_check_sees_a_weight_that_differs() -> None:
-    net = open_model(demo_model()).spec.box_head
+    net = open_model(demo_model()).definition.box_head
     layer = next(each for each in net if any(isinstance(value, np.ndarray) for value in vars(each).values()))
     name, weights = next(each for each in vars(layer).items() if isinstance(each[1], np.ndarray))
     changed = weights.copy()
@@ -69,7 +69,7 @@ def test_the_check_sees_a_weight_that_differs() -> None:
 
 
 def test_a_model_and_its_nets() -> None:
-    spec = open_model(demo_model()).spec
+    spec = open_model(demo_model()).definition
     assert spec.mask_head is not None
     check_same(again(spec), spec)
     for net in (spec.trunk, spec.box_head, spec.mask_head):
@@ -82,9 +82,9 @@ def test_a_model_and_its_nets() -> None:
 def test_a_model_whose_file_is_gone(tiny_graph: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.pb"
     path.write_bytes(tiny_graph.read_bytes())
-    packed = pickle.dumps(open_model(path).spec)
+    packed = pickle.dumps(open_model(path).definition)
     path.unlink()
-    check_same(pickle.loads(packed), open_model(tiny_graph).spec)
+    check_same(pickle.loads(packed), open_model(tiny_graph).definition)
 
 
 def test_instances(tiny_model: MaskRCNN, photo: Image) -> None:

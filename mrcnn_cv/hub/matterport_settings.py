@@ -38,7 +38,7 @@ def write_config(model: Path, settings: list[str]) -> Path:
         draft = Path(folder) / "config.json"
         draft.write_text(content, encoding="utf-8")
         opened = open_model(graph, draft)
-    if not opened.spec.family.startswith("matterport"):
+    if not opened.definition.family.startswith("matterport"):
         raise other
     target = graph.with_suffix(".json")
     with cache.writable(target):

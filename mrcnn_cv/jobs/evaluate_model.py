@@ -237,7 +237,9 @@ class _Evaluation:
     def _matching(self, model: MaskRCNN) -> CategoryMapping:
         chosen = {image.id for image in self.images}
         used = {each.category for each in self.dataset.annotations if each.image in chosen}
-        return match_categories(model.labels, model.spec.class_count, self.dataset.categories, used, self.dataset.path)
+        return match_categories(
+            model.labels, model.definition.class_count, self.dataset.categories, used, self.dataset.path
+        )
 
     def _metadata(self, model: MaskRCNN) -> Mapping[str, Any]:
         """As of any batch run. The backend decides as well, and which image has which id and size.
@@ -261,7 +263,7 @@ class _Evaluation:
         self, session: RunSession, model: MaskRCNN, mapping: CategoryMapping, results: DatasetResults
     ) -> tuple[tuple[Scores, ...], Confusion]:
         evaluator = CocoEvaluator(self.dataset, results.seen, sorted(set(mapping.categories.values())))
-        both = model.spec.mask is not None and self.dataset.has_masks
+        both = model.definition.mask is not None and self.dataset.has_masks
         boxes = evaluator.scores(results.results, "box")
         metrics = (evaluator.scores(results.results, "mask"), boxes) if both else (boxes,)
         matrix = confusion(evaluator, results.results, "mask" if both else "box")
@@ -272,7 +274,7 @@ class _Evaluation:
                 Severity.WARNING,
                 f"categories are found under other names ({shown}): do the labels belong to this model?",
             )
-        if model.spec.mask is not None and not both:
+        if model.definition.mask is not None and not both:
             session.observer.message(
                 Severity.NOTE, f"not every annotation in {self.dataset.path} has a mask, so only boxes are evaluated"
             )

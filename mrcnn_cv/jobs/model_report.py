@@ -10,6 +10,7 @@ from typing import Any
 
 from mrcnn_cv.graph.shape_inference import LayerShape
 from mrcnn_cv.model.definition import AnchorSpec, MaskSpec, ModelDefinition, NmsSpec
+from mrcnn_cv.model.definition_json import json_key
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class ModelReport:
                 "count": spec.class_count,
                 "names": {str(number): name for number, name in sorted(self.labels.items())},
             },
-            "resize": {key: value for key, value in asdict(spec.resize).items() if value is not None},
+            "resize": {json_key(key): value for key, value in asdict(spec.resize).items() if value is not None},
             "pixels": [asdict(step) for step in spec.pixels],
             # Of the one map, or of the finest; with a feature pyramid, then all of them.
             "anchors": levels[0] if len(levels) == 1 else {**levels[0], "levels": levels},
@@ -120,7 +121,7 @@ class ModelReport:
                 "crop_size": list(spec.crop.size),
                 "box_scales": list(spec.box_coder.scales),
                 "class_agnostic": spec.class_agnostic_boxes,
-                "scores": spec.score_conversion,
+                "scores": spec.score_activation,
                 "logit_factor": spec.logit_factor,
             },
             "detections": _nms(spec.detection_nms),
@@ -170,7 +171,7 @@ def unusual(spec: ModelDefinition) -> list[str]:
         (spec.mask is None, "it has no mask branch: boxes only"),
         (spec.class_agnostic_boxes, "all classes share one box per region"),
         (spec.mask is not None and spec.mask.class_agnostic, "all classes share one mask per region"),
-        (spec.score_conversion != "softmax", f"scores are converted by {spec.score_conversion}, not by softmax"),
+        (spec.score_activation != "softmax", f"scores are converted by {spec.score_activation}, not by softmax"),
         (spec.logit_factor != 1, f"class logits are multiplied by {spec.logit_factor:g} first"),
         (spec.resize.kind == "fixed", "images are resized to one fixed shape, which changes their aspect"),
         (spec.resize.kind == "identity", "images are not resized"),

@@ -221,7 +221,7 @@ class _StreamJob:
     def _change_threshold(self, steps: int) -> str:
         now = self._thresholds.score_threshold
         if now is None and self._model is not None:
-            now = self._model.spec.detection_nms.score_threshold
+            now = self._model.definition.detection_nms.score_threshold
         self._thresholds.score_threshold = shifted_score(now or 0.0, steps)
         return f"score above {self._thresholds.score_threshold:.2f}"
 

@@ -71,7 +71,7 @@ def _problem(spec: ModelDefinition) -> str | None:
     """What cv2.dnn's DetectionOutput cannot do; None where it can."""
     checks = (
         (spec.family == "Object Detection API", f"it is a model of {spec.family}"),
-        (spec.score_conversion == "softmax" and spec.logit_factor == 1, "its scores are not a plain softmax"),
+        (spec.score_activation == "softmax" and spec.logit_factor == 1, "its scores are not a plain softmax"),
         (not spec.class_agnostic_boxes, "all its classes share one box per region"),
         (not spec.resize.pad_to_max, "its input is padded"),
         (spec.anchors[0].stride is not None and len(set(spec.anchors[0].stride)) == 1, "its cells are not square"),

@@ -195,7 +195,7 @@ def test_a_net_takes_inputs_of_any_size_in_turn() -> None:
 @pytest.mark.parametrize("first", [(96, 144), (67, 101)])
 def test_paddings_follow_the_size_of_the_input(tiny_graph: Path, first: tuple[int, int]) -> None:
     """OpenCV keeps those of the first input, and is wrong for others without a word."""
-    trunk = open_model(tiny_graph).spec.trunk
+    trunk = open_model(tiny_graph).definition.trunk
     used = opencv_net(trunk)
     used.run({"image": np.zeros((1, 3, *first), np.float32)})
     for size in ((96, 96), (96, 107), (68, 160), (160, 50), (112, 160), (83, 83), (96, 96), (65, 120), (96, 144)):

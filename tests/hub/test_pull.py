@@ -45,7 +45,7 @@ def test_what_is_pulled_can_be_run_and_nothing_else_is_kept(
     folder = pull(model, retry=HASTE, listener=notes)
     assert files_in(home) == INSTALLED
     assert (folder / "frozen_inference_graph.pb").read_bytes() == tiny_graph.read_bytes()
-    assert open_model(folder).spec.class_count == 3
+    assert open_model(folder).definition.class_count == 3
     assert notes.steps[-1] == (model.size, model.size)
     assert notes.texts == []
     assert server.seen[0][0] == f"/models/{NAME}_2018_01_28.tar.gz"
@@ -407,7 +407,7 @@ def test_what_is_pulled_can_be_used_in_a_cache_that_cannot_be_written(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    assert open_model(pull(model)).spec.class_count == 3
+    assert open_model(pull(model)).definition.class_count == 3
 
 
 def test_a_model_in_place_survives_a_new_pull_that_fails_at_the_last_step(

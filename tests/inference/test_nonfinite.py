@@ -44,9 +44,9 @@ class Spoilt:
 @pytest.fixture
 def model(tiny_model: MaskRCNN) -> Iterator[MaskRCNN]:
     """The tiny model, whose nets and numbers a test may replace."""
-    nets, spec = tiny_model._nets, tiny_model.spec
+    nets, spec = tiny_model._nets, tiny_model.definition
     yield tiny_model
-    tiny_model._nets, tiny_model.spec = nets, spec
+    tiny_model._nets, tiny_model.definition = nets, spec
 
 
 def spoil(model: MaskRCNN, value: float | None, share: float, which: str) -> None:
@@ -74,7 +74,7 @@ def test_instances_are_numbers_inside_of_the_image(
     model: MaskRCNN, photo: Image, value: str, share: float, which: str, conversion: Any
 ) -> None:
     spoil(model, BAD.get(value), share, which)
-    model.spec = replace(model.spec, score_conversion=conversion)
+    model.definition = replace(model.definition, score_activation=conversion)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = model.predict(photo, score_threshold=0.0, max_instances=5)

@@ -74,7 +74,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_number_comes_back(name: str, tmp_path: Path) -> None:
     model, config = unpacked(name, tmp_path)
     folder = export(model, tmp_path / "out", config).folder
-    first, again = open_model(model, config).spec, open_model(folder).spec
+    first, again = open_model(model, config).definition, open_model(folder).definition
     assert numbers(again) == numbers(first)
     document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
@@ -227,7 +227,7 @@ def test_only_an_export_is_replaced_and_only_where_that_is_wanted(demo: Path, gr
     assert (folder / "model.json").read_bytes() == before
     export(graphs / "tiny_faster_rcnn", folder, overwrite=True)
     assert {path.name for path in folder.iterdir()} == ALL_FILES - {"mask_head.onnx"}
-    assert open_model(folder).spec.mask is None
+    assert open_model(folder).definition.mask is None
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "README.md", "model.json", "backbone.onnx"])
@@ -303,7 +303,7 @@ def test_nets_of_two_exports_are_no_model(demo: Path, tmp_path: Path) -> None:
 
 def test_a_model_that_json_cannot_hold_is_refused(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = open_model(demo)
-    spec = replace(opened.spec, exporter="x" * 5000)
+    spec = replace(opened.definition, exporter="x" * 5000)
     monkeypatch.setattr(module, "open_model", lambda *_: load.ModelFile(opened.path, spec))
     with pytest.raises(ModelFileError, match=r"cannot be exported, since its model\.json says .* for 'definition"):
         export(demo, tmp_path / "out")

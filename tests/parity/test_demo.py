@@ -52,7 +52,7 @@ def test_parity_with_tensorflow(picture: str) -> None:
     found = model().predict(golden.image, score_threshold=None)
     assert len(found) == len(golden.boxes) > 0
     different = outliers(found, golden)
-    assert [each for each in different if not ends_at_border(each, golden, model().spec)] == []
+    assert [each for each in different if not ends_at_border(each, golden, model().definition)] == []
     assert len(different) <= max(1, EXCEPTIONS * len(golden.boxes))
 
 

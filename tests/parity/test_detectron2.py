@@ -102,7 +102,7 @@ def test_detections(case: Case) -> None:
 
 def test_the_network_sees_the_same_pixels(case: Case) -> None:
     """But in RGB, whatever the model was trained on."""
-    pixels = prepare(case.image, case.model.spec.resize, case.model.spec.pixels).pixels
+    pixels = prepare(case.image, case.model.definition.resize, case.model.definition.pixels).pixels
     pixels = pixels if case.name in RGB else pixels[:, ::-1]
     assert pixels.shape == tuple(case.arrays["input_shape"])
     np.testing.assert_allclose(pixels[:, :, ::8, ::8], case.arrays["input_every_8th"], atol=1e-6)
@@ -110,7 +110,7 @@ def test_the_network_sees_the_same_pixels(case: Case) -> None:
 
 def test_proposals(case: Case) -> None:
     """The same ones, but where float noise decides between two."""
-    spec = case.model.spec
+    spec = case.model.definition
     network_input = prepare(case.image, spec.resize, spec.pixels)
     height, width = network_input.pixels.shape[2:]
     layout = geometry(network_input.size, network_input.offset, (height, width), spec.box_edges)

@@ -42,4 +42,4 @@ def test_the_graph_really_takes_that(graph: Path) -> None:
 def test_another_input_finds_the_same(graph: Path) -> None:
     golden = load_golden(DATA, "tiny_mask_rcnn/coffee")
     model = MaskRCNN.load(graph, backend="cpu")
-    check_parity(model.predict(golden.image, score_threshold=None), golden, model.spec)
+    check_parity(model.predict(golden.image, score_threshold=None), golden, model.definition)

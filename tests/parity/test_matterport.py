@@ -102,7 +102,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 def in_pixels(case: Case) -> bool:
     """Whether the model is of the code of 2017, which counts boxes in pixels of its input and cuts them down."""
-    return case.model.spec.box_edges == "pixels"
+    return case.model.definition.box_edges == "pixels"
 
 
 def in_photo(case: Case) -> NDArray[np.float64]:
@@ -113,7 +113,7 @@ def in_photo(case: Case) -> NDArray[np.float64]:
         scale = min(height / (bottom - top), width / (right - left))
         pixels: NDArray[np.float64] = (case.arrays["detections"][:, :4] - np.array([top, left] * 2)) * scale
         return pixels
-    sides = np.array(prepare(case.image, case.model.spec.resize, ()).pixels.shape[2:]) - 1.0
+    sides = np.array(prepare(case.image, case.model.definition.resize, ()).pixels.shape[2:]) - 1.0
     top, left, bottom, right = (float(value) for value in case.arrays["window"].ravel())
     start, end = np.array([top, left]) / sides, np.array([bottom - 1, right - 1]) / sides
     fractions = (case.arrays["detections"].reshape(-1, 6)[:, :4] - np.tile(start, 2)) / np.tile(end - start, 2)
@@ -174,14 +174,14 @@ def test_masks(case: Case) -> None:
 def test_mask_head_on_matterports_boxes(case: Case) -> None:
     model, detections = case.model, net_detections(case)
     assert model._nets.mask_head is not None
-    assert model.spec.mask is not None
-    network_input = prepare(case.image, model.spec.resize, model.spec.pixels)
+    assert model.definition.mask is not None
+    network_input = prepare(case.image, model.definition.resize, model.definition.pixels)
     size = network_input.pixels.shape[2:]
     features, _, _ = model._trunk(network_input.pixels)
     regions = (detections[:, :4] / (np.array(size * 2) if in_pixels(case) else 1)).astype(np.float32)
-    crops = crop(features, regions, model.spec.mask.crop, (size[0], size[1]))
+    crops = crop(features, regions, model.definition.mask.crop, (size[0], size[1]))
     (logits,) = model._nets.mask_head.run({"crops": crops})
-    masks = select_masks(logits, detections[:, 4].astype(np.intp) - 1, model.spec.mask.interleaved)
+    masks = select_masks(logits, detections[:, 4].astype(np.intp) - 1, model.definition.mask.mask_block_size)
     found = case.model.predict(case.image, score_threshold=None)
     for index, box in enumerate(case.arrays["rois"][:, [1, 0, 3, 2]].astype(np.float32)):
         own = replace(found, boxes=box[np.newaxis], mask_probabilities=masks[index : index + 1])
@@ -206,7 +206,7 @@ def check_mask(own: Instances, case: Case, index: int, tolerance: float) -> None
 def test_the_network_sees_the_same_pixels(case: Case) -> None:
     if "input_every_8th" not in case.arrays:
         pytest.skip("kept for the small graphs only")
-    pixels = prepare(case.image, case.model.spec.resize, case.model.spec.pixels)
+    pixels = prepare(case.image, case.model.definition.resize, case.model.definition.pixels)
     assert pixels.pixels.transpose(0, 2, 3, 1).shape == tuple(case.arrays["input_shape"])
     assert (*pixels.offset, *np.add(pixels.offset, pixels.size)) == tuple(case.arrays["window"])
     # matterport subtracts the mean in float64.
@@ -218,7 +218,7 @@ def test_proposals(case: Case) -> None:
     """In TensorFlow's order, but where float noise decides between two."""
     if "proposals" not in case.arrays:
         pytest.skip("kept for the small graphs only")
-    spec = case.model.spec
+    spec = case.model.definition
     network_input = prepare(case.image, spec.resize, spec.pixels)
     height, width = network_input.pixels.shape[2:]
     layout = geometry(network_input.size, network_input.offset, (height, width), spec.box_edges)

@@ -61,9 +61,9 @@ def case(request: pytest.FixtureRequest) -> Case:
 def layout(case: Case) -> Geometry:
     """Where the image lies in the trunk's input."""
     model, golden = case
-    network_input = prepare(golden.image, model.spec.resize, model.spec.pixels)
+    network_input = prepare(golden.image, model.definition.resize, model.definition.pixels)
     height, width = network_input.pixels.shape[2:]
-    return geometry(network_input.size, network_input.offset, (height, width), model.spec.box_edges)
+    return geometry(network_input.size, network_input.offset, (height, width), model.definition.box_edges)
 
 
 def maps(golden: Golden) -> tuple[Float, Float]:
@@ -76,7 +76,7 @@ def maps(golden: Golden) -> tuple[Float, Float]:
 def features(case: Case) -> Float:
     """The feature map that the heads crop, (1, C, h, w)."""
     model, golden = case
-    pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
+    pixels = prepare(golden.image, model.definition.resize, model.definition.pixels).pixels
     return np.asarray(model._nets.trunk.run({"image": pixels})[0])
 
 
@@ -84,11 +84,11 @@ def mask_differences(case: Case, indices: Sequence[int]) -> list[float]:
     """How far our mask head is from TensorFlow's on TensorFlow's own boxes, a few at a time."""
     model, golden = case
     assert model._nets.mask_head is not None
-    assert model.spec.mask is not None
+    assert model.definition.mask is not None
     trunk, result = features(case), []
     for start in range(0, len(indices), MASKS):
         some = list(indices[start : start + MASKS])
-        crops = crop([trunk], golden.arrays["detection_boxes"][some], model.spec.mask.crop, trunk.shape[2:])
+        crops = crop([trunk], golden.arrays["detection_boxes"][some], model.definition.mask.crop, trunk.shape[2:])
         (logits,) = model._nets.mask_head.run({"crops": crops})
         masks = select_masks(logits, golden.arrays["detection_classes"][some].astype(np.intp) - 1)
         result += np.abs(masks - golden.arrays["detection_masks"][some]).max(axis=(1, 2)).tolist()
@@ -112,7 +112,7 @@ def test_detections(case: Case) -> None:
     different = outliers(found, golden)
     explained = amplified(case, different)
     left = [each for each in different if each not in explained]
-    assert [each for each in left if not ends_at_border(each, golden, model.spec)] == []
+    assert [each for each in left if not ends_at_border(each, golden, model.definition)] == []
     # In the tiny cases a single one is more than the share that a photo may have.
     assert len(left) <= max(1, EXCEPTIONS * len(golden.boxes))
 
@@ -130,7 +130,7 @@ def test_mask_head_on_tensorflows_boxes(case: Case) -> None:
 
 def test_preprocessed_pixels_are_equal_bit_for_bit(case: Case) -> None:
     model, golden = case
-    pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
+    pixels = prepare(golden.image, model.definition.resize, model.definition.pixels).pixels
     assert pixels.transpose(0, 2, 3, 1).shape == tuple(golden.arrays["preprocessed_shape"])
     every_16th = pixels.transpose(0, 2, 3, 1)[:, ::16, ::16]
     np.testing.assert_array_equal(every_16th, golden.arrays["preprocessed_every_16th"])
@@ -138,7 +138,7 @@ def test_preprocessed_pixels_are_equal_bit_for_bit(case: Case) -> None:
 
 def test_region_proposal_maps(case: Case) -> None:
     model, golden = case
-    pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
+    pixels = prepare(golden.image, model.definition.resize, model.definition.pixels).pixels
     _, encodings, logits = model._nets.trunk.run({"image": pixels})
     for ours, theirs in zip((encodings, logits), maps(golden), strict=True):
         # Of the 38,400 values of the dilated ResNet-50 three are off by 1.1e-3, where Winograd's convolutions round.
@@ -149,7 +149,7 @@ def test_region_proposal_maps(case: Case) -> None:
 def test_proposals_from_tensorflows_maps(case: Case) -> None:
     model, golden = case
     encodings, logits = maps(golden)
-    proposals = find_proposals([encodings], [logits], model.spec, layout(case))
+    proposals = find_proposals([encodings], [logits], model.definition, layout(case))
     expected = golden.arrays["proposals"]
     # TensorFlow fills up with empty boxes to the limit.
     expected = expected[(expected[:, 2:] > expected[:, :2]).all(axis=1)]
@@ -161,9 +161,9 @@ def test_box_head_on_tensorflows_proposals(case: Case) -> None:
     proposals = golden.arrays["proposals"]
     inside = (proposals[:, 2:].max(axis=1) < 1 - 1e-6) & (proposals[:, 2:] > proposals[:, :2]).all(axis=1)
     assert inside.any()
-    pixels = prepare(golden.image, model.spec.resize, model.spec.pixels).pixels
+    pixels = prepare(golden.image, model.definition.resize, model.definition.pixels).pixels
     features = model._nets.trunk.run({"image": pixels})[0]
-    crops = crop([features], proposals[inside], model.spec.crop, features.shape[2:])
+    crops = crop([features], proposals[inside], model.definition.crop, features.shape[2:])
     encodings, logits = model._nets.box_head.run({"crops": crops})
     theirs = golden.arrays["refined_box_encodings"]
     np.testing.assert_allclose(encodings.reshape(-1, *theirs.shape[1:]), theirs[inside], atol=5e-3)
@@ -178,8 +178,8 @@ def test_detections_from_tensorflows_head(case: Case) -> None:
         arrays["refined_box_encodings"][real],
         arrays["class_logits"][real],
         arrays["proposals"][real],
-        model.spec,
-        model.spec.detection_nms,
+        model.definition,
+        model.definition.detection_nms,
         layout(case),
     )
     np.testing.assert_allclose(found.scores, arrays["detection_scores"], atol=1e-6)

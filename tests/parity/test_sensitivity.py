@@ -47,7 +47,7 @@ WRONG: dict[str, Wrong] = {
     "box scale": lambda spec: replace(spec, box_coder=BoxCoder((9, 10, 5, 5))),
     "overlap": lambda spec: replace(spec, detection_nms=replace(spec.detection_nms, iou_threshold=0.4)),
     "score": lambda spec: replace(spec, detection_nms=replace(spec.detection_nms, score_threshold=0.35)),
-    "score conversion": lambda spec: replace(spec, score_conversion="sigmoid"),
+    "score conversion": lambda spec: replace(spec, score_activation="sigmoid"),
 }
 
 
@@ -58,7 +58,7 @@ def _load(graph: Path) -> MaskRCNN:
 
 def compare(model: MaskRCNN, name: str) -> None:
     golden = load_golden(DATA, f"{name}/coffee")
-    check_parity(model.predict(golden.image, score_threshold=None), golden, model.spec)
+    check_parity(model.predict(golden.image, score_threshold=None), golden, model.definition)
 
 
 @pytest.mark.parametrize("number", WRONG)
@@ -66,7 +66,7 @@ def compare(model: MaskRCNN, name: str) -> None:
 def test_a_wrong_number_is_seen(graphs: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: str) -> None:
     model = _load(graphs / name)
     compare(model, name)
-    monkeypatch.setattr(model, "spec", WRONG[number](model.spec))
+    monkeypatch.setattr(model, "definition", WRONG[number](model.definition))
     with pytest.raises(AssertionError):
         compare(model, name)
 

@@ -169,7 +169,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_every_number_is_read_from_the_graph(models: Path, name: str) -> None:
-    spec = load(models / f"{name}.onnx").spec
+    spec = load(models / f"{name}.onnx").definition
     for path, expected in NUMBERS[name].items():
         value: Any = spec
         for part in path.split("."):
@@ -182,13 +182,13 @@ def test_every_number_is_read_from_the_graph(models: Path, name: str) -> None:
 
 
 def test_anchors_are_those_of_each_level(models: Path) -> None:
-    spec = load(models / "mask_rcnn_v2.onnx").spec
+    spec = load(models / "mask_rcnn_v2.onnx").definition
     assert [len(level.sizes) for level in spec.anchors] == [3] * 5
     # AnchorGenerator rounds half a side: 10 * sqrt(0.4) / 2 is 3.16, 10 / sqrt(0.4) / 2 is 7.9.
     assert spec.anchors[0].sizes[0] == (6, 16)
     assert spec.anchors[4].sizes[1] == (160, 160)
     assert all(level.stride is None and level.offset == (0, 0) for level in spec.anchors)
-    assert [len(level.sizes) for level in load(models / "faster_rcnn_mobilenet.onnx").spec.anchors] == [15] * 3
+    assert [len(level.sizes) for level in load(models / "faster_rcnn_mobilenet.onnx").definition.anchors] == [15] * 3
 
 
 @pytest.mark.parametrize("size", [(97, 101), (300, 40), (33, 400)])
@@ -229,7 +229,7 @@ def test_a_file_that_is_cut_short(models: Path, tmp_path: Path, share: float) ->
 
 def test_an_onnx_model_is_known_by_its_content(models: Path, tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes((models / "faster_rcnn_one_map.onnx").read_bytes())
-    assert MaskRCNN.load(tmp_path / "model.bin", backend=ENGINE).spec.family == "torchvision"
+    assert MaskRCNN.load(tmp_path / "model.bin", backend=ENGINE).definition.family == "torchvision"
 
 
 def test_inspect_describes_nets_that_take_crops(models: Path) -> None:

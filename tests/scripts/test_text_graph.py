@@ -24,7 +24,7 @@ pytestmark = classic_only
 
 def whole_graph(path: Path, image: Image) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """(rows of image, class, score, left, top, right, bottom; masks of these rows) of one forward."""
-    spec = open_model(path).spec
+    spec = open_model(path).definition
     text = np.frombuffer(text_graph(read_graph(path), spec).encode(), np.uint8)
     engine: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
     net = cv2.dnn.readNetFromTensorflow(np.fromfile(path, np.uint8), text, **engine)
@@ -74,7 +74,7 @@ def test_a_graph_without_masks_puts_out_boxes_alone(graphs: Path, photo: Image) 
 def test_what_cv2_has_no_layers_for_is_refused_with_the_reason(graphs: Path, name: str, why: str) -> None:
     path = graphs / name / "frozen_inference_graph.pb"
     with pytest.raises(ModelFileError, match=rf"cannot run as a whole in cv2\.dnn: .*{why}"):
-        text_graph(read_graph(path), open_model(path).spec)
+        text_graph(read_graph(path), open_model(path).definition)
 
 
 @pytest.mark.golden
@@ -89,7 +89,7 @@ def test_it_is_the_text_graph_of_the_tutorials(golden_graphs: Path) -> None:
     engine: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
     net = cv2.dnn.readNetFromTensorflow(str(path), str(root / "mask_rcnn_inception_v2" / "whole_graph.pbtxt"), **engine)
     # That one has the preprocessing in it.
-    net.setInput(prepare(image, open_model(path).spec.resize, ()).pixels)
+    net.setInput(prepare(image, open_model(path).definition.resize, ()).pixels)
     rows, masks = net.forward(["detection_out_final", "detection_masks"])
     own_rows, own_masks = whole_graph(path, image)
     np.testing.assert_array_equal(own_rows, np.asarray(rows)[0, 0])

@@ -30,7 +30,7 @@ from mrcnn_cv.model.definition import (
     MaskSpec,
     ModelDefinition,
     NmsSpec,
-    PixelStep,
+    NormalizationStep,
     PyramidSpec,
     ResizeSpec,
 )
@@ -64,7 +64,7 @@ def read_model(graph: Graph, config: MatterportConfig, name: str) -> ModelDefini
         {graph.inputs(parts.box.first_layer)[0]: ir.CROPS},
         [with_bias(plain, plain.nodes[layer.name]) for layer in (parts.box_encodings, parts.class_logits)],
     )
-    mask_head, interleaved = _mask_head(graph, plain, parts)
+    mask_head, mask_block_size = _mask_head(graph, plain, parts)
     return ModelDefinition(
         family="matterport Mask R-CNN",
         architecture="Mask R-CNN" if mask_head else "Faster R-CNN",
@@ -72,22 +72,22 @@ def read_model(graph: Graph, config: MatterportConfig, name: str) -> ModelDefini
         exporter=_exporter(graph, layout),
         class_count=class_count,
         resize=_resize(values),
-        pixels=(PixelStep("sub", values["MEAN_PIXEL"]),),
+        pixels=(NormalizationStep("sub", values["MEAN_PIXEL"]),),
         anchors=anchor_specs(values, strides, read.per_cell(), layout.in_pixels),
         proposal_coder=_coder(values["RPN_BBOX_STD_DEV"]),
         proposal_nms=_proposal_nms(values),
         crop=_crop(read, parts.box, flat=True),
         box_coder=_coder(values["BBOX_STD_DEV"]),
         class_agnostic_boxes=False,
-        score_conversion="softmax",
+        score_activation="softmax",
         logit_factor=1.0,
         detection_nms=_detection_nms(values, layout),
-        mask=_mask(read, parts, mask_head, interleaved),
+        mask=_mask(read, parts, mask_head, mask_block_size),
         trunk=trunk,
         box_head=box_head,
         mask_head=mask_head,
         box_edges="pixels" if layout.in_pixels else "centers",
-        whole_pixels=True,
+        round_boxes=True,
         warnings=tuple(warnings),
     )
 
@@ -108,8 +108,8 @@ def _proposal_nms(values: Values) -> NmsSpec:
         max_per_class=values["POST_NMS_ROIS_INFERENCE"],
         max_total=values["POST_NMS_ROIS_INFERENCE"],
         clip_first=True,
-        max_candidates=values["PRE_NMS_LIMIT"],
-        min_side=None,
+        pre_nms_top_n=values["PRE_NMS_LIMIT"],
+        min_box_size=None,
         clip_to_input=True,
     )
 
@@ -122,8 +122,8 @@ def _detection_nms(values: Values, layout: Layout) -> NmsSpec:
         max_per_class=values["DETECTION_MAX_INSTANCES"],
         max_total=values["DETECTION_MAX_INSTANCES"],
         clip_first=True,
-        best_only=True,
-        min_side=None,
+        argmax_class_only=True,
+        min_box_size=None,
         round_first=layout.in_pixels,
     )
 
@@ -151,7 +151,7 @@ def _resize(values: Values) -> ResizeSpec:
         half_pixel_centers=True,
         shrinks=False,
         zero_border=True,
-        whole_values=True,
+        truncate_pixels=True,
         # matterport refuses other sizes in the mode "none"; a black border does no harm.
         pad_multiple=None if square else COARSEST,
         pad_centered=True,
@@ -175,15 +175,15 @@ def _mask_head(graph: Graph, plain: Graph, parts: MatterportStructure) -> tuple[
 
 
 def _mask(
-    read: MatterportHyperparameters, parts: MatterportStructure, mask_head: ir.NetGraph | None, interleaved: int
+    read: MatterportHyperparameters, parts: MatterportStructure, mask_head: ir.NetGraph | None, mask_block_size: int
 ) -> MaskSpec | None:
     if parts.mask is None or mask_head is None:
         return None
     crop = _crop(read, parts.mask, flat=False)
     channels = read.crop_channels(parts.mask)
     (output,) = ShapeInference(mask_head).results({ir.CROPS: (1, channels, *crop.size)})
-    size = (output[2] * interleaved, output[3] * interleaved)
-    return MaskSpec(size, crop, class_agnostic=False, sampling="centers", interleaved=interleaved)
+    size = (output[2] * mask_block_size, output[3] * mask_block_size)
+    return MaskSpec(size, crop, class_agnostic=False, sampling="centers", mask_block_size=mask_block_size)
 
 
 def _strides(trunk: ir.NetGraph, levels: int) -> list[int]:

@@ -44,7 +44,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
             f"predicts {class_count + 1} scores and {encodings} box numbers per region, which do not fit"
         )
     mask, mask_head = _mask(graph, read, parts, class_count, config)
-    conversion, factor = read.score_conversion()
+    conversion, factor = read.score_activation()
     resize = _either(
         read_resize(graph, parts, read, config.resize), None, "its image resizer (min_dimension, max_dimension)"
     )
@@ -66,7 +66,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
         crop=crop,
         box_coder=read.box_coder(parts.detection_nms[0], first_stage),
         class_agnostic_boxes=encodings == 4 and class_count > 1,
-        score_conversion=conversion,
+        score_activation=conversion,
         logit_factor=factor,
         detection_nms=_either(
             suppressions.read_detections(parts.detection_nms, class_count, config.detection_nms),
@@ -94,7 +94,7 @@ def _mask(
     size = _either(read.mask_size(), config.mask_size, "the size of its masks")
     # Its regions are fractions of the image even where the network's input is padded.
     crop, crops = read_crop(graph, parts.mask_crop, read.crop_size(parts.mask_crop))
-    mask = MaskSpec(size, replace(crop, of_image=True), class_agnostic=channels == 1 and class_count > 1)
+    mask = MaskSpec(size, replace(crop, relative_to_image=True), class_agnostic=channels == 1 and class_count > 1)
     return mask, extract_net(graph, dict.fromkeys(crops, ir.CROPS), [parts.mask_logits])
 
 

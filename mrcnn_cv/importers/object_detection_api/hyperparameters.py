@@ -164,7 +164,7 @@ class HyperparameterReader:
     def _has_exponent(self, tensor: str) -> bool:
         return any(node.op == "Exp" for node in self._graph.upstream([tensor], is_predictor).values())
 
-    def score_conversion(self) -> tuple[Literal["softmax", "sigmoid", "identity"], float]:
+    def score_activation(self) -> tuple[Literal["softmax", "sigmoid", "identity"], float]:
         """How logits become scores, and the factor that they are multiplied with first."""
         scores = self._graph.upstream_values([self._graph.inputs(self._parts.detection_nms[0])[1]], is_predictor)
         # The first stage converts its scores too, and how many boxes it found reaches into the second.

@@ -15,7 +15,7 @@ from mrcnn_cv.importers.object_detection_api.preprocessing import read_pixel_ste
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD, NET_OPS
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
-from mrcnn_cv.model.definition import PixelStep
+from mrcnn_cv.model.definition import NormalizationStep
 
 CONTROL_OPS = frozenset({"If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"})
 FUNCTION_OPS = CONTROL_OPS | {"PartitionedCall", "StatefulPartitionedCall"}
@@ -39,7 +39,7 @@ class ObjectDetectionStructure:
 
     resized: str
     """Batch of resized images, before the pixel preprocessing."""
-    pixels: tuple[PixelStep, ...]
+    pixels: tuple[NormalizationStep, ...]
     image: str
     """What the trunk's first layer takes."""
     features: str
@@ -126,18 +126,18 @@ def _leads_to_masks(graph: Graph, crop: pb.NodeDef) -> bool:
 
 def _first(graph: Graph, suppressions: list[pb.NodeDef]) -> list[pb.NodeDef]:
     """Those that no other one comes before: what is found may be sorted out once more, for an output of its own."""
-    behind: set[str] = set()
+    skip_identity: set[str] = set()
 
     def known(node: pb.NodeDef) -> bool:
-        return node.name in behind
+        return node.name in skip_identity
 
     for node in suppressions:
         for consumer in graph.consumers(node.name):
-            behind |= graph.downstream(consumer, known).keys()
-    return [node for node in suppressions if node.name not in behind] or suppressions
+            skip_identity |= graph.downstream(consumer, known).keys()
+    return [node for node in suppressions if node.name not in skip_identity] or suppressions
 
 
-def _image_input(graph: Graph, features: str) -> tuple[str, tuple[PixelStep, ...], str]:
+def _image_input(graph: Graph, features: str) -> tuple[str, tuple[NormalizationStep, ...], str]:
     """(batch of resized images, pixel steps, what the trunk takes): where the net's layers end, going up."""
     values = Evaluator(graph)
     outside = _beginnings(graph, features, values)

@@ -25,10 +25,10 @@ class Output(NamedTuple):
 
 def beginnings(graph: OnnxGraph, values: OnnxEvaluator, tensors: Sequence[str]) -> list[str]:
     """The tensors that the layers before `tensors` begin at; constants are none."""
-    queue = [graph.behind(tensor) for tensor in tensors]
+    queue = [graph.skip_identity(tensor) for tensor in tensors]
     seen, found = set(queue), []
     for tensor in queue:
-        node = graph.maker(tensor)
+        node = graph.producer(tensor)
         if node is None or not is_layer(graph, values, node):
             found.append(tensor)
             continue
@@ -55,8 +55,8 @@ def extract_net(
     for output in outputs:
         _order(translation, output)
     for output in outputs:
-        _translate_all_before(translation, graph.behind(output.tensor))
-    made = [translation.maps[graph.behind(output.tensor)] for output in outputs]
+        _translate_all_before(translation, graph.skip_identity(output.tensor))
+    made = [translation.maps[graph.skip_identity(output.tensor)] for output in outputs]
     if any(result.turned for result in made):
         raise ModelFileError("puts out a map whose axes are turned")
     return standard_passes(translation.net.finish([result.name for result in made]))
@@ -64,10 +64,10 @@ def extract_net(
 
 def _order(translation: GraphTranslation, output: Output) -> None:
     """Pass the wanted channels of an output up to the layer with weights that makes them."""
-    tensor = translation.graph.behind(output.tensor)
+    tensor = translation.graph.skip_identity(output.tensor)
     while output.channels is not None:
         translation.orders[tensor] = output.channels
-        node = translation.graph.maker(tensor)
+        node = translation.graph.producer(tensor)
         if node is None or node.op in ("Conv", "Gemm", "MatMul", "ConvTranspose"):
             return
         found = (
@@ -87,7 +87,7 @@ def _translate_all_before(translation: GraphTranslation, tensor: str) -> None:
         if name in translation.maps:
             stack.pop()
             continue
-        node = translation.graph.maker(name)
+        node = translation.graph.producer(name)
         if node is None or not is_inside(translation, node):
             raise ModelFileError(
                 f"has a node '{name}' ({'an input' if node is None else node.op}) inside of its nets, which is not"

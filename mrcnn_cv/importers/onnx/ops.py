@@ -64,7 +64,7 @@ def is_inside(translation: GraphTranslation, node: Node) -> bool:
 
 def sources(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> list[str]:
     """The maps that a layer takes."""
-    inputs = [graph.behind(name) for name in node.inputs if name]
+    inputs = [graph.skip_identity(name) for name in node.inputs if name]
     if node.op in COMBINING or node.op == "Concat":
         return [name for name in inputs if values.find(name) is None]
     return inputs[:1]
@@ -117,7 +117,7 @@ def _join(translation: GraphTranslation, node: Node) -> Map:
 
 def _gates(translation: GraphTranslation, node: Node, index: int) -> bool:
     """Whether an input is the hard sigmoid (with torch's slope) of the other one."""
-    gate = translation.graph.maker(node.inputs[index])
+    gate = translation.graph.producer(node.inputs[index])
     return (
         gate is not None
         and gate.op == "HardSigmoid"
@@ -182,12 +182,12 @@ def _shrunk_beside(translation: GraphTranslation, node: Node) -> tuple[Fraction,
     """Pixels of the net's input per cell of the map to which a node's result is added; None if it is to none."""
     graph, values = translation.graph, translation.values
     sums = [taker for taker in graph.consumers(node.outputs[0]) if taker.op == "Add"]
-    others = [graph.behind(name) for taker in sums for name in taker.inputs]
+    others = [graph.skip_identity(name) for taker in sums for name in taker.inputs]
     tensor = next((name for name in others if name != node.outputs[0]), "")
     rows, columns = Fraction(1), Fraction(1)
     while tensor not in translation.maps:
         graph.budget.step(8)
-        layer = graph.maker(tensor)
+        layer = graph.producer(tensor)
         if layer is None or not is_layer(graph, values, layer) or layer.op in ("Resize", "Upsample"):
             return None
         if layer.op in ("Conv", "MaxPool", "AveragePool"):
@@ -240,7 +240,7 @@ def _is_flattening(translation: GraphTranslation, node: Node) -> bool:
     sides = translation.values.find(translation.graph.input(node, 1))
     if sides is not None:
         return bool(sides.size == 2 and (sides[0] == -1 or sides[1] == -1))
-    shape = translation.graph.maker(translation.graph.input(node, 1))
+    shape = translation.graph.producer(translation.graph.input(node, 1))
     return shape is not None and shape.op == "Concat" and len(shape.inputs) == 2
 
 

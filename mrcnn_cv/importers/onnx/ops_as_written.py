@@ -52,7 +52,7 @@ def _size(translation: GraphTranslation, node: Node) -> tuple[int, int]:
     graph, values = translation.graph, translation.values
     tensor = graph.input(node, 3)
     sizes = values.find(tensor)
-    joined = graph.maker(tensor)
+    joined = graph.producer(tensor)
     if sizes is None and joined is not None and joined.op == "Concat" and len(joined.inputs) == 2:
         if _is_count_and_channels(translation, graph.input(joined, 0), graph.input(node, 0)):
             sizes = values.find(graph.input(joined, 1))
@@ -68,8 +68,8 @@ def _size(translation: GraphTranslation, node: Node) -> tuple[int, int]:
 def _is_count_and_channels(translation: GraphTranslation, tensor: str, source: str) -> bool:
     """Whether a tensor is the first two sides of the map `source`."""
     graph = translation.graph
-    cut = graph.maker(tensor)
-    shape = None if cut is None or cut.op != "Slice" or len(cut.inputs) != 3 else graph.maker(graph.input(cut, 0))
+    cut = graph.producer(tensor)
+    shape = None if cut is None or cut.op != "Slice" or len(cut.inputs) != 3 else graph.producer(graph.input(cut, 0))
     if cut is None or shape is None or shape.op != "Shape" or graph.input(shape, 0) != source:
         return False
     return [translation.values.number(graph.input(cut, index)) for index in (1, 2)] == [0, 2]

@@ -47,7 +47,7 @@ class GraphTranslation:
         self.graph = graph
         self.values = values
         self.traced = traced
-        self.maps = {graph.behind(tensor): start for tensor, start in starts.items()}
+        self.maps = {graph.skip_identity(tensor): start for tensor, start in starts.items()}
         self.orders: dict[str, Sequence[int]] = {}
         self.net = NetBuilder(tuple(dict.fromkeys(start.name for start in starts.values())))
 

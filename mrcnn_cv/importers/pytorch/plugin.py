@@ -108,7 +108,7 @@ def _find_detector(file: CandidateFile) -> _Detector:
     from mrcnn_cv.importers.pytorch.structure import find_parts
 
     graph = file.onnx_graph()
-    if graph.producer.startswith("mrcnn-cv "):
+    if graph.exporter.startswith("mrcnn-cv "):
         raise ModelFileError(
             f"{file.path} is one net of a model that mrcnn-cv has exported: name the folder that it was exported into"
         )

@@ -88,7 +88,7 @@ def find_parts(graph: OnnxGraph, values: OnnxEvaluator) -> PyTorchStructure:
 
 
 def _op(graph: OnnxGraph, tensor: str) -> str:
-    node = graph.maker(tensor)
+    node = graph.producer(tensor)
     return "an input" if node is None else node.op
 
 
@@ -150,7 +150,7 @@ def with_bias(graph: OnnxGraph, layer: Node) -> str:
     """The result of a layer with weights after a bias of its own, as a MatMul has one."""
     following = graph.consumers(layer.outputs[0])
     if len(following) == 1 and following[0].op == "Add":
-        others = [name for name in following[0].inputs if graph.behind(name) != layer.outputs[0]]
+        others = [name for name in following[0].inputs if graph.skip_identity(name) != layer.outputs[0]]
         if len(others) == 1 and graph.is_constant(others[0]):
             return following[0].outputs[0]
     return layer.outputs[0]
@@ -160,7 +160,7 @@ def _by_source(graph: OnnxGraph, encodings: Sequence[str], logits: Sequence[str]
     """The encodings in the order of the logits: those of a level look at the same map."""
 
     def source(tensor: str) -> str:
-        node = graph.maker(tensor)
+        node = graph.producer(tensor)
         return "" if node is None else graph.input(node, 0)
 
     by_map = {source(tensor): tensor for tensor in encodings}
@@ -218,14 +218,14 @@ def _mask_logits(graph: OnnxGraph, second: Sequence[Node]) -> str:
 
 def channel_count(graph: OnnxGraph, values: OnnxEvaluator, tensor: str) -> int:
     """How many channels a map has, from the weights of the layer that makes it."""
-    node = graph.maker(tensor)
+    node = graph.producer(tensor)
     while node is not None and node.op not in WEIGHTED:
         graph.budget.step()
         if not is_layer(graph, values, node) or node.op == "Concat":
             node = None
             break
         sources = [name for name in node.inputs if name and values.find(name) is None]
-        node = graph.maker(sources[0]) if sources else None
+        node = graph.producer(sources[0]) if sources else None
     weights = values.find(graph.input(node, 1)) if node is not None else None
     if node is None or weights is None or weights.ndim < 2:
         raise ModelFileError(f"has a map '{tensor}' with channels that no weights tell")

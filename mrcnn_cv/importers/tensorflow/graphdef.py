@@ -208,10 +208,10 @@ class Graph:
     ) -> dict[str, pb.NodeDef]:
         """All nodes that the values of `node` reach, itself first; what a `stop` node feeds is left out."""
 
-        def takers(name: str) -> list[str]:
+        def consumers(name: str) -> list[str]:
             return [taker for taker in self._consumers[name] if self._ops[taker] not in METADATA_OPS]
 
-        return self._walk([node.name], stop, takers)
+        return self._walk([node.name], stop, consumers)
 
     def _sources(self, name: str) -> list[str]:
         """Names of the nodes that a node takes values of; they are asked for over and over."""

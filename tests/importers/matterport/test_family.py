@@ -40,7 +40,7 @@ def config_of(case: str) -> dict[str, object]:
 
 
 def spec_of(folder: Path, change: Change = lambda message: None) -> ModelDefinition:
-    return open_model(write(folder, change, config=config_of("plain_square"))).spec
+    return open_model(write(folder, change, config=config_of("plain_square"))).definition
 
 
 def const(message: pb.GraphDef, name: str, value: object, dtype: str) -> None:
@@ -58,7 +58,7 @@ def test_numbers_come_from_the_graph(tmp_path: Path) -> None:
     assert spec.warnings == ()
     assert spec.proposal_coder.scales == pytest.approx((10, 10, 5, 5))
     nms = spec.proposal_nms
-    assert (nms.max_candidates, nms.max_total, round(nms.iou_threshold, 6)) == (300, 60, 0.7)
+    assert (nms.pre_nms_top_n, nms.max_total, round(nms.iou_threshold, 6)) == (300, 60, 0.7)
     assert spec.detection_nms.max_total == 15
     assert spec.detection_nms.score_threshold == pytest.approx(0.4)
     assert spec.detection_nms.score_threshold < np.float32(0.4)
@@ -72,7 +72,7 @@ def test_numbers_come_from_the_graph(tmp_path: Path) -> None:
 
 def test_numbers_of_a_port_to_tensorflow_2(tmp_path: Path) -> None:
     """Its loops are functions; it has other anchors, every second cell, and no least score."""
-    spec = open_model(write(tmp_path, graph="loops", config=config_of("loops_square"))).spec
+    spec = open_model(write(tmp_path, graph="loops", config=config_of("loops_square"))).definition
     assert spec.proposal_coder.scales == pytest.approx((1 / 0.15, 10, 4, 5))
     assert spec.box_coder.scales == pytest.approx((5, 10, 1 / 0.3, 5))
     assert spec.detection_nms.iou_threshold == pytest.approx(0.4)
@@ -91,7 +91,7 @@ def test_other_limits_are_read(tmp_path: Path) -> None:
         const(message, "mrcnn_detection/Minimum_4/y", 9, "int32")
 
     spec = spec_of(tmp_path, change)
-    assert (spec.proposal_nms.max_candidates, spec.proposal_nms.max_total) == (77, 41)
+    assert (spec.proposal_nms.pre_nms_top_n, spec.proposal_nms.max_total) == (77, 41)
     assert spec.proposal_nms.iou_threshold == pytest.approx(0.55)
     assert (spec.detection_nms.score_threshold, spec.detection_nms.iou_threshold) == pytest.approx((0.125, 0.25))
     assert spec.detection_nms.max_total == 9
@@ -107,7 +107,7 @@ def test_other_limits_are_read(tmp_path: Path) -> None:
 
 
 def test_without_a_config_every_assumption_is_named(tmp_path: Path) -> None:
-    spec = open_model(write(tmp_path)).spec
+    spec = open_model(write(tmp_path)).definition
     assert len(spec.warnings) == 1
     assert "6 numbers" not in spec.warnings[0]
     for text in (
@@ -131,13 +131,13 @@ def test_a_config_beside_the_graph_is_found(tmp_path: Path, name: str) -> None:
     text = '{"IMAGE_MAX_DIM": 320}' if name.endswith("json") else "IMAGE_MAX_DIM = 320\nSTEPS_PER_EPOCH = 7\n"
     (tmp_path / name).write_text(text)
     assert find_config(graph) == tmp_path / name
-    assert open_model(graph).spec.resize.max_dimension == 320
+    assert open_model(graph).definition.resize.max_dimension == 320
 
 
 def test_a_bad_config_beside_the_graph_is_a_warning_and_a_given_one_an_error(tmp_path: Path) -> None:
     graph = write(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "something else"}')
-    assert "holds no values of a matterport Config" in open_model(graph).spec.warnings[0]
+    assert "holds no values of a matterport Config" in open_model(graph).definition.warnings[0]
     with pytest.raises(ModelFileError, match="holds no values of a matterport Config"):
         open_model(graph, tmp_path / "config.json")
 
@@ -232,7 +232,7 @@ def test_anchors_inside_of_the_graph(tmp_path: Path) -> None:
         builder.node("ROI/normalized", "RealDiv", ["ROI/strided_slice_21", "ROI/size"])
         nodes["ROI/rpn_non_max_suppression/NonMaxSuppressionV3"].input[0] = "ROI/normalized"
 
-    spec = open_model(write(tmp_path, change)).spec
+    spec = open_model(write(tmp_path, change)).definition
     assert spec.box_edges == "pixels"
     assert spec.detection_nms.round_first
     assert (spec.resize.max_dimension, spec.resize.pad_to_max) == (256, True)
@@ -244,8 +244,8 @@ def test_anchors_inside_of_the_graph(tmp_path: Path) -> None:
 
 
 def test_code_of_2017_leaves_little_to_assume(tmp_path: Path) -> None:
-    spec = open_model(write(tmp_path, graph="pixels")).spec
-    assert (spec.box_edges, spec.resize.max_dimension, spec.proposal_nms.max_candidates) == ("pixels", 192, 300)
+    spec = open_model(write(tmp_path, graph="pixels")).definition
+    assert (spec.box_edges, spec.resize.max_dimension, spec.proposal_nms.pre_nms_top_n) == ("pixels", 192, 300)
     assert [level.sizes[1][0] for level in spec.anchors] == [16, 32, 64, 96, 128]
     assert "IMAGE_MIN_DIM = 800, IMAGE_MIN_SCALE = 0, MEAN_PIXEL = [123.7, 116.8, 103.9];" in spec.warnings[0]
 

@@ -70,7 +70,7 @@ def test_extras_change_nothing(tiny_graph: Path, tmp_path: Path, edit: Callable[
     path.write_bytes(message.SerializeToString())
     golden = load_golden(DATA, "tiny_mask_rcnn/coffee")
     model = MaskRCNN.load(path, backend="cpu")
-    check_parity(model.predict(golden.image, score_threshold=None), golden, model.spec)
+    check_parity(model.predict(golden.image, score_threshold=None), golden, model.definition)
 
 
 def test_crops_for_features_are_no_mask_branch(graphs: Path) -> None:

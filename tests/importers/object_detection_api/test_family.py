@@ -13,7 +13,7 @@ from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.family import is_region_cnn, read_model
 from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipeline_config
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, tensor_value
-from mrcnn_cv.model.definition import BoxCoder, ModelDefinition, NmsSpec, PixelStep, ResizeSpec, anchor_sizes
+from mrcnn_cv.model.definition import BoxCoder, ModelDefinition, NmsSpec, NormalizationStep, ResizeSpec, anchor_sizes
 from tests.importers.graphs import Builder, by_name, read, set_value
 
 MODELS = (
@@ -51,7 +51,7 @@ def test_the_graph_says_what_its_config_says(graphs: Path, specs: dict[str, Mode
     assert config.resize is not None
     assert (spec.class_count, spec.crop.size) == (config.class_count, config.crop_size)
     assert spec.resize == config.resize
-    assert spec.score_conversion == config.score_conversion
+    assert spec.score_activation == config.score_activation
     assert (spec.mask.size if spec.mask else None) == config.mask_size
     assert spec.anchors[0].stride == config.anchors.stride  # type: ignore[union-attr]
     assert spec.anchors[0].offset == config.anchors.offset  # type: ignore[union-attr]
@@ -69,7 +69,7 @@ def test_the_tiny_mask_rcnn_number_by_number(specs: dict[str, ModelDefinition]) 
     spec = specs["tiny_mask_rcnn"]
     assert (spec.family, spec.architecture, spec.class_count) == ("Object Detection API", "Mask R-CNN", 3)
     assert spec.resize == ResizeSpec("keep_aspect", 96, 160)
-    assert spec.pixels == (PixelStep("mul", (f32(2 / 255),)), PixelStep("sub", (1.0,)))
+    assert spec.pixels == (NormalizationStep("mul", (f32(2 / 255),)), NormalizationStep("sub", (1.0,)))
     expected = anchor_sizes((0.25, 0.5, 1.0, 2.0), (0.5, 1.0, 2.0), (256.0, 256.0))
     np.testing.assert_allclose(spec.anchors[0].sizes, expected, rtol=1e-5)
     assert (spec.anchors[0].stride, spec.anchors[0].offset) == ((16, 16), (0, 0))
@@ -78,7 +78,7 @@ def test_the_tiny_mask_rcnn_number_by_number(specs: dict[str, ModelDefinition]) 
     assert spec.proposal_nms == NmsSpec(0.0, f32(0.7), 20, 20, clip_first=False)
     assert spec.detection_nms == NmsSpec(f32(0.3), f32(0.6), 10, 20, clip_first=False)
     assert spec.crop.size == (14, 14)
-    assert (spec.score_conversion, spec.logit_factor, spec.class_agnostic_boxes) == ("softmax", 1.0, False)
+    assert (spec.score_activation, spec.logit_factor, spec.class_agnostic_boxes) == ("softmax", 1.0, False)
     assert spec.mask is not None
     assert (spec.mask.size, spec.mask.crop.size, spec.mask.class_agnostic) == ((15, 15), (14, 14), False)
     assert spec.warnings == ()
@@ -96,7 +96,7 @@ def test_a_faster_rcnn_has_no_masks(specs: dict[str, ModelDefinition]) -> None:
     spec = specs["tiny_faster_rcnn"]
     assert (spec.architecture, spec.mask, spec.mask_head) == ("Faster R-CNN", None, None)
     assert spec.resize == ResizeSpec("fixed", height=96, width=128)
-    assert spec.score_conversion == "sigmoid"
+    assert spec.score_activation == "sigmoid"
     np.testing.assert_allclose(spec.anchors[0].sizes[0], (64, 64), rtol=1e-6)
 
 
@@ -266,7 +266,7 @@ def test_a_keras_model_of_tensorflow_2(graphs: Path) -> None:
     """Its pixels are prepared image by image, in the loop that resizes them."""
     spec = spec_of(read(graphs / "tiny_keras" / "frozen_inference_graph.pb"))
     assert (spec.backbone, spec.resize) == ("ResNet-50", ResizeSpec("keep_aspect", 96, 160))
-    assert spec.pixels == (PixelStep("sub", (f32(123.68), f32(116.779), f32(103.939))),)
+    assert spec.pixels == (NormalizationStep("sub", (f32(123.68), f32(116.779), f32(103.939))),)
 
 
 def test_steps_before_and_in_the_loop_stay_in_order(graphs: Path) -> None:
@@ -276,10 +276,10 @@ def test_steps_before_and_in_the_loop_stay_in_order(graphs: Path) -> None:
     inner = next(name for name in nodes if name.endswith("Preprocessor/sub"))
     batch = next(name for name in nodes if name.endswith("map/TensorArrayV2Stack/TensorListStack"))
     for name, source in (("half", inner), ("third", batch)):
-        takers = [node for node in message.node if source in node.input]
+        consumers = [node for node in message.node if source in node.input]
         builder.const(f"{name}/factor", 1 / 2 if name == "half" else 1 / 3)
         builder.node(name, "Mul", [source, f"{name}/factor"])
-        for node in takers:
+        for node in consumers:
             node.input[:] = [name if tensor == source else tensor for tensor in node.input]
     assert [step.op for step in spec_of(message).pixels] == ["sub", "mul", "mul"]
     assert [step.operand for step in spec_of(message).pixels[1:]] == [(0.5,), (f32(1 / 3),)]

@@ -95,7 +95,7 @@ def parity(message: pb.GraphDef, name: str, folder: Path) -> None:
     path.write_bytes(message.SerializeToString())
     golden = load_golden(DATA, f"{name}/coffee")
     model = MaskRCNN.load(path, backend="cpu")
-    check_parity(model.predict(golden.image, score_threshold=None), golden, model.spec)
+    check_parity(model.predict(golden.image, score_threshold=None), golden, model.definition)
 
 
 @pytest.mark.parametrize("generation", [the_whole_of_2018, of_1_13, of_1_14, of_1_15], ids=lambda edit: edit.__name__)

@@ -125,7 +125,7 @@ def test_an_optimised_resnet_gives_tensorflows_answers(
     path.write_bytes(message.SerializeToString())
     golden = load_golden(DATA, "tiny_resnet50_atrous/coffee")
     model = MaskRCNN.load(path, backend="cpu")
-    check_parity(model.predict(golden.image, score_threshold=None), golden, model.spec)
+    check_parity(model.predict(golden.image, score_threshold=None), golden, model.definition)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_what_a_config_says(tmp_path: Path, text: str) -> None:
     assert found.resize == ResizeSpec("keep_aspect", 96, 160)
     assert found.proposal_nms == NmsSpec(0.0, float(np.float32(0.7)), 20, 20, clip_first=False)
     assert found.detection_nms == NmsSpec(float(np.float32(0.3)), float(np.float32(0.6)), 10, 20, clip_first=False)
-    assert (found.crop_size, found.mask_size, found.score_conversion) == ((14, 14), (15, 15), "softmax")
+    assert (found.crop_size, found.mask_size, found.score_activation) == ((14, 14), (15, 15), "softmax")
     assert found.anchors is not None
     assert len(found.anchors.sizes) == 12
 
@@ -49,7 +49,7 @@ def test_what_a_config_leaves_out_has_the_apis_defaults(tmp_path: Path) -> None:
     assert found.detection_nms == NmsSpec(0.0, float(np.float32(0.6)), 100, 100, clip_first=False)
     assert found.anchors is not None
     assert (found.anchors.stride, found.anchors.offset, len(found.anchors.sizes)) == ((16, 16), (0, 0), 12)
-    assert (found.class_count, found.mask_size, found.score_conversion, found.crop_size) == (None,) * 4
+    assert (found.class_count, found.mask_size, found.score_activation, found.crop_size) == (None,) * 4
 
 
 def test_unknown_fields_are_skipped(tmp_path: Path) -> None:
@@ -89,22 +89,22 @@ def test_one_warning_for_each_number_and_the_graph_wins(
 ) -> None:
     assert text.count(before) == 1
     config = write(tmp_path, text.replace(before, after))
-    found = open_model(tiny_graph, config).spec
+    found = open_model(tiny_graph, config).definition
     (warning,) = found.warnings
     assert what in warning
     assert str(config) in warning
-    own = open_model(tiny_graph).spec
+    own = open_model(tiny_graph).definition
     assert own.warnings == ()
     assert (found.resize, found.anchors, found.detection_nms) == (own.resize, own.anchors, own.detection_nms)
 
 
 def test_two_wrong_numbers_are_two_warnings(tiny_graph: Path, tmp_path: Path, text: str) -> None:
     config = write(tmp_path, text.replace("num_classes: 3", "num_classes: 4").replace("min_dimension: 96", ""))
-    assert len(open_model(tiny_graph, config).spec.warnings) == 2
+    assert len(open_model(tiny_graph, config).definition.warnings) == 2
 
 
 def test_another_kind_of_resizer_is_one_warning_of_its_own(tiny_graph: Path, graphs: Path) -> None:
-    warnings = open_model(tiny_graph, graphs / "tiny_faster_rcnn" / "pipeline.config").spec.warnings
+    warnings = open_model(tiny_graph, graphs / "tiny_faster_rcnn" / "pipeline.config").definition.warnings
     assert any("kind of image resizer: the graph's keep_aspect" in warning for warning in warnings)
 
 
@@ -132,7 +132,7 @@ def test_a_broken_config_is_an_error_when_given_and_a_warning_beside_the_model(
     beside = tmp_path / tiny_graph.name
     beside.write_bytes(tiny_graph.read_bytes())
     found = open_model(beside)
-    (warning,) = found.spec.warnings
+    (warning,) = found.definition.warnings
     assert str(config) in warning
     assert "the graph alone is used" in warning
 

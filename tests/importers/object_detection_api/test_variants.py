@@ -345,7 +345,7 @@ def test_exporters_that_clip_first_are_recognised(tiny_graph: Path) -> None:
     assert older.detection_nms == replace(newer.detection_nms, clip_first=True)
     assert not newer.proposal_nms.clip_first
     assert not newer.detection_nms.clip_first
-    assert (older.box_coder, older.score_conversion, older.logit_factor) == (newer.box_coder, "softmax", 1.0)
+    assert (older.box_coder, older.score_activation, older.logit_factor) == (newer.box_coder, "softmax", 1.0)
 
 
 def test_anchors_elsewhere_give_boxes_elsewhere(tiny_graph: Path, tmp_path: Path, photo: Image) -> None:
@@ -355,7 +355,7 @@ def test_anchors_elsewhere_give_boxes_elsewhere(tiny_graph: Path, tmp_path: Path
     path = tmp_path / "frozen_inference_graph.pb"
     path.write_bytes(message.SerializeToString())
     moved = MaskRCNN.load(path, backend="cpu")
-    assert moved.spec.anchors[0].offset == (8, 8)
+    assert moved.definition.anchors[0].offset == (8, 8)
     plain = MaskRCNN.load(tiny_graph, backend="cpu")
     a, b = (m.predict(photo, score_threshold=0.05).boxes for m in (plain, moved))
     # The best of each.

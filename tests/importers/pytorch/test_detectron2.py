@@ -41,7 +41,7 @@ def write(folder: Path, graph: str = "r50", change: Change = lambda model: None,
 def spec_of(
     folder: Path, graph: str = "r50", change: Change = lambda model: None, config: Any = None
 ) -> ModelDefinition:
-    return open_model(write(folder, graph, change, config)).spec
+    return open_model(write(folder, graph, change, config)).definition
 
 
 def refused(path: Path) -> str:
@@ -66,11 +66,11 @@ def test_numbers_come_from_the_graph(tmp_path: Path) -> None:
     assert spec.class_count == 4
     assert spec.proposal_coder.scales == (2.0, 1.5, 1.25, 1.0)
     assert spec.box_coder.scales == (8.0, 9.0, 6.0, 4.0)
-    assert spec.box_coder.max_growth == pytest.approx(math.log(1000 / 16))
+    assert spec.box_coder.bbox_xform_clip == pytest.approx(math.log(1000 / 16))
     proposals, detections = spec.proposal_nms, spec.detection_nms
-    assert (proposals.max_candidates, proposals.max_total) == (200, 60)
+    assert (proposals.pre_nms_top_n, proposals.max_total) == (200, 60)
     assert proposals.iou_threshold == pytest.approx(0.6)
-    assert proposals.min_side == pytest.approx(4)
+    assert proposals.min_box_size == pytest.approx(4)
     assert detections.score_threshold == pytest.approx(0.1)
     assert detections.iou_threshold == pytest.approx(0.4)
     assert detections.max_total == 20
@@ -92,7 +92,7 @@ def test_anchors_are_read_where_a_tool_has_folded_them(tmp_path: Path) -> None:
     assert [level.stride for level in spec.anchors] == [(side, side) for side in (4, 8, 16, 32, 64)]
     # A division by one is no longer there.
     assert spec.proposal_coder.scales == (1, 1, 1, 1)
-    assert spec.proposal_coder.max_growth == pytest.approx(math.log(1000 / 16))
+    assert spec.proposal_coder.bbox_xform_clip == pytest.approx(math.log(1000 / 16))
 
 
 def test_anchors_come_from_the_config_where_the_graph_holds_none(tmp_path: Path) -> None:
@@ -189,9 +189,9 @@ def test_the_config_lies_beside_the_model(tmp_path: Path, name: str) -> None:
     (tmp_path / "other.yaml").write_text("INPUT: {MIN_SIZE_TEST: 1}")
     assert find_config(path) is None
     (tmp_path / name).write_text("INPUT: {MIN_SIZE_TEST: 640, MAX_SIZE_TEST: 1000, FORMAT: BGR}")
-    spec = open_model(path).spec
+    spec = open_model(path).definition
     assert (spec.resize.min_dimension, spec.resize.max_dimension, spec.warnings) == (640, 1000, ())
-    assert open_model(path, tmp_path / "other.yaml").spec.resize.min_dimension == 1
+    assert open_model(path, tmp_path / "other.yaml").definition.resize.min_dimension == 1
 
 
 def test_a_size_of_zero_leaves_images_as_they_are(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_config_that_cannot_be_meant(tmp_path: Path, text: str, complaint: str
         open_model(path, config)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
-    spec = open_model(path).spec
+    spec = open_model(path).definition
     assert spec.warnings[0].endswith("; it is not used")
     assert spec.resize.min_dimension == 800
 
@@ -320,8 +320,8 @@ def test_scores_are_converted_as_the_graph_does(tmp_path: Path) -> None:
     def converted(op: str) -> Change:
         return lambda model: setattr(nodes(model, "Softmax")[0], "op_type", op)
 
-    assert spec_of(tmp_path).score_conversion == "softmax"
-    assert spec_of(tmp_path, change=converted("Sigmoid")).score_conversion == "sigmoid"
+    assert spec_of(tmp_path).score_activation == "softmax"
+    assert spec_of(tmp_path, change=converted("Sigmoid")).score_activation == "sigmoid"
     assert "neither softmax nor sigmoid" in refused(write(tmp_path, change=converted("Hardmax")))
 
 

@@ -118,8 +118,8 @@ def mask_tail(build: Builder, activation: str = "Relu") -> None:
 def test_a_mask_head_does_without_its_transposed_convolution(build: Builder, activation: str) -> None:
     mask_tail(build, activation)
     stage = extract_net(build.graph(), {"image": "crops"}, ["masks"])
-    other, interleaved = split_transposed_conv(stage)
-    assert interleaved == 2
+    other, mask_block_size = split_transposed_conv(stage)
+    assert mask_block_size == 2
     crops = nchw(values(4, 7, 9, 3))
     (expected,), (found,) = (make_net(net, BACKENDS[ENGINE]).run({"crops": crops}) for net in (stage, other))
     assert found.shape == (4, 12, 7, 9)

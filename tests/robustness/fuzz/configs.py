@@ -132,7 +132,7 @@ def _checked(warnings: list[str] | tuple[str, ...]) -> str:
 def _demo():  # type: ignore[no-untyped-def]
     from mrcnn_cv.importers.load import open_model
 
-    return open_model(ROOT / "models" / "demo").spec
+    return open_model(ROOT / "models" / "demo").definition
 
 
 @functools.cache

@@ -162,8 +162,8 @@ def _inputs(graph: pb.GraphDef, chance: random.Random) -> None:
     elif kind == 3:
         node.input[at] = node.name
     elif kind == 4:
-        takers = [other.name for other in graph.node if node.name in [one.partition(":")[0] for one in other.input]]
-        node.input[at] = some(takers, chance) or node.name
+        consumers = [other.name for other in graph.node if node.name in [one.partition(":")[0] for one in other.input]]
+        node.input[at] = some(consumers, chance) or node.name
     elif kind == 5:
         node.input[at] = chance.choice(("missing", "", "^" + node.input[at], ":0", "a:b:c", name(chance)))
     elif kind == 6:
@@ -190,8 +190,8 @@ def _nodes(graph: pb.GraphDef, chance: random.Random) -> None:
         copy.CopyFrom(node)
         if chance.random() < 0.5:
             copy.name += "_again"
-            takers = [other for other in graph.node if node.name in other.input]
-            for taker in takers:
+            consumers = [other for other in graph.node if node.name in other.input]
+            for taker in consumers:
                 taker.input[list(taker.input).index(node.name)] = copy.name
     elif kind == 2:
         node.name = name(chance)

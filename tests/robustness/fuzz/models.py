@@ -93,7 +93,7 @@ def attempt(path: Path) -> str:
         return f"refused: {error}"
     assert np.isfinite(found.boxes).all(), "a box that is no number"
     assert np.isfinite(found.scores).all(), "a score that is no number"
-    if model.spec.score_conversion != "identity":
+    if model.definition.score_activation != "identity":
         assert ((found.scores >= 0) & (found.scores <= 1)).all(), "a score that is none"
     assert found.mask_probabilities is None or np.isfinite(found.mask_probabilities).all(), "a mask without numbers"
     height, width = found.image_size

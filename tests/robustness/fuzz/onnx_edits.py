@@ -160,8 +160,8 @@ def _inputs(model: pb.ModelProto, chance: random.Random) -> None:
     elif kind == 3:
         node.input[at] = node.output[0]
     elif kind == 4:
-        takers = [other.output[0] for other in graph.node if other.output and set(node.output) & set(other.input)]
-        node.input[at] = some(takers, chance) or node.output[0]
+        consumers = [other.output[0] for other in graph.node if other.output and set(node.output) & set(other.input)]
+        node.input[at] = some(consumers, chance) or node.output[0]
     elif kind == 5:
         node.input[at] = chance.choice(("missing", "", name(chance)))
     elif kind == 6:
