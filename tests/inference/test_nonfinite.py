@@ -14,6 +14,9 @@ import pytest
 from mrcnn_cv import Instances, MaskRCNN
 from mrcnn_cv.engines.base import Net
 from mrcnn_cv.inference.nets import Nets
+from mrcnn_cv.inference.nms import best
+from mrcnn_cv.inference.roi_crop import assign_boxes_to_levels
+from mrcnn_cv.model.definition import PyramidSpec
 from tests.support.parity import Float, Image
 
 BAD = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf, "huge": 3e38, "-huge": -3e38, "tiny": 1e-45}
@@ -92,3 +95,22 @@ def check(found: Instances) -> None:
     assert ((x1 >= 0) & (y1 >= 0) & (x1 < x2) & (y1 < y2)).all()
     assert ((x2 <= width * (1 + 1e-6)) & (y2 <= height * (1 + 1e-6))).all()
     assert (np.diff(found.scores) <= 0).all()
+
+
+def test_a_mask_of_no_numbers_is_empty(model: MaskRCNN, photo: Image) -> None:
+    spoil(model, np.nan, 1.0, "mask_head")
+    found = model.predict(photo)
+    assert len(found)
+    assert found.mask_probabilities is not None
+    assert not found.mask_probabilities.any()
+
+
+def test_scores_that_are_no_numbers_are_worse_than_all_numbers() -> None:
+    scores = np.array([np.nan, 0.1, np.nan, 0.3, 0.2], np.float32)
+    assert best(scores, 2).tolist() == [3, 4]
+    assert best(scores, 4).tolist() == [0, 1, 3, 4]
+
+
+def test_a_region_of_no_numbers_belongs_to_the_finest_level() -> None:
+    regions = np.array([[0, 0, 1, 1], [np.nan, 0, 1, 1]], np.float32)
+    assert assign_boxes_to_levels(regions, PyramidSpec(4, 2), (224, 224)).tolist() == [2, 0]
