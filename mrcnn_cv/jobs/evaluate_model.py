@@ -32,7 +32,7 @@ from mrcnn_cv.pipeline import CancellationToken, Thresholds, run
 class EvaluationOptions:
     """What is measured, and where results go.
 
-    Parameters
+    Attributes
     ----------
     score
         Leave out instances with a score up to this, 0 to 1; None takes the model's own threshold.
@@ -58,14 +58,32 @@ class EvaluationOptions:
 class EvaluationResult:
     """What came of an evaluation.
 
-    metrics          of masks, where both model and data set have them, and of boxes; empty where it was cancelled
-    confusion        which category was taken for which; None where it was cancelled
-    categories       how the model's classes were matched with the data set's categories
-    images           that were evaluated; images_in_file: that the annotation file has
-    instances        that were found
-    backends         that ran: name and device
-    exit_code        0: all done, 5: images failed, or that of the cancellation
-    can_resume       it was cancelled, and can be continued
+    Attributes
+    ----------
+    metrics
+        Of masks, where both model and data set have them, and of boxes; empty where it was cancelled.
+    confusion
+        Which category was taken for which; None where it was cancelled.
+    categories
+        How the model's classes were matched with the data set's categories.
+    images
+        How many were evaluated.
+    images_in_file
+        How many the annotation file has.
+    instances
+        How many were found.
+    backends
+        Name and device of each backend that ran.
+    annotations
+        The annotation file.
+    model
+        What was evaluated.
+    model_name
+        The name of its file.
+    exit_code
+        0: all done, 5: images failed, or that of the cancellation.
+    can_resume
+        It was cancelled, and can be continued.
     """
 
     metrics: tuple[Scores, ...]
@@ -82,7 +100,13 @@ class EvaluationResult:
     can_resume: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; docs/eval.md describes it."""
+        """The same for JSON.
+
+        Returns
+        -------
+        dict
+            docs/eval.md describes it.
+        """
         assert self.confusion is not None
         matrix = self.confusion
         return {

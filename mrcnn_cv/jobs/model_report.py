@@ -64,14 +64,32 @@ class NetCheck:
 class ModelReport:
     """Everything about a model file.
 
-    path, size, sha256           of the file; size in bytes
-    definition                   every number of the model; its nets without their weights
-    labels                       class id -> name
-    parameters                   of all nets; those that the heads share are counted once
-    image_size                   (height, width) for which the nets' sizes and operations are counted
-    resized, network_input       (height, width) of that image once it is resized, and padded
-    checks                       of every net on every backend that works here
-    warnings                     what is odd about the file, one sentence each
+    Attributes
+    ----------
+    path
+        Of the file.
+    size
+        In bytes.
+    sha256
+        Of its bytes, in hexadecimal digits.
+    definition
+        Every number of the model; its nets without their weights.
+    labels
+        Class id to name.
+    parameters
+        Of all nets; those that the heads share are counted once.
+    image_size
+        (height, width) in pixels for which the nets' sizes and operations are counted.
+    resized
+        (height, width) of that image once it is resized.
+    network_input
+        (height, width) of that image once it is resized and padded.
+    nets
+        The backbone with the RPN, the box head, the mask head.
+    checks
+        Of every net on every backend that works here.
+    warnings
+        What is odd about the file, one sentence each.
     """
 
     path: Path
@@ -99,7 +117,13 @@ class ModelReport:
         return tuple(unusual(self.definition))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; docs/inspect.md describes it."""
+        """The same for JSON.
+
+        Returns
+        -------
+        dict
+            docs/inspect.md describes it.
+        """
         spec, levels = self.definition, [asdict(level) for level in self.anchors]
         return {
             "file": {"path": str(self.path), "bytes": self.size, "sha256": self.sha256},

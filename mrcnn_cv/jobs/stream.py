@@ -42,12 +42,20 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class StreamResult:
-    """What came of a stream.
+    """What came of a camera or stream.
 
-    frames        that went through the model; failed: that it could not take
-    outputs       where results are
-    exit_code     0: it ended, 5: a frame failed, or that of the cancellation
-    is_cancelled  somebody ended it
+    Attributes
+    ----------
+    frames
+        How many went through the model.
+    failed
+        How many the model could not take.
+    outputs
+        Where results are.
+    exit_code
+        0: it ended, 5: a frame failed, or that of the cancellation.
+    is_cancelled
+        Somebody ended it.
     """
 
     frames: int

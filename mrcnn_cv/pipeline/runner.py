@@ -67,15 +67,25 @@ class RunObserver:
 class CancellationToken:
     """Ends a run after the images that are in work.
 
-    requested  by somebody outside (`cancel`), or by the run itself: a window was closed, too many images failed
-    exit_code  of the run, where somebody outside asked for its end
+    Attributes
+    ----------
+    requested
+        By somebody outside (`cancel`), or by the run itself: a window was closed, too many images failed.
+    exit_code
+        Of the run, where somebody outside asked for its end; None where nobody did.
     """
 
     requested: bool = False
     exit_code: int | None = None
 
     def cancel(self, exit_code: int = INTERRUPTED_EXIT_CODE) -> None:
-        """End the run; may be called from any thread, or by a signal handler."""
+        """End the run; may be called from any thread, or by a signal handler.
+
+        Parameters
+        ----------
+        exit_code
+            With which the run ends; 130 is that of Ctrl-C.
+        """
         self.exit_code = exit_code
         self.requested = True
 

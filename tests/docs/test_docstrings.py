@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PUBLIC_MODULES = ("mrcnn_cv",)
+PUBLIC_MODULES = ("mrcnn_cv", "mrcnn_cv.jobs")
 API_PAGE = ROOT / "docs" / "api.md"
 SECTIONS = ("Parameters", "Attributes", "Returns", "Yields", "Raises")
 
