@@ -1,4 +1,4 @@
-"""What travels between processes: models, nets, answers, and pictures that are still to be read."""
+"""What travels between processes: models, nets, answers, and images that are still to be read."""
 
 from __future__ import annotations
 
@@ -229,4 +229,4 @@ def test_an_archive_that_was_changed_meanwhile_says_so(name: str, desk: Path) ->
 
     assert "cannot be read: photos" in told()
     Path(name).write_bytes(data + bytes(1024))
-    assert told().endswith("cannot be read: the archive was changed after its pictures were listed\n")
+    assert told().endswith("cannot be read: the archive was changed after its images were listed\n")

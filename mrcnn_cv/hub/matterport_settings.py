@@ -19,7 +19,7 @@ def is_config_value(setting: str) -> bool:
 def write_config(model: Path, settings: list[str]) -> Path:
     """Write the values into a JSON file named after the graph, together with those of the config that it has now.
 
-    Returns its path. Raises UsageError for values that cannot be meant, or a model that is not matterport's,
+    Returns its path. Raises UsageError for values that is invalid, or a model that is not matterport's,
     ModelFileError for one that does not run with them, OutputError where the file cannot be written.
     """
     from mrcnn_cv.hub import cache

@@ -1,7 +1,7 @@
 """The kinds of sources: a new one is a class in a file of its own, and a row here.
 
 The first row that knows a source has it. One that no row knows is offered to the entry points `mrcnn_cv.inputs` of
-installed packages; after them it is the path of a picture, which fails when its turn comes.
+installed packages; after them it is the path of an image, which fails when its turn comes.
 """
 
 from __future__ import annotations

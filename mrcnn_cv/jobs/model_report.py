@@ -208,7 +208,7 @@ def unusual(spec: ModelDefinition) -> list[str]:
         (bool(spec.resize.gray_weights), "images are converted to gray"),
         (one_map and spec.resize.pad_to_max, "images are padded to a square"),
         (spec.resize.pad_multiple is not None, f"images are padded to multiples of {spec.resize.pad_multiple}"),
-        (any(spec.resize.pad_value), f"the padding has the colour {spec.resize.pad_value}"),
+        (any(spec.resize.pad_value), f"the padding has the color {spec.resize.pad_value}"),
         (spec.detection_nms.class_agnostic, "a region counts for its best class only: boxes of all classes compete"),
         (one_map and spec.resize.half_pixel_centers, "images are resized by TensorFlow 2's rule"),
         (

@@ -96,7 +96,7 @@ def models(trained: Path) -> dict[str, torch.nn.Module]:
 
 
 def write(model: torch.nn.Module, name: str, kind: Kind, folder: Path) -> None:
-    """NAME.onnx.xz, and NAME-PICTURE.npz for each picture."""
+    """NAME.onnx.xz, and NAME-PICTURE.npz for each image."""
     path = folder / f"{name}.onnx"
     export(model, path, kind.opset, kind.size, **kind.options)
     if kind.simplified:

@@ -39,7 +39,7 @@ def test_file_names_of_every_kind(find: Run, tmp_path: Path, photo_path: Path) -
     for env in ({}, {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}):
         result = success(find("--save", "overlay,json", "--json", "-", "--", *names, env=env))
         assert [json.loads(line)["source"] for line in result.stdout.split("\n")[:-1]] == names
-        # One line per picture whatever its name is, and nothing in it that a terminal would obey.
+        # One line per image whatever its name is, and nothing in it that a terminal would obey.
         lines = result.stderr.split("\n")[:-1]
         assert len(lines) == len(names) + 1
         assert all(line.isprintable() for line in lines)

@@ -32,7 +32,7 @@ ON_POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"
 COUNT = 24
 STAMPS = [stamp(number) for number in range(COUNT)]
 UNPAINTED = ("--opacity", "0", "--hide", "labels,boxes,scores,contours")
-"""Leaves the pictures as they are, so that their numbers can be read."""
+"""Leaves the images as they are, so that their numbers can be read."""
 
 
 @pytest.fixture

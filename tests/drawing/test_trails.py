@@ -1,4 +1,4 @@
-"""What the overlay of a video adds: numbers, colours that stay, trails, counts, and the panel of figures."""
+"""What the overlay of a video adds: numbers, colors that stay, trails, counts, and the panel of figures."""
 
 from __future__ import annotations
 

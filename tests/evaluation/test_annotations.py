@@ -93,10 +93,10 @@ WRONG: list[tuple[Change, str]] = [
     (_set("images", 0, "id", "one"), "must be a whole number, not 'one'"),
     (_set("images", 0, "id", 10**400), "the id of image number 1 must be a whole number"),
     (_set("images", 0, "id", True), "must be a whole number, not True"),
-    (_set("images", 1, "file_name", "1.png"), "has the picture '1.png' twice"),
+    (_set("images", 1, "file_name", "1.png"), "has the image '1.png' twice"),
     (_drop("images", 0, "file_name"), "has no file_name for image 1"),
-    (_set("images", 0, "file_name", "/etc/passwd"), "names a picture outside of its folder"),
-    (_set("images", 0, "file_name", "a/../../b.png"), "names a picture outside of its folder"),
+    (_set("images", 0, "file_name", "/etc/passwd"), "names an image outside of its folder"),
+    (_set("images", 0, "file_name", "a/../../b.png"), "names an image outside of its folder"),
     (_set("images", 0, "file_name", "a\0.png"), "has no file_name for image 1"),
     (_set("images", 0, "width", 0), "the width of image 1 must lie between 1 and"),
     (_set("images", 0, "height", 1 << 40), "the height of image 1 must lie between 1 and"),
@@ -114,11 +114,11 @@ WRONG: list[tuple[Change, str]] = [
     (_mask([[1, 2, 3, 4, 5, "6"]]), "a corner of a polygon is not a number"),
     (_mask([[1, 2, 3, 4, 5, [6]]]), "a corner of a polygon is not a number"),
     (_mask([[1, 2, 3, 4, 5, 10**400]]), "a corner of a polygon is not a number"),
-    (_mask(polygon(0, 0, 1e9, 1e9)), "reaches far beyond the picture of 60 x 40 pixels"),
+    (_mask(polygon(0, 0, 1e9, 1e9)), "reaches far beyond the image of 60 x 40 pixels"),
     (_mask([[0, 0, 60, 40, 0, 40] * 60_000]), "its outline is longer than"),
     (_mask([[0, 0, 60, 40, 0, 40] * 200]), "its outline is longer than 20,000 pixels"),
     (_mask({"counts": "abc"}), "without their size"),
-    (_mask({"size": [WIDTH, HEIGHT], "counts": [2400]}), "its size is 40 x 60, but that of the picture 60 x 40"),
+    (_mask({"size": [WIDTH, HEIGHT], "counts": [2400]}), "its size is 40 x 60, but that of the image 60 x 40"),
     (_mask({"size": [HEIGHT, WIDTH]}), "without their counts"),
     (_counts([100, 100]), "do not fill the picture"),
     (_counts([2400, 100]), "do not fill the picture"),
@@ -181,7 +181,7 @@ def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
 
 
 def test_damaged_run_lengths_never_reach_the_library(tmp_path: Path) -> None:
-    """Whatever text stands there: it is refused, or fills the picture and is judged."""
+    """Whatever text stands there: it is refused, or fills the image and is judged."""
     numbers = random.Random(0)
     whole = dataset()["annotations"][1]["segmentation"]["counts"]
     judged = 0

@@ -1,4 +1,4 @@
-"""What a word of the command line is: pictures, a video file, or something live."""
+"""What a word of the command line is: images, a video file, or something live."""
 
 from __future__ import annotations
 

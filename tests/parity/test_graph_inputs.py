@@ -1,4 +1,4 @@
-"""What a graph takes (images, encoded pictures, tf.Examples, batches of one) changes nothing in what it finds.
+"""What a graph takes (images, encoded images, tf.Examples, batches of one) changes nothing in what it finds.
 
 The graphs in `data/inputs` have the weights of tiny_mask_rcnn, so TensorFlow's answers are those that it gave there.
 """

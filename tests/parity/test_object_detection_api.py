@@ -1,4 +1,4 @@
-"""Every step, and all of them together, against TensorFlow's own answers on the same graph and picture."""
+"""Every step, and all of them together, against TensorFlow's own answers on the same graph and image."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_detections_from_tensorflows_head(case: Case) -> None:
 
 
 def test_the_model_is_really_asked(case: Case) -> None:
-    """The same checks on a mirrored picture fail, so they can."""
+    """The same checks on a mirrored image fail, so they can."""
     model, golden = case
     arrays = {name: array[:10] if name.startswith("detection") else array for name, array in golden.arrays.items()}
     first = Golden(golden.image, arrays)

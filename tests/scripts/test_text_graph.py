@@ -39,7 +39,7 @@ def whole_graph(path: Path, image: Image) -> tuple[NDArray[Any], NDArray[Any] | 
 )
 def test_it_finds_what_the_three_nets_find(graphs: Path, photo: Image, name: str, least: float) -> None:
     # Not all of it: cv2.dnn clips boxes to the image before it suppresses them, and TensorFlow afterwards, which in a
-    # picture of 240x160 pixels, where most boxes reach beyond its border, changes which of them remain.
+    # image of 240x160 pixels, where most boxes reach beyond its border, changes which of them remain.
     path = graphs / name / "frozen_inference_graph.pb"
     rows, masks = whole_graph(path, photo)
     assert masks is not None

@@ -16,7 +16,7 @@ TIE = 2e-6
 
 @dataclass(frozen=True)
 class TorchAnswer:
-    """What torch said about a picture.
+    """What torch said about an image.
 
     boxes (N, 4) x1 y1 x2 y2 in pixels, labels (N,), scores (N,). masks (N, h, w): probabilities of each detection's own
     class, as the network makes them; pasted: the packed bits of (N, H, W) after torchvision's own pasting. Both are

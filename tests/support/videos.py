@@ -22,7 +22,7 @@ TICK = Fraction(1, 12_800)
 
 
 def stamp(number: int, width: int = 96, height: int = 64) -> Image:
-    """(height, width, 3) uint8: a picture that says its number, 0 to 255, in eight bars, black or white."""
+    """(height, width, 3) uint8: an image that says its number, 0 to 255, in eight bars, black or white."""
     image = np.full((height, width, 3), 128, np.uint8)
     for bit in range(8):
         left, right = bit * width // 8, (bit + 1) * width // 8
@@ -32,7 +32,7 @@ def stamp(number: int, width: int = 96, height: int = 64) -> Image:
 
 
 def read_stamp(image: Image) -> int:
-    """The number of a picture that `stamp` made, whatever became of it since."""
+    """The number of an image that `stamp` made, whatever became of it since."""
     height, width = image.shape[:2]
     row = image[height // 4, :, 1]
     return sum(int(row[(2 * bit + 1) * width // 16] > 128) << bit for bit in range(8))

@@ -43,7 +43,7 @@ def find_config(graph: Path) -> Path | None:
 def read_config(path: Path) -> MatterportConfig:
     """Read a config: a JSON or TOML table of values by matterport's names; those of training are passed over.
 
-    Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that cannot be meant.
+    Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that is invalid.
     """
     content = _parse(path, read_text(path, "the values of a MatterportConfig"))
     if not isinstance(content, dict) or not content.keys() & SETTINGS.keys():
@@ -65,7 +65,7 @@ def _parse(path: Path, text: str) -> Any:
 
 
 def check(name: str, value: Any) -> Any:
-    """A value in its own type; ValueError, a sentence with the name, for one that cannot be meant."""
+    """A value in its own type; ValueError, a sentence with the name, for one that is invalid."""
     if name not in SETTINGS:
         raise ValueError(f"{name} is no value of a matterport Config that mrcnn-cv needs: {', '.join(SETTINGS)}")
     try:

@@ -122,7 +122,7 @@ class MatterportHyperparameters:
         return next((value.ravel() for value in values if value is not None and value.size == 4), None)
 
     def read(self, layout: Layout, strides: list[int]) -> Values:
-        """Every value that the graph holds, checked; ModelFileError for one that cannot be meant."""
+        """Every value that the graph holds, checked; ModelFileError for one that is invalid."""
         nms = self._graph.inputs(self._parts.proposal_nms)
         found = {
             **self._input(layout, strides),
@@ -139,7 +139,7 @@ class MatterportHyperparameters:
         try:
             return {name: check(name, value) for name, value in found.items() if value is not None}
         except ValueError as error:
-            raise ModelFileError(f"holds a number that cannot be meant: {error}") from error
+            raise ModelFileError(f"holds a number that is invalid: {error}") from error
 
     def _number(self, tensor: str) -> float | None:
         value = self.value(tensor)

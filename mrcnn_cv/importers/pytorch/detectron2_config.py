@@ -54,7 +54,7 @@ def find_config(model: Path) -> Path | None:
 def read_config(path: Path) -> Detectron2Config:
     """Read a config as Detectron2 dumps it; what an answer does not depend on is passed over.
 
-    Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that cannot be meant.
+    Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that is invalid.
     """
     content = _parse(path, read_text(path, "a Detectron2 config"))
     if not isinstance(content, dict) or not content.keys() & {"MODEL", "INPUT", "TEST", BASE}:

@@ -124,7 +124,7 @@ def test_picture_stands_upright_by_its_exif_orientation(orientation: int) -> Non
 
 
 def test_jpeg_with_an_exif_thumbnail_cut_after_it_is_truncated() -> None:
-    # The thumbnail is a JPEG with an end of its own: it must not be taken for the end of the picture.
+    # The thumbnail is a JPEG with an end of its own: it must not be taken for the end of the image.
     thumbnail = encoded(PICTURE.resize((16, 16)), "JPEG")
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 8) + b"Exif\0\0" + thumbnail
     whole = encoded(NOISE, "JPEG")
@@ -325,7 +325,7 @@ WHOLE = [encoded(NOISE, kind) for kind in ("JPEG", "PNG", "WEBP", "BMP", "TIFF",
 def test_changed_bytes_give_a_picture_or_a_sentence(whole: bytes, data: st.DataObject) -> None:
     broken = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 8))):
-        # Sizes stay as they are: a picture of 2^27 pixels is allowed, but not in a test.
+        # Sizes stay as they are: an image of 2^27 pixels is allowed, but not in a test.
         place = data.draw(st.integers(300, len(broken) - 1))
         broken[place] = data.draw(st.integers(0, 255))
     try:

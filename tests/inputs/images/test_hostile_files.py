@@ -103,9 +103,7 @@ def test_a_file_with_more_bytes_than_any_picture_is_not_read(tmp_path: Path, mon
     with path.open("wb") as file:
         file.write(b"\xff\xd8\xff")
         file.truncate(1 << 27)
-    with pytest.raises(
-        InputError, match=r"large\.jpg has 134,217,728 bytes, more than a picture of 1,000 pixels needs"
-    ):
+    with pytest.raises(InputError, match=r"large\.jpg has 134,217,728 bytes, more than an image of 1,000 pixels needs"):
         read_image(path)
 
 

@@ -24,7 +24,7 @@ def asked() -> list[tuple[str, str | None]]:
 
 @pytest.fixture
 def host(asked: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server that sends bytes to who has the password; /away goes to a picture that everybody gets."""
+    """A server that sends bytes to who has the password; /away goes to an image that everybody gets."""
 
     class Server(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

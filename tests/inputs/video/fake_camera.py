@@ -18,10 +18,10 @@ _pause = threading.Event()
 
 
 class FakeCapture:
-    """A camera of 64 x 48 that gives `count` pictures, then none. None: endless.
+    """A camera of 64 x 48 that gives `count` images, then none. None: endless.
 
     takes    what it obeys of `set`
-    picture  what it sees, in place of a grey that changes
+    image  what it sees, in place of a grey that changes
     """
 
     def __init__(

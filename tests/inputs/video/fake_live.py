@@ -23,7 +23,7 @@ def info(seconds: float | None = None) -> VideoInfo:
 
 
 def frame(index: int, size: tuple[int, int] = SIZE) -> Frame:
-    """A picture whose grey is its index, one tenth of a second after the one before."""
+    """An image whose grey is its index, one tenth of a second after the one before."""
     image = np.full((size[1], size[0], 3), index % 256, dtype=np.uint8)
     return Frame(image, "fake", index, time=index / 10, arrived=time.monotonic())
 

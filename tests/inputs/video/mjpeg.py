@@ -28,9 +28,9 @@ def number_of(image: np.ndarray[Any, Any]) -> int:
 
 
 class MjpegServer:
-    """Serves /video.mjpg. Each connection takes the next of `turns`: (how many pictures, what comes then).
+    """Serves /video.mjpg. Each connection takes the next of `turns`: (how many images, what comes then).
 
-    A connection beyond the last turn is answered with 503. /empty.mjpg answers and never sends a picture, /silent never
+    A connection beyond the last turn is answered with 503. /empty.mjpg answers and never sends an image, /silent never
     answers, /text is a text, /password wants one.
     """
 
@@ -80,7 +80,7 @@ class MjpegServer:
         elif handler.path == "/text":
             handler.send_response(200)
             handler.end_headers()
-            handler.wfile.write(b"no pictures here\n" * 100)
+            handler.wfile.write(b"no images here\n" * 100)
         elif handler.path == "/password":
             handler.send_error(401)
         elif handler.path == "/empty.mjpg":

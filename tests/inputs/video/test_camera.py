@@ -90,7 +90,7 @@ def test_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @linux_only
 def test_something_else_is_no_camera() -> None:
-    # OpenCV looks into the device and finds that it takes no pictures.
+    # OpenCV looks into the device and finds that it takes no images.
     with pytest.raises(InputError, match="camera /dev/null cannot be opened"):
         Camera("/dev/null")
 
@@ -101,7 +101,7 @@ def test_what_is_a_camera(source: str, is_one: bool) -> None:
 
 
 def test_devices_of_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A camera with a second node that takes no pictures, one that may not be opened, one that is gone."""
+    """A camera with a second node that takes no images, one that may not be opened, one that is gone."""
     for number, name in ((0, "Front camera"), (1, "Front camera"), (10, "Grabber\x1b[31m"), (2, "Gone")):
         folder = tmp_path / "sys" / f"video{number}"
         folder.mkdir(parents=True)

@@ -119,7 +119,7 @@ def test_pictures_are_turned_as_a_player_turns_them(
 
 
 def test_colours_are_those_that_were_encoded(tmp_path: Path) -> None:
-    """BT.601 for small pictures that say nothing, BT.709 for large ones, as players have it."""
+    """BT.601 for small images that say nothing, BT.709 for large ones, as players have it."""
     for size, matrix in (((64, 64), 5), ((1280, 720), 1)):
         colour = np.full((size[1], size[0], 3), (40, 90, 200), np.uint8)
         frame = av.VideoFrame.from_ndarray(colour, format="bgr24")

@@ -22,7 +22,7 @@ from tests.inputs.video.live_contract import check_live_source
 
 
 class Stepped:
-    """A camera that gives a picture each time that `step` is called, and not before."""
+    """A camera that gives an image each time that `step` is called, and not before."""
 
     def __init__(self) -> None:
         self._allowed = threading.Semaphore(0)
@@ -40,7 +40,7 @@ class Stepped:
             yield frame(index)
 
     def step(self, pictures: int = 1) -> None:
-        """Give pictures, and wait until the reader has them."""
+        """Give images, and wait until the reader has them."""
         for _ in range(pictures):
             self._asked.acquire()
             self.given += 1
@@ -199,7 +199,7 @@ def test_which_frames_are_wanted() -> None:
 
 
 class SlowModel:
-    """While it is at one picture the camera goes on by `pictures`."""
+    """While it is at one image the camera goes on by `pictures`."""
 
     def __init__(self, camera: Stepped, pictures: int) -> None:
         self._camera = camera
@@ -215,7 +215,7 @@ class SlowModel:
 
 @pytest.mark.parametrize("pictures", [1, 10, 50])
 def test_the_delay_stays_under_two_inferences_however_slow_the_model(camera: Stepped, pictures: int) -> None:
-    """Measured in pictures: one inference takes as long as so many of them."""
+    """Measured in images: one inference takes as long as so many of them."""
     delays: list[int] = []
 
     class Sink:
@@ -242,7 +242,7 @@ def test_the_delay_stays_under_two_inferences_however_slow_the_model(camera: Ste
             [],
         )
     assert len(delays) == 20
-    # The next inference may be under way when a picture is delivered, but not yet done.
+    # The next inference may be under way when an image is delivered, but not yet done.
     assert max(delays) <= 2 * pictures
     # Twenty were delivered, and the newest one still waits when it ends.
     assert source.dropped == camera.given - 21

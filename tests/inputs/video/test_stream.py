@@ -30,7 +30,7 @@ PLENTY = 20.0
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 pictures at 10 per second."""
+    """20 images at 10 per second."""
     path = tmp_path_factory.mktemp("clip") / "clip.mkv"
     with av.open(str(path), "w") as file:
         stream = file.add_stream("mpeg4", rate=Fraction(10))
@@ -180,7 +180,7 @@ def test_a_stream_of_sound_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         file.mux(stream.encode(None))
     open_file = av.open
     monkeypatch.setattr(av, "open", lambda *_, **__: open_file(str(path)))
-    with pytest.raises(InputError, match=r"holds no pictures \(only sound\)"):
+    with pytest.raises(InputError, match=r"holds no images \(only sound\)"):
         Stream("http://radio.example/", SECONDS)
 
 
@@ -205,7 +205,7 @@ def test_times_go_by_the_stream_as_long_as_they_make_sense() -> None:
 
 @pytest.fixture(scope="session")
 def transport_stream() -> bytes:
-    """Two seconds of 25 pictures each as MPEG-TS."""
+    """Two seconds of 25 images each as MPEG-TS."""
     data = io.BytesIO()
     with av.open(data, "w", format="mpegts") as file:
         stream = file.add_stream("mpeg4", rate=Fraction(25))

@@ -26,7 +26,7 @@ LABELS = {1: "person", 2: "traffic light", 7: "<b>&\"quoted\"</b>, 犬: 'x'", 90
 
 @dataclass
 class Scene:
-    """One picture: its place, and class id and mask of every instance; masks None: a model that only has boxes."""
+    """One image: its place, and class id and mask of every instance; masks None: a model that only has boxes."""
 
     place: str
     instances: list[tuple[int, Mask]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Scene:
 
 @dataclass
 class Photo(Scene):
-    """Instances as a Mask R-CNN finds them, of many sizes, in a picture of 480 x 640."""
+    """Instances as a Mask R-CNN finds them, of many sizes, in an image of 480 x 640."""
 
     def found(self) -> Instances:
         rng = np.random.default_rng(5)
@@ -135,7 +135,7 @@ def picture() -> NDArray[np.uint8]:
 
 
 def frames(inputs: Path, some: Sequence[Scene]) -> list[Frame]:
-    """The scenes' pictures, as files below `inputs`."""
+    """The scenes' images, as files below `inputs`."""
     made = []
     for index, scene in enumerate(some):
         path = inputs / scene.place

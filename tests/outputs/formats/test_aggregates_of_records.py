@@ -1,4 +1,4 @@
-"""Formats with one file for all pictures, besides what test_formats.py asks of every format."""
+"""Formats with one file for all images, besides what test_formats.py asks of every format."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_memory_does_not_grow_with_the_pictures(name: str) -> None:
 
     peak(5)
     few, many = peak(100), peak(2100)
-    # COCO remembers the ids that it gave away: a number per picture.
+    # COCO remembers the ids that it gave away: a number per image.
     assert many - few < 2000 * 150
 
 

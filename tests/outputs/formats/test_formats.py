@@ -50,7 +50,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def only(found: Found, place: str) -> list[tuple[str, Mask]]:
-    """The instances of one picture, under whichever of its names the format uses."""
+    """The instances of one image, under whichever of its names the format uses."""
     stem = os.path.splitext(place)[0]
     for key in (place, stem, stem.replace("/images/", "/images~/")):
         if key in found:
@@ -269,7 +269,7 @@ def test_picture_files_are_linked_and_never_changed(tmp_path: Path, name: str, b
     with Image.open(folder / "e.png") as image:
         assert np.array_equal(np.asarray(image)[..., ::-1], picture())
     assert files(tmp_path / "in") == before
-    # A new picture under an old name takes its place.
+    # A new image under an old name takes its place.
     (tmp_path / "in" / "a.jpg").unlink()
     (tmp_path / "in" / "a.jpg").write_bytes(before["f.tif"])
     export(name, tmp_path / "out", pictures, some)

@@ -1,4 +1,4 @@
-"""Files for all pictures: whole at every moment, complete at the end."""
+"""Files for all images: whole at every moment, complete at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.outputs.conftest import LittleRoom, MakeFrame
 
 
 class Places:
-    """A format that lists the places of all pictures; fails once it has seen `bad`."""
+    """A format that lists the places of all images; fails once it has seen `bad`."""
 
     name = "places.json"
 

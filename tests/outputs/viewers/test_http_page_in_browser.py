@@ -40,7 +40,7 @@ class Browser:
 
     def __init__(self, driver: str, profile: Path, preferences: Mapping[str, int] | None = None) -> None:
         options = {"args": [*FLAGS, f"--user-data-dir={profile}", "--window-size=1280,800"], "prefs": preferences or {}}
-        # The picture never ends, so the page is never loaded to its end.
+        # The image never ends, so the page is never loaded to its end.
         capabilities = {"alwaysMatch": {"goog:chromeOptions": options, "pageLoadStrategy": "none"}}
         self._session = f"{driver}/session"
         self._session += f"/{self.ask('', {'capabilities': capabilities})['sessionId']}"
@@ -71,7 +71,7 @@ class Browser:
         raise AssertionError(f"{script} gives {found!r}")
 
     def wait_for_grey(self, level: int) -> None:
-        """Until the picture has this grey in its middle. (A canvas would hold the first one of the stream for ever.)"""
+        """Until the image has this grey in its middle. (A canvas would hold the first one of the stream for ever.)"""
         pause = threading.Event()
         grey = -1
         for _ in range(100):
@@ -81,7 +81,7 @@ class Browser:
             if abs(grey - level) <= 2:
                 return
             pause.wait(0.05)
-        raise AssertionError(f"the picture has the grey {grey}, not {level}")
+        raise AssertionError(f"the image has the grey {grey}, not {level}")
 
     def close(self) -> None:
         self.ask("", method="DELETE")
@@ -141,8 +141,8 @@ def run() -> Iterator[Run]:
 
 
 SEEN = """
-    const picture = document.getElementById("picture");
-    return picture && picture.naturalWidth
+    const image = document.getElementById("picture");
+    return image && image.naturalWidth
 """
 
 
@@ -223,7 +223,7 @@ def test_without_javascript_the_picture_is_there(driver: str, run: Run, tmp_path
 
 
 def test_pages_of_others_see_nothing(browser: Browser, run: Run) -> None:
-    """Neither in a picture, nor by a script, nor in a frame; nor is their machine taken for this one."""
+    """Neither in an image, nor by a script, nor in a frame; nor is their machine taken for this one."""
     run.view.write(shade(200), nothing())
     port = run.server.port
     page = f"""<!doctype html><title>other</title><script>
@@ -254,6 +254,6 @@ def test_pages_of_others_see_nothing(browser: Browser, run: Run) -> None:
         found = browser.wait("return window.found", lambda found: found and len(found) == 3)
         other.shutdown()
     assert found == {"fetch": "refused", "picture": "refused", "name": "refused"}
-    # The same picture is there for the own page.
+    # The same image is there for the own page.
     browser.go(run.server.address)
     browser.wait(SEEN, lambda width: width == 60)

@@ -1,4 +1,4 @@
-"""--serve: pictures and numbers for any browser, and nothing for anybody who wants more."""
+"""--serve: images and numbers for any browser, and nothing for anybody who wants more."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAME = "<script>alert('x')</script> & \x1b[31m"
 
 
 def shade(level: int) -> Frame:
-    """A grey picture."""
+    """A grey image."""
     return Frame(np.full((40, 60, 3), level, dtype=np.uint8), "camera", level, time=level / 10)
 
 
@@ -54,7 +54,7 @@ def server(view: LiveView) -> Iterator[LiveServer]:
 
 @pytest.fixture(scope="module")
 def quiet_server() -> Iterator[LiveServer]:
-    """One without a picture, for requests that change nothing."""
+    """One without an image, for requests that change nothing."""
     with LiveServer(LiveView(FrameAnnotator()), "127.0.0.1", 0, NAME, dict) as server:
         yield server
 
@@ -80,7 +80,7 @@ def test_page_and_its_parts(server: LiveServer) -> None:
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
     assert "\x1b" not in text
-    # The picture is there without JavaScript.
+    # The image is there without JavaScript.
     assert '<img id="picture" src="stream.mjpg"' in text
     assert ask(server, "/page.css").headers["Content-Type"].startswith("text/css")
     assert ask(server, "/page.js").headers["Content-Type"].startswith("text/javascript")
@@ -192,19 +192,19 @@ STREAM = b"GET /stream.mjpg HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
 class Viewer:
-    """Somebody who looks at the moving picture."""
+    """Somebody who looks at the moving image."""
 
     def __init__(self, server: LiveServer) -> None:
         self.talk = socket.create_connection(("127.0.0.1", server.port), timeout=20)
         self.talk.sendall(STREAM)
         self.file = self.talk.makefile("rb")
         self.status = int(self.file.readline().split(b" ")[1])
-        for _ in range(2 if self.status == 200 else 1):  # the head of the answer, then that of the first picture
+        for _ in range(2 if self.status == 200 else 1):  # the head of the answer, then that of the first image
             while self.file.readline() not in (b"\r\n", b""):
                 pass
 
     def picture(self) -> float:
-        """The mean grey of the next picture, which must be whole without a byte of the one after it."""
+        """The mean grey of the next image, which must be whole without a byte of the one after it."""
         data = b""
         while not data.endswith(b"\r\n--mrcnn-cv-picture\r\nContent-Type: image/jpeg\r\n\r\n"):
             line = self.file.readline()
@@ -272,7 +272,7 @@ def test_a_viewer_who_takes_nothing_holds_up_nobody_and_gets_the_newest(server: 
     for number in range(8):
         view.write(Frame(noise, "camera", number), nothing_of(noise))
         assert awake.picture() > 0
-    # More pictures than fit on the way to those who sleep; the last one is what they get next after those.
+    # More images than fit on the way to those who sleep; the last one is what they get next after those.
     view.write(shade(10), nothing())
     assert awake.picture() == pytest.approx(10, abs=1)
     skip_identity = 0

@@ -21,7 +21,7 @@ Batch = Callable[..., int]
 
 @pytest.fixture
 def batch(tmp_path: Path, photo_path: Path, tiny_graph: Path, monkeypatch: pytest.MonkeyPatch) -> Batch:
-    """Run the program over the folder `in` of five pictures, into `out`; its exit code."""
+    """Run the program over the folder `in` of five images, into `out`; its exit code."""
     (tmp_path / "in").mkdir()
     for name in NAMES:
         shutil.copy(photo_path, tmp_path / "in" / name)
@@ -35,9 +35,9 @@ def batch(tmp_path: Path, photo_path: Path, tiny_graph: Path, monkeypatch: pytes
 
 
 def check_outputs(out: Path, complete: bool) -> set[str]:
-    """The pictures that are done, after every file was read back; complete: the run, or its last one, came to its end.
+    """The images that are done, after every file was read back; complete: the run, or its last one, came to its end.
 
-    Whatever a run was ended by: files of their own are whole or not there, those for all pictures are whole, and no
+    Whatever a run was ended by: files of their own are whole or not there, those for all images are whole, and no
     half-written file is left where the process could still see to it.
     """
     entries = [json.loads(line) for line in (out / "run.jsonl").read_bytes().splitlines() if line]

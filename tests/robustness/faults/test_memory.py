@@ -1,4 +1,4 @@
-"""The memory does not suffice: for one picture, for the model, or for the program as a whole."""
+"""The memory does not suffice: for one image, for the model, or for the program as a whole."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_one_picture_that_does_not_fit_is_one_that_fails(
         else:
             patch.setattr(overlay, "draw", Once(draw, 3, MemoryError()))
         assert batch("--workers", 1) == 5
-    assert "(240 x 160) does not fit into the memory that is left: make the picture smaller" in capfd.readouterr().err
+    assert "(240 x 160) does not fit into the memory that is left: make the image smaller" in capfd.readouterr().err
     assert len(check_outputs(tmp_path / "out", complete=True)) == len(NAMES) - 1
     assert batch("--resume") == 0
     assert check_outputs(tmp_path / "out", complete=True) == set(NAMES)
@@ -83,7 +83,7 @@ def test_a_model_that_does_not_fit_is_a_sentence(
 def test_a_second_worker_that_does_not_fit_ends_the_run(
     batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its model is loaded when it has its first picture."""
+    """Its model is loaded when it has its first image."""
     with monkeypatch.context() as patch:
         patch.setattr(session, "load_model", Once(session.load_model, 2, MemoryError()))
         assert batch("--workers", 2) == 4
@@ -120,6 +120,6 @@ def test_any_limit_on_memory_leaves_whole_outputs(program: str, batch: Batch, tm
 
 
 def check_outputs_of_small(out: Path) -> set[str]:
-    """Without the large picture, which has another size."""
+    """Without the large image, which has another size."""
     entries = [json.loads(line) for line in (out / "run.jsonl").read_bytes().splitlines() if line]
     return {entry["place"] for entry in entries if entry.get("status") == "done"} - {"large.png"}

@@ -114,7 +114,7 @@ Ask = Callable[[list[str], list[str]], tuple[int, int]]
 
 @pytest.fixture
 def second_at_work(photo_path: Path, tmp_path: Path, tiny_graph: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Run one command, and another one while it is at its third picture; (exit code of the first, of the second)."""
+    """Run one command, and another one while it is at its third image; (exit code of the first, of the second)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MRCNN_CV_MODEL", str(tiny_graph))
     for name in NAMES:

@@ -48,7 +48,7 @@ def case(number: int, seed: int, folder: Path) -> Path:
 
 
 def attempt(path: Path) -> str:
-    """As eval does, with results that are rectangles in every picture."""
+    """As eval does, with results that are rectangles in every image."""
     dataset = read_dataset(path)
     used = {each.category for each in dataset.annotations}
     try:
@@ -146,7 +146,7 @@ def _structures(chance: random.Random) -> bytes:
     if kind == 1:
         return b'{"images":' * deep + b"1" + b"}" * deep
     if kind == 2:
-        # Wide polygons on a huge picture, and many of them.
+        # Wide polygons on a huge image, and many of them.
         for image in dataset["images"]:
             image["width"] = image["height"] = side
         first["segmentation"] = [[0, 0, side, 1, 0, side] * chance.choice((1, 10, 1000))] * chance.choice((1, 10))

@@ -160,7 +160,7 @@ def _damaged(data: bytes, chance: random.Random) -> bytes:
 
 
 def _answer(port: int, pieces: list[bytes], then: str) -> bytes | None:
-    """All that comes back, of a moving picture the beginning; None where nobody stayed to read it, or could."""
+    """All that comes back, of a moving image the beginning; None where nobody stayed to read it, or could."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as talk:
         talk.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         answer = b""
@@ -256,7 +256,7 @@ class _Kept(logging.Handler):
 
 @cache
 def server() -> tuple[LiveServer, list[dict[str, Any]]]:
-    """One server for all cases of a process, with a picture, and what went wrong inside it."""
+    """One server for all cases of a process, with an image, and what went wrong inside it."""
     http_connection.HEAD_SECONDS = _KEPT_HEAD_SECONDS
     http_server.MAX_NEW_PER_SECOND = 1e6
     view = LiveView(FrameAnnotator())

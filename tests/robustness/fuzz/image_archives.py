@@ -1,4 +1,4 @@
-"""Archives of pictures: .zip and .tar, packed in all ways, with lying sizes, bombs, and names that lead elsewhere."""
+"""Archives of images: .zip and .tar, packed in all ways, with lying sizes, bombs, and names that lead elsewhere."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def case(number: int, seed: int, folder: Path) -> Path:
 
 
 def attempt(path: Path) -> str:
-    """List it, read every picture, and name an output for each."""
+    """List it, read every image, and name an output for each."""
     listing = list_images([str(path)], DirectoryScan())
     output = path.parent / "out"
     folder = OutputDirectory(output)

@@ -1,4 +1,4 @@
-"""Lists of pictures: texts and CSV files for --list."""
+"""Lists of images: texts and CSV files for --list."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def case(number: int, seed: int, folder: Path) -> Path:
 
 
 def attempt(path: Path) -> str:
-    """List the pictures, try to read some of them, and name an output for each."""
+    """List the images, try to read some of them, and name an output for each."""
     output = path.parent / "out"
     folder = OutputDirectory(output)
     for index, item in enumerate(list_images([], DirectoryScan(), [path]).items[:30]):

@@ -28,7 +28,7 @@ MORE_SUFFIXES = (".hdr", ".sr")
 
 
 def case(number: int, seed: int, folder: Path) -> Path:
-    """One picture; the formats take turns."""
+    """One image; the formats take turns."""
     suffixes = sorted(_seeds())
     suffix = suffixes[number % len(suffixes)]
     chance = random.Random(f"{seed}/{number}")
@@ -69,7 +69,7 @@ def attempt(path: Path) -> str:
 
 @functools.cache
 def _seeds() -> dict[str, list[bytes]]:
-    """Small pictures by suffix, in variants; formats that this OpenCV cannot write are left out."""
+    """Small images by suffix, in variants; formats that this OpenCV cannot write are left out."""
     colour = np.random.default_rng(1).integers(0, 256, (23, 31, 3), np.uint8)
     smooth = cv2.resize(colour[:5, :5], (47, 33))
     pictures = {
@@ -154,7 +154,7 @@ def _png_bomb(chance: random.Random) -> bytes:
 
 
 def _with_size(suffix: str, spots: Callable[[bytes], list[tuple[int, str]]]) -> Callable[[random.Random], bytes]:
-    """A bomb: a whole small picture that says that it is huge. spots: where its width and height stand, and how."""
+    """A bomb: a whole small image that says that it is huge. spots: where its width and height stand, and how."""
 
     def bomb(chance: random.Random) -> bytes:
         data = bytearray(chance.choice(_seeds()[suffix]))

@@ -89,7 +89,7 @@ def attempt(path: Path) -> str:
     try:
         found = model.predict(_picture(), score_threshold=0.0)
     except InputError as error:
-        # The model is fine for other pictures: this one goes to the list of those that failed.
+        # The model is fine for other images: this one goes to the list of those that failed.
         return f"refused: {error}"
     assert np.isfinite(found.boxes).all(), "a box that is no number"
     assert np.isfinite(found.scores).all(), "a score that is no number"

@@ -1,4 +1,4 @@
-"""Mutated pictures, videos, archives and texts by the thousand; the long version is tests/robustness/fuzz/run.py."""
+"""Mutated images, videos, archives and texts by the thousand; the long version is tests/robustness/fuzz/run.py."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def on_a_terminal(*arguments: str | Path, folder: Path, stdin: bytes = b"", **va
 
 @pytest.fixture
 def place(tmp_path: Path, tiny_graph: Path) -> Path:
-    """A folder of pictures, good and bad, and a model with its labels, all of them with odd names."""
+    """A folder of images, good and bad, and a model with its labels, all of them with odd names."""
     folder = tmp_path / f"pictures {RED}"
     folder.mkdir()
     image = np.random.default_rng(1).integers(0, 256, (60, 90, 3), np.uint8)

@@ -77,7 +77,7 @@ def check_live_run(out: Path, records: Path) -> tuple[dict[str, int], list[str]]
 
 
 def told_of(out: Path) -> dict[str, str]:
-    """What the manifest says of every picture, the last time that it says anything: "done" or "failed"."""
+    """What the manifest says of every image, the last time that it says anything: "done" or "failed"."""
     return {entry["place"]: entry["status"] for entry in _lines(out / "run.jsonl") if entry["kind"] == "picture"}
 
 

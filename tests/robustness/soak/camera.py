@@ -58,7 +58,7 @@ class Camera:
         self._server.server_close()
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        """One connection: pictures of one size or of several, then whatever."""
+        """One connection: images of one size or of several, then whatever."""
         self.told["connections"] += 1
         if self._refuse:
             self._refuse -= 1

@@ -1,4 +1,4 @@
-"""Mixed input for a folder that is watched: pictures good and bad, and what ought to become of each."""
+"""Mixed input for a folder that is watched: images good and bad, and what ought to become of each."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ class Feeder:
         self._unfinished = []
 
     def _picture(self) -> tuple[bytes, str]:
-        """(bytes, suffix) of a good picture that is like no other."""
+        """(bytes, suffix) of a good image that is like no other."""
         width, height = self.random.choice(_SIDES), self.random.choice(_SIDES)
-        # A line of one pixel's width has no picture left at the model's size, and is refused.
+        # A line of one pixel's width has no image left at the model's size, and is refused.
         width, height = max(width, height // 100), max(height, width // 100)
         image = cv2.resize(self.base, (width, height), interpolation=cv2.INTER_AREA)
         image = np.roll(image, (self.random.randrange(height), self.random.randrange(width)), (0, 1))
@@ -139,7 +139,7 @@ class Feeder:
         self._begin(self._after(self.random.randrange(4), lambda: path.unlink(missing_ok=True)))
 
     def _replaced(self) -> None:
-        """Another picture under the same name, after the first one was taken; as one step, so that it is never half."""
+        """Another image under the same name, after the first one was taken; as one step, so that it is never half."""
         (data, suffix), other = self._picture(), self._picture()
         path = self._path(suffix, "done")
         path.write_bytes(data)

@@ -11,7 +11,7 @@ from pathlib import Path
 CAN_LOOK = sys.platform == "linux"
 
 LEAST = 8
-"""Figures whose median is taken: memory goes up and down with the size of the pictures."""
+"""Figures whose median is taken: memory goes up and down with the size of the images."""
 
 MORE_MEMORY = 1.1
 MORE_HANDLES = 4

@@ -2,7 +2,7 @@
 
     python tests/robustness/soak/server_load.py [--seconds N]
 
-A run with one thread takes a picture of the examples from a server, 30 times a second and so more often than it can.
+A run with one thread takes an image of the examples from a server, 30 times a second and so more often than it can.
 Attackers have a process of their own: with two processors, what they cost is not what they take from the run there.
 """
 
@@ -46,7 +46,7 @@ class _Camera(BaseHTTPRequestHandler):
 
 
 async def _viewer(port: int, seen: Counter[str]) -> None:
-    """Takes pictures as fast as they come; refused, it asks again after a second."""
+    """Takes images as fast as they come; refused, it asks again after a second."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(STREAM)
     status = (await reader.readline()).split(b" ")[1].decode()
@@ -69,7 +69,7 @@ async def _slow(port: int, seen: Counter[str]) -> None:
 
 
 async def _deaf(port: int, seen: Counter[str]) -> None:
-    """Asks for the moving picture and takes nothing of it."""
+    """Asks for the moving image and takes nothing of it."""
     _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
     writer.write(STREAM)
     seen["opened"] += 1

@@ -46,7 +46,7 @@ LOOK_SECONDS = 30.0
 """Between two looks at the processes; less in a short run."""
 
 WARM_UP_SECONDS = 180.0
-"""In which memory grows to what the largest pictures and all threads at once take."""
+"""In which memory grows to what the largest images and all threads at once take."""
 SETTLE_SECONDS = 8.0
 """The program waits for two looks at a file that are alike."""
 
