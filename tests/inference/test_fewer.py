@@ -19,7 +19,7 @@ def test_a_third_of_the_proposals_but_not_too_few(proposals: int, left: int) -> 
     found = with_fewer_proposals(spec)
     assert found.proposal_nms.max_total == left
     assert replace(found, proposal_nms=spec.proposal_nms, warnings=spec.warnings) == spec
-    said = [f"--fast looks at {left} proposals instead of {proposals}"] if left < proposals else []
+    said = [f"fast mode uses {left} proposals instead of {proposals}"] if left < proposals else []
     assert [note.partition(",")[0] for note in found.warnings[len(spec.warnings) :]] == said
 
 

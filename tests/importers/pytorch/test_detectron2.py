@@ -279,7 +279,7 @@ def test_a_caffe2_export_is_refused(tmp_path: Path) -> None:
     assert "Caffe2" in refused(write(tmp_path, change=caffe2))
     for name in ("model.pb", "model_init.pb"):
         (tmp_path / name).write_bytes(b"\n\tdetectron\x12\x04\n\x02im")
-    assert "--export-method tracing" in refused(tmp_path / "model.pb")
+    assert "export it to ONNX by tracing" in refused(tmp_path / "model.pb")
 
 
 @pytest.mark.parametrize("name", ["model.ts", "model.pt", "model_final.pth", "model_final_f10217.pkl", "other.zip"])
