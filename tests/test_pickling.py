@@ -1,4 +1,4 @@
-"""What travels between processes: models, nets, answers, and pictures that are still to be read."""
+"""What travels between processes: models, nets, answers, and images that are still to be read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mrcnn_cv.inputs.image_ref import ImageRef, failed_ref
 from mrcnn_cv.inputs.images.directories import DirectoryScan
 from mrcnn_cv.inputs.listing import list_images
 from mrcnn_cv.structures.instances import Instances
-from tests.parity import Image
+from tests.support.parity import Image
 
 Value = TypeVar("Value")
 
@@ -58,7 +58,7 @@ def check_same(found: Any, expected: Any) -> None:
 
 
 def test_the_check_sees_a_weight_that_differs() -> None:
-    net = open_model(demo_model()).spec.box_head
+    net = open_model(demo_model()).definition.box_head
     layer = next(each for each in net if any(isinstance(value, np.ndarray) for value in vars(each).values()))
     name, weights = next(each for each in vars(layer).items() if isinstance(each[1], np.ndarray))
     changed = weights.copy()
@@ -69,7 +69,7 @@ def test_the_check_sees_a_weight_that_differs() -> None:
 
 
 def test_a_model_and_its_nets() -> None:
-    spec = open_model(demo_model()).spec
+    spec = open_model(demo_model()).definition
     assert spec.mask_head is not None
     check_same(again(spec), spec)
     for net in (spec.trunk, spec.box_head, spec.mask_head):
@@ -82,9 +82,9 @@ def test_a_model_and_its_nets() -> None:
 def test_a_model_whose_file_is_gone(tiny_graph: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.pb"
     path.write_bytes(tiny_graph.read_bytes())
-    packed = pickle.dumps(open_model(path).spec)
+    packed = pickle.dumps(open_model(path).definition)
     path.unlink()
-    check_same(pickle.loads(packed), open_model(tiny_graph).spec)
+    check_same(pickle.loads(packed), open_model(tiny_graph).definition)
 
 
 def test_instances(tiny_model: MaskRCNN, photo: Image) -> None:
@@ -229,4 +229,4 @@ def test_an_archive_that_was_changed_meanwhile_says_so(name: str, desk: Path) ->
 
     assert "cannot be read: photos" in told()
     Path(name).write_bytes(data + bytes(1024))
-    assert told().endswith("cannot be read: the archive was changed after its pictures were listed\n")
+    assert told().endswith("cannot be read: the archive was changed after its images were listed\n")

@@ -27,8 +27,8 @@ from mrcnn_cv.pipeline.thread_executor import ModelPool, WorkerLayout
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util.registry import Registry
 from tests.cli.conftest import Result, execute
-from tests.parity import Image
-from tests.plugin_package import install, install_page, page_groups, page_modules, with_path
+from tests.support.parity import Image
+from tests.support.plugin_package import install, install_page, page_groups, page_modules, with_path
 
 REGISTRIES: dict[str, Registry[Any]] = {
     registry.group: registry for registry in (FORMATS, FAMILIES, ENGINES, INPUT_KINDS, EXECUTORS)
@@ -90,7 +90,7 @@ class TestRegisteredByACall:
 
     def test_a_family(self, desk: Path) -> None:
         found, expected = open_model(desk / "a_pointer.txt"), open_model(demo_model())
-        assert found.spec.class_count == expected.spec.class_count
+        assert found.definition.class_count == expected.definition.class_count
         assert in_process("photo.png", "--model", "a_pointer.txt", "--save", "json", "-o", "out") == 0
 
     def test_an_engine(self, photo: Image) -> None:
@@ -239,7 +239,7 @@ class TestOthersThatAreBroken:
         return name
 
     def test_a_family(self, broken: str, desk: Path) -> None:
-        assert open_model(demo_model()).spec.class_count
+        assert open_model(demo_model()).definition.class_count
         with pytest.raises(ModelFileError, match="no model file") as before:
             open_model(desk / "missing.pb")
         assert "plug" not in str(before.value)

@@ -68,7 +68,7 @@ class Case:
     """What all candidates of a group are given: a model, an image (H, W, 3) uint8 BGR, a folder for temporary files."""
 
     model: Path
-    spec: ModelDefinition
+    definition: ModelDefinition
     image: Image
     folder: Path
     threads: int
@@ -92,7 +92,7 @@ def bench(options: BenchOptions, tell: Tell = lambda text: None, others: Others 
     for threads, size in product(options.threads or (backends.available_processors(),), options.sizes or (None,)):
         with _temporary_folder() as folder:
             path, resized = _image_file(options.image, image, size, Path(folder))
-            case = Case(file.path, file.spec, resized, Path(folder), threads)
+            case = Case(file.path, file.definition, resized, Path(folder), threads)
             try:
                 groups.append(_run_group(options, chosen, case, path, others, tell))
             except CandidateError as error:
@@ -119,7 +119,7 @@ def _device(options: BenchOptions, backend: str) -> str | None:
 
 
 def _about_model(file: ModelFile) -> dict[str, Any]:
-    spec = file.spec
+    spec = file.definition
     return {
         "file": str(file.path),
         "bytes": file.path.stat().st_size,
@@ -195,7 +195,7 @@ def _run_group(
     return Group(
         threads=case.threads,
         image=(height, width),
-        network_input=padded_size(case.spec.resize, resized_size(case.spec.resize, height, width)),
+        network_input=padded_size(case.definition.resize, resized_size(case.definition.resize, height, width)),
         entries=entries,
         others=[entry for entry in added if entry.label not in failed],
         failed=failed,

@@ -43,7 +43,7 @@ class Runner:
             fast=job["fast"],
         )
         if job["roi"] == "pool":
-            self._model.spec = with_roi_pooling(self._model.spec)
+            self._model.definition = with_roi_pooling(self._model.definition)
         nets = self._model._nets
         self._box_head = _Timed(nets.box_head)
         self._mask_head = None if nets.mask_head is None else _Timed(nets.mask_head)
@@ -84,7 +84,7 @@ class Runner:
             "backend": used.used,
             "device": used.device,
             "place": self._place,
-            "proposals": self._model.spec.proposal_nms.max_total,
+            "proposals": self._model.definition.proposal_nms.max_total,
             "score": self._score,
         }
 

@@ -93,7 +93,7 @@ def _is_watched() -> bool:
 def _leave(code: int) -> NoReturn:
     """End the process at once.
 
-    An orderly end would take down nets and libraries piece by piece, for a tenth of the time that one picture takes.
+    An orderly end would take down nets and libraries piece by piece, for a tenth of the time that one image takes.
     It would also pull things from under workers that nobody waited for and that are inside of OpenCV, and wait for a
     reader inside of a driver that hangs. What is written to files is closed by now.
     """
@@ -154,7 +154,7 @@ def _unexpected(error: Exception) -> int:
         echo_message(f"mrcnn-cv: error: {plugin} failed ({what}): report it to who wrote it")
         return 1
     echo_message(
-        f"mrcnn-cv: internal error ({what}): this is a bug of ours; please report it with"
+        f"mrcnn-cv: internal error ({what}): please report it with"
         " the output of the same command under MRCNN_CV_DEBUG=1"
     )
     return 1

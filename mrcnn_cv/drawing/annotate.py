@@ -222,7 +222,7 @@ def _paint_frame(image: Image, box: _Box, ink: Bgr, line_width: int) -> None:
 
 
 def _shades(background: Bgr) -> Image:
-    """(256, 3) uint8: the colour of a tag for each coverage by its text."""
+    """(256, 3) uint8: the color of a tag for each coverage by its text."""
     coverage = np.arange(256, dtype=np.float32)[:, np.newaxis] / 255
     low, high = np.array(background, dtype=np.float32), np.array(ink_on(background), dtype=np.float32)
     return np.rint(low + (high - low) * coverage).astype(np.uint8)

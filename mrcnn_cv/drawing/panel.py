@@ -1,4 +1,4 @@
-"""A panel of text in a corner of a picture, readable on whatever lies below it."""
+"""A panel of text in a corner of an image, readable on whatever lies below it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mrcnn_cv.drawing.text import render_text
 Image = NDArray[np.uint8]
 
 _LIGHT = 77
-"""Of 256: what is left of the picture below a panel. White text has a contrast of 8 even over white (WCAG 2.1)."""
+"""Of 256: what is left of the image below a panel. White text has a contrast of 8 even over white (WCAG 2.1)."""
 
 
 def draw_stats(image: Image, lines: Sequence[str]) -> None:

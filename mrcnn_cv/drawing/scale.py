@@ -1,4 +1,4 @@
-"""How thick lines and how high texts are on pictures of any size."""
+"""How thick lines and how high texts are on images of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether two models, or two backends, find the same in a picture."""
+"""Whether two models, or two backends, find the same in an image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one picture. pairs: what both found; only_first, only_second: places in the lists of what one alone did."""
+    """Of one image. pairs: what both found; only_first, only_second: places in the lists of what one alone did."""
 
     pairs: tuple[Pair, ...]
     only_first: tuple[int, ...]
@@ -52,14 +52,14 @@ class Agreement:
 
     @property
     def disagreement(self) -> tuple[float, float, float]:
-        """What sorts the worst picture last: unmatched share, then the worst overlap, then the largest score shift."""
+        """What sorts the worst image last: unmatched share, then the worst overlap, then the largest score shift."""
         overlaps = [pair.box_iou if pair.mask_iou is None else pair.mask_iou for pair in self.pairs]
         shifts = [abs(pair.score_shift) for pair in self.pairs]
         return 1 - self.share, 1 - min(overlaps, default=1.0), max(shifts, default=0.0)
 
 
 def agree(first: Instances, second: Instances, min_iou: float) -> Agreement:
-    """Hold what two models found in one picture against each other.
+    """Hold what two models found in one image against each other.
 
     Instances of one label belong together where their boxes overlap by at least `min_iou`, the best pair first.
     """
@@ -96,7 +96,7 @@ def box_ious(first: NDArray[np.float32], second: NDArray[np.float32]) -> Float:
 
 
 def mask_iou(first: LocalMask, second: LocalMask) -> float:
-    """The overlap of two masks of one picture; 1 where both are empty."""
+    """The overlap of two masks of one image; 1 where both are empty."""
     both, either = overlap(first, second)
     return both / either if either else 1.0
 

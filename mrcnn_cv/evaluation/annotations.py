@@ -21,7 +21,7 @@ MAX_BYTES = 1 << 31
 MAX_SIDE = 1 << 20
 
 MAX_PIXELS = 1 << 30
-"""Of a picture; pycocotools counts them in 32 bits."""
+"""Of an image; pycocotools counts them in 32 bits."""
 
 MAX_SHOWN = 60
 """Characters of a value that a message quotes."""
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class DatasetImage:
-    """One of "images". `name`: its path below the folder of the pictures."""
+    """One of "images". `name`: its path below the folder of the images."""
 
     id: int
     name: str
@@ -113,7 +113,7 @@ class _DatasetReader:
             self._refuse("is not a data set in COCO's format: it has no images, annotations and categories")
         images, annotations, categories = (self._rows(data, key) for key in ("images", "annotations", "categories"))
         if not images:
-            self._refuse("names no pictures: its list of images is empty")
+            self._refuse("names no images: its list of images is empty")
         if not annotations:
             self._refuse("has no annotations, so there is nothing to compare with: export the file with them")
         names = {number: self._name(row, number) for number, row in self._by_id(categories, "category")}
@@ -152,7 +152,7 @@ class _DatasetReader:
             self._refuse(f"has no file_name for {what}")
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts or Path(name).is_absolute() or Path(name).drive:
-            self._refuse(f"names a picture outside of its folder ({_quote(name)}, {what}): file_name must lie below it")
+            self._refuse(f"names an image outside of its folder ({_quote(name)}, {what}): file_name must lie below it")
         width, height = (self._side(row.get(key), f"the {key} of {what}") for key in ("width", "height"))
         if width * height > MAX_PIXELS:
             self._refuse(f"is not in COCO's format: {what} has {width} x {height} pixels, more than any that is read")
@@ -163,7 +163,7 @@ class _DatasetReader:
         for image in images.values():
             other = owners.setdefault(image.name, image.id)
             if other != image.id:
-                self._refuse(f"has the picture {_quote(image.name)} twice, as image {other} and image {image.id}")
+                self._refuse(f"has the image {_quote(image.name)} twice, as image {other} and image {image.id}")
 
     def _annotation(self, row: Row, index: int, images: dict[int, DatasetImage], names: dict[int, str]) -> Annotation:
         what = f"annotation {_quote(row['id'])}" if "id" in row else f"annotation number {index + 1}"
@@ -225,7 +225,7 @@ def _quote(value: Any) -> str:
 
 
 def first_missing(folder: Path, images: Sequence[DatasetImage]) -> tuple[int, str | None]:
-    """(how many of the pictures are not in the folder, the name of the first one)."""
+    """(how many of the images are not in the folder, the name of the first one)."""
     missing = [image.name for image in images if not _is_there(folder / image.name)]
     return len(missing), missing[0] if missing else None
 

@@ -1,4 +1,4 @@
-"""Which category is taken for which: a matrix over all pictures, whatever the class that a model gave."""
+"""Which category is taken for which: a matrix over all images, whatever the class that a model gave."""
 
 from __future__ import annotations
 

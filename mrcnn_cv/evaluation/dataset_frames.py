@@ -1,4 +1,4 @@
-"""The pictures of a data set as a source of a run."""
+"""The images of a data set as a source of a run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 
 
 def image_refs(images: Iterable[DatasetImage], folder: Path) -> list[ImageRef]:
-    """An item for each picture; its place is its id, which no other has."""
+    """An item for each image; its place is its id, which no other has."""
     return [file_ref(folder / image.name, PurePosixPath(str(image.id))) for image in images]
 
 
 def deferred_frames(
     items: Iterable[ImageRef], images: Iterable[DatasetImage], path: Path
 ) -> Iterator[Callable[[], Frame | FrameError | None]]:
-    """What reads each item when it is called. A picture that has not the size that the data set `path` says fails."""
+    """What reads each item when it is called. An image that has not the size that the data set `path` says fails."""
     sizes = {str(image.id): (image.height, image.width) for image in images}
     for index, item in enumerate(items):
         yield partial(_read, item, index, sizes[str(item.output_path)], path)
@@ -35,6 +35,6 @@ def _read(item: ImageRef, index: int, size: tuple[int, int], path: Path) -> Fram
     turned = " after its EXIF orientation was applied" if (width, height) == size else ""
     error = InputError(
         f"{item.name} has {width} x {height} pixels{turned}, and {path} says {size[1]} x {size[0]}: its annotations"
-        " would not fit, so give the pictures that were annotated"
+        " would not fit, so give the images that were annotated"
     )
     return FrameError(item.name, index, error, item.path, item.output_path)

@@ -124,7 +124,7 @@ def shown(matrix: Confusion) -> Confusion:
 
 
 def _matrix(canvas: Canvas, matrix: Confusion, left: int, right: int) -> None:
-    """Rows: what is annotated; columns: what it was found as. The deeper the colour, the larger the share."""
+    """Rows: what is annotated; columns: what it was found as. The deeper the color, the larger the share."""
     size = len(matrix.names) + 1
     text = _TEXT if size <= 8 else _SMALL if size <= 14 else 18
     rows, columns = [*matrix.names, "nothing"], [*matrix.names, "missed"]

@@ -1,7 +1,7 @@
 """Masks in annotation files: polygons, and run lengths as numbers or as text.
 
 They go into pycocotools' C code, which looks at nothing: it reads beyond its memory where runs are too long, and takes
-as much of it as a polygon is wide. So whatever is not a mask of the picture ends here.
+as much of it as a polygon is wide. So whatever is not a mask of the image ends here.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ MAX_CORNERS = 1_000_000
 """Of all polygons of an annotation."""
 
 MAX_ROUNDS = 100
-"""So many times as long as the border of its picture may an outline be: pycocotools draws all of it."""
+"""So many times as long as the border of its image may an outline be: pycocotools draws all of it."""
 MAX_OUTLINE = 1 << 22
 """Pixels along all polygons of an annotation: pycocotools takes 80 bytes for each."""
 
 _TEXT = re.compile(r"[0-o]*", re.ASCII)
 """COCO's text form uses 64 characters, from 48 on."""
 _MAX_GROUPS = 8
-"""Of five bits for one run: enough for a picture whose sides are as long as they may be."""
+"""Of five bits for one run: enough for an image whose sides are as long as they may be."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Segmentation:
 
 
 def check_segmentation(value: Any, width: int, height: int) -> Segmentation | None:
-    """The "segmentation" of an annotation on a picture of this size; None where it is missing or empty.
+    """The "segmentation" of an annotation on an image of this size; None where it is missing or empty.
 
-    ValueError, part of a sentence, for what is no mask of this picture.
+    ValueError, part of a sentence, for what is no mask of this image.
     """
     if value is None or value in ([], {}, [[]], ""):
         return None
@@ -76,7 +76,7 @@ def _polygons(value: list[Any], width: int, height: int) -> Segmentation:
     # Outlines may pass the border a little, but not lie anywhere; what is not a number is not within, either.
     sides = np.array([width, height], np.float64)
     if not (np.abs(corners - sides / 2) <= sides + 16).all():
-        raise ValueError(f"a polygon reaches far beyond the picture of {width} x {height} pixels")
+        raise ValueError(f"a polygon reaches far beyond the image of {width} x {height} pixels")
     maximum = min(MAX_OUTLINE, MAX_ROUNDS * 2 * (width + height))
     if _outline(value) > maximum:
         raise ValueError(f"its outline is longer than {maximum:,} pixels")
@@ -102,15 +102,15 @@ def _run_lengths(value: dict[str, Any], width: int, height: int) -> Segmentation
     if not isinstance(size, list) or [type(side) for side in size] != [int, int]:
         raise ValueError("run lengths come without their size, height and width")
     if size != [height, width]:
-        raise ValueError(f"its size is {size[1]} x {size[0]}, but that of the picture {width} x {height}")
+        raise ValueError(f"its size is {size[1]} x {size[0]}, but that of the image {width} x {height}")
     runs = _runs(counts, width * height)
     if not len(runs) or (runs < 0).any() or runs.sum() != width * height:
-        raise ValueError(f"its run lengths do not fill the picture of {width} x {height} pixels")
+        raise ValueError(f"its run lengths do not fill the image of {width} x {height} pixels")
     return Segmentation({"size": size, "counts": counts}, _box(runs, height), float(runs[1::2].sum()))
 
 
 def _runs(counts: Any, pixels: int) -> NDArray[np.int64]:
-    """Run lengths from a list or from text, none of them longer than the picture, so that their sum is right."""
+    """Run lengths from a list or from text, none of them longer than the image, so that their sum is right."""
     if isinstance(counts, list):
         if not all(type(run) is int and 0 <= run <= pixels for run in counts):
             raise ValueError("a run length is not a whole number of pixels")

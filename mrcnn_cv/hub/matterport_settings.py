@@ -19,7 +19,7 @@ def is_config_value(setting: str) -> bool:
 def write_config(model: Path, settings: list[str]) -> Path:
     """Write the values into a JSON file named after the graph, together with those of the config that it has now.
 
-    Returns its path. Raises UsageError for values that cannot be meant, or a model that is not matterport's,
+    Returns its path. Raises UsageError for values that is invalid, or a model that is not matterport's,
     ModelFileError for one that does not run with them, OutputError where the file cannot be written.
     """
     from mrcnn_cv.hub import cache
@@ -38,7 +38,7 @@ def write_config(model: Path, settings: list[str]) -> Path:
         draft = Path(folder) / "config.json"
         draft.write_text(content, encoding="utf-8")
         opened = open_model(graph, draft)
-    if not opened.spec.family.startswith("matterport"):
+    if not opened.definition.family.startswith("matterport"):
         raise other
     target = graph.with_suffix(".json")
     with cache.writable(target):

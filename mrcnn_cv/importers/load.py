@@ -22,7 +22,7 @@ class ModelFile:
     """A model as found on disk: the file, its graph in our terms, and what was odd about it."""
 
     path: Path
-    spec: ModelDefinition
+    definition: ModelDefinition
 
 
 def open_model(path: Path, config: Path | None = None) -> ModelFile:
@@ -45,7 +45,7 @@ def open_model(path: Path, config: Path | None = None) -> ModelFile:
 
 def _check(file: ModelFile) -> None:
     try:
-        check_model(file.spec)
+        check_model(file.definition)
     except ModelFileError as error:
         raise ModelFileError(f"{file.path} {error}") from error
 

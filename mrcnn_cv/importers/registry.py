@@ -13,7 +13,7 @@ FAMILIES: Registry[type[Family]] = Registry(
     "model family",
     "mrcnn_cv.families",
     {
-        "exported": "mrcnn_cv.importers.exported.plugin:Exported",
+        "exported": "mrcnn_cv.importers.exported.plugin:ExportedFamily",
         "detectron2": "mrcnn_cv.importers.pytorch.plugin:Detectron2",
         "torchvision": "mrcnn_cv.importers.pytorch.plugin:Torchvision",
         "matterport": "mrcnn_cv.importers.matterport.plugin:Matterport",

@@ -1,4 +1,4 @@
-"""Where pictures come from: every source is an iterable of Frame, or FrameError for a picture that failed."""
+"""Where images come from: every source is an iterable of Frame, or FrameError for an image that failed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ __all__ = ["FrameSource"]
 
 
 class FrameSource(Protocol):
-    """Iterating reads lazily, one picture at a time; it never raises InputError, it yields FrameError."""
+    """Iterating reads lazily, one image at a time; it never raises InputError, it yields FrameError."""
 
     def __iter__(self) -> Iterator[Frame | FrameError]: ...

@@ -22,10 +22,10 @@ STDIN = "-"
 
 @dataclass(frozen=True)
 class ImageGroup:
-    """The pictures of one source, in the order in which they are read.
+    """The images of one source, in the order in which they are read.
 
     folder  what the folder is called that their outputs go below where there are several sources; None: the source is
-            one picture, not a collection
+            one image, not a collection
     """
 
     items: Sequence[ImageRef]
@@ -37,10 +37,10 @@ class InputKind(ABC):
 
     @abstractmethod
     def classify(self, source: str) -> Kind | None:
-        """What a source of this kind is: pictures, a video file, or something live."""
+        """What a source of this kind is: images, a video file, or something live."""
 
     def list_images(self, source: str, scan: DirectoryScan) -> ImageGroup | None:
-        """The pictures of a source that is pictures; reads none of them.
+        """The images of a source that is images; reads none of them.
 
         What cannot be read is a `failed_ref`, which fails when its turn comes. What it gives must pickle.
         """

@@ -1,4 +1,4 @@
-"""What kind of source a word of the command line is: pictures, a video file, or something live. No cv2 here."""
+"""What kind of source a word of the command line is: images, a video file, or something live. No cv2 here."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def is_device(path: Path) -> bool:
 
 
 def is_animation(path: Path) -> bool:
-    """Whether a file is a GIF or WebP of more than one picture, which may be meant as a picture or as a video."""
+    """Whether a file is a GIF or WebP of more than one image, which may be meant as an image or as a video."""
     try:
         data = path.read_bytes() if path.stat().st_size <= _MAX_ANIMATION_BYTES else b""
     except (OSError, ValueError):
@@ -101,7 +101,7 @@ _MAX_ANIMATION_BYTES = 1 << 30
 
 
 def gif_frames(data: bytes, maximum: int) -> int:
-    """How many pictures a GIF holds; counting ends at `maximum`, and where the file does."""
+    """How many images a GIF holds; counting ends at `maximum`, and where the file does."""
     if len(data) < 13:
         return 0
     at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
@@ -141,7 +141,7 @@ def kind_of_file(path: Path) -> Kind | None:
         return "video" if is_animation(path) else "pictures"
     if image is not None:
         return "pictures"
-    # Boxes of a HEIC picture begin as those of a movie do.
+    # Boxes of a HEIC image begin as those of a movie do.
     seems = content.not_an_image(head) or ""
     if "picture" not in seems and (_MOVIES.match(head) or _TRANSPORT.match(head)):
         return "video"

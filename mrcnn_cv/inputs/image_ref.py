@@ -1,4 +1,4 @@
-"""Items: pictures that are known but not read yet, whatever they lie in."""
+"""Items: images that are known but not read yet, whatever they lie in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 
 @dataclass(frozen=True)
 class ImageRef:
-    """One picture.
+    """One image.
 
     name         how the user would call it (for a file: its path as it was given)
     output_path  where its outputs go below the output folder, as if it were copied there
@@ -30,7 +30,7 @@ class ImageRef:
 
 
 def load(item: ImageRef, index: int) -> Frame | FrameError:
-    """Read and decode a picture; never raises InputError."""
+    """Read and decode an image; never raises InputError."""
     start = perf_counter()
     try:
         image = decode_image(item.read(), item.name)
@@ -60,8 +60,8 @@ class Listing:
     """What the sources of a run amount to.
 
     items    in the order in which they are read
-    is_batch True where any source stands for many pictures (a folder, a pattern, a list, an archive)
-    left_out how many files in folders and archives are no pictures by their names
+    is_batch True where any source stands for many images (a folder, a pattern, a list, an archive)
+    left_out how many files in folders and archives are no images by their names
     """
 
     items: Sequence[ImageRef]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class StandardInput(InputKind):
-    """-: one picture."""
+    """-: one image."""
 
     def classify(self, source: str) -> Kind | None:
         return "pictures" if source == STDIN else None
@@ -34,7 +34,7 @@ class StandardInput(InputKind):
 
 
 class Folder(InputKind):
-    """A folder of pictures, with what is below it."""
+    """A folder of images, with what is below it."""
 
     def classify(self, source: str) -> Kind | None:
         return "pictures" if os.path.isdir(source) else None
@@ -73,7 +73,7 @@ class NetworkStream(InputKind):
 
 
 class Url(NetworkStream):
-    """An http or https address: a picture, or a stream by its suffix or by what the server says."""
+    """An http or https address: an image, or a stream by its suffix or by what the server says."""
 
     def classify(self, source: str) -> Kind | None:
         return classify.kind_of_address(source) if _is_url(source) else None
@@ -83,7 +83,7 @@ class Url(NetworkStream):
 
 
 class Pattern(InputKind):
-    """A pattern that something matches: pictures, or videos where all are."""
+    """A pattern that something matches: images, or videos where all are."""
 
     def classify(self, source: str) -> Kind | None:
         paths = glob_files(source) if _is_pattern(source) else []
@@ -97,7 +97,7 @@ class Pattern(InputKind):
 
 
 class Archive(InputKind):
-    """A .zip or .tar of pictures."""
+    """A .zip or .tar of images."""
 
     def classify(self, source: str) -> Kind | None:
         return "pictures" if is_archive(Path(source)) else None
@@ -121,12 +121,12 @@ class ImageFile(InputKind):
         return "pictures" if is_one else None
 
     def list_images(self, source: str, scan: DirectoryScan) -> ImageGroup | None:
-        # An animation may be meant as a picture.
+        # An animation may be meant as an image.
         path = Path(source)
         return image_file(path) if self.classify(source) or classify.is_animation(path) else None
 
 
-class VideoFile(InputKind):
+class VideoFileKind(InputKind):
     """A video's file, by its content, and else by its name."""
 
     def classify(self, source: str) -> Kind | None:
@@ -137,26 +137,26 @@ class VideoFile(InputKind):
 
 
 def image_file(path: Path) -> ImageGroup:
-    """The picture at a path, whatever is there."""
+    """The image at a path, whatever is there."""
     return ImageGroup([file_ref(path, PurePosixPath(path.name))])
 
 
 def read_stdin() -> bytes:
-    """All of standard input, which must be a picture; InputError otherwise."""
+    """All of standard input, which must be an image; InputError otherwise."""
     stream = sys.stdin
     try:
         data = b"" if stream is None or stream.isatty() else stream.buffer.read(max_bytes() + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"- cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(data) > max_bytes():
-        raise InputError(f"- has more than the {max_bytes():,} bytes that a picture may have: make the picture smaller")
+        raise InputError(f"- has more than the {max_bytes():,} bytes that an image may have: make the image smaller")
     if not data:
         raise InputError("- is an image from standard input, but nothing came: mrcnn-cv - < photo.jpg")
     return data
 
 
 def _nothing(path: Path) -> ImageRef:
-    """A folder or archive without pictures is most likely a mistake."""
+    """A folder or archive without images is most likely a mistake."""
     error = InputError(
         f"{path} holds no images, by their names: check the path, or {Remedy.FILE_PATTERNS}", Remedy.FILE_PATTERNS
     )

@@ -1,4 +1,4 @@
-"""From the sources of a command line to the pictures they stand for, each with a place of its own."""
+"""From the sources of a command line to the images they stand for, each with a place of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mrcnn_cv.util import filenames
 
 
 def list_images(sources: Sequence[str], scan: DirectoryScan, lists: Sequence[Path] = ()) -> Listing:
-    """All pictures of `sources` (files, folders, patterns, archives, addresses, "-") and of `lists`, in order.
+    """All images of `sources` (files, folders, patterns, archives, addresses, "-") and of `lists`, in order.
 
     With one folder, pattern, archive or list, places are those below it; with several sources each of them gets a
     folder under its own name. What cannot be read is an item that fails when its turn comes, except for a list.
@@ -49,7 +49,7 @@ def _listed(source: str, scan: DirectoryScan) -> ImageGroup:
 
 @dataclass(frozen=True)
 class _Noted:
-    """Reads a picture; where it cannot be read, `note` goes along."""
+    """Reads an image; where it cannot be read, `note` goes along."""
 
     read: Callable[[], bytes]
     note: str

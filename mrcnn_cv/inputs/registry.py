@@ -1,7 +1,7 @@
 """The kinds of sources: a new one is a class in a file of its own, and a row here.
 
 The first row that knows a source has it. One that no row knows is offered to the entry points `mrcnn_cv.inputs` of
-installed packages; after them it is the path of a picture, which fails when its turn comes.
+installed packages; after them it is the path of an image, which fails when its turn comes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INPUT_KINDS: Registry[type[InputKind]] = Registry(
         "pattern": "mrcnn_cv.inputs.kinds:Pattern",
         "archive": "mrcnn_cv.inputs.kinds:Archive",
         "image": "mrcnn_cv.inputs.kinds:ImageFile",
-        "video": "mrcnn_cv.inputs.kinds:VideoFile",
+        "video": "mrcnn_cv.inputs.kinds:VideoFileKind",
     },
     lacks("classify", "list_images", "open_live"),
 )

@@ -33,7 +33,7 @@ from mrcnn_cv.util.filenames import file_name, truncate_name
 class ComparisonOptions:
     """What is compared, and where results go.
 
-    Parameters
+    Attributes
     ----------
     score
         Compare instances with a score above this, 0 to 1; None takes each model's own threshold.
@@ -64,9 +64,18 @@ class ComparisonOptions:
 class ComparisonResult:
     """What came of a comparison.
 
-    comparison  the numbers, by image
-    drawn       how many images are drawn side by side in `directory`
-    exit_code   0: all done, 5: images failed, or that of the cancellation
+    Attributes
+    ----------
+    comparison
+        The numbers, by image.
+    options
+        What was compared.
+    drawn
+        How many images are drawn side by side in the directory.
+    directory
+        Where they are.
+    exit_code
+        0: all done, 5: images failed, or that of the cancellation.
     """
 
     comparison: Comparison
@@ -81,7 +90,13 @@ class ComparisonResult:
         return self.comparison.agreement
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; docs/eval.md describes it."""
+        """The same for JSON.
+
+        Returns
+        -------
+        dict
+            docs/eval.md describes it.
+        """
         score = "model" if self.options.score is None else self.options.score
         return self.comparison.to_dict(score, self.options.iou)
 
@@ -117,8 +132,10 @@ def compare(
 
     Raises
     ------
+    InputError
+        Where no image can be used.
     MrcnnCvError
-        InputError where no image can be used, ModelFileError, LabelFileError, BackendError for a model that does not
+        ModelFileError, LabelFileError, BackendError for a model that does not
         run, OutputError where results cannot be written.
     """
     sides = (as_model_options(first), as_model_options(second))

@@ -32,7 +32,7 @@ from mrcnn_cv.pipeline import CancellationToken, Thresholds, run
 class EvaluationOptions:
     """What is measured, and where results go.
 
-    Parameters
+    Attributes
     ----------
     score
         Leave out instances with a score up to this, 0 to 1; None takes the model's own threshold.
@@ -58,14 +58,32 @@ class EvaluationOptions:
 class EvaluationResult:
     """What came of an evaluation.
 
-    metrics          of masks, where both model and data set have them, and of boxes; empty where it was cancelled
-    confusion        which category was taken for which; None where it was cancelled
-    categories       how the model's classes were matched with the data set's categories
-    images           that were evaluated; images_in_file: that the annotation file has
-    instances        that were found
-    backends         that ran: name and device
-    exit_code        0: all done, 5: images failed, or that of the cancellation
-    can_resume       it was cancelled, and can be continued
+    Attributes
+    ----------
+    metrics
+        Of masks, where both model and data set have them, and of boxes; empty where it was cancelled.
+    confusion
+        Which category was taken for which; None where it was cancelled.
+    categories
+        How the model's classes were matched with the data set's categories.
+    images
+        How many were evaluated.
+    images_in_file
+        How many the annotation file has.
+    instances
+        How many were found.
+    backends
+        Name and device of each backend that ran.
+    annotations
+        The annotation file.
+    model
+        What was evaluated.
+    model_name
+        The name of its file.
+    exit_code
+        0: all done, 5: images failed, or that of the cancellation.
+    can_resume
+        It was cancelled, and can be continued.
     """
 
     metrics: tuple[Scores, ...]
@@ -82,7 +100,13 @@ class EvaluationResult:
     can_resume: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; docs/eval.md describes it."""
+        """The same for JSON.
+
+        Returns
+        -------
+        dict
+            docs/eval.md describes it.
+        """
         assert self.confusion is not None
         matrix = self.confusion
         return {
@@ -237,7 +261,9 @@ class _Evaluation:
     def _matching(self, model: MaskRCNN) -> CategoryMapping:
         chosen = {image.id for image in self.images}
         used = {each.category for each in self.dataset.annotations if each.image in chosen}
-        return match_categories(model.labels, model.spec.class_count, self.dataset.categories, used, self.dataset.path)
+        return match_categories(
+            model.labels, model.definition.class_count, self.dataset.categories, used, self.dataset.path
+        )
 
     def _metadata(self, model: MaskRCNN) -> Mapping[str, Any]:
         """As of any batch run. The backend decides as well, and which image has which id and size.
@@ -261,7 +287,7 @@ class _Evaluation:
         self, session: RunSession, model: MaskRCNN, mapping: CategoryMapping, results: DatasetResults
     ) -> tuple[tuple[Scores, ...], Confusion]:
         evaluator = CocoEvaluator(self.dataset, results.seen, sorted(set(mapping.categories.values())))
-        both = model.spec.mask is not None and self.dataset.has_masks
+        both = model.definition.mask is not None and self.dataset.has_masks
         boxes = evaluator.scores(results.results, "box")
         metrics = (evaluator.scores(results.results, "mask"), boxes) if both else (boxes,)
         matrix = confusion(evaluator, results.results, "mask" if both else "box")
@@ -272,7 +298,7 @@ class _Evaluation:
                 Severity.WARNING,
                 f"categories are found under other names ({shown}): do the labels belong to this model?",
             )
-        if model.spec.mask is not None and not both:
+        if model.definition.mask is not None and not both:
             session.observer.message(
                 Severity.NOTE, f"not every annotation in {self.dataset.path} has a mask, so only boxes are evaluated"
             )

@@ -62,7 +62,7 @@ def export(
     """
     _check_free(folder, overwrite)
     file = open_model(model, config)
-    definition = file.spec
+    definition = file.definition
     names, notes = labels_for(definition.class_count, labels, file.path.parent)
     try:
         nets = {field: net for field, net in _nets(definition).items() if net is not None}

@@ -47,7 +47,7 @@ def size_rule(resize: ResizeSpec) -> str:
 def sampling_rule(resize: ResizeSpec) -> str:
     """How its pixels are interpolated."""
     if resize.zero_border:
-        cut = ", the fraction of each value cut off" if resize.whole_values else ""
+        cut = ", the fraction of each value cut off" if resize.truncate_pixels else ""
         return (
             "bilinear, pixel i of n lies at (i + 0.5) * old / n - 0.5 of the image, pixels beyond its border count as"
             f" 0, no result is below the darkest value of the image{cut}"
@@ -131,7 +131,8 @@ def crop_rule(crop: CropSpec) -> str:
         rounding = {"floor": "cut down", "nearest": "rounded"}[pyramid.rounding]
         text += (
             f", from map {pyramid.canonical_level} + log2(sqrt(area) / {pyramid.canonical_size:g})"
-            f"{f' + {pyramid.nudge:g}' if pyramid.nudge else ''}, {rounding}, at least 0, at most {pyramid.levels - 1}"
+            f"{f' + {pyramid.epsilon:g}' if pyramid.epsilon else ''}, {rounding}, at least 0,"
+            f" at most {pyramid.levels - 1}"
         )
     if crop.pooled > 1:
         text += f", then the largest of every {crop.pooled}x{crop.pooled}"
@@ -141,22 +142,22 @@ def crop_rule(crop: CropSpec) -> str:
 def suppression_rule(nms: NmsSpec, classes: bool) -> str:
     """What stays of boxes, which have classes or not."""
     text = "any score" if nms.score_threshold == float("-inf") else f"a score above {nms.score_threshold:.6g}"
-    if nms.max_candidates is not None:
-        text = f"the best {nms.max_candidates}{' of each level' if nms.by_level else ''}, {text}"
+    if nms.pre_nms_top_n is not None:
+        text = f"the best {nms.pre_nms_top_n}{' of each level' if nms.per_level else ''}, {text}"
     if nms.class_agnostic:
         text += ", the best class of a region alone"
-    elif nms.best_only:
+    elif nms.argmax_class_only:
         text += ", the best class of a region alone (none where that is the background)"
-    rivals = " of its level" if nms.by_level else " of its class" if classes and not nms.class_agnostic else ""
-    each = f"{nms.max_per_class} of a {'level' if nms.by_level else 'class'} and " if rivals else ""
+    rivals = " of its level" if nms.per_level else " of its class" if classes and not nms.class_agnostic else ""
+    each = f"{nms.max_per_class} of a {'level' if nms.per_level else 'class'} and " if rivals else ""
     window = "whole input" if nms.clip_to_input else "image"
     text += (
         f", IoU at most {nms.iou_threshold:.6g} with a better one{rivals}, at most {each}{nms.max_total} in all;"
         f" boxes are clipped to the {window}"
         f" {'before' if nms.clip_first else 'after'} they are compared"
     )
-    if nms.min_side is not None:
-        text += f", those {'without area' if nms.min_side == 0 else f'with a side below {nms.min_side:g}'} go"
+    if nms.min_box_size is not None:
+        text += f", those {'without area' if nms.min_box_size == 0 else f'with a side below {nms.min_box_size:g}'} go"
     return text + (", rounded to whole pixels" if nms.round_first else "")
 
 
@@ -165,7 +166,7 @@ def edge_rule(definition: ModelDefinition) -> str:
     text = "pixels of `image`"
     if definition.box_edges == "centers":
         text += ", from the middle of the first pixel (0) to that of the last (side less 1)"
-    if definition.whole_pixels:
+    if definition.round_boxes:
         text += (
             f"; in the end they are {'rounded' if definition.box_edges == 'centers' else 'cut down'} to whole pixels"
         )
@@ -175,7 +176,7 @@ def edge_rule(definition: ModelDefinition) -> str:
 def mask_rule(mask: MaskSpec) -> str:
     """What becomes of the mask head's output."""
     own = "take the one channel" if mask.class_agnostic else "take the channel of the detection's class"
-    part = mask.interleaved
+    part = mask.mask_block_size
     if part > 1:
         own += (
             f" of each of the {part}x{part} blocks of channels (sample (row, column) of every cell is block {part} *"

@@ -44,10 +44,16 @@ FRAMES = "frames"
 class ImagesPlan:
     """What `annotate_images` would do.
 
-    images     that there are in all
-    remaining  (name, path below the output directory) of those that are not done yet
-    skipped    other files in the sources
-    outputs    where results would go
+    Attributes
+    ----------
+    images
+        How many there are in all.
+    remaining
+        (name, path below the output directory) of those that are not done yet.
+    skipped
+        How many other files the sources hold.
+    outputs
+        Where results would go.
     """
 
     images: int
@@ -58,14 +64,22 @@ class ImagesPlan:
 
 @dataclass(frozen=True)
 class ImagesResult:
-    """What a run came to.
+    """What a run over images came to.
 
-    statistics             counts of images and instances, and why images failed
-    outputs                where results are
-    exit_code              0: all done, 5: images failed, or that of the cancellation
-    failure_limit_reached  more images failed than may
-    is_cancelled           somebody ended it
-    can_resume             it keeps state by which it can be continued
+    Attributes
+    ----------
+    statistics
+        Counts of images and instances, and why images failed.
+    outputs
+        Where results are.
+    exit_code
+        0: all done, 5: images failed, or that of the cancellation.
+    failure_limit_reached
+        More images failed than may.
+    is_cancelled
+        Somebody ended it.
+    can_resume
+        It keeps state by which it can be continued.
     """
 
     statistics: RunStatistics
@@ -114,7 +128,7 @@ def annotate_images(
         UsageError for options that do not fit, ModelFileError, LabelFileError, BackendError for a model that does not
         run, OutputError where results cannot be written, InputError where no source can be read.
     """
-    job = _Job(as_sources(sources), as_model_options(model), selection, detection, output, run, style)
+    job = _ImagesJob(as_sources(sources), as_model_options(model), selection, detection, output, run, style)
     with RunSession(observer, cancellation, run.max_failures) as session:
         return job.run(session)
 
@@ -127,13 +141,29 @@ def plan_images(
     output: OutputOptions = OutputOptions(),
     run: RunOptions = RunOptions(),
 ) -> ImagesPlan:
-    """What `annotate_images` would do with the same arguments; raises what it would raise before a model is loaded."""
-    job = _Job(as_sources(sources), as_model_options(model), selection, DetectionOptions(), output, run, Style())
+    """What `annotate_images` would do with the same arguments.
+
+    Parameters
+    ----------
+    sources, model, selection, output, run
+        As `annotate_images` takes them.
+
+    Returns
+    -------
+    ImagesPlan
+        Which images are left to do.
+
+    Raises
+    ------
+    MrcnnCvError
+        What `annotate_images` would raise before a model is loaded.
+    """
+    job = _ImagesJob(as_sources(sources), as_model_options(model), selection, DetectionOptions(), output, run, Style())
     return job.plan()
 
 
 @dataclass
-class _Job:
+class _ImagesJob:
     """One run over images. What can be wrong with its sources and outputs is found when it is made."""
 
     sources: Sequence[str]

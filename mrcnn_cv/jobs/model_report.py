@@ -10,6 +10,7 @@ from typing import Any
 
 from mrcnn_cv.graph.shape_inference import LayerShape
 from mrcnn_cv.model.definition import AnchorSpec, MaskSpec, ModelDefinition, NmsSpec
+from mrcnn_cv.model.definition_json import json_key
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,32 @@ class NetCheck:
 class ModelReport:
     """Everything about a model file.
 
-    path, size, sha256           of the file; size in bytes
-    definition                   every number of the model; its nets without their weights
-    labels                       class id -> name
-    parameters                   of all nets; those that the heads share are counted once
-    image_size                   (height, width) for which the nets' sizes and operations are counted
-    resized, network_input       (height, width) of that image once it is resized, and padded
-    checks                       of every net on every backend that works here
-    warnings                     what is odd about the file, one sentence each
+    Attributes
+    ----------
+    path
+        Of the file.
+    size
+        In bytes.
+    sha256
+        Of its bytes, in hexadecimal digits.
+    definition
+        Every number of the model; its nets without their weights.
+    labels
+        Class id to name.
+    parameters
+        Of all nets; those that the heads share are counted once.
+    image_size
+        (height, width) in pixels for which the nets' sizes and operations are counted.
+    resized
+        (height, width) of that image once it is resized.
+    network_input
+        (height, width) of that image once it is resized and padded.
+    nets
+        The backbone with the RPN, the box head, the mask head.
+    checks
+        Of every net on every backend that works here.
+    warnings
+        What is odd about the file, one sentence each.
     """
 
     path: Path
@@ -98,7 +117,13 @@ class ModelReport:
         return tuple(unusual(self.definition))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; docs/inspect.md describes it."""
+        """The same for JSON.
+
+        Returns
+        -------
+        dict
+            docs/inspect.md describes it.
+        """
         spec, levels = self.definition, [asdict(level) for level in self.anchors]
         return {
             "file": {"path": str(self.path), "bytes": self.size, "sha256": self.sha256},
@@ -111,7 +136,7 @@ class ModelReport:
                 "count": spec.class_count,
                 "names": {str(number): name for number, name in sorted(self.labels.items())},
             },
-            "resize": {key: value for key, value in asdict(spec.resize).items() if value is not None},
+            "resize": {json_key(key): value for key, value in asdict(spec.resize).items() if value is not None},
             "pixels": [asdict(step) for step in spec.pixels],
             # Of the one map, or of the finest; with a feature pyramid, then all of them.
             "anchors": levels[0] if len(levels) == 1 else {**levels[0], "levels": levels},
@@ -120,7 +145,7 @@ class ModelReport:
                 "crop_size": list(spec.crop.size),
                 "box_scales": list(spec.box_coder.scales),
                 "class_agnostic": spec.class_agnostic_boxes,
-                "scores": spec.score_conversion,
+                "scores": spec.score_activation,
                 "logit_factor": spec.logit_factor,
             },
             "detections": _nms(spec.detection_nms),
@@ -170,7 +195,7 @@ def unusual(spec: ModelDefinition) -> list[str]:
         (spec.mask is None, "it has no mask branch: boxes only"),
         (spec.class_agnostic_boxes, "all classes share one box per region"),
         (spec.mask is not None and spec.mask.class_agnostic, "all classes share one mask per region"),
-        (spec.score_conversion != "softmax", f"scores are converted by {spec.score_conversion}, not by softmax"),
+        (spec.score_activation != "softmax", f"scores are converted by {spec.score_activation}, not by softmax"),
         (spec.logit_factor != 1, f"class logits are multiplied by {spec.logit_factor:g} first"),
         (spec.resize.kind == "fixed", "images are resized to one fixed shape, which changes their aspect"),
         (spec.resize.kind == "identity", "images are not resized"),
@@ -183,7 +208,7 @@ def unusual(spec: ModelDefinition) -> list[str]:
         (bool(spec.resize.gray_weights), "images are converted to gray"),
         (one_map and spec.resize.pad_to_max, "images are padded to a square"),
         (spec.resize.pad_multiple is not None, f"images are padded to multiples of {spec.resize.pad_multiple}"),
-        (any(spec.resize.pad_value), f"the padding has the colour {spec.resize.pad_value}"),
+        (any(spec.resize.pad_value), f"the padding has the color {spec.resize.pad_value}"),
         (spec.detection_nms.class_agnostic, "a region counts for its best class only: boxes of all classes compete"),
         (one_map and spec.resize.half_pixel_centers, "images are resized by TensorFlow 2's rule"),
         (

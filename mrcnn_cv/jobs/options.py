@@ -18,7 +18,7 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 class ModelOptions:
     """Which model runs, and on what.
 
-    Parameters
+    Attributes
     ----------
     path
         A frozen graph (.pb), an .onnx file, or the folder that holds one.
@@ -60,7 +60,7 @@ class ModelOptions:
 class DetectionOptions:
     """Which instances are kept.
 
-    Parameters
+    Attributes
     ----------
     score
         Keep instances with a score above this, 0 to 1; None takes the model's own threshold.
@@ -86,7 +86,7 @@ class DetectionOptions:
 class ImageSelection:
     """Which images of the sources are taken.
 
-    Parameters
+    Attributes
     ----------
     lists
         Text or CSV files that name more images.
@@ -109,7 +109,7 @@ class ImageSelection:
 class OutputOptions:
     """What is written, and where.
 
-    Parameters
+    Attributes
     ----------
     directory
         Made where it is missing.
@@ -143,7 +143,7 @@ class OutputOptions:
 class RunOptions:
     """How a run goes.
 
-    Parameters
+    Attributes
     ----------
     resume
         Continue the run in the output directory: what is done stays, what failed is retried.
@@ -162,7 +162,7 @@ class RunOptions:
 class VideoOptions:
     """Which frames of a video or stream are taken, and how the annotated video is encoded.
 
-    Parameters
+    Attributes
     ----------
     start, end
         In seconds; None: the beginning, the end.
@@ -198,7 +198,7 @@ class VideoOptions:
 class StreamOptions:
     """How a camera or a stream is read and shown.
 
-    Parameters
+    Attributes
     ----------
     camera_size, camera_fps
         (width, height) in pixels and frames per second to ask the camera for; None takes its own.

@@ -103,7 +103,7 @@ class Outputs:
         if resume:
             self.folder.sweep()
         settings = OutputSettings(
-            labels={number: model.label(number) for number in range(1, model.spec.class_count + 1)},
+            labels={number: model.label(number) for number in range(1, model.definition.class_count + 1)},
             model=model.path.name,
             style=self.style,
             polygons=options.polygons,

@@ -129,7 +129,7 @@ def thresholds_for(model: MaskRCNN, detection: DetectionOptions) -> Thresholds:
     wanted = model.class_ids(detection.classes) if detection.classes else None
     if detection.exclude:
         excluded = set(model.class_ids(detection.exclude))
-        every = range(1, model.spec.class_count + 1)
+        every = range(1, model.definition.class_count + 1)
         wanted = [each for each in (every if wanted is None else wanted) if each not in excluded]
         if not wanted:
             raise UsageError("every class is excluded: keep at least one to look for")

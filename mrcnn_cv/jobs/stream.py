@@ -42,12 +42,20 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class StreamResult:
-    """What came of a stream.
+    """What came of a camera or stream.
 
-    frames        that went through the model; failed: that it could not take
-    outputs       where results are
-    exit_code     0: it ended, 5: a frame failed, or that of the cancellation
-    is_cancelled  somebody ended it
+    Attributes
+    ----------
+    frames
+        How many went through the model.
+    failed
+        How many the model could not take.
+    outputs
+        Where results are.
+    exit_code
+        0: it ended, 5: a frame failed, or that of the cancellation.
+    is_cancelled
+        Somebody ended it.
     """
 
     frames: int
@@ -100,7 +108,7 @@ def watch_stream(
     options = _Options(as_model_options(model), stream, video, detection, output, run, style)
     # A frame that the model cannot take is followed by others of its kind.
     with RunSession(observer, cancellation, max_failures=0) as session:
-        return _Job(as_sources(source)[0], options, session).run()
+        return _StreamJob(as_sources(source)[0], options, session).run()
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ class _Options:
     style: Style
 
 
-class _Job:
+class _StreamJob:
     """The parts of one run, made in the order in which they can go wrong; the session closes them.
 
     The run has a thread of its own. The caller's thread is left to the window, as window systems want it, and to
@@ -221,7 +229,7 @@ class _Job:
     def _change_threshold(self, steps: int) -> str:
         now = self._thresholds.score_threshold
         if now is None and self._model is not None:
-            now = self._model.spec.detection_nms.score_threshold
+            now = self._model.definition.detection_nms.score_threshold
         self._thresholds.score_threshold = shifted_score(now or 0.0, steps)
         return f"score above {self._thresholds.score_threshold:.2f}"
 

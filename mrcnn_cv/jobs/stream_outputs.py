@@ -74,7 +74,7 @@ class StreamOutputs:
             base = self.base if number == 1 else f"{self.base}-{number}"
             with suppress(UsageError), ExitStack() as held:
                 held.enter_context(lock_output(self.folder.directory / base))
-                # Videos with their parts, the pictures of single frames, formats with a folder of their own.
+                # Videos with their parts, the images of single frames, formats with a folder of their own.
                 patterns = (f"{base}.*", base, f"*/{base}")
                 if not any(any(self.folder.directory.glob(pattern)) for pattern in patterns):
                     stack.push(held.pop_all())
@@ -105,7 +105,7 @@ class StreamOutputs:
         return resolve
 
     def save(self, view: LiveView, latest: LatestFrame) -> str:
-        """Keep what a window shows as a picture; says where, or why not."""
+        """Keep what a window shows as an image; says where, or why not."""
         path = self.folder.directory / f"{self.base}-{latest.frame.index:06}.jpg"
         try:
             self.folder.write(path, encode(view.annotated(latest), ".jpg", str(path)))

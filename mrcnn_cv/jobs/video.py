@@ -52,7 +52,15 @@ MAX_FRAMES = 1_000_000
 
 @dataclass(frozen=True)
 class VideosPlan:
-    """What `annotate_video` would do. videos: (name, annotated video or None); outputs: where results would go."""
+    """What `annotate_video` would do.
+
+    Attributes
+    ----------
+    videos
+        (name, annotated video) of each; None: none is written.
+    outputs
+        Where results would go.
+    """
 
     videos: tuple[tuple[str, str | None], ...]
     outputs: tuple[str, ...]
@@ -60,7 +68,23 @@ class VideosPlan:
 
 @dataclass(frozen=True)
 class VideosResult:
-    """What came of all videos that were begun; the rest as in ImagesResult."""
+    """What a run over videos came to.
+
+    Attributes
+    ----------
+    videos
+        One for each video that was begun.
+    outputs
+        Where results are.
+    exit_code
+        0: all done, 2 or 5: videos could not be used or frames failed, or that of the cancellation.
+    failure_limit_reached
+        More frames failed than may.
+    is_cancelled
+        Somebody ended it.
+    can_resume
+        It keeps state by which it can be continued.
+    """
 
     videos: tuple[VideoResult, ...]
     outputs: tuple[str, ...]
@@ -108,7 +132,7 @@ def annotate_video(
         UsageError for options that do not fit, InputError without PyAV, ModelFileError, LabelFileError, BackendError
         for a model that does not run, OutputError where results cannot be written.
     """
-    job = _Job(as_sources(sources), as_model_options(model), video, detection, output, run, style)
+    job = _VideosJob(as_sources(sources), as_model_options(model), video, detection, output, run, style)
     with RunSession(observer, cancellation, run.max_failures) as session:
         return job.run(session)
 
@@ -121,14 +145,30 @@ def plan_videos(
     output: OutputOptions = OutputOptions(),
     run: RunOptions = RunOptions(),
 ) -> VideosPlan:
-    """What `annotate_video` would do with the same arguments; raises what it would raise before a model is loaded."""
-    job = _Job(as_sources(sources), as_model_options(model), video, DetectionOptions(), output, run, Style())
+    """What `annotate_video` would do with the same arguments.
+
+    Parameters
+    ----------
+    sources, model, video, output, run
+        As `annotate_video` takes them.
+
+    Returns
+    -------
+    VideosPlan
+        Where each video would go.
+
+    Raises
+    ------
+    MrcnnCvError
+        What `annotate_video` would raise before a model is loaded.
+    """
+    job = _VideosJob(as_sources(sources), as_model_options(model), video, DetectionOptions(), output, run, Style())
     videos = tuple((task.name, None if task.target is None else str(task.target)) for task in job.tasks)
     return VideosPlan(videos, tuple(job.outputs.places))
 
 
 @dataclass
-class _Job:
+class _VideosJob:
     """One run over videos. What can be wrong with its outputs is found when it is made."""
 
     sources: Sequence[str]

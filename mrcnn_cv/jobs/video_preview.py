@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class VideoPreview:
     """Shows every frame; SinkClosed once the user wants to end. Put it last, so that the others have that frame.
 
-    folder  for pictures that the user wants to keep
+    folder  for images that the user wants to keep
     """
 
     ordered = True

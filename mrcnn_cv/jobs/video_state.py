@@ -44,9 +44,16 @@ class VideoTask:
 class VideoResult:
     """What came of one video.
 
-    path         of the annotated video; None where none is written
-    statistics   counts of its frames and instances; None where it was done before, or could not be read
-    error        why nothing came of it
+    Attributes
+    ----------
+    name
+        What the caller calls it.
+    path
+        Of the annotated video; None where none is written.
+    statistics
+        Counts of its frames and instances; None where it was done before, or could not be read.
+    error
+        Why nothing came of it; None where something did.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Where results go: every sink is a context manager with `write(frame, instances)`.
 
-Some formats have a file or more for each picture (a
-Sink), others one file for all (an Aggregate), which is made from the records of the pictures.
+Some formats have a file or more for each image (a
+Sink), others one file for all (an Aggregate), which is made from the records of the images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """What the run writes to. OutputError for what cannot be written; SinkClosed where nobody wants more.
 
-    ordered: False where `write` may be called by several threads at a time, for pictures in any order.
+    ordered: False where `write` may be called by several threads at a time, for images in any order.
     """
 
     @property
@@ -41,7 +41,7 @@ class Sink(Protocol):
 
 
 class PerImageSink:
-    """A sink that has nothing to open or close, and writes files of their own for each picture."""
+    """A sink that has nothing to open or close, and writes files of their own for each image."""
 
     ordered = False
 
@@ -57,7 +57,7 @@ class PerImageSink:
 class SinkClosed(Exception):
     """The reader of a pipe went away, or the user closed the window: the run ends well, without a message.
 
-    delivered: whether the picture at which it ended was still handed over, as a window does before it is closed.
+    delivered: whether the image at which it ended was still handed over, as a window does before it is closed.
     """
 
     def __init__(self, delivered: bool = False) -> None:
@@ -86,7 +86,7 @@ class OutputSettings:
 
 
 class ImageFormat(PerImageSink, ABC):
-    """A format of --save with files of their own for each picture.
+    """A format of --save with files of their own for each image.
 
     folder    where they go: `folder.path_for(frame, ...)` names a file, `folder.write(path, data)` writes it
     settings  of the run
@@ -98,11 +98,11 @@ class ImageFormat(PerImageSink, ABC):
 
     @abstractmethod
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write the files of one picture; OutputError where one cannot be written."""
+        """Write the files of one image; OutputError where one cannot be written."""
 
 
 class DatasetFormat(ABC):
-    """A format of --save with one file for all pictures of a run; a DatasetWriter.
+    """A format of --save with one file for all images of a run; a DatasetWriter.
 
     name  of the file in the output folder
     """
@@ -119,7 +119,7 @@ class DatasetFormat(ABC):
 
 
 class DatasetWriter(Protocol):
-    """One file for all pictures of a run, made anew from their records whenever it is wanted.
+    """One file for all images of a run, made anew from their records whenever it is wanted.
 
     name  of the file in the output folder
     """
@@ -127,7 +127,7 @@ class DatasetWriter(Protocol):
     name: str
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """Write the file for `records`, which come in the order of the pictures; it must not hold them all.
+        """Write the file for `records`, which come in the order of the images; it must not hold them all.
 
         They may be gone through more than once, and are read from disk each time.
         """

@@ -51,17 +51,17 @@ FORMATS: Registry[type[ImageFormat] | type[DatasetFormat]] = Registry(
 
 
 def is_dataset(name: str) -> bool:
-    """Whether a format has one file for all pictures. Raises what `FORMATS[name]` raises."""
+    """Whether a format has one file for all images. Raises what `FORMATS[name]` raises."""
     return issubclass(FORMATS[name], DatasetFormat)
 
 
 def make_sinks(names: Collection[str], folder: OutputDirectory, settings: OutputSettings) -> list[ImageFormat]:
-    """The sinks of the formats among `names` that have files for each picture, in the order of the registry."""
+    """The sinks of the formats among `names` that have files for each image, in the order of the registry."""
     return [FORMATS.create(name, folder, settings) for name in _in_order(names) if not is_dataset(name)]
 
 
 def make_datasets(names: Collection[str], settings: OutputSettings) -> list[DatasetFormat]:
-    """The formats among `names` that have one file for all pictures, in the order of the registry.
+    """The formats among `names` that have one file for all images, in the order of the registry.
 
     Raises UsageError where a library is missing that one needs.
     """

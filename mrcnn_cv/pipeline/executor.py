@@ -1,4 +1,4 @@
-"""What takes the pictures of a run through its steps: threads of this process, or whatever a plug-in brings."""
+"""What takes the images of a run through its steps: threads of this process, or whatever a plug-in brings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Executor(ABC):
 
     models   nets for every worker: `models.acquire()` are those of the thread that asks
     layouts  the ways to work that fit this machine and what the user asked for, at least one
-    ahead    how many pictures may be in work at a time; None: enough that nobody waits
+    ahead    how many images may be in work at a time; None: enough that nobody waits
     """
 
     @abstractmethod
@@ -32,7 +32,7 @@ class Executor(ABC):
     ) -> Iterator[Result]:
         """The results for `source`, in its order: `read`, `find`, `track` if there is one, and `write` of each.
 
-        Only `track` needs the order of the pictures, and one caller at a time. Pictures are taken from the source as
+        Only `track` needs the order of the images, and one caller at a time. Images are taken from the source as
         they are needed, by one thread at a time, and never a number that grows with the source. A source that gives
         None has nothing at the moment, and is asked again. When `stopped` says so, nothing new is taken, and what was
         taken is finished. What a step raises is raised here, in the place of that picture's result, and ends the work;

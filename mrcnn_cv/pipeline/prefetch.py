@@ -53,7 +53,7 @@ class Prefetcher(Generic[Each]):
             for item in self._source:
                 if not self._put("item", item):
                     return
-                # What a picture holds is not kept until the next one comes.
+                # What an image holds is not kept until the next one comes.
                 del item
             self._put("end", None)
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""The loop: source → model → sinks. One picture that fails does not end it."""
+"""The loop: source → model → sinks. One image that fails does not end it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mrcnn_cv.structures.instances import Instances
 
 @dataclass
 class Thresholds:
-    """What to ask of `MaskRCNN.predict`, under its names. A change counts from the next picture on."""
+    """What to ask of `MaskRCNN.predict`, under its names. A change counts from the next image on."""
 
     score_threshold: float | None = 0.5
     mask_threshold: float = 0.5
@@ -33,7 +33,7 @@ class Thresholds:
 
 @dataclass
 class RunResult:
-    """How many pictures were done and how many failed."""
+    """How many images were done and how many failed."""
 
     done: int = 0
     failed: int = 0
@@ -41,7 +41,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class FrameResult:
-    """One picture that is done and written.
+    """One image that is done and written.
 
     milliseconds  from reading to writing
     files         (path, size in bytes) of its own outputs
@@ -54,35 +54,45 @@ class FrameResult:
 
 
 class RunObserver:
-    """Told of every picture, in order; the command line prints, a program may do something else."""
+    """Told of every image, in order; the command line prints, a program may do something else."""
 
     def done(self, done: FrameResult) -> None:
-        """A picture is done and written."""
+        """An image is done and written."""
 
     def failed(self, failed: FrameError) -> None:
-        """A picture could not be read or taken; the next one follows."""
+        """An image could not be read or taken; the next one follows."""
 
 
 @dataclass
 class CancellationToken:
     """Ends a run after the images that are in work.
 
-    requested  by somebody outside (`cancel`), or by the run itself: a window was closed, too many images failed
-    exit_code  of the run, where somebody outside asked for its end
+    Attributes
+    ----------
+    requested
+        By somebody outside (`cancel`), or by the run itself: a window was closed, too many images failed.
+    exit_code
+        Of the run, where somebody outside asked for its end; None where nobody did.
     """
 
     requested: bool = False
     exit_code: int | None = None
 
     def cancel(self, exit_code: int = INTERRUPTED_EXIT_CODE) -> None:
-        """End the run; may be called from any thread, or by a signal handler."""
+        """End the run; may be called from any thread, or by a signal handler.
+
+        Parameters
+        ----------
+        exit_code
+            With which the run ends; 130 is that of Ctrl-C.
+        """
         self.exit_code = exit_code
         self.requested = True
 
 
 @dataclass
 class _FrameInWork:
-    """A picture on its way, and the time that was spent on it so far."""
+    """An image on its way, and the time that was spent on it so far."""
 
     frame: Frame
     instances: Instances
@@ -103,15 +113,15 @@ def run(
     stop: CancellationToken | None = None,
     track: Track | None = None,
 ) -> RunResult:
-    """Take every picture of `source` through the crew's models and hand the instances to every sink.
+    """Take every image of `source` through the crew's models and hand the instances to every sink.
 
-    A source gives None where it has nothing at the moment. A picture that it does not want to choose before a worker is
-    free is a callable, which gives None where none came after all. track: takes the instances of every picture in
+    A source gives None where it has nothing at the moment. An image that it does not want to choose before a worker is
+    free is a callable, which gives None where none came after all. track: takes the instances of every image in
     order, before any sink does, and gives those that the sinks are to have; a tracker needs that.
 
     Sinks whose `ordered` is False are written by several threads at a time, in any order; the others by the caller's,
     in order. Raises OutputError or BackendError, which end the run (what was written stays); a SinkClosed ends it
-    quietly, and the picture at which it came counts as done where the sink still took it.
+    quietly, and the image at which it came counts as done where the sink still took it.
     """
     outcome, stop = RunResult(), stop or CancellationToken()
     unordered = [sink for sink in sinks if not sink.ordered]
@@ -199,7 +209,7 @@ def _predict(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> _FrameInW
 
 
 def _too_large(frame: Frame) -> FrameError:
-    """A picture for which the memory does not suffice; for the next one it may."""
+    """An image for which the memory does not suffice; for the next one it may."""
     height, width = frame.image.shape[:2]
     why = InputError(
         f"{frame.name} ({width} x {height}) does not fit into the memory that is left: make the image smaller,"
@@ -230,7 +240,7 @@ def _deliver(
             raise
         end = closed
     result.done += 1
-    # How long somebody looked at a picture is not how long it took.
+    # How long somebody looked at an image is not how long it took.
     looked = frame.instances.timings_ms.get("show", 0.0)
     milliseconds = (frame.seconds + time.perf_counter() - start) * 1000 - looked
     for listener in observers:

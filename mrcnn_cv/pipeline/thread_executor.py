@@ -54,7 +54,7 @@ def address_space_allows(threads: int) -> bool:
 
 @dataclass(frozen=True)
 class WorkerLayout:
-    """workers: pictures in work at the same time. threads: of OpenCV, for each of them."""
+    """workers: images in work at the same time. threads: of OpenCV, for each of them."""
 
     workers: int
     threads: int
@@ -121,9 +121,9 @@ class _Autotuner:
 
 @dataclass(frozen=True)
 class Stages(Generic[Taken, Read, Found, Result]):
-    """What is done with each picture: read by a reader, found by a worker with its model, written by a writer.
+    """What is done with each image: read by a reader, found by a worker with its model, written by a writer.
 
-    track  is done between the last two, in the order of the pictures, by one thread; None: nothing is
+    track  is done between the last two, in the order of the images, by one thread; None: nothing is
     """
 
     read: Callable[[Taken], Read]
@@ -136,7 +136,7 @@ class ThreadExecutor(Executor):
     """The threads of a run.
 
     layouts  the ways to work that are tried in turn; the fastest goes on. One plan: no trial
-    ahead  how many pictures may be in work at a time; None: enough that nobody waits
+    ahead  how many images may be in work at a time; None: enough that nobody waits
     """
 
     def __init__(self, models: ModelPool, plans: list[WorkerLayout], ahead: int | None = None) -> None:
@@ -160,7 +160,7 @@ class ThreadExecutor(Executor):
         for plan in self.layouts if self.chosen is None else ():
             is_last = plan is self.layouts[-1]
             trial.begin(plan)
-            # The last plan goes on if it is the fastest: nobody waits for its pictures to be done first.
+            # The last plan goes on if it is the fastest: nobody waits for its images to be done first.
             some = source if is_last else islice(source, (AUTOTUNE_RESULTS + 1) * plan.workers)
             for result in self._all(some, stages, plan, lambda: stopped() or trial.is_lost):
                 trial.saw_one()
@@ -283,7 +283,7 @@ class _Threads:
     def _serve(self) -> None:
         while (task := self._tasks.get()) is not None:
             self._do(*task)
-            # What a picture holds is not kept until the next one comes.
+            # What an image holds is not kept until the next one comes.
             del task
         self._last()
 
@@ -307,7 +307,7 @@ def layouts_for(workers: int | None, threads: int | None, backend: str, images: 
     if workers is not None:
         return [WorkerLayout(workers, max(1, processors // workers))]
     one = WorkerLayout(1, threads or 0)
-    # How long pictures take that are still to arrive says nothing about a plan.
+    # How long images take that are still to arrive says nothing about a plan.
     enough = images is not None and images >= 5 * (AUTOTUNE_RESULTS + 1) * (processors + 1)
     if backend not in ON_PROCESSORS or processors < 2 or not enough:
         return [one]

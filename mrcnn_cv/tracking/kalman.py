@@ -96,5 +96,5 @@ class KalmanBoxes:
         self._variances = self._variances[chosen]
 
     def scale(self, factors: NDArray[np.float64]) -> None:
-        """The picture has another size now: x and y grow by `factors` (2,)."""
+        """The image has another size now: x and y grow by `factors` (2,)."""
         self.centers, self.speeds, self.sides = self.centers * factors, self.speeds * factors, self.sides * factors

@@ -183,7 +183,7 @@ class Tracker:
 
 
 def _usable(instances: Instances) -> NDArray[np.bool_]:
-    """(N,): boxes that have a size and lie anywhere near a picture; NaN does neither."""
+    """(N,): boxes that have a size and lie anywhere near an image; NaN does neither."""
     bounded: NDArray[np.bool_] = np.all(np.abs(instances.boxes) < _FAR, axis=1)
     boxes = np.where(bounded[:, np.newaxis], instances.boxes, 0)
     usable: NDArray[np.bool_] = np.all(boxes[:, 2:] - boxes[:, :2] > _TINY, axis=1)

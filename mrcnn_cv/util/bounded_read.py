@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class UnfitFile(ValueError):
-    """A file that cannot be meant; the message is the end of a sentence that begins with its path."""
+    """A file that is invalid; the message is the end of a sentence that begins with its path."""
 
 
 def read_bytes(path: Path, what: str, maximum: int, *, pipes: bool = False) -> bytes:

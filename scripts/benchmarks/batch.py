@@ -41,7 +41,7 @@ def plain_loop(model: MaskRCNN, pictures: list[Path], out: Path) -> None:
 
 
 def nets_alone(model: MaskRCNN, pictures: list[Path]) -> None:
-    """The same predictions on one picture that is decoded already, and nothing written."""
+    """The same predictions on one image that is decoded already, and nothing written."""
     image = np.asarray(cv2.imread(str(pictures[0])), np.uint8)
     for _ in pictures:
         model.predict(image)

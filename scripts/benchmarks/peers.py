@@ -57,7 +57,7 @@ def main() -> None:
 
     try:
         results = bench(options, tell, others)
-        spec = open_model(options.model, None if options.config is None else Path(options.config)).spec
+        spec = open_model(options.model, None if options.config is None else Path(options.config)).definition
     except MrcnnCvError as error:
         sys.exit(f"error: {error}")
     for group in results.groups:

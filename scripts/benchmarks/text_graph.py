@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.crops import read_crop
-from mrcnn_cv.importers.object_detection_api.structure import Parts, find_parts
+from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, find_parts
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.dilation import Dilated, read_dilated
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
@@ -71,7 +71,7 @@ def _problem(spec: ModelDefinition) -> str | None:
     """What cv2.dnn's DetectionOutput cannot do; None where it can."""
     checks = (
         (spec.family == "Object Detection API", f"it is a model of {spec.family}"),
-        (spec.score_conversion == "softmax" and spec.logit_factor == 1, "its scores are not a plain softmax"),
+        (spec.score_activation == "softmax" and spec.logit_factor == 1, "its scores are not a plain softmax"),
         (not spec.class_agnostic_boxes, "all its classes share one box per region"),
         (not spec.resize.pad_to_max, "its input is padded"),
         (spec.anchors[0].stride is not None and len(set(spec.anchors[0].stride)) == 1, "its cells are not square"),
@@ -79,7 +79,7 @@ def _problem(spec: ModelDefinition) -> str | None:
     return next((text for holds, text in checks if not holds), None)
 
 
-def _proposals(text: _TextGraph, parts: Parts, spec: ModelDefinition) -> None:
+def _proposals(text: _TextGraph, parts: ObjectDetectionStructure, spec: ModelDefinition) -> None:
     logits, encodings = node_name(parts.rpn_logits), node_name(parts.rpn_encodings)
     rows = text.add("rpn_rows", "Reshape", [logits, text.constant("rpn_rows/shape", [0, -1, 2])])
     scores = text.add("rpn_scores", "Softmax", [rows], axis=-1)
@@ -127,7 +127,7 @@ def _crops(text: _TextGraph, name: str, features: str, boxes: str, crop: CropSpe
     return text.add(f"{name}_pooled", "MaxPool", [crops], ksize=side, strides=side, padding="VALID")
 
 
-def _detections(text: _TextGraph, parts: Parts, spec: ModelDefinition) -> None:
+def _detections(text: _TextGraph, parts: ObjectDetectionStructure, spec: ModelDefinition) -> None:
     classes = spec.class_count
     logits = text.constant("logits/shape", [-1, 1, classes + 1])
     scores = text.add("scores", "Softmax", [text.add("logits", "Reshape", [node_name(parts.class_logits), logits])])

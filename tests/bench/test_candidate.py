@@ -10,6 +10,7 @@ import pytest
 
 from mrcnn_cv.bench.candidate import Candidate, CandidateError
 from mrcnn_cv.errors import ModelFileError
+from tests.conftest import ROOT
 
 RUNNER = """
 import os, time
@@ -88,7 +89,7 @@ def test_a_python_that_is_none_is_told(tmp_path: Path) -> None:
 
 def test_the_worker_needs_nothing_of_the_package() -> None:
     """The process of a candidate in another environment imports the standard library alone."""
-    worker = Path(__file__).parents[2] / "mrcnn_cv" / "bench" / "worker.py"
+    worker = ROOT / "mrcnn_cv" / "bench" / "worker.py"
     code = (
         f"import runpy, sys; runpy.run_path({str(worker)!r}); print('mrcnn_cv' in sys.modules, 'numpy' in sys.modules)"
     )

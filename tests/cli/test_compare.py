@@ -16,7 +16,7 @@ from tests.conftest import read_image
 
 @pytest.fixture
 def pictures(tmp_path: Path, photo_path: Path) -> Path:
-    """Two pictures."""
+    """Two images."""
     folder = tmp_path / "photos"
     folder.mkdir()
     shutil.copy(photo_path, folder / "a.png")
@@ -73,7 +73,7 @@ def test_two_models_that_differ(run: Run, pictures: Path, tmp_path: Path, tiny_g
     worst = Path(record["worst_first"][0]["source"]).stem
     assert name == f"001-{worst}.png"
     sheet = read_image(tmp_path / "worst" / name)
-    # The picture twice, 240 x 160 pixels, with a line of text above.
+    # The image twice, 240 x 160 pixels, with a line of text above.
     assert sheet.shape[1] > 480
     assert sheet.shape[0] > 160
     result = run(*arguments, "--min-agreement", "1", "--limit", "1")

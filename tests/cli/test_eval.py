@@ -138,7 +138,7 @@ def test_resume_goes_on_and_a_limit_may_grow(find: Run, data: Data, pictures: Pa
     assert again.stdout == result.stdout
     # Fewer of them: the others are left alone, and do not count.
     assert "1 of 3 images" in success(find("eval", "data.json", "images", "--resume", "--limit", "1")).stdout
-    # Other annotations of the same pictures need no other run; other pictures do.
+    # Other annotations of the same images need no other run; other images do.
     data["annotations"] = data["annotations"][:5]
     written(tmp_path, data)
     assert "3 were done before" in success(find("eval", "data.json", "images", "--resume")).stderr

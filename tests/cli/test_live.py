@@ -27,9 +27,9 @@ from mrcnn_cv.jobs.stream_outputs import base_name
 from mrcnn_cv.outputs.video import writer as video
 from mrcnn_cv.outputs.viewers import live_window, window
 from tests.cli.conftest import Run, environment, names_in, refusal
-from tests.inputs.fake_camera import FakeCapture, plug_in
-from tests.inputs.mjpeg import MjpegServer
-from tests.parity import Image
+from tests.inputs.video.fake_camera import FakeCapture, plug_in
+from tests.inputs.video.mjpeg import MjpegServer
+from tests.support.parity import Image
 
 Live = Callable[..., int]
 
@@ -142,7 +142,7 @@ def test_other_formats_have_a_file_for_each_frame(live: Live, capture: FakeCaptu
 def test_following(live: Live, capture: FakeCapture, tmp_path: Path) -> None:
     assert live("0", "--max-frames", 8, "--track", "--save", "none", "--json", "all.jsonl", "--score", "0.3") == 0
     ids = [{found["track_id"] for found in record["instances"]} for record in records_in(tmp_path / "all.jsonl")]
-    # The picture never changes.
+    # The image never changes.
     assert ids[-1]
     assert ids[-1] == ids[-2]
 
@@ -154,7 +154,7 @@ def test_a_camera_that_is_pulled_out(
     assert live("0", "--no-drop", "--reconnect", 0) == 5
     assert frames_in(recording(tmp_path / "mrcnn-out")) == 5
     err = capfd.readouterr().err
-    assert "mrcnn-cv: error: camera 0 gives no pictures any more: check that it is plugged in" in err
+    assert "mrcnn-cv: error: camera 0 gives no images any more: check that it is plugged in" in err
     assert "results in mrcnn-out" in err
 
 
@@ -169,7 +169,7 @@ def test_a_stream_that_stalls_drops_and_comes_back(
     assert f"{name} has sent nothing for" in err
     assert err.count(f"{name} is back") == 2
     assert "did not come back in 2 tries (cannot be opened, the server answers 5XX Server Error reply)" in err
-    # FFmpeg keeps back the last picture before a stall, since it does not know that it is whole.
+    # FFmpeg keeps back the last image before a stall, since it does not know that it is whole.
     assert 16 <= frames_in(recording(tmp_path / "mrcnn-out")) <= 18
 
 
@@ -206,7 +206,7 @@ def test_the_page_of_a_run(live: Live, capture: FakeCapture, capfd: pytest.Captu
 
 
 class Fingers:
-    """In place of the live window: presses +, -, s and q, once there is a picture."""
+    """In place of the live window: presses +, -, s and q, once there is an image."""
 
     said: list[str]
 

@@ -123,10 +123,14 @@ def test_places_that_cannot_hold_results(find: Run, tmp_path: Path, photo_path: 
     env = {"MRCNN_CV_MODEL": "missing.pb"}
     assert "file is a file, not a folder" in refusal(find(photo_path, "-o", "file", env=env), 6)
     assert "file is a file, not a folder" in refusal(find(photo_path, "-o", "file/in/it", env=env), 6)
-    for place, says in (("folder", "is a folder"), ("file/x.jsonl", "is a file"), ("file", "exists and is not")):
+    for place, says, remedy in (
+        ("folder", "is a folder", "--json"),
+        ("file/x.jsonl", "is a file", "--json"),
+        ("file", "exists and is not", "--overwrite"),
+    ):
         message = refusal(find(photo_path, "--save", "none", "--json", place, env=env), 6)
         assert says in message
-        assert "--json" in message or "--overwrite" in message
+        assert remedy in message
     (tmp_path / "mrcnn-out" / "coffee.png").mkdir(parents=True)
     assert "coffee.png is a folder" in refusal(find(photo_path), 6)
 

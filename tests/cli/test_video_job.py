@@ -25,14 +25,14 @@ from pycocotools.coco import COCO
 from mrcnn_cv import cli
 from tests.cli.conftest import Run, environment, names_in, refusal, success
 from tests.conftest import read_image
-from tests.videos import Image, probed, read_stamp, seen_by_opencv, stamp, times_of, write_video
+from tests.support.videos import Image, probed, read_stamp, seen_by_opencv, stamp, times_of, write_video
 
 ON_POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 COUNT = 24
 STAMPS = [stamp(number) for number in range(COUNT)]
 UNPAINTED = ("--opacity", "0", "--hide", "labels,boxes,scores,contours")
-"""Leaves the pictures as they are, so that their numbers can be read."""
+"""Leaves the images as they are, so that their numbers can be read."""
 
 
 @pytest.fixture

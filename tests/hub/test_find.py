@@ -48,7 +48,7 @@ def test_a_name_of_the_zoo(server: Server) -> None:
 
     found = resolve_model(NAME, may_pull=agreed)
     assert asked == [NAME]
-    assert open_model(found.path).spec.class_count == 3
+    assert open_model(found.path).definition.class_count == 3
     assert found == resolve_model(NAME)
     assert found.name == NAME
     resolve_model(NAME, may_pull=agreed)
@@ -88,7 +88,7 @@ def test_an_archive_as_downloaded(desk: Path, archive: bytes, home: Path) -> Non
     path = desk / "downloaded.tar.gz"
     path.write_bytes(archive)
     folder = resolve_model("downloaded.tar.gz").path
-    assert open_model(folder).spec.class_count == 3
+    assert open_model(folder).definition.class_count == 3
     mark = folder / "mark"
     mark.touch()
     assert resolve_model(path).path == folder
@@ -131,7 +131,7 @@ def test_registered_models(tiny_graph: Path, desk: Path, home: Path) -> None:
 def test_a_registered_archive(desk: Path, archive: bytes) -> None:
     (desk / "x.tar.gz").write_bytes(archive)
     user_models.add(UserModel("packed", desk / "x.tar.gz"))
-    assert open_model(resolve_model("packed").path).spec.class_count == 3
+    assert open_model(resolve_model("packed").path).definition.class_count == 3
 
 
 def test_names_are_not_taken_twice_by_accident(tiny_graph: Path) -> None:

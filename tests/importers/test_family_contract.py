@@ -74,8 +74,8 @@ def test_it_is_the_first_to_detect_its_models_and_loads_them(name: str, samples:
     assert spec.trunk.source is not None
     found = open_model(samples[name])
     assert found.path == samples[name]
-    assert found.spec.family == spec.family
-    assert found.spec.class_count == spec.class_count
+    assert found.definition.family == spec.family
+    assert found.definition.class_count == spec.class_count
 
 
 @pytest.mark.parametrize("name", FAMILIES)

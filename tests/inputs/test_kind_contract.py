@@ -18,7 +18,7 @@ from mrcnn_cv.inputs.classify import Kind, classify, live_kind
 from mrcnn_cv.inputs.images.directories import DirectoryScan
 from mrcnn_cv.inputs.listing import list_images
 from mrcnn_cv.inputs.registry import INPUT_KINDS
-from tests.videos import stamp, write_video
+from tests.support.videos import stamp, write_video
 
 SAMPLES: dict[str, list[tuple[str, Kind]]] = {
     "stdin": [("-", "pictures")],

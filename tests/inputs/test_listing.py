@@ -1,4 +1,4 @@
-"""From what a user names to pictures, each with a place of its own."""
+"""From what a user names to images, each with a place of its own."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_names_that_some_system_refuses_are_replaced() -> None:
 
 def test_a_list_names_pictures() -> None:
     make("data/a/1.jpg", "data/b/1.jpg", "lists/here.jpg")
-    Path("lists/all.txt").write_text("# pictures\ndata/b/1.jpg\n\ndata/a/1.jpg\ndata/b/1.jpg\n")
+    Path("lists/all.txt").write_text("# images\ndata/b/1.jpg\n\ndata/a/1.jpg\ndata/b/1.jpg\n")
     assert places(lists=("lists/all.txt",)) == ["b/1.jpg", "a/1.jpg"]
     Path("lists/one.txt").write_text("here.jpg\nmissing.jpg\n")
     items = list_images([], DirectoryScan(), [Path("lists/one.txt")]).items

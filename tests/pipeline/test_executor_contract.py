@@ -19,7 +19,7 @@ MODEL = cast(MaskRCNN, object())
 
 @pytest.fixture(params=list(EXECUTORS))
 def executor(request: pytest.FixtureRequest) -> Executor:
-    """Of each kind, with three workers, for at most five pictures at a time."""
+    """Of each kind, with three workers, for at most five images at a time."""
     return make_executor(ModelPool(MODEL, lambda: MODEL), [WorkerLayout(3, 1)], 5, request.param)
 
 

@@ -1,4 +1,4 @@
-"""The loop: every picture reaches every sink in order, and what ends a run ends it cleanly."""
+"""The loop: every image reaches every sink in order, and what ends a run ends it cleanly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def frame(name: str, width: int = 8) -> Frame:
 
 
 class Model:
-    """Finds nothing, remembers what it was asked; refuses pictures that are one pixel wide."""
+    """Finds nothing, remembers what it was asked; refuses images that are one pixel wide."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -134,7 +134,7 @@ def test_a_sink_that_closes_ends_the_run_well(delivered: bool, done: int) -> Non
     events: list[Event] = []
     window = Recorder("window", events, stop("b", SinkClosed(delivered)))
     outcome = play([frame(name) for name in "abc"], Recorder("file", events), window, events=events)
-    # A window has shown the picture on which the user presses q, a pipe has lost the line that nobody reads.
+    # A window has shown the image on which the user presses q, a pipe has lost the line that nobody reads.
     assert outcome == RunResult(done=done)
     assert (("done", "b") in events) == delivered
     assert ("file", "b") in events
@@ -151,7 +151,7 @@ def test_an_output_that_cannot_be_written_ends_the_run() -> None:
 
 
 def test_no_more_pictures_are_in_work_than_the_workers_need() -> None:
-    """Memory stays flat, however many pictures there are."""
+    """Memory stays flat, however many images there are."""
     taken: list[int] = []
 
     class Slow(Recorder):

@@ -1,4 +1,4 @@
-"""A picture whose decoder crashes the process: --resume leaves it out and goes on behind it."""
+"""An image whose decoder crashes the process: --resume leaves it out and goes on behind it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mrcnn_cv.jobs.state.batch_state import RunState
 from mrcnn_cv.jobs.state.manifest import NAME
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 
-# A decoder as it might be: it ends the process at one picture, and hangs at another.
+# A decoder as it might be: it ends the process at one image, and hangs at another.
 CHILD = """
 import os, sys, time
 while size := sys.stdin.buffer.read(8):
@@ -32,7 +32,7 @@ while size := sys.stdin.buffer.read(8):
 
 @pytest.fixture
 def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child is CHILD; a picture has a second."""
+    """The child is CHILD; an image has a second."""
     start = trial.subprocess.Popen  # type: ignore[attr-defined]
     monkeypatch.setattr(
         "mrcnn_cv.jobs.state.decode_probe.subprocess.Popen",

@@ -14,12 +14,12 @@ from mrcnn_cv.bench.candidate import CandidateError
 from mrcnn_cv.bench.run import Case
 from mrcnn_cv.importers.load import open_model
 from scripts.benchmarks.baselines import BASELINES, python_for
-from tests.parity import Image
+from tests.support.parity import Image
 
 
 @pytest.fixture
 def case(tiny_graph: Path, photo: Image, tmp_path: Path) -> Case:
-    return Case(tiny_graph, open_model(tiny_graph).spec, photo, tmp_path, 2)
+    return Case(tiny_graph, open_model(tiny_graph).definition, photo, tmp_path, 2)
 
 
 def test_a_baseline_whose_package_is_here_runs_here() -> None:
@@ -75,7 +75,7 @@ def test_onnx_files_are_given_planes(case: Case, tmp_path: Path, family: str, la
     packed = Path(__file__).parents[1] / "data" / "torchvision" / "mask_rcnn.onnx.xz"
     path = tmp_path / "model.onnx"
     path.write_bytes(lzma.decompress(packed.read_bytes()))
-    job = BASELINES["onnxruntime"].job(replace(case, model=path, spec=replace(case.spec, family=family)))
+    job = BASELINES["onnxruntime"].job(replace(case, model=path, definition=replace(case.definition, family=family)))
     planes = np.load(job["image"])
     assert planes.dtype == np.float32
     assert planes.shape[-3] == 3

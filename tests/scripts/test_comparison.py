@@ -31,14 +31,14 @@ def peak_gemm(**rates: float) -> Entry:
 
 def compared(tiny_graph: Path, *entries: Entry, baselines: tuple[Entry, ...]) -> tuple[BenchResults, list[Comparison]]:
     found = results(*entries, others=[peak_gemm(**RATES), *baselines])
-    return found, [Comparison.of(group, open_model(tiny_graph).spec) for group in found.groups]
+    return found, [Comparison.of(group, open_model(tiny_graph).definition) for group in found.groups]
 
 
 def test_the_share_is_that_of_the_fastest_matrices_of_the_same_precision(tiny_graph: Path) -> None:
     entries = [ours("cpu", 100), ours("openvino-bf16", 50), ours("cuda", 10), ours("openvino", 10, place="GPU.1")]
     peaks = [("OpenVINO", 400.0), ("OpenVINO bf16", 800.0), None, None]
     assert [peak_for(entry, RATES) for entry in entries] == peaks
-    gflop = sum(gflop_of(open_model(tiny_graph).spec, (400, 600), 5).values())
+    gflop = sum(gflop_of(open_model(tiny_graph).definition, (400, 600), 5).values())
     found, comparisons = compared(tiny_graph, *entries, baselines=())
     told = record(found, comparisons, {})["groups"][0]["candidates"]
     shares = [gflop / 0.1 / 400, gflop / 0.05 / 800, None, None]
@@ -52,7 +52,7 @@ def test_fewer_proposals_need_less_arithmetic() -> None:
     usual, fast = ours("cpu", 100), replace(ours("cpu-fast", 100), fast=True)
     _, (comparison,) = compared(model, usual, fast, baselines=())
     most, least = (roofline.gflop for roofline in comparison.rooflines)
-    spec = open_model(model).spec
+    spec = open_model(model).definition
     share = with_fewer_proposals(spec).proposal_nms.max_total / spec.proposal_nms.max_total
     assert share < 1
     assert least["trunk"] == most["trunk"]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.opencv import classic_only
+from tests.support.opencv import classic_only
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "peers.py"
 

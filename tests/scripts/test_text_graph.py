@@ -16,15 +16,15 @@ from mrcnn_cv.importers.tensorflow.graphdef import read_graph
 from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.util.opencv import cv2
 from scripts.benchmarks.text_graph import DETECTIONS, MASKS, text_graph
-from tests.opencv import classic_only
-from tests.parity import Image
+from tests.support.opencv import classic_only
+from tests.support.parity import Image
 
 pytestmark = classic_only
 
 
 def whole_graph(path: Path, image: Image) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """(rows of image, class, score, left, top, right, bottom; masks of these rows) of one forward."""
-    spec = open_model(path).spec
+    spec = open_model(path).definition
     text = np.frombuffer(text_graph(read_graph(path), spec).encode(), np.uint8)
     engine: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
     net = cv2.dnn.readNetFromTensorflow(np.fromfile(path, np.uint8), text, **engine)
@@ -39,7 +39,7 @@ def whole_graph(path: Path, image: Image) -> tuple[NDArray[Any], NDArray[Any] | 
 )
 def test_it_finds_what_the_three_nets_find(graphs: Path, photo: Image, name: str, least: float) -> None:
     # Not all of it: cv2.dnn clips boxes to the image before it suppresses them, and TensorFlow afterwards, which in a
-    # picture of 240x160 pixels, where most boxes reach beyond its border, changes which of them remain.
+    # image of 240x160 pixels, where most boxes reach beyond its border, changes which of them remain.
     path = graphs / name / "frozen_inference_graph.pb"
     rows, masks = whole_graph(path, photo)
     assert masks is not None
@@ -74,7 +74,7 @@ def test_a_graph_without_masks_puts_out_boxes_alone(graphs: Path, photo: Image) 
 def test_what_cv2_has_no_layers_for_is_refused_with_the_reason(graphs: Path, name: str, why: str) -> None:
     path = graphs / name / "frozen_inference_graph.pb"
     with pytest.raises(ModelFileError, match=rf"cannot run as a whole in cv2\.dnn: .*{why}"):
-        text_graph(read_graph(path), open_model(path).spec)
+        text_graph(read_graph(path), open_model(path).definition)
 
 
 @pytest.mark.golden
@@ -89,7 +89,7 @@ def test_it_is_the_text_graph_of_the_tutorials(golden_graphs: Path) -> None:
     engine: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
     net = cv2.dnn.readNetFromTensorflow(str(path), str(root / "mask_rcnn_inception_v2" / "whole_graph.pbtxt"), **engine)
     # That one has the preprocessing in it.
-    net.setInput(prepare(image, open_model(path).spec.resize, ()).pixels)
+    net.setInput(prepare(image, open_model(path).definition.resize, ()).pixels)
     rows, masks = net.forward(["detection_out_final", "detection_masks"])
     own_rows, own_masks = whole_graph(path, image)
     np.testing.assert_array_equal(own_rows, np.asarray(rows)[0, 0])

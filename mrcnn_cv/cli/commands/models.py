@@ -197,9 +197,9 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
     opened = open_model(unpacked(given) if given.is_file() and is_archive(given) else given)
     names = Path(os.path.abspath(labels)) if labels else None
     if names is not None:
-        read_labels(names, opened.spec.class_count)
+        read_labels(names, opened.definition.class_count)
     model = user_models.UserModel(
-        name, given, names, defaults, family=opened.spec.architecture, classes=opened.spec.class_count
+        name, given, names, defaults, family=opened.definition.architecture, classes=opened.definition.class_count
     )
     user_models.add(model, overwrite=overwrite)
     echo_message(f"{name} is registered: {given}")

@@ -64,7 +64,7 @@ def _number_rows(report: ModelReport) -> Iterator[tuple[str, str]]:
     yield "proposals", _limits(definition.proposal_nms)
     scales = ", ".join(f"{value:g}" for value in definition.box_coder.scales)
     crop_size = _wh(definition.crop.size)
-    yield "box head", f"crops {crop_size}, {definition.score_conversion} scores, box scales {scales}"
+    yield "box head", f"crops {crop_size}, {definition.score_activation} scores, box scales {scales}"
     yield "detections", _limits(definition.detection_nms)
     mask = definition.mask
     yield "masks", "none" if mask is None else f"{_wh(mask.size)} samples, from crops of {_wh(mask.crop.size)}"

@@ -106,12 +106,12 @@ def make_bar(total: int | None, bar_format: str, **options: Any) -> Any:
     """A bar of tqdm on stderr, which leaves nothing behind when it is closed."""
     from tqdm import tqdm
 
-    class Bar(tqdm):  # type: ignore[type-arg, misc, unused-ignore]
+    class QuietBar(tqdm):  # type: ignore[type-arg, misc, unused-ignore]
         # No thread that wakes up bars, and a lock that needs no semaphore of the system.
         monitor_interval = 0
 
-    Bar.set_lock(threading.RLock())
-    return Bar(
+    QuietBar.set_lock(threading.RLock())
+    return QuietBar(
         total=total,
         bar_format=bar_format,
         file=sys.stderr,

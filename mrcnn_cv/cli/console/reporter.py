@@ -79,12 +79,12 @@ class ConsoleReporter(JobObserver):
             )
         for warning in model.warnings:
             self.message(Severity.WARNING, warning)
-        if model.spec.mask is None:
+        if model.definition.mask is None:
             self.message(
-                Severity.NOTE, f"{model.path} is a {model.spec.architecture} without a mask branch: boxes only"
+                Severity.NOTE, f"{model.path} is a {model.definition.architecture} without a mask branch: boxes only"
             )
         if self._verbose:
-            self._say(f"{model.path}  {model.spec.architecture}, {model.spec.class_count} classes")
+            self._say(f"{model.path}  {model.definition.architecture}, {model.definition.class_count} classes")
 
     def images_started(self, statistics: RunStatistics, outputs: Sequence[str], is_batch: bool) -> None:
         self._lines_per_image = not is_batch

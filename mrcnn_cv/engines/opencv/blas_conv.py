@@ -97,7 +97,7 @@ def _gain(layers: Layers, group: _Group, inside: Collection[str]) -> float:
     handed = 0 if group.source in inside else group.taken * math.prod(group.window.strides)
     for chain, given in group.chains:
         end = chain.names[-1]
-        stays = end not in layers.outputs and all(taker in inside for taker in layers.takers.get(end, []))
+        stays = end not in layers.outputs and all(taker in inside for taker in layers.consumers.get(end, []))
         handed += 0 if stays else given
     return group.taken * sum(given for _, given in group.chains) / handed if handed else math.inf
 

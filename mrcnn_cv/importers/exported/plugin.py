@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mrcnn_cv.model.definition import ModelDefinition
 
 
-class Exported(Family):
+class ExportedFamily(Family):
     """What `mrcnn-cv models export` wrote."""
 
     def detect(self, file: CandidateFile) -> bool:

@@ -31,7 +31,9 @@ class Matterport(Family):
 
         graph = file.frozen_graph()
         # A config that is given must be good, one that lies beside the model need not.
-        given, warnings = given_or_beside(config, configs.find_config(file.path), configs.read_config, configs.Config())
+        given, warnings = given_or_beside(
+            config, configs.find_config(file.path), configs.read_config, configs.MatterportConfig()
+        )
         try:
             spec = read_model(graph, given, file.path.stem)
         except ModelFileError as error:

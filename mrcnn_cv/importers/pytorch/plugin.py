@@ -16,7 +16,7 @@ from mrcnn_cv.model.definition import ModelDefinition, with_source
 if TYPE_CHECKING:
     from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
     from mrcnn_cv.importers.onnx.model import OnnxGraph
-    from mrcnn_cv.importers.pytorch.structure import Parts
+    from mrcnn_cv.importers.pytorch.structure import PyTorchStructure
 
 SUPPORTED = (
     "mrcnn-cv runs torchvision's maskrcnn_* and fasterrcnn_* models in ONNX as torch.onnx.export(..., dynamo=False)"
@@ -42,7 +42,7 @@ class _Detector(NamedTuple):
 
     graph: OnnxGraph
     values: OnnxEvaluator
-    parts: Parts
+    parts: PyTorchStructure
 
 
 class Torchvision(Family):
@@ -79,7 +79,10 @@ class Detectron2(Family):
         found = find_detector(file)
         # A config that is given must be good, one that lies beside the model need not.
         given, warnings = given_or_beside(
-            config, detectron2_config.find_config(file.path), detectron2_config.read_config, detectron2_config.Config()
+            config,
+            detectron2_config.find_config(file.path),
+            detectron2_config.read_config,
+            detectron2_config.Detectron2Config(),
         )
         try:
             spec = detectron2.read_model(*found, given, file.path.stem)
@@ -105,7 +108,7 @@ def _find_detector(file: CandidateFile) -> _Detector:
     from mrcnn_cv.importers.pytorch.structure import find_parts
 
     graph = file.onnx_graph()
-    if graph.producer.startswith("mrcnn-cv "):
+    if graph.exporter.startswith("mrcnn-cv "):
         raise ModelFileError(
             f"{file.path} is one net of a model that mrcnn-cv has exported: name the folder that it was exported into"
         )

@@ -144,7 +144,7 @@ def _prepare_keras(tf: Any) -> None:
 def _declaring(keras: Any) -> Any:
     """A Layer whose results have the shapes that it declares, as in Keras 2.1."""
 
-    class Layer(keras.layers.Layer):  # type: ignore[misc]
+    class _GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         def __call__(self, inputs: Any, *others: Any, **options: Any) -> Any:
             results = super().__call__(inputs, *others, **options)
             shape = keras.backend.int_shape
@@ -155,7 +155,7 @@ def _declaring(keras: Any) -> Any:
                 results.set_shape(declared)
             return results
 
-    return Layer
+    return _GraphLayer
 
 
 def _as_in_keras_2_1(layers: Any) -> None:

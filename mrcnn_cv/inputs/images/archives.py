@@ -21,7 +21,7 @@ from mrcnn_cv.inputs.images.tar import BoundedTar, is_tar
 from mrcnn_cv.util import filenames
 
 MAX_BYTES = 1 << 29
-"""A picture that unpacks to more than this is a bomb, not a picture."""
+"""An image that unpacks to more than this is a bomb, not an image."""
 
 MAX_MEMBERS = 2_000_000
 
@@ -63,7 +63,7 @@ class _Archive:
         except OSError as error:
             raise InputError(f"cannot be read: {self.path}: {error.strerror or error}") from error
         if self != now:
-            raise InputError("cannot be read: the archive was changed after its pictures were listed")
+            raise InputError("cannot be read: the archive was changed after its images were listed")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def is_archive(path: Path) -> bool:
 
 
 def in_archive(path: Path, scan: DirectoryScan) -> list[ImageRef]:
-    """The pictures in an archive: of a .zip in natural order, of a .tar in its own, which is the fast one.
+    """The images in an archive: of a .zip in natural order, of a .tar in its own, which is the fast one.
 
     InputError where the archive cannot be read.
     """
@@ -198,11 +198,11 @@ def _tar(path: Path) -> Iterator[Member]:
 
 def _check_size(size: int) -> None:
     if size > MAX_BYTES:
-        raise InputError(f"would unpack to {size} bytes, which no picture has")
+        raise InputError(f"would unpack to {size} bytes, which no image has")
 
 
 def _read_image(file: IO[bytes], piece: int) -> bytes:
-    """All bytes of a member that may be a picture, whatever its archive says of its size."""
+    """All bytes of a member that may be an image, whatever its archive says of its size."""
     head = file.read(content.HEAD_BYTES)
     # Of a small file the decoder says what it is.
     if len(head) == content.HEAD_BYTES and (seems := content.not_an_image(head)):
@@ -212,7 +212,7 @@ def _read_image(file: IO[bytes], piece: int) -> bytes:
         pieces.append(data)
         size += len(data)
         if size > MAX_BYTES:
-            raise InputError(f"unpacks to more than {MAX_BYTES} bytes, which no picture has")
+            raise InputError(f"unpacks to more than {MAX_BYTES} bytes, which no image has")
     return b"".join(pieces)
 
 

@@ -1,4 +1,4 @@
-"""Folders and patterns of pictures."""
+"""Folders and patterns of images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DirectoryScan:
     recursive    whether subfolders are
     skip         (device, inode) of folders that are not entered: where this run writes to
     outputs      for a folder that mrcnn-cv wrote into: what tells a file of its own in it or below; None for others
-    left_out     how many files were no pictures by their names; counted while searching
+    left_out     how many files were no images by their names; counted while searching
     """
 
     path_filter: PathFilter = field(default_factory=PathFilter)
@@ -43,7 +43,7 @@ def is_pattern(text: str) -> bool:
 
 
 def matching(pattern: str, scan: DirectoryScan) -> list[ImageRef]:
-    """The pictures that match a pattern (`photos/**/*.jpg`), in natural order; a folder that matches counts whole."""
+    """The images that match a pattern (`photos/**/*.jpg`), in natural order; a folder that matches counts whole."""
     fixed = _fixed_part(pattern)
     items: list[ImageRef] = []
     for text in glob_files(pattern):
@@ -62,18 +62,18 @@ def matching(pattern: str, scan: DirectoryScan) -> list[ImageRef]:
 
 
 def in_folder(folder: Path, scan: DirectoryScan) -> list[ImageRef]:
-    """The pictures in a folder, in natural order; a folder that cannot be read is an item that fails."""
+    """The images in a folder, in natural order; a folder that cannot be read is an item that fails."""
     items = list(_walk(folder, scan))
     return sorted(items, key=lambda item: by_tree(item.output_path))
 
 
 def file_ref(path: Path, output_path: PurePosixPath) -> ImageRef:
-    """A picture in a file of its own."""
+    """An image in a file of its own."""
     return ImageRef(str(path), output_path, path, partial(read_file, path))
 
 
 def ref_at(item: ImageRef, output_path: PurePosixPath) -> ImageRef:
-    """The same picture, with its outputs at another place."""
+    """The same image, with its outputs at another place."""
     return ImageRef(item.name, output_path, item.path, item.read)
 
 
@@ -90,7 +90,7 @@ def _walk(top: Path, scan: DirectoryScan) -> Iterator[ImageRef]:
                 continue
             entered.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as entries:
-                # Hidden files and folders are not the user's pictures (.thumbnails, ._photo.jpg, .git).
+                # Hidden files and folders are not the user's images (.thumbnails, ._photo.jpg, .git).
                 inside = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             problem = InputError(f"{folder} cannot be read, so what is in it is left out: {error.strerror or error}")

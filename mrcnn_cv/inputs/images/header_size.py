@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 Size = tuple[int, int]
 
 MAX_PIXELS = 1 << 27
-"""A picture with more pixels than this (11585 x 11585) is not decoded: decoders take up to 14 bytes for each."""
+"""An image with more pixels than this (11585 x 11585) is not decoded: decoders take up to 14 bytes for each."""
 
 _VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
 _LIMIT = re.compile(r"([0-9]{1,20})(KB|Kb|kb|MB|Mb|mb)?")
@@ -97,7 +97,7 @@ def _webp(data: bytes) -> Size | None:
 
 
 def _tiff(data: bytes) -> Size | None:
-    """Of the first picture, which is the one that is decoded. Format: TIFF 6.0, and BigTIFF with longer fields."""
+    """Of the first image, which is the one that is decoded. Format: TIFF 6.0, and BigTIFF with longer fields."""
     order = "<" if data[:2] == b"II" else ">"
     is_big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
     start, entry = (f"{order}Q", 20) if is_big else (f"{order}I", 12)

@@ -1,4 +1,4 @@
-"""Lists of pictures: a text file with a path on each line, or a CSV file with a column of paths."""
+"""Lists of images: a text file with a path on each line, or a CSV file with a column of paths."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_BYTES = 1 << 26
 
 
 def listed(file: Path) -> list[ImageRef]:
-    """The pictures that a list names, in its order; relative paths start in the current folder, else beside the list.
+    """The images that a list names, in its order; relative paths start in the current folder, else beside the list.
 
-    UsageError where the list itself cannot be used; a picture that is missing fails when its turn comes.
+    UsageError where the list itself cannot be used; an image that is missing fails when its turn comes.
     """
     paths = _paths(file)
     if not paths:

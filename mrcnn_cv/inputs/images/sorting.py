@@ -1,4 +1,4 @@
-"""The order of names, and which names are pictures that a folder is searched for."""
+"""The order of names, and which names are images that a folder is searched for."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ MAX_HEADER = 1 << 20
 """Bytes of one header. Honest ones have some hundred, or some thousand where a name is long."""
 
 FREE, RATIO = 1 << 28, 100
-"""A packed .tar may unpack to so many bytes, and so many times its own size more: pictures hardly shrink."""
+"""A packed .tar may unpack to so many bytes, and so many times its own size more: images hardly shrink."""
 
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 

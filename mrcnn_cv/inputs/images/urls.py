@@ -23,12 +23,12 @@ SECONDS = 30.0
 
 
 def is_url(text: str) -> bool:
-    """Whether a source is the address of a picture."""
+    """Whether a source is the address of an image."""
     return text.lower().startswith(("http://", "https://"))
 
 
 def ref_at_url(address: str) -> ImageRef:
-    """The picture at an http or https address; it is fetched when its turn comes."""
+    """The image at an http or https address; it is fetched when its turn comes."""
     name = redact_url(address)
     try:
         parts = urlsplit(name)

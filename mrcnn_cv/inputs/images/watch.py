@@ -1,4 +1,4 @@
-"""A folder that pictures arrive in."""
+"""A folder that images arrive in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECONDS = 1.0
 
 
 class Watch:
-    """The pictures that `find` finds, then those that it finds later, until `stopped`.
+    """The images that `find` finds, then those that it finds later, until `stopped`.
 
     A file counts as there when its size and its time of change were the same at two looks in a row, so half-written
     files are waited for. One that changes afterwards comes again. While there is nothing new, it gives None.

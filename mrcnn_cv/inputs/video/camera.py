@@ -19,7 +19,7 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2, quiet
 
 FIRST_FRAME_SECONDS = 10.0
-"""Cameras take a while to wake up; one that has no picture by then has none at all."""
+"""Cameras take a while to wake up; one that has no image by then has none at all."""
 
 _SEE = "`mrcnn-cv devices` lists the cameras"
 
@@ -27,8 +27,8 @@ _SEE = "`mrcnn-cv devices` lists the cameras"
 class Camera:
     """A camera: an endless source.
 
-    Opening takes the first picture, since its size is the only proof of what the camera really gives. InputError, one
-    sentence, for a camera that is not there, that may not be used, that another program has, or that gives no picture.
+    Opening takes the first image, since its size is the only proof of what the camera really gives. InputError, one
+    sentence, for a camera that is not there, that may not be used, that another program has, or that gives no image.
 
     source  a number from 0, or a device path (/dev/video0)
     size    (width, height) to ask the camera for; it may give another one
@@ -86,7 +86,7 @@ class Camera:
         while not self._closed:
             image, self._first = (self._first if self._first is not None else self._read()), None
             if image is None:
-                reason = f"camera {self.name} gives no pictures any more: check that it is plugged in"
+                reason = f"camera {self.name} gives no images any more: check that it is plugged in"
                 yield FrameError(self.name, index, InputError(reason))
                 return
             arrived = time.monotonic()
@@ -112,7 +112,7 @@ class Camera:
         return image
 
     def _read(self) -> NDArray[np.uint8] | None:
-        """A picture (H, W, 3); None where there is none."""
+        """An image (H, W, 3); None where there is none."""
         try:
             done, image = self._capture.read()
         except cv2.error:

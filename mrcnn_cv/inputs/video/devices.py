@@ -44,7 +44,7 @@ def list_devices() -> list[Device]:
 
 
 def _of_kernel(names: Path, nodes: Path) -> list[Device]:
-    """Those in /sys and /dev. A camera has more nodes than one; what cannot take pictures is left out."""
+    """Those in /sys and /dev. A camera has more nodes than one; what cannot take images is left out."""
     numbers = {_number(path.name) for folder in (names, nodes) for path in folder.glob("video*")} - {None}
     found = []
     for number in sorted(number for number in numbers if number is not None):
@@ -68,7 +68,7 @@ def _text(path: Path) -> str | None:
 
 
 def _look(node: Path) -> tuple[bool, str | None]:
-    """(whether it takes pictures, why that cannot be known)."""
+    """(whether it takes images, why that cannot be known)."""
     import fcntl
 
     try:

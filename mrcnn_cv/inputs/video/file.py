@@ -141,12 +141,12 @@ class VideoFile:
         self._zero = min(starts, default=Fraction(0))
 
     def _chosen_stream(self) -> Any:
-        """The first stream that is a video and no cover picture, ready to be decoded."""
+        """The first stream that is a video and no cover image, ready to be decoded."""
         # av.stream.Disposition.attached_pic
         streams = [stream for stream in self._container.streams.video if not int(_number(stream.disposition)) & 0x400]
         if not streams:
             sound = ", only sound" if self._container.streams.audio else ""
-            raise InputError(f"{self.name} holds no video{sound}: give a file with pictures that move")
+            raise InputError(f"{self.name} holds no video{sound}: give a file with images that move")
         stream = streams[0]
         context = stream.codec_context
         if context is None:

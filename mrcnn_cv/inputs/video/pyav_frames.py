@@ -1,4 +1,4 @@
-"""From a frame as PyAV decodes it to pixels: colours by its own matrix and range, upright."""
+"""From a frame as PyAV decodes it to pixels: colors by its own matrix and range, upright."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pixels(decoded: Any) -> Image:
 
 
 def colors_of(decoded: Any) -> ColorProperties:
-    """What a decoded frame says about its colours."""
+    """What a decoded frame says about its colors."""
     full = int(decoded.color_range) == _FULL or decoded.format.name.startswith("yuvj")
     return ColorProperties(int(decoded.color_primaries), int(decoded.color_trc), int(decoded.colorspace), full)
 
@@ -37,7 +37,7 @@ def upright(decoded: Any, image: Image) -> Image:
     if matrix is None:
         return image
     across, down = np.sign(np.round(matrix[:2] / 65536)), np.sign(np.round(matrix[2:] / 65536))
-    # Each names where a step to the right, and a step down, of the stored picture leads on the screen.
+    # Each names where a step to the right, and a step down, of the stored image leads on the screen.
     if across[0] == 0 and down[1] == 0:
         image = np.swapaxes(image, 0, 1)
         across, down = np.array([down[0], 0]), np.array([0, across[1]])

@@ -33,7 +33,7 @@ class Reconnecting:
 
     Opening it the first time raises what `open` raises. Afterwards a source that gives a FrameError, or ends although
     it has no end of its own, counts as lost. While it is away None is given; then indexes go on, times go on by the
-    clock, and pictures keep the size that `info` tells. When `tries` in a row have failed, a FrameError ends it.
+    clock, and images keep the size that `info` tells. When `tries` in a row have failed, a FrameError ends it.
 
     name   of the source, for messages
     tries  0: the first loss ends it; an end of the source is then no loss
@@ -144,7 +144,7 @@ class Reconnecting:
     def _come_back(self, lost: FrameError) -> Generator[None, None, FrameError | None]:
         """Open the source again; gives what to say where that is in vain.
 
-        A source that never gave a picture is not tried again.
+        A source that never gave an image is not tried again.
         """
         reason = str(lost.error)
         if not self._next_index or not self._tries:
@@ -170,7 +170,7 @@ class Reconnecting:
         return replace(lost, error=InputError(text))
 
     def _now(self) -> float:
-        """Seconds since the first picture."""
+        """Seconds since the first image."""
         now = time.monotonic()
         if self._first_at is None:
             self._first_at = now

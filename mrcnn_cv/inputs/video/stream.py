@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 SECONDS = 10.0
-"""How long to wait for an answer, and for each picture."""
+"""How long to wait for an answer, and for each image."""
 
 # No `file`: what comes from the network must not name files of this machine.
 _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,udplite,rtp,rtsp,rtmp,rtmps,rtmpt,rtmpe,srt,rist,mmsh,mmst,crypto,data"
@@ -34,7 +34,7 @@ _OPTIONS = {
     # Its head does not say which streams there are, and FFmpeg would wait five seconds for more of them.
     "rtmp": {"analyzeduration": "1000000"},
     "rtmps": {"analyzeduration": "1000000"},
-    # More than comes while a picture is decoded; what is lost beyond that is damage, not the end.
+    # More than comes while an image is decoded; what is lost beyond that is damage, not the end.
     "udp": {"fifo_size": "100000", "overrun_nonfatal": "1"},
     "http": {"user_agent": f"mrcnn-cv/{__version__}"},
     "https": {"user_agent": f"mrcnn-cv/{__version__}"},
@@ -48,7 +48,7 @@ _MAX_JUMP_SECONDS = 10.0
 class Stream:
     """A stream at an address. It ends where the server says so, and is given up where nothing comes for `seconds`.
 
-    Opening raises InputError, one sentence, for an address that cannot be reached, that is no stream of pictures, or
+    Opening raises InputError, one sentence, for an address that cannot be reached, that is no stream of images, or
     that sends nothing for `seconds`. `damaged` counts frames that could not be decoded, or only in part.
     """
 
@@ -120,7 +120,7 @@ class Stream:
                 return
             if decoded is None:
                 if now - last > self._seconds:
-                    why = f"{self.name} sends data, but no picture came for {now - last:.0f} s: check the camera"
+                    why = f"{self.name} sends data, but no image came for {now - last:.0f} s: check the camera"
                     yield FrameError(self.name, index, InputError(why))
                     return
                 yield None
@@ -160,7 +160,7 @@ class Stream:
 
 
 class _StreamClock:
-    """Seconds since the first picture, by the stream's own time stamps where they make sense, else by the clock."""
+    """Seconds since the first image, by the stream's own time stamps where they make sense, else by the clock."""
 
     def __init__(self) -> None:
         self._first: float | None = None
@@ -201,10 +201,10 @@ def _scheme(address: str) -> str:
 
 
 def _video_stream(container: InputContainer, name: str) -> Any:
-    """The stream of pictures, set up for little delay."""
+    """The stream of images, set up for little delay."""
     if not container.streams.video:
         what = "only sound" if container.streams.audio else "nothing that is known here"
-        raise InputError(f"{name} holds no pictures ({what}): check the address")
+        raise InputError(f"{name} holds no images ({what}): check the address")
     stream = container.streams.video[0]
     codec = stream.codec_context
     if codec is None:
@@ -218,9 +218,7 @@ def _video_stream(container: InputContainer, name: str) -> Any:
 
 
 def _too_large(name: str, width: int, height: int) -> InputError:
-    return InputError(
-        f"{name} sends pictures of {width}x{height}, more than is taken: set the camera to a smaller size"
-    )
+    return InputError(f"{name} sends images of {width}x{height}, more than is taken: set the camera to a smaller size")
 
 
 def _why_closed(error: Exception, name: str, seconds: float) -> str:
@@ -239,9 +237,9 @@ def _why_closed(error: Exception, name: str, seconds: float) -> str:
         reason = str(error.strerror or error).removeprefix("Server returned ")
         return f"{name} cannot be opened, the server answers {reason}: check the address"
     if isinstance(error, OSError) and error.errno == errno.EIO:
-        return f"{name} cannot be opened, there is no such host or it sends no pictures: check the address"
+        return f"{name} cannot be opened, there is no such host or it sends no images: check the address"
     if isinstance(error, (av.error.InvalidDataError, av.error.DecoderNotFoundError, av.error.DemuxerNotFoundError)):
-        return f"{name} is not a stream of pictures: check the address"
+        return f"{name} is not a stream of images: check the address"
     reason = getattr(error, "strerror", None) or str(error)
     return f"{name} cannot be opened ({reason}): check the address and the network"
 

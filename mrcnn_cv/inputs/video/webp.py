@@ -1,7 +1,7 @@
-"""Animated WebP files: each picture is decoded by OpenCV as a WebP of its own, and laid on a canvas as libwebp does it.
+"""Animated WebP files: each image is decoded by OpenCV as a WebP of its own, and laid on a canvas as libwebp does it.
 
-By hand, since nothing that is there reads them a picture at a time: older FFmpegs not at all, OpenCV from 4.11 on and
-all pictures at once, and libwebp's own decoder (Pillow's, 7 MB more to download for everybody) nothing of a file that
+By hand, since nothing that is there reads them an image at a time: older FFmpegs not at all, OpenCV from 4.11 on and
+all images at once, and libwebp's own decoder (Pillow's, 7 MB more to download for everybody) nothing of a file that
 is cut off or damaged. The format: developers.google.com/speed/webp/docs/riff_container.
 """
 
@@ -30,7 +30,7 @@ _BAND = 256
 
 @dataclass(frozen=True)
 class _AnimationFrame:
-    """One picture of an animation: where it lies on the canvas, and from where to where in the file."""
+    """One image of an animation: where it lies on the canvas, and from where to where in the file."""
 
     left: int
     top: int
@@ -44,7 +44,7 @@ class _AnimationFrame:
 
 
 class WebpAnimation:
-    """As VideoFile, for an animated WebP. Transparency is dropped; what no picture was laid on is black."""
+    """As VideoFile, for an animated WebP. Transparency is dropped; what no image was laid on is black."""
 
     dropped = 0
 
@@ -110,7 +110,7 @@ class WebpAnimation:
             start = perf_counter()
 
     def _canvases(self) -> Iterator[tuple[_AnimationFrame, NDArray[np.uint8] | None]]:
-        """Each picture with the canvas after it, BGRA; None for a picture that cannot be decoded."""
+        """Each image with the canvas after it, BGRA; None for an image that cannot be decoded."""
         width, height = self._size
         canvas = np.zeros((height, width, 4), np.uint8)
         for picture in _pictures(self._data):
@@ -147,7 +147,7 @@ def _canvas_size(data: bytes) -> tuple[int, int]:
 
 
 def _pictures(data: bytes) -> Iterator[_AnimationFrame]:
-    """The pictures that are all there."""
+    """The images that are all there."""
     for name, start, end in webp_chunks(data):
         if name == b"ANMF" and 16 < end - start <= len(data) - start:
             flags = data[start + 15]
@@ -165,7 +165,7 @@ def _pictures(data: bytes) -> Iterator[_AnimationFrame]:
 
 
 def _still(data: bytes, start: int, end: int) -> bytes:
-    """A WebP file of one picture, from the part of an animation that lies there."""
+    """A WebP file of one image, from the part of an animation that lies there."""
     body = data[start + 16 : end]
     has_alpha = body[:4] == b"ALPH"
     if has_alpha:
@@ -195,11 +195,11 @@ def _decode(data: bytes, picture: _AnimationFrame) -> NDArray[np.uint8] | None:
 
 
 def _over(above: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One picture over another, neither multiplied by its opacity: as libwebp blends them, to within 1."""
+    """One image over another, neither multiplied by its opacity: as libwebp blends them, to within 1."""
     if (above[..., 3] == 255).all():
         return above
     result = np.empty_like(above)
-    # In 32 bits a large picture takes sixteen times its memory.
+    # In 32 bits a large image takes sixteen times its memory.
     for start in range(0, len(above), _BAND):
         upper, lower = above[start : start + _BAND], below[start : start + _BAND]
         opacity = upper[..., 3:].astype(np.uint32)

@@ -1,4 +1,4 @@
-"""The manifest of a batch run: run.jsonl in its output folder, a line for every picture, by which it is resumed."""
+"""The manifest of a batch run: run.jsonl in its output folder, a line for every image, by which it is resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME = "run.jsonl"
 
 @dataclass
 class ImageEntry:
-    """What the manifest says of one picture, the last time that it says anything.
+    """What the manifest says of one image, the last time that it says anything.
 
     reason  why it failed; None where it is done
     files   (path below the output folder, size) of its outputs
@@ -38,14 +38,14 @@ class ImageEntry:
 
 @dataclass
 class PreviousRun:
-    """An earlier run in the same folder: its head, its pictures by place, and whether it came to an end of its own."""
+    """An earlier run in the same folder: its head, its images by place, and whether it came to an end of its own."""
 
     run_metadata: dict[str, Any]
     images: dict[str, ImageEntry]
     has_ended: bool = True
 
     def is_done(self, output_path: PurePosixPath, directory: Path) -> bool:
-        """Whether a picture is done and all its outputs are still there, with their sizes."""
+        """Whether an image is done and all its outputs are still there, with their sizes."""
         image = self.images.get(str(output_path))
         if image is None or image.reason is not None:
             return False
@@ -53,7 +53,7 @@ class PreviousRun:
 
 
 class Manifest(RunObserver):
-    """Appends to the manifest: first the head, then every picture when all its outputs are in place."""
+    """Appends to the manifest: first the head, then every image when all its outputs are in place."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME

@@ -28,7 +28,7 @@ class RunStatistics(RunObserver):
     images      how many there are in all; None where nobody knows yet
     done, failed  of this run; `kept`: done by an earlier one, and left alone
     instances     by label, those of `kept` included
-    failures      (name, reason) by place; a picture that is watched may have been half written, and be done later
+    failures      (name, reason) by place; an image that is watched may have been half written, and be done later
     stages        seconds by stage, over all workers
     """
 
@@ -98,7 +98,7 @@ def write_summary(folder: OutputDirectory, totals: RunStatistics, more: Mapping[
 
 
 def failures_csv(failures: Mapping[str, tuple[str, str]]) -> bytes:
-    """place, name and reason of every picture that failed; UTF-8 with a mark, so that spreadsheets read it right."""
+    """place, name and reason of every image that failed; UTF-8 with a mark, so that spreadsheets read it right."""
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(["place", "name", "reason"])

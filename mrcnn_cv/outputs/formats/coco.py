@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CocoDataset(DatasetFormat):
-    """annotations.json, written in two passes over the records: pictures, then annotations.
+    """annotations.json, written in two passes over the records: images, then annotations.
 
     A mask is run lengths, or with `polygons` an outline for each of its parts, holes joined to it by a cut.
     """
@@ -42,7 +42,7 @@ class CocoDataset(DatasetFormat):
             file.write(separator + to_json({"id": image_id, "file_name": record["place"], **size}))
             separator = b",\n"
         file.write(b'],\n"annotations": [')
-        # Ids that tell the picture and the place in it do not change when a picture is added later.
+        # Ids that tell the image and the place in it do not change when an image is added later.
         stride = max(10_000, 10 ** len(str(maximum)))
         separator = b"\n"
         for image_id, record in numbered(records):
@@ -76,9 +76,9 @@ class CocoDataset(DatasetFormat):
 
 
 def numbered(records: Iterable[Record]) -> Iterator[tuple[int, Record]]:
-    """(image id, record): the picture's index plus one, so that it stays the same while pictures are added.
+    """(image id, record): the picture's index plus one, so that it stays the same while images are added.
 
-    Where two runs into one folder left the same index to two pictures, the second takes a number of its own.
+    Where two runs into one folder left the same index to two images, the second takes a number of its own.
     """
     used: set[int] = set()
     # Far beyond any index, and still small enough for 32 bits.

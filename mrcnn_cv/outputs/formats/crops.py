@@ -1,4 +1,4 @@
-"""`crops`: the picture cut to the box of every instance."""
+"""`crops`: the image cut to the box of every instance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class InstanceCrops(PerInstanceSink):
-    """Writes crops/photo/001-person.jpg, JPEG where the picture is one, else PNG."""
+    """Writes crops/photo/001-person.jpg, JPEG where the image is one, else PNG."""
 
     kind = "crops"
 

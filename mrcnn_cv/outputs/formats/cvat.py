@@ -1,4 +1,4 @@
-"""`cvat`: annotations.xml, which CVAT imports as "CVAT 1.1" into a task with the same pictures.
+"""`cvat`: annotations.xml, which CVAT imports as "CVAT 1.1" into a task with the same images.
 
 The format: docs.cvat.ai, "CVAT for image" (XML 1.1).
 """

@@ -1,4 +1,4 @@
-"""`frames`: the frames of a video as pictures, unpainted, where the annotations of other formats look for them."""
+"""`frames`: the frames of a video as images, unpainted, where the annotations of other formats look for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FrameImages(ImageFormat):
     """Writes clip/000123.jpg for frame 123 of clip.mp4; JPEG of quality 95, PNG above 65,500 pixels a side."""
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write one picture; OutputError where it cannot be written."""
+        """Write one image; OutputError where it cannot be written."""
         suffix = format_for(frame)
         path = self.folder.path_for(frame, suffix, stem=True)
         self.folder.write(path, encode(frame.image, suffix, str(path)))

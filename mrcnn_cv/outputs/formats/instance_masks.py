@@ -1,4 +1,4 @@
-"""`masks`: a 16-bit PNG of instance numbers per picture."""
+"""`masks`: a 16-bit PNG of instance numbers per image."""
 
 from __future__ import annotations
 

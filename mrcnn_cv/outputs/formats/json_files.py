@@ -1,4 +1,4 @@
-"""One JSON file per picture; docs/json.md describes the record."""
+"""One JSON file per image; docs/json.md describes the record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def to_json(instances: Instances) -> bytes:
-    """The record of one picture on one line, UTF-8, without a line end."""
+    """The record of one image on one line, UTF-8, without a line end."""
     # A file name that is not UTF-8 holds lone surrogates; as \udcXX they are valid JSON and come back as they were.
     return dumps(instances.to_dict()).encode("utf-8")
 

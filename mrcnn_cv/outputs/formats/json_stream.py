@@ -1,4 +1,4 @@
-"""JSON lines: one record per picture on one line, into a pipe or a file, each as soon as it is there."""
+"""JSON lines: one record per image on one line, into a pipe or a file, each as soon as it is there."""
 
 from __future__ import annotations
 

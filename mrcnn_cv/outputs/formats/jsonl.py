@@ -1,4 +1,4 @@
-"""`jsonl`: records.jsonl, the JSON record of every picture on a line."""
+"""`jsonl`: records.jsonl, the JSON record of every image on a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`labelme`: a JSON file per picture that opens in labelme.
+"""`labelme`: a JSON file per image that opens in labelme.
 
 The format: what labelme's own LabelFile reads (labelme/_label_file.py of labelme 6; the keys are those of labelme 5).
 """
@@ -27,7 +27,7 @@ _VERSION = "5.4.1"
 
 
 class LabelmeFiles(ImageFormat):
-    """Writes labelme/photo.json for photo.jpg, which names the picture where it lies.
+    """Writes labelme/photo.json for photo.jpg, which names the image where it lies.
 
     A mask is a shape of the type "mask", or with `polygons` a polygon for each of its parts, which share a group. The
     box of a model without masks is a rectangle.

@@ -1,4 +1,4 @@
-"""Overlay images: every picture again, with what was found painted over it."""
+"""Overlay images: every image again, with what was found painted over it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 QUALITY = 95
 
-# Formats that hold an 8-bit colour picture as it is: the name that OpenCV has for each, and its largest side in pixels.
-# GIF is not among them: OpenCV's palette changes every pixel (by 17 levels on average on a smooth picture).
+# Formats that hold an 8-bit color image as it is: the name that OpenCV has for each, and its largest side in pixels.
+# GIF is not among them: OpenCV's palette changes every pixel (by 17 levels on average on a smooth image).
 _FORMATS: dict[str, tuple[str, int]] = {
     ".jpg": (".jpg", 65_500),
     ".jpeg": (".jpg", 65_500),
@@ -56,7 +56,7 @@ class OverlayImages(ImageFormat):
 
 
 def encode(image: NDArray[np.uint8], extension: str, name: str) -> bytes:
-    """(H, W, 3) uint8 BGR as the bytes of a picture file; JPEG, WebP, AVIF at quality 95. OutputError naming `name`."""
+    """(H, W, 3) uint8 BGR as the bytes of an image file; JPEG, WebP, AVIF at quality 95. OutputError naming `name`."""
     quality = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY, ".avif": cv2.IMWRITE_AVIF_QUALITY}
     parameters = [quality[extension], QUALITY] if extension in quality else []
     try:

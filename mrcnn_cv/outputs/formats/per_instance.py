@@ -1,4 +1,4 @@
-"""Formats with a file per instance, in a folder per picture: `binary`, `cutouts` and `crops`."""
+"""Formats with a file per instance, in a folder per image: `binary`, `cutouts` and `crops`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _GRAY, _PALETTE = 0, 3
 def label_png(numbers: NDArray[np.integer[Any]], palette: Sequence[Rgb] | None) -> bytes:
     """(H, W) whole numbers as a PNG whose samples are these numbers.
 
-    With a palette (256 colours) 8-bit, every number a colour of it; without one 16-bit grey.
+    With a palette (256 colors) 8-bit, every number a color of it; without one 16-bit grey.
     """
     height, width = numbers.shape
     if palette is None:

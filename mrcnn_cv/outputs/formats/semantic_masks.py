@@ -1,4 +1,4 @@
-"""`semantic`: a PNG of class ids per picture, with a palette."""
+"""`semantic`: a PNG of class ids per image, with a palette."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class SemanticMasks(ImageFormat):
     """Writes semantic/photo.png for photo.jpg: 0 for the background, else the class id.
 
-    8-bit, in the colours that overlays give the classes; 16-bit grey for a model with class ids above 255.
+    8-bit, in the colors that overlays give the classes; 16-bit grey for a model with class ids above 255.
     """
 
     def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:

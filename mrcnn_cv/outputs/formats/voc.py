@@ -33,7 +33,7 @@ _LARGEST = 254
 class VocFolder(ImageFormat):
     """Writes voc/JPEGImages, Annotations, SegmentationClass and SegmentationObject; lists and labelmap.txt at the end.
 
-    The lists in ImageSets name every picture that has annotations in the folder, so that they are complete after a run
+    The lists in ImageSets name every image that has annotations in the folder, so that they are complete after a run
     that was interrupted and resumed.
     """
 
@@ -53,7 +53,7 @@ class VocFolder(ImageFormat):
         self.folder.write(self._root / "labelmap.txt", self._label_map())
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write the files of one picture; OutputError where one cannot be written."""
+        """Write the files of one image; OutputError where one cannot be written."""
         annotation = self.folder.path_for(frame, ".xml", kind="voc/Annotations", stem=True)
         output_path = annotation.relative_to(self._root / "Annotations").with_suffix("")
         picture = copy_image(self.folder, frame, self._root / "JPEGImages" / output_path)
@@ -69,7 +69,7 @@ class VocFolder(ImageFormat):
             self.folder.write(path, label_png(image, voc_palette() if small else None))
 
     def _label_map(self) -> bytes:
-        """The colours of the classes, as datumaro and CVAT read them."""
+        """The colors of the classes, as datumaro and CVAT read them."""
         palette = voc_palette()
         lines = ["background:0,0,0::"]
         for class_id, label in sorted(self.settings.labels.items()):
@@ -79,7 +79,7 @@ class VocFolder(ImageFormat):
 
 
 def voc_palette() -> list[Rgb]:
-    """VOC's 256 colours: the bits of a number dealt out to red, green and blue in turn, the lowest to the highest."""
+    """VOC's 256 colors: the bits of a number dealt out to red, green and blue in turn, the lowest to the highest."""
 
     def channel(number: int, first: int) -> int:
         return sum((number >> (3 * step + first) & 1) << (7 - step) for step in range(3))
@@ -98,7 +98,7 @@ def _annotated(root: Path) -> Iterable[str]:
             name.encode("utf-8")
         except UnicodeEncodeError:
             continue
-        # A list has a picture per line.
+        # A list has an image per line.
         if len(name.splitlines()) == 1:
             yield name
 

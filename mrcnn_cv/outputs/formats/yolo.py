@@ -1,4 +1,4 @@
-"""`yolo`: a data set folder that ultralytics trains on: pictures, a text file of outlines for each, and data.yaml.
+"""`yolo`: a data set folder that ultralytics trains on: images, a text file of outlines for each, and data.yaml.
 
 The format: docs.ultralytics.com/datasets/segment, and ultralytics' own loader (ultralytics/data/utils.py).
 """
@@ -28,7 +28,7 @@ _NOT_PLAIN_YAML = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U
 
 
 class YoloFolder(ImageFormat):
-    """Writes yolo/images/photo.jpg, yolo/labels/photo.txt and, with the first picture, yolo/data.yaml.
+    """Writes yolo/images/photo.jpg, yolo/labels/photo.txt and, with the first image, yolo/data.yaml.
 
     A line per instance: the class number, from 0 in the order of the label ids, and one outline in fractions of the
     picture's size. For a model without masks the line holds the box instead, as ultralytics' detection has it.
@@ -41,7 +41,7 @@ class YoloFolder(ImageFormat):
         self._lock = threading.Lock()
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write the files of one picture; OutputError where one cannot be written."""
+        """Write the files of one image; OutputError where one cannot be written."""
         numbers = self._class_numbers(instances)
         lines = []
         for index in range(len(instances)):
@@ -59,7 +59,7 @@ class YoloFolder(ImageFormat):
         self.folder.write(self.folder.directory / "yolo" / "labels" / output_path, text.encode("ascii"))
 
     def _class_numbers(self, instances: Instances) -> dict[int, int]:
-        """By label id. Writes data.yaml, with the first picture and where a class turns up that was not announced."""
+        """By label id. Writes data.yaml, with the first image and where a class turns up that was not announced."""
         with self._lock:
             new = {int(each): label for each, label in zip(instances.class_ids, instances.labels, strict=True)}
             new = {class_id: label for class_id, label in new.items() if class_id not in self._labels}
@@ -95,7 +95,7 @@ class YoloFolder(ImageFormat):
 
 
 def _without_images(output_path: Path) -> PurePath:
-    """ultralytics finds the labels of a picture by the last folder called "images" on its path: ours must be that."""
+    """ultralytics finds the labels of an image by the last folder called "images" on its path: ours must be that."""
     parts = ["images~" if part == "images" else part for part in output_path.parts[:-1]]
     return PurePath(*parts, output_path.name)
 

@@ -1,4 +1,4 @@
-"""Formats with one file for all pictures: the records go to disk one by one, the files are made from them."""
+"""Formats with one file for all images: the records go to disk one by one, the files are made from them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class DatasetFiles:
         self._check_replaceable()
 
     def holds(self, output_path: PurePosixPath) -> bool:
-        """Whether an earlier run left a record of this picture."""
+        """Whether an earlier run left a record of this image."""
         return str(output_path) in self._records
 
     def __enter__(self) -> DatasetFiles:
@@ -98,7 +98,7 @@ class DatasetFiles:
                 self._assemble()
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Add one picture; OutputError where its record cannot be written."""
+        """Add one image; OutputError where its record cannot be written."""
         output_path = str(frame.output_path or frame.name)
         index = self._indexes.get(output_path, self.first_index + frame.index)
         with self._writing():

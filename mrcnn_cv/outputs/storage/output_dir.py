@@ -118,7 +118,7 @@ class OutputDirectory:
         """As `path_for`, for the input file `path` as a whole."""
         key = os.path.abspath(path)
         if key not in self._bases:
-            # A picture that arrived while the run goes on.
+            # An image that arrived while the run goes on.
             self.protect(path)
         return self._path(key, str(output_path or path.name), suffix, kind, stem)
 

@@ -23,7 +23,7 @@ Stats = Callable[["Frame", "Instances"], Sequence[str]]
 
 
 class FrameAnnotator(PerImageSink):
-    """Paints in the writers' threads; `annotated` hands the picture to any number of sinks that come after.
+    """Paints in the writers' threads; `annotated` hands the image to any number of sinks that come after.
 
     stats  gives the lines that are shown in the corner; None: nothing is
     """
@@ -31,7 +31,7 @@ class FrameAnnotator(PerImageSink):
     def __init__(self, style: Style | None = None, stats: Stats | None = None) -> None:
         self.style = style
         self.stats = stats
-        # A painted picture lives as long as its frame does.
+        # A painted image lives as long as its frame does.
         self._images: WeakKeyDictionary[Frame, NDArray[np.uint8]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 

@@ -79,7 +79,7 @@ class VideoWriter:
     """Writes the frames that `annotate` gives into parts beside `path`, and joins them there. Opened once.
 
     path    of the video, in `folder`; the parts lie in a folder of that name with .parts behind it
-    info    of the source: size, frame rate, ticks, colours
+    info    of the source: size, frame rate, ticks, colors
     segments   of an earlier run, to go on behind
     origin  the time in the source, in seconds, that is time zero of the video; None: that of its first frame
 

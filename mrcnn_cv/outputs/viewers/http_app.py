@@ -21,7 +21,7 @@ from mrcnn_cv.outputs.viewers.live_view import LiveView
 from mrcnn_cv.util.opencv import cv2
 
 MAX_VIEWERS = 32
-"""Of the moving picture at a time; more are told to come back later."""
+"""Of the moving image at a time; more are told to come back later."""
 
 MAX_FRAMES_PER_SECOND = 30.0
 """Pictures for one viewer."""
@@ -30,7 +30,7 @@ _MAX_IN_ALL = 240.0
 _QUALITY = 80
 _BOUNDARY = "mrcnn-cv-picture"
 _BETWEEN = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
-"""Goes out with the picture before it, since Chromium shows one when the head of the next is there; so no length."""
+"""Goes out with the image before it, since Chromium shows one when the head of the next is there; so no length."""
 
 _ALWAYS = {
     "Cache-Control": "no-store",
@@ -73,7 +73,7 @@ class LiveApp:
         self._new = asyncio.Event()
         self._is_over = False
         self.viewers = 0
-        """How many look at the moving picture."""
+        """How many look at the moving image."""
         routes = [
             _fixed("/", page(name), "text/html"),
             _fixed("/page.css", STYLE, "text/css"),
@@ -89,7 +89,7 @@ class LiveApp:
         self.asgi = _Guard(app, names, is_overrun)
 
     def renew(self) -> None:
-        """There is a new picture."""
+        """There is a new image."""
         self._new.set()
         self._new = asyncio.Event()
 
@@ -115,7 +115,7 @@ class LiveApp:
         return Response(status_code=204)
 
     async def pictures(self) -> AsyncIterator[bytes]:
-        """The moving picture, to the end of the run; a viewer gets the newest one when all before is on its way."""
+        """The moving image, to the end of the run; a viewer gets the newest one when all before is on its way."""
         yield _BETWEEN
         shown = 0
         while not self._is_over:
@@ -132,7 +132,7 @@ class LiveApp:
             await asyncio.sleep(max(0.0, pause))
 
     def _picture(self) -> tuple[int, bytes]:
-        """(number, JPEG) of the newest picture, compressed once for all who want it."""
+        """(number, JPEG) of the newest image, compressed once for all who want it."""
         shot = self._view.latest
         if shot is not None and shot.number != self._jpeg[0]:
             done, data = cv2.imencode(".jpg", self._view.annotated(shot), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
@@ -141,7 +141,7 @@ class LiveApp:
 
 
 class _MovingPicture(StreamingResponse):
-    """The moving picture for one viewer, who is counted for as long as it lasts."""
+    """The moving image for one viewer, who is counted for as long as it lasts."""
 
     def __init__(self, app: LiveApp, kind: str) -> None:
         super().__init__(app.pictures(), media_type=kind)

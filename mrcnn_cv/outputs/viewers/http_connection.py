@@ -31,7 +31,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Where there are too many connections, end the one that has been asking longest."""
         super().connection_made(transport)
-        # uvicorn then waits until all is on its way, so that nobody has more than one picture on our side.
+        # uvicorn then waits until all is on its way, so that nobody has more than one image on our side.
         transport.set_write_buffer_limits(high=0)
         self._asking[self] = None
         self._ask_timer = self.loop.call_later(HEAD_SECONDS, transport.abort)

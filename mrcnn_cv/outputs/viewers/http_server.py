@@ -1,7 +1,7 @@
 """--serve: the live view in any browser, by uvicorn and starlette (extra: serve) in a thread of their own.
 
 That thread serves everybody: it can neither slow the run nor be held up by a slow reader. A viewer gets the newest
-picture when it has taken the one before; each picture is compressed once, and only while somebody looks. Everything
+image when it has taken the one before; each image is compressed once, and only while somebody looks. Everything
 that others can make it hold or do has a limit: connections, new ones a second, bytes, and seconds.
 """
 
@@ -109,7 +109,7 @@ class LiveServer:
         self._socket.close()
 
     def _wake(self) -> None:
-        """From the thread of the run: there is a new picture."""
+        """From the thread of the run: there is a new image."""
         if self._app.viewers:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._app.renew)

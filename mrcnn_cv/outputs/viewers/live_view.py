@@ -1,4 +1,4 @@
-"""The newest picture of a run and the numbers beside it, for a window and a page that look when they like."""
+"""The newest image of a run and the numbers beside it, for a window and a page that look when they like."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class LiveStatistics:
 
     frames       that went through the model so far
     rate         frames per second, over the last few seconds
-    delay_ms     from the arrival of the newest picture until all was done with it; None where nobody knows
-    instances    in the newest picture
+    delay_ms     from the arrival of the newest image until all was done with it; None where nobody knows
+    instances    in the newest image
     counts       of them, by label
     totals       how many different things each label has had so far; None where nobody follows them
     """
@@ -70,7 +70,7 @@ class Meter(PerImageSink):
         )
 
     def lines(self, frame: Frame, found: Instances) -> list[str]:
-        """What the corner of a picture is to say, at the moment when it is painted."""
+        """What the corner of an image is to say, at the moment when it is painted."""
         delay = [] if frame.arrived is None else [f"delay {(self._clock() - frame.arrived) * 1000:.0f} ms"]
         instances = f"{len(found)} instance{'' if len(found) == 1 else 's'}"
         return [f"{self.statistics.rate:.1f} frames/s", *delay, instances]
@@ -107,7 +107,7 @@ class LiveView(PerImageSink):
         return self._latest
 
     def annotated(self, latest: LatestFrame) -> Image:
-        """The picture of a shot, which must not be changed."""
+        """The image of a shot, which must not be changed."""
         return self._annotator.annotated(latest.frame, latest.instances)
 
     def on_new(self, wake: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""--show of a live source: the newest picture in a window that answers keys at any moment, also while none comes."""
+"""--show of a live source: the newest image in a window that answers keys at any moment, also while none comes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NOTE_SECONDS = 2.5
 class LiveWindow:
     """A window on a live view. Everything is to be called by the main thread, as window systems want it.
 
-    save       keeps a picture on request, and gives what to say about it
+    save       keeps an image on request, and gives what to say about it
     threshold  changes the score threshold by so many steps, and gives what to say about it
     """
 
@@ -50,7 +50,7 @@ class LiveWindow:
 
     @property
     def is_paused(self) -> bool:
-        """Whether the user wants to look at one picture for longer."""
+        """Whether the user wants to look at one image for longer."""
         return self._is_paused
 
     def pump(self) -> bool:

@@ -82,7 +82,7 @@ def _probe(x11: str | None, wayland: str | None) -> tuple[int, bytes]:
 class ImageWindow:
     """Shows each overlay and waits: any key goes on, q, Esc or closing the window stops (SinkClosed).
 
-    Put it after the other sinks of a run, so that they have the picture on which the user stops.
+    Put it after the other sinks of a run, so that they have the image on which the user stops.
     """
 
     ordered = True

@@ -88,14 +88,14 @@ def _whole_graph(case: Case) -> dict[str, Any]:
     if case.model.suffix.lower() == ".onnx":
         raise CandidateError("OpenCV does not run ONNX files of detectors as a whole")
     try:
-        layers = text_graph(read_graph(case.model), case.spec)
+        layers = text_graph(read_graph(case.model), case.definition)
     except ModelFileError as error:
         raise CandidateError(f"the model {error}") from error
-    prepared = prepare(case.image, case.spec.resize, case.spec.pixels).pixels
+    prepared = prepare(case.image, case.definition.resize, case.definition.pixels).pixels
     return {
         "model": str(case.model),
         "text_graph": layers,
-        "outputs": [DETECTIONS] if case.spec.mask is None else [DETECTIONS, MASKS],
+        "outputs": [DETECTIONS] if case.definition.mask is None else [DETECTIONS, MASKS],
         "prepared": _saved(case, "prepared", prepared),
         "threads": case.threads,
     }
@@ -118,7 +118,7 @@ def _openvino(precision: str) -> Callable[[Case], dict[str, Any]]:
 def _frozen_graph(case: Case) -> dict[str, Any]:
     """A graph of the Object Detection API takes the image as it is, RGB."""
     graph = read_graph(case.model)
-    if case.spec.family != _FAMILY or _IMAGE_TENSOR not in graph.nodes:
+    if case.definition.family != _FAMILY or _IMAGE_TENSOR not in graph.nodes:
         raise CandidateError(f"of frozen graphs only those of the {_FAMILY} with an '{_IMAGE_TENSOR}' can be fed")
     image = np.ascontiguousarray(case.image[np.newaxis, :, :, ::-1])
     return {"model": str(case.model), "image": _saved(case, "image", image), "threads": case.threads}
@@ -129,10 +129,10 @@ def _onnx(case: Case) -> dict[str, Any]:
     if case.model.suffix.lower() != ".onnx":
         raise CandidateError("it runs .onnx files, and this model is a frozen graph")
     shapes = list(read_onnx(case.model).inputs.values())
-    if case.spec.family.startswith("torchvision"):
+    if case.definition.family.startswith("torchvision"):
         planes = case.image[:, :, ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
     else:
-        planes = prepare(case.image, replace(case.spec.resize, pad_multiple=None), ()).pixels[0]
+        planes = prepare(case.image, replace(case.definition.resize, pad_multiple=None), ()).pixels[0]
     image = planes if len(shapes) == 1 and len(shapes[0]) == 3 else planes[np.newaxis]
     return {"model": str(case.model), "image": _saved(case, "planes", image), "threads": case.threads}
 

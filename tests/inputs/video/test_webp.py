@@ -1,4 +1,4 @@
-"""Animated WebP files: frames as libwebp composes them, a picture at a time, and what is left of damaged files."""
+"""Animated WebP files: frames as libwebp composes them, an image at a time, and what is left of damaged files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def chunk(name: bytes, body: bytes) -> bytes:
 
 
 def bitstream(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], lossless: bool) -> bytes:
-    """The chunks of one picture, RGBA."""
+    """The chunks of one image, RGBA."""
     file = io.BytesIO()
     Pillow.fromarray(image).save(file, "WEBP", lossless=lossless, exact=True, quality=80)
     data = file.getvalue()
@@ -46,7 +46,7 @@ def animation(seed: int, see_through: float, count: int = 8) -> bytes:
         head = b"".join(number.to_bytes(3, "little") for number in numbers) + bytes([chance.randrange(4)])
         parts.append(chunk(b"ANMF", head + bitstream(image, lossless=chance.random() < 0.7)))
     canvas = (WIDTH - 1).to_bytes(3, "little") + (HEIGHT - 1).to_bytes(3, "little")
-    # The background's colour is for viewers who like it: libwebp and browsers leave it out.
+    # The background's color is for viewers who like it: libwebp and browsers leave it out.
     body = chunk(b"VP8X", b"\x12\0\0\0" + canvas) + chunk(b"ANIM", b"\1\2\3\xff\0\0") + b"".join(parts)
     return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
 
@@ -70,7 +70,7 @@ def test_frames_are_those_of_libwebp(tmp_path: Path, seed: int, see_through: flo
             theirs.seek(number)
             expected = np.asarray(theirs.convert("RGBA"))
             difference = np.abs(frame.image[..., ::-1].astype(int) - expected[..., :3]).max(axis=2)
-            # What cannot be seen has any colour.
+            # What cannot be seen has any color.
             assert difference[expected[..., 3] > 0].max(initial=0) <= (1 if see_through else 0)
             assert frame.time == pytest.approx(milliseconds / 1000)
             milliseconds += theirs.info["duration"]
