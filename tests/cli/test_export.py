@@ -40,7 +40,7 @@ def test_exit_codes(run: Run, tmp_path: Path) -> None:
     again = run("models", "export", "demo", "-o", "out")
     assert again.returncode == 6
     assert (
-        "out holds an exported model: choose another output folder, or allow overwriting (-o or --overwrite)"
+        "choose another output folder, or allow overwriting (-o or --overwrite)"
         in again.stderr
     )
     assert run("models", "export", "demo", "-o", "out", "--overwrite").returncode == 0

@@ -223,7 +223,7 @@ def test_only_an_export_is_replaced_and_only_where_that_is_wanted(demo: Path, gr
     shutil.copytree(demo, folder)
     before = (folder / "model.json").read_bytes()
     with pytest.raises(
-        OutputError, match="holds an exported model: choose another output folder, or allow overwriting"
+        OutputError, match="choose another output folder, or allow overwriting"
     ):
         export(graphs / "tiny_faster_rcnn", folder)
     assert (folder / "model.json").read_bytes() == before
