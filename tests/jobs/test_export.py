@@ -222,9 +222,7 @@ def test_only_an_export_is_replaced_and_only_where_that_is_wanted(demo: Path, gr
     folder = tmp_path / "out"
     shutil.copytree(demo, folder)
     before = (folder / "model.json").read_bytes()
-    with pytest.raises(
-        OutputError, match="choose another output folder, or allow overwriting"
-    ):
+    with pytest.raises(OutputError, match="choose another output folder, or allow overwriting"):
         export(graphs / "tiny_faster_rcnn", folder)
     assert (folder / "model.json").read_bytes() == before
     export(graphs / "tiny_faster_rcnn", folder, overwrite=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import threading
 import time
@@ -87,13 +89,13 @@ class ProgressReporter:
         self._progress = None
 
     def _draw(self, progress: Progress) -> None:
+        text = sanitize(progress.text())
         with suppress(OSError):
             if self._bar is None:
                 bar = "{percentage:3.0f} %|{bar:20}| " if progress.total else ""
-                self._bar = make_bar(progress.total, bar + "{desc}")
-                self._bar.initial = progress.count
+                self._bar = make_bar(progress.total, bar + "{desc}", initial=progress.count)
             self._bar.total = progress.total
-            self._bar.set_description_str(sanitize(progress.text()), refresh=False)
+            self._bar.set_description_str(text, refresh=False)
             self._bar.update(progress.count - self._bar.n)
 
     def _echo_json(self, event: str) -> None:
@@ -116,11 +118,23 @@ def make_bar(total: int | None, bar_format: str, **options: Any) -> Any:
         bar_format=bar_format,
         file=sys.stderr,
         leave=False,
-        dynamic_ncols=True,
+        # Some terminals do not say how wide they are, and a bar of no width would be invisible.
+        ncols=None if _knows_its_width() else shutil.get_terminal_size().columns - 1,
+        nrows=20,
+        dynamic_ncols=_knows_its_width(),
+        # Its first text comes with the first update.
+        delay=1e-6,
         mininterval=0.1,
         miniters=1,
         **options,
     )
+
+
+def _knows_its_width() -> bool:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
 
 
 def is_terminal() -> bool:
