@@ -85,7 +85,7 @@ WRONG: list[tuple[Change, str]] = [
     (lambda data: data.pop("annotations"), "has no annotations"),
     (lambda data: data.pop("categories"), "has no categories"),
     (lambda data: data.update(annotations=[]), "has no annotations, so there is nothing to compare with"),
-    (lambda data: data.update(images=[]), "names no pictures"),
+    (lambda data: data.update(images=[]), "names no images"),
     (lambda data: data.update(images={"id": 1}), "its images are not a list of objects"),
     (lambda data: data.update(categories=["cup"]), "its categories are not a list of objects"),
     (_set("images", 1, "id", 1), "has the image id 1 twice"),
@@ -120,8 +120,8 @@ WRONG: list[tuple[Change, str]] = [
     (_mask({"counts": "abc"}), "without their size"),
     (_mask({"size": [WIDTH, HEIGHT], "counts": [2400]}), "its size is 40 x 60, but that of the image 60 x 40"),
     (_mask({"size": [HEIGHT, WIDTH]}), "without their counts"),
-    (_counts([100, 100]), "do not fill the picture"),
-    (_counts([2400, 100]), "do not fill the picture"),
+    (_counts([100, 100]), "do not fill the image"),
+    (_counts([2400, 100]), "do not fill the image"),
     (_counts([-5, 2405]), "not a whole number of pixels"),
     (_counts([1 << 70]), "not a whole number of pixels"),
     (_counts([1.5]), "not a whole number of pixels"),
@@ -129,7 +129,7 @@ WRONG: list[tuple[Change, str]] = [
     (_counts("é"), "characters that do not occur"),
     (_counts("oooo"), "cut off"),
     (_counts("o" * 40 + "0"), "not a whole number of pixels"),
-    (_counts("0" * 5), "do not fill the picture"),
+    (_counts("0" * 5), "do not fill the image"),
     (_counts("ooooo0"), "longer than the picture"),
 ]
 

@@ -28,7 +28,7 @@ from mrcnn_cv.jobs import inspect
 from mrcnn_cv.jobs.export import export
 from mrcnn_cv.model import definition as definitions
 from mrcnn_cv.model.definition import ModelDefinition
-from mrcnn_cv.model.definition_json import NET_FILES
+from mrcnn_cv.model.definition_json import NET_FILES, json_key
 from tests.conftest import DATA, ROOT, read_image
 from tests.support.parity import Image
 
@@ -205,11 +205,11 @@ def test_the_page_names_the_numbers_of_the_model(demo: Path) -> None:
 
 
 def test_the_schema_describes_every_field() -> None:
-    kinds = ("ModelDefinition", "ResizeSpec", "PixelStep", "AnchorSpec", "BoxCoder", "NmsSpec", "CropSpec")
+    kinds = ("ModelDefinition", "ResizeSpec", "NormalizationStep", "AnchorSpec", "BoxCoder", "NmsSpec", "CropSpec")
     for name in (*kinds, "PyramidSpec", "MaskSpec"):
         kind = getattr(definitions, name)
-        described = SCHEMA["$defs"][name]
-        wanted = {field for field in get_type_hints(kind) if field not in NET_FILES}
+        described = SCHEMA["$defs"][{"NormalizationStep": "PixelStep"}.get(name, name)]
+        wanted = {json_key(field) for field in get_type_hints(kind) if field not in NET_FILES}
         assert set(described["properties"]) == set(described["required"]) == wanted
         assert all(each["description"].endswith(".") for each in described["properties"].values())
         assert described["additionalProperties"] is False

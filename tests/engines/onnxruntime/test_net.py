@@ -77,7 +77,7 @@ def test_a_layer_on_the_processor_is_no_device_of_its_own(monkeypatch: pytest.Mo
     if "AzureExecutionProvider" not in package.ort.get_available_providers():
         pytest.skip("this package has no such provider")
     monkeypatch.setattr(package, "_NOT_DEVICES", frozenset())
-    with pytest.raises(BackendError, match="failed on Azure: it has no way to run some of the net's layers there"):
+    with pytest.raises(BackendError, match="failed on Azure, it has no way to run some of the net's layers there"):
         engine.OnnxRuntimeNet(CASES["backbone"].net, "onnxruntime", "Azure")
 
 

@@ -122,7 +122,7 @@ def test_damaged_pictures_are_counted_and_left_out(monkeypatch: pytest.MonkeyPat
     [
         ("/silent", "sends nothing, after"),
         ("/empty.mjpg", "sends nothing, after"),
-        ("/text", "sends no pictures"),
+        ("/text", "sends no images"),
         ("/password", "asks for a user name and a password"),
         ("/nowhere.mjpg", "the server answers 404"),
     ],
@@ -186,7 +186,7 @@ def test_a_stream_of_sound_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_pictures_beyond_all_measure_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mrcnn_cv.inputs.video.stream.MAX_PIXELS", 64 * 48 - 1)
-    with MjpegServer([(5, "close")]) as server, pytest.raises(InputError, match="pictures of 64x48"):
+    with MjpegServer([(5, "close")]) as server, pytest.raises(InputError, match="images of 64x48"):
         Stream(server.url(), SECONDS)
 
 
