@@ -173,3 +173,15 @@ def test_compare_and_inspect(folder: Path, tiny_graph: Path, tmp_path: Path, mon
     assert report.image_size == (160, 240)
     assert [net.name for net in report.nets] == ["trunk", "box head", "mask head"]
     assert report.to_dict()["parameters"] == report.parameters
+
+
+def test_a_run_is_the_same_with_its_names_in_another_order(folder: Path, tiny_graph: Path, tmp_path: Path) -> None:
+    (folder / "bad.png").unlink()
+    output = OutputOptions(tmp_path / "out", formats=("json", "overlay"))
+    annotate_images(folder, tiny_graph, output=output, detection=DetectionOptions(classes=("1", "2")))
+    again = OutputOptions(tmp_path / "out", formats=("overlay", "json"))
+    resumed = RunOptions(resume=True)
+    other = DetectionOptions(classes=("2", "1"))
+    assert annotate_images(folder, tiny_graph, output=again, detection=other, run=resumed).statistics.kept == 3
+    with pytest.raises(UsageError, match="classes was"):
+        annotate_images(folder, tiny_graph, output=again, detection=DetectionOptions(classes=("2",)), run=resumed)

@@ -152,7 +152,7 @@ def check_same(previous: PreviousRun, metadata: Mapping[str, Any], directory: Pa
     for group in ("sources", "options", "model"):
         before, now = _told(previous.run_metadata).get(group), _as_json(_told(metadata).get(group))
         if isinstance(before, dict) and isinstance(now, dict):
-            names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            names = [name for name in {**before, **now} if not _is_equal(before.get(name), now.get(name))]
             different += [f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names]
         elif before != now:
             different.append(f"{group}: was {_short(before)}, is {_short(now)}")
@@ -164,6 +164,13 @@ def check_same(previous: PreviousRun, metadata: Mapping[str, Any], directory: Pa
             Remedy.OVERWRITE,
             Remedy.OUTPUT_DIRECTORY,
         )
+
+
+def _is_equal(before: Any, now: Any) -> bool:
+    """Of values of an option: classes, formats and hidden parts are the same in any order."""
+    if isinstance(before, list) and isinstance(now, list):
+        return sorted(map(str, before)) == sorted(map(str, now))
+    return bool(before == now)
 
 
 def _told(metadata: Mapping[str, Any]) -> dict[str, Any]:
