@@ -133,7 +133,7 @@ def make_bar(total: int | None, bar_format: str, **options: Any) -> Any:
 def _knows_its_width() -> bool:
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns > 0
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):
         return False
 
 
