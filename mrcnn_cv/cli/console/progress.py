@@ -93,7 +93,7 @@ class ProgressReporter:
         with suppress(OSError):
             if self._bar is None:
                 bar = "{percentage:3.0f} %|{bar:20}| " if progress.total else ""
-                self._bar = make_bar(progress.total, bar + "{desc}", initial=progress.count)
+                self._bar = make_bar(progress.total, bar + "{desc}", initial=progress.count, desc=text)
             self._bar.total = progress.total
             self._bar.set_description_str(text, refresh=False)
             self._bar.update(progress.count - self._bar.n)
@@ -122,8 +122,6 @@ def make_bar(total: int | None, bar_format: str, **options: Any) -> Any:
         ncols=None if _knows_its_width() else shutil.get_terminal_size().columns - 1,
         nrows=20,
         dynamic_ncols=_knows_its_width(),
-        # Its first text comes with the first update.
-        delay=1e-6,
         mininterval=0.1,
         miniters=1,
         **options,
