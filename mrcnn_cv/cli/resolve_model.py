@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mrcnn_cv.cli.console.download_progress import PullProgress
 from mrcnn_cv.cli.console.messages import describe_bad_value, readable_size
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.hub.registry import ZooModel, demo_model
-from mrcnn_cv.hub.resolve import ResolvedModel
-from mrcnn_cv.hub.resolve import resolve_model as resolve
 
 if TYPE_CHECKING:
+    from mrcnn_cv.hub.registry import ZooModel
+    from mrcnn_cv.hub.resolve import ResolvedModel
     from mrcnn_cv.jobs.options import ModelOptions
 
 
@@ -25,6 +23,9 @@ def resolve_model(context: click.Context) -> bool:
     """
     params = context.params
     if params["model"] is None:
+        # Not at the top: --help imports this module.
+        from mrcnn_cv.hub.registry import demo_model
+
         params["model"] = str(demo_model())
         return True
     find_model(context, yes=params["yes"], quiet=params.get("quiet", False))
@@ -49,6 +50,9 @@ def find_model(context: click.Context, *, yes: bool = False, quiet: bool = False
     """
     params = context.params
     text = params["model"]
+    from mrcnn_cv.cli.console.download_progress import PullProgress
+    from mrcnn_cv.hub.resolve import resolve_model as resolve
+
     with PullProgress(text, quiet=quiet) as progress:
         found = resolve(text, may_pull=lambda model: yes or _agreed(model), listener=progress)
     params["model"] = str(found.path)
