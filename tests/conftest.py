@@ -18,13 +18,26 @@ from tests.cli.conftest import program as program
 from tests.cli.conftest import run as run
 from tests.cli.conftest import start as start
 from tests.cli.fork_server import IS_POSSIBLE, ForkServer
-from tests.parity import Golden, Image
+from tests.support.parity import Golden, Image
 
 # The same examples at every run: a change is not refused for what an older one left broken.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
-DATA = Path(__file__).parent / "data"
+SECONDS = {"browser": 600, "formats": 900, "golden": 1800, "fuzz": 3600, "long": 7200}
+"""What a test of a marked suite may take; of the fast suite: pyproject.toml."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of marked suites their limits."""
+    for item in items:
+        limits = [seconds for name, seconds in SECONDS.items() if item.get_closest_marker(name)]
+        if limits and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(max(limits)))
+
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.conftest import ROOT
 
 WHEEL = (
     r"mrcnn_cv/([a-z0-9_]+/)*[a-z0-9_]+\.py",
@@ -95,6 +95,6 @@ def test_what_the_metadata_say(built: tuple[Path, Path]) -> None:
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     # Each one more is one more that has to be trusted.
     assert {re.split(r"[<>=;! ]", line)[0] for line in needed} == {
-        *("click", "numpy", "opencv-python", "platformdirs", "protobuf", "pyyaml", "threadpoolctl", "tomli")
+        *("click", "numpy", "opencv-python", "platformdirs", "protobuf", "pyyaml", "threadpoolctl", "tomli", "tqdm")
     }
     assert all(">=" in line for line in needed)

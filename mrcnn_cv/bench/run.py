@@ -1,10 +1,10 @@
-"""The bench itself: who runs, on what, and what becomes of it."""
+"""The bench itself: candidates for every backend, image size and number of threads, timed in turn."""
 
 from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
@@ -14,26 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.bench.contestant import HERE, CannotRun, Contestant
-from mrcnn_cv.bench.limit import gflop_of
-from mrcnn_cv.bench.matrices import GFLOP
-from mrcnn_cv.bench.peers import PEERS, Case, python_for
-from mrcnn_cv.bench.race import race
-from mrcnn_cv.bench.results import Entry, Group, Report, Spread
+from mrcnn_cv.bench.candidate import HERE, Candidate, CandidateError
+from mrcnn_cv.bench.interleaved import measure_interleaved
+from mrcnn_cv.bench.results import BenchResults, Entry, Group
 from mrcnn_cv.engines import select as backends
 from mrcnn_cv.errors import BackendError, OutputError
 from mrcnn_cv.importers.load import ModelFile, open_model
-from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
+from mrcnn_cv.inference.preprocess.resize import padded_size, resized_size
 from mrcnn_cv.inputs.images.files import read_image
-from mrcnn_cv.jobs.inspect import input_sizes
+from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.util.opencv import cv2
 from mrcnn_cv.util.version import __version__
 
 Image = NDArray[np.uint8]
 Tell = Callable[[str], None]
-
-MATRICES = "matrices"
 
 
 @dataclass(frozen=True)
@@ -50,11 +45,10 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to run. image: None for one that is made up; sizes: (width, height), none for the picture's own.
+class BenchOptions:
+    """What to run. image: None for a made-up one; sizes: (width, height), none for the image's own.
 
-    device: of OpenVINO or ONNX Runtime. against: names of PEERS. pythons: interpreters of environments that may have
-    the peers' packages.
+    device: of OpenVINO or ONNX Runtime. threads: none for all processors. kept: instances to keep.
     """
 
     model: Path
@@ -66,30 +60,44 @@ class Plan:
     sizes: tuple[tuple[int, int], ...] = ()
     kept: tuple[int, ...] = (5,)
     variants: tuple[Variant, ...] = (Variant(),)
-    against: tuple[str, ...] = ()
-    pythons: tuple[str, ...] = ()
     rounds: int = 7
 
 
-def bench(plan: Plan, tell: Tell = lambda text: None) -> Report:
+@dataclass(frozen=True)
+class Case:
+    """What all candidates of a group are given: a model, an image (H, W, 3) uint8 BGR, a folder for temporary files."""
+
+    model: Path
+    definition: ModelDefinition
+    image: Image
+    folder: Path
+    threads: int
+
+
+Others = Callable[[Case], Iterable[Candidate]]
+"""Makes further candidates that run in turn with those of mrcnn-cv; each is closed with them."""
+
+
+def bench(options: BenchOptions, tell: Tell = lambda text: None, others: Others = lambda case: ()) -> BenchResults:
     """Run everything; tell: what is going on, for a person who waits.
 
     Raises ModelFileError, InputError, BackendError, and OutputError where there is no room for temporary files.
     """
-    chosen = tuple(dict.fromkeys(backends.choose(name, _place(plan, name)).backend.name for name in plan.backends))
-    file = open_model(plan.model, None if plan.config is None else Path(plan.config))
-    picture = _made_up() if plan.image is None else read_image(plan.image)
+    chosen = tuple(
+        dict.fromkeys(backends.choose(name, _device(options, name)).backend.name for name in options.backends)
+    )
+    file = open_model(options.model, None if options.config is None else Path(options.config))
+    image = _made_up() if options.image is None else read_image(options.image)
     groups: list[Group] = []
-    left_out: dict[str, str] = {}
-    for threads, size in product(plan.threads or (backends.available_processors(),), plan.sizes or (None,)):
+    for threads, size in product(options.threads or (backends.available_processors(),), options.sizes or (None,)):
         with _temporary_folder() as folder:
-            path, shown = _picture_file(plan.image, picture, size, Path(folder))
-            case = Case(file.path, file.spec, shown, Path(folder), threads)
+            path, resized = _image_file(options.image, image, size, Path(folder))
+            case = Case(file.path, file.definition, resized, Path(folder), threads)
             try:
-                groups.append(_run_group(plan, chosen, case, path, left_out, tell))
-            except CannotRun as error:
+                groups.append(_run_group(options, chosen, case, path, others, tell))
+            except CandidateError as error:
                 raise BackendError(f"the bench cannot go on: {error}") from error
-    return Report(
+    return BenchResults(
         machine={
             "mrcnn_cv": __version__,
             "opencv": cv2.__version__,
@@ -99,20 +107,19 @@ def bench(plan: Plan, tell: Tell = lambda text: None) -> Report:
             "processors": backends.available_processors(),
         },
         model=_about_model(file),
-        picture="made up" if plan.image is None else str(plan.image),
-        rounds=plan.rounds,
+        image="made up" if options.image is None else str(options.image),
+        rounds=options.rounds,
         groups=groups,
-        left_out=left_out,
     )
 
 
-def _place(plan: Plan, backend: str) -> str | None:
+def _device(options: BenchOptions, backend: str) -> str | None:
     """--device, for those that it is meant for."""
-    return plan.device if backend == "auto" or backend.startswith(("openvino", "onnxruntime")) else None
+    return options.device if backend == "auto" or backend.startswith(("openvino", "onnxruntime")) else None
 
 
 def _about_model(file: ModelFile) -> dict[str, Any]:
-    spec = file.spec
+    spec = file.definition
     return {
         "file": str(file.path),
         "bytes": file.path.stat().st_size,
@@ -130,111 +137,89 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
         raise OutputError(f"no temporary folder can be made: {error.strerror or error}") from error
 
 
-def _picture_file(given: Path | None, picture: Image, size: tuple[int, int] | None, folder: Path) -> tuple[Path, Image]:
-    """(a file of the picture at this size, its pixels): the user's own where nothing has to be changed."""
+def _image_file(given: Path | None, image: Image, size: tuple[int, int] | None, folder: Path) -> tuple[Path, Image]:
+    """(a file of the image at this size, its pixels): the user's own where nothing has to be changed."""
     suffix = ".jpg" if given is not None and given.suffix.lower() in (".jpg", ".jpeg") else ".png"
     if size is None and given is not None and given.suffix.lower() in (".jpg", ".jpeg", ".png"):
-        return given, picture
+        return given, image
     if size is not None:
-        smaller = size[0] * size[1] < picture.shape[0] * picture.shape[1]
+        smaller = size[0] * size[1] < image.shape[0] * image.shape[1]
         rule = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        picture = np.asarray(cv2.resize(picture, size, interpolation=rule), np.uint8)
-    path = folder / f"picture{suffix}"
+        image = np.asarray(cv2.resize(image, size, interpolation=rule), np.uint8)
+    path = folder / f"image{suffix}"
     try:
-        path.write_bytes(encode(picture, suffix, str(path)))
+        path.write_bytes(encode(image, suffix, str(path)))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     return path, read_image(path)
 
 
 def _made_up() -> Image:
-    """A picture of 640x480 with a dozen shapes on a soft ground, always the same one."""
+    """An image of 640x480 with a dozen shapes on a soft background, always the same one."""
     random = np.random.default_rng(7)
-    ground = cv2.resize(random.integers(60, 200, (6, 8, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
-    picture = np.asarray(ground, np.uint8)
+    background = cv2.resize(random.integers(60, 200, (6, 8, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
+    image = np.asarray(background, np.uint8)
     for _ in range(12):
         x, y = (int(random.integers(40, side - 40)) for side in (640, 480))
         radius, colour = int(random.integers(15, 60)), [int(value) for value in random.integers(0, 256, 3)]
         if random.random() < 0.5:
-            cv2.circle(picture, (x, y), radius, colour, -1, cv2.LINE_AA)
+            cv2.circle(image, (x, y), radius, colour, -1, cv2.LINE_AA)
         else:
-            cv2.rectangle(picture, (x - radius, y - radius // 2), (x + radius, y + radius // 2), colour, -1)
-    return picture
+            cv2.rectangle(image, (x - radius, y - radius // 2), (x + radius, y + radius // 2), colour, -1)
+    return image
 
 
 def _run_group(
-    plan: Plan, chosen: tuple[str, ...], case: Case, path: Path, left_out: dict[str, str], tell: Tell
+    options: BenchOptions, chosen: tuple[str, ...], case: Case, path: Path, others: Others, tell: Tell
 ) -> Group:
-    """All contestants for one picture and number of threads."""
+    """All candidates for one image and number of threads."""
     with ExitStack() as stack:
         entries: list[Entry] = []
-        running: list[Contestant] = []
-        for entry, contestant in _contestants(plan, chosen, case, path, left_out, tell):
-            running.append(stack.enter_context(contestant))
+        added: list[Entry] = []
+        running: list[Candidate] = []
+        for entry, candidate in _candidates(options, chosen, case, path, tell):
+            running.append(stack.enter_context(candidate))
             entries.append(entry)
-        matrices = stack.enter_context(
-            Contestant(MATRICES, HERE / "matrices.py", {"threads": case.threads}, threads=case.threads)
-        )
-        turns, failed = race([*running, matrices], plan.rounds, tell)
-        for entry, contestant in zip(entries, running, strict=True):
+        for candidate in others(case):
+            running.append(stack.enter_context(candidate))
+            added.append(Entry(candidate.name, None, candidate.startup))
+        measurements, failed = measure_interleaved(running, options.rounds, tell)
+        for entry, candidate in zip((*entries, *added), running, strict=True):
             if entry.label not in failed:
-                entry.turns = turns[entry.label]
-                entry.peak_mib = contestant.peak_mib()
-    height, width = case.picture.shape[:2]
-    for name in (MATRICES, *(entry.label for entry in entries if not entry.is_peer)):
-        if name in failed:
-            raise CannotRun(f"{name} failed in the middle of it: {failed[name]}")
+                entry.measurements = measurements[entry.label]
+                entry.peak_mib = candidate.peak_mib()
     for entry in entries:
-        if not entry.is_peer:
-            spec = with_fewer_proposals(case.spec) if entry.fast else case.spec
-            entry.gflop = gflop_of(spec, (height, width), entry.found or 0)
-    left_out |= {entry.name: failed[entry.label] for entry in entries if entry.label in failed}
+        if entry.label in failed:
+            raise CandidateError(f"{entry.label} failed in the middle of it: {failed[entry.label]}")
+    height, width = case.image.shape[:2]
     return Group(
         threads=case.threads,
         image=(height, width),
-        network_input=input_sizes(case.spec, (height, width))[1],
-        entries=[entry for entry in entries if entry.label not in failed],
-        rates=_rates(turns[MATRICES]),
+        network_input=padded_size(case.definition.resize, resized_size(case.definition.resize, height, width)),
+        entries=entries,
+        others=[entry for entry in added if entry.label not in failed],
+        failed=failed,
     )
 
 
-def _rates(turns: list[Any]) -> dict[str, float]:
-    """GFLOP/s of each way of multiplying matrices."""
-    return {name: GFLOP / Spread.of([turn.steps[name] for turn in turns]).median * 1000 for name in turns[0].steps}
-
-
-def _contestants(
-    plan: Plan, chosen: tuple[str, ...], case: Case, path: Path, left_out: dict[str, str], tell: Tell
-) -> Iterator[tuple[Entry, Contestant]]:
-    """Ours, then the peers that can run; why the others cannot goes into `left_out`."""
-    for name, variant, kept in product(chosen, plan.variants, plan.kept):
+def _candidates(
+    options: BenchOptions, chosen: tuple[str, ...], case: Case, path: Path, tell: Tell
+) -> Iterator[tuple[Entry, Candidate]]:
+    """One for each backend, variant and number of instances."""
+    for name, variant, kept in product(chosen, options.variants, options.kept):
         entry_name = f"mrcnn-cv {name}{variant.suffix}"
         tell(f"{entry_name}, {kept} kept: loading")
         job = {
             "model": str(case.model),
-            "config": plan.config,
+            "config": options.config,
             "image": str(path),
             "folder": str(case.folder),
             "backend": name,
-            "device": _place(plan, name),
+            "device": _device(options, name),
             "threads": case.threads,
             "kept": kept,
             "roi": variant.roi,
             "fast": variant.fast,
         }
-        ours = Contestant(f"{entry_name}, {kept} kept", HERE / "ours.py", job)
-        yield Entry(entry_name, False, kept, ours.start, fast=variant.fast), ours
-    for name in plan.against:
-        peer = PEERS[name]
-        if peer.title in left_out:
-            continue
-        tell(f"{peer.title}: loading")
-        try:
-            python = python_for(peer, plan.pythons)
-            contestant = Contestant(
-                peer.title, HERE / "peers" / peer.file, peer.job(case), python, threads=case.threads
-            )
-        except CannotRun as error:
-            left_out[peer.title] = str(error)
-            continue
-        yield Entry(peer.title, True, None, contestant.start), contestant
+        candidate = Candidate(f"{entry_name}, {kept} kept", HERE / "steps.py", job)
+        yield Entry(entry_name, kept, candidate.startup, fast=variant.fast), candidate

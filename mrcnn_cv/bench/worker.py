@@ -1,7 +1,7 @@
-"""The process of one contestant: reads a job, then runs it whenever it is told to. `contestant.py` is the other end.
+"""The process of one candidate: reads a job, then runs it on request. `candidate.py` is the other end.
 
-Messages are JSON objects, one on a line. It imports nothing of mrcnn-cv, so that any Python that has a peer's package
-can run it: `python worker.py`.
+Messages are JSON objects, one on a line. It imports nothing of mrcnn-cv, so that any Python that has a candidate's
+packages can run it: `python worker.py`.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ def main() -> None:
     # Ctrl-C is the parent's to handle; it then closes our input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    # What libraries print must not land among the answers.
+    # What libraries print must not get between the answers.
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
     sys.path += [place for place in job["paths"] if place not in sys.path]
     try:
         runner = _prepare(job, answers)
         for line in sys.stdin:
-            _answer(answers, {"peak_mib": _peak_mib()} if line.strip() == "peak" else _turn(runner))
+            _answer(answers, {"peak_mib": _peak_mib()} if line.strip() == "peak" else _measure(runner))
     except Exception as error:
-        # Who asked has to know all of them, whatever library they come from.
-        words = " ".join(str(error).split())
-        _answer(answers, {"error": words[:400] or type(error).__name__, "type": type(error).__name__})
+        # The parent has to know all of them, whatever library they come from.
+        text = " ".join(str(error).split())
+        _answer(answers, {"error": text[:400] or type(error).__name__, "type": type(error).__name__})
 
 
 def _prepare(job: dict[str, Any], answers: TextIO) -> Any:
-    """The runner, loaded; says how long that took and how long the first result."""
+    """The runner, loaded; answers how long that took, and how long the first result."""
     spec = importlib.util.spec_from_file_location("runner", job["file"])
     assert spec is not None
     assert spec.loader is not None
@@ -54,15 +54,15 @@ def _prepare(job: dict[str, Any], answers: TextIO) -> Any:
     return runner
 
 
-def _turn(runner: Any) -> dict[str, Any]:
-    """One run that counts, after one that does not: while others ran, caches filled with what is theirs.
+def _measure(runner: Any) -> dict[str, Any]:
+    """One run that counts, after one that does not: while others ran, caches filled with their data.
 
-    A runner that times itself, because it does more than is to be compared, says so.
+    A runner that does more than is to be compared times itself and returns `ms`.
     """
     runner.run()
     start = time.perf_counter()
-    told = runner.run()
-    return {"ms": (time.perf_counter() - start) * 1000, **told}
+    result = runner.run()
+    return {"ms": (time.perf_counter() - start) * 1000, **result}
 
 
 def _answer(answers: TextIO, message: dict[str, Any]) -> None:

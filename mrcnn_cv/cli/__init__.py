@@ -11,7 +11,8 @@ from typing import NoReturn
 
 import click
 
-from mrcnn_cv.cli.console.messages import explain, say
+from mrcnn_cv.cli.console.messages import echo_message, format_click_error
+from mrcnn_cv.cli.console.remedies import with_options
 from mrcnn_cv.cli.groups import DefaultCommandGroup
 from mrcnn_cv.cli.signals import ENDING_SIGNALS
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
@@ -29,7 +30,7 @@ Examples:
 \b
 Exit codes:
   0  all done              4    backend not available
-  1  a bug of ours         5    at least one input failed, the others are done
+  1  internal error        5    at least one input failed, the others are done
   2  wrong usage           6    output cannot be written
   3  model or label file   7    compare: below --min-agreement
                            130  interrupted (143: terminated, 129: hung up)
@@ -92,7 +93,7 @@ def _is_watched() -> bool:
 def _leave(code: int) -> NoReturn:
     """End the process at once.
 
-    An orderly end would take down nets and libraries piece by piece, for a tenth of the time that one picture takes.
+    An orderly end would take down nets and libraries piece by piece, for a tenth of the time that one image takes.
     It would also pull things from under workers that nobody waited for and that are inside of OpenCV, and wait for a
     reader inside of a driver that hangs. What is written to files is closed by now.
     """
@@ -108,13 +109,13 @@ def _run(arguments: list[str] | None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        say(f"mrcnn-cv: error: {explain(error)}")
+        echo_message(f"mrcnn-cv: error: {format_click_error(error)}")
         return error.exit_code
     except MrcnnCvError as error:
-        say(f"mrcnn-cv: error: {error}")
+        echo_message(f"mrcnn-cv: error: {with_options(error)}")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as stop:
-        say("mrcnn-cv: interrupted; what was written so far is complete")
+        echo_message("mrcnn-cv: interrupted; what was written so far is complete")
         # Click turns every KeyboardInterrupt into an Abort of its own.
         cause = stop.__context__
         return 128 + cause.number if isinstance(cause, _Terminated) else INTERRUPTED_EXIT_CODE
@@ -131,22 +132,29 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
         # Help and tables go to stdout without further ado; the library's own writers raise OutputError.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left in the buffer must not fail once more at exit)
-        say(f"mrcnn-cv: error: standard output cannot be written: {error.strerror}")
+        echo_message(f"mrcnn-cv: error: standard output cannot be written: {error.strerror}")
         return OutputError.exit_code
     if os.environ.get("MRCNN_CV_DEBUG"):
         raise error
     if isinstance(error, MemoryError) or "can't start new thread" in str(error):
-        say(
+        echo_message(
             "mrcnn-cv: error: the memory that is left does not suffice: close other programs, raise the limit (ulimit"
             " -v, that of the container), or give --workers 1 or a smaller model"
         )
         return BackendError.exit_code
     if _is_out_of_files(error):
-        say("mrcnn-cv: error: no more files can be opened: close other programs, or raise the limit (ulimit -n)")
+        echo_message(
+            "mrcnn-cv: error: no more files can be opened: close other programs, or raise the limit (ulimit -n)"
+        )
         return BackendError.exit_code
     what = " ".join(f"{type(error).__name__}: {error}".split())
-    say(
-        f"mrcnn-cv: internal error ({what}): this is a bug of ours; please report it with"
+    from mrcnn_cv.util.registry import culprit
+
+    if (plugin := culprit(error)) is not None:
+        echo_message(f"mrcnn-cv: error: {plugin} failed ({what}): report it to who wrote it")
+        return 1
+    echo_message(
+        f"mrcnn-cv: internal error ({what}): please report it with"
         " the output of the same command under MRCNN_CV_DEBUG=1"
     )
     return 1

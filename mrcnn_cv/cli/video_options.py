@@ -1,30 +1,28 @@
-"""Options for video files, cameras and streams, and for tracking: the groups Video, Live and Tracking of --help."""
+"""Options of `predict` for video files, cameras and streams, and for tracking."""
 
 from __future__ import annotations
 
-from mrcnn_cv.cli.options import Function, option
-from mrcnn_cv.cli.param_types import OneOf, Whole
-from mrcnn_cv.cli.video_param_types import HostPort, Moment, Rate, Size
+import click
+
+from mrcnn_cv.cli.options import CODECS, flag, group, option
+from mrcnn_cv.cli.param_types import FrameRate, HostPort, Seconds, Size
 
 VIDEO, LIVE, TRACKING = "Video", "Live", "Tracking"
-
-CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4")
-"""Spelled out, so that --help imports nothing heavy; a test compares them with the encoders' own table."""
 
 _VIDEO_OPTIONS = (
     option(
         VIDEO,
         "--start",
-        type=Moment(),
+        type=Seconds(),
         metavar="TIME",
         help="Begin here: seconds or h:mm:ss.",
         default_note="the beginning",
     ),
-    option(VIDEO, "--end", type=Moment(), metavar="TIME", help="End here.", default_note="the end"),
+    option(VIDEO, "--end", type=Seconds(), metavar="TIME", help="End here.", default_note="the end"),
     option(
         VIDEO,
         "--stride",
-        type=Whole(1, 1_000_000),
+        type=click.IntRange(1, 1_000_000),
         default="1",
         metavar="N",
         help="Take every Nth frame only.",
@@ -32,7 +30,7 @@ _VIDEO_OPTIONS = (
     option(
         VIDEO,
         "--max-fps",
-        type=Rate(),
+        type=FrameRate(),
         metavar="RATE",
         help="Take at most this many frames of each second of the video.",
         default_note="all",
@@ -40,7 +38,7 @@ _VIDEO_OPTIONS = (
     option(
         VIDEO,
         "--max-frames",
-        type=Whole(1, 1_000_000_000),
+        type=click.IntRange(1, 1_000_000_000),
         metavar="N",
         help="End after so many frames.",
         default_note="never",
@@ -48,17 +46,17 @@ _VIDEO_OPTIONS = (
     option(
         VIDEO,
         "--codec",
-        type=OneOf(CODECS),
+        type=click.Choice(CODECS, case_sensitive=False),
         default=CODECS[0],
         metavar="NAME",
-        help=f"Of the painted video: {', '.join(CODECS[:-1])} or {CODECS[-1]}; h264 plays everywhere.",
+        help=f"Of the annotated video: {', '.join(CODECS[:-1])} or {CODECS[-1]}; h264 plays everywhere.",
     ),
     option(
         VIDEO,
         "--crf",
-        type=Whole(0, 63),
+        type=click.IntRange(0, 63),
         metavar="N",
-        help="Quality of the painted video: less is better and larger.",
+        help="Quality of the annotated video: less is better and larger.",
         default_note="what suits the codec, 23 for h264",
     ),
 )
@@ -69,25 +67,25 @@ _LIVE_OPTIONS = (
         "--camera-size",
         type=Size(),
         metavar="WxH",
-        help="Ask the camera for pictures of this size.",
+        help="Ask the camera for images of this size.",
         default_note="the camera's own",
     ),
     option(
         LIVE,
         "--camera-fps",
-        type=Rate(),
+        type=FrameRate(),
         metavar="RATE",
         help="Ask the camera for this frame rate.",
         default_note="the camera's own",
     ),
-    option(LIVE, "--no-drop", is_flag=True, help="Take every frame, however far that falls behind."),
+    flag(LIVE, "--no-drop", "keep_all", help="Take every frame, however far that falls behind."),
     option(
         LIVE,
         "--reconnect",
-        type=Whole(0, 1_000_000),
+        type=click.IntRange(0, 1_000_000),
         default="5",
         metavar="N",
-        help="Try so often in a row to get back a stream or camera that is lost, after longer and longer waits.",
+        help="Try so often in a row to get a lost stream or camera back, after longer and longer waits.",
     ),
     option(
         LIVE,
@@ -100,14 +98,11 @@ _LIVE_OPTIONS = (
 )
 
 _TRACKING_OPTIONS = (
-    option(TRACKING, "--track", is_flag=True, help="Follow each instance: the same number and colour in all frames."),
-    option(TRACKING, "--trail", is_flag=True, help="Draw where each instance came from; follows them too."),
-    option(TRACKING, "--counts", is_flag=True, help="Show how many of each class there were; follows them too."),
+    flag(TRACKING, "--track", help="Follow each instance: the same number and color in all frames."),
+    flag(TRACKING, "--trail", help="Draw where each instance came from; follows them too."),
+    flag(TRACKING, "--counts", help="Show how many of each class there were; follows them too."),
 )
 
 
-def moving_options(function: Function) -> Function:
-    """The options of the groups Video, Live and Tracking."""
-    for decorate in reversed((*_VIDEO_OPTIONS, *_LIVE_OPTIONS, *_TRACKING_OPTIONS)):
-        function = decorate(function)
-    return function
+video_options = group(*_VIDEO_OPTIONS, *_LIVE_OPTIONS, *_TRACKING_OPTIONS)
+"""The options of the groups Video, Live and Tracking."""

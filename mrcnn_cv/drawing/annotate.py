@@ -12,17 +12,17 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.drawing.colors import UNFOLLOWED, Bgr, colour, ink_on
+from mrcnn_cv.drawing.colors import UNTRACKED, Bgr, color, ink_on
 from mrcnn_cv.drawing.panel import draw_panel, draw_stats
-from mrcnn_cv.drawing.scale import LEAST_TEXT_HEIGHT, line_width, text_height
+from mrcnn_cv.drawing.scale import MIN_TEXT_HEIGHT, line_width, text_height
 from mrcnn_cv.drawing.text import render_text, text_size
 from mrcnn_cv.drawing.trails import paint_trail
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.opencv import cv2
-from mrcnn_cv.util.parallel import in_parallel, least_rows
+from mrcnn_cv.util.parallel import min_rows, parallel_for
 
-__all__ = ["PARTS", "ColorBy", "Style", "colour", "draw", "draw_stats"]
+__all__ = ["PARTS", "ColorBy", "Style", "color", "draw", "draw_stats"]
 
 ColorBy = Literal["instance", "class"]
 Image = NDArray[np.uint8]
@@ -37,17 +37,29 @@ _OFF_LINE = 0.5
 
 @dataclass(frozen=True)
 class Style:
-    """How instances are painted.
+    """How instances are drawn.
 
-    opacity      of the masks: 0 leaves the image as it is, 1 hides it under the colour
-    line_width   of boxes and contours in pixels; None: grows with the image
-    hide         any of PARTS; with both labels and scores hidden there are no tags at all
-    color_by     "instance": a colour for each track, or each place in the list; "class": one for all of a class
-    text_height  of a line of text in pixels; None: grows with the image
-    trail        where each followed instance came from, as a line
-    counts       how many of each class there are, in the top right corner; of followed ones how many there were, too
+    Attributes
+    ----------
+    opacity
+        Of the masks: 0 leaves the image as it is, 1 covers it with the color.
+    line_width
+        Of boxes and contours in pixels; None scales it with the image.
+    hide
+        Any of "labels", "boxes", "scores", "masks", "contours"; with both labels and scores hidden there are no tags.
+    color_by
+        "instance": a color for each track, or for each index without tracking; "class": one color for each class.
+    text_height
+        Of a line of text in pixels; None scales it with the image.
+    trail
+        Draw the path of each tracked instance as a line.
+    counts
+        Draw the number of instances of each class in the top right corner, with tracking also the total so far.
 
-    Raises UsageError for anything else.
+    Raises
+    ------
+    UsageError
+        For a value out of range, or an unknown name.
     """
 
     opacity: float = 0.45
@@ -62,7 +74,7 @@ class Style:
         if not 0 <= self.opacity <= 1:
             raise UsageError(f"an opacity of {self.opacity} is not possible: give a number from 0 to 1")
         _check_pixels("line width", self.line_width, 1)
-        _check_pixels("text height", self.text_height, LEAST_TEXT_HEIGHT)
+        _check_pixels("text height", self.text_height, MIN_TEXT_HEIGHT)
         unknown = sorted(set(self.hide) - set(PARTS))
         if unknown:
             raise UsageError(f"cannot hide {', '.join(map(repr, unknown))}: give some of {', '.join(PARTS)}")
@@ -71,9 +83,9 @@ class Style:
             raise UsageError(f"colours cannot go by {self.color_by!r}: give {choices}")
 
 
-def _check_pixels(name: str, value: int | None, least: int) -> None:
-    if value is not None and (not isinstance(value, int) or value < least):
-        raise UsageError(f"a {name} of {value} is not possible: give a whole number of pixels, {least} or more")
+def _check_pixels(name: str, value: int | None, minimum: int) -> None:
+    if value is not None and (not isinstance(value, int) or value < minimum):
+        raise UsageError(f"a {name} of {value} is not possible: give a whole number of pixels, {minimum} or more")
 
 
 @dataclass(frozen=True)
@@ -98,31 +110,31 @@ def draw(image_bgr: Image, instances: Instances, style: Style | None = None) -> 
     painted = np.array(image_bgr, order="C")
     boxes = {index: box for index in range(len(instances)) if (box := _visible(instances, index)) is not None}
     ranked = [int(index) for index in np.argsort(-instances.scores, kind="stable") if int(index) in boxes]
-    colours = {index: _colour(instances, index, style) for index in ranked}
+    colors = {index: _color(instances, index, style) for index in ranked}
     width = style.line_width or line_width(painted)
     for index in reversed(ranked):
-        _paint_mask(painted, instances, index, colours[index], style, width)
+        _paint_mask(painted, instances, index, colors[index], style, width)
         if "boxes" not in style.hide:
-            _paint_frame(painted, boxes[index], colours[index], width)
+            _paint_frame(painted, boxes[index], colors[index], width)
     if style.trail and instances.trails is not None:
         for index in reversed(ranked):
-            paint_trail(painted, instances.trails[index], colours[index], width)
+            paint_trail(painted, instances.trails[index], colors[index], width)
     tags = _tags(painted, instances, {index: boxes[index] for index in ranked}, style)
     for index, (left, top, text) in reversed(tags.items()):
         rows, columns = text.shape
-        painted[top : top + rows, left : left + columns] = _shades(colours[index])[text]
+        painted[top : top + rows, left : left + columns] = _shades(colors[index])[text]
     if style.counts:
         draw_panel(painted, _counts(instances), "right", style.text_height)
     return painted
 
 
-def _colour(instances: Instances, index: int, style: Style) -> Bgr:
+def _color(instances: Instances, index: int, style: Style) -> Bgr:
     if style.color_by == "class":
-        return colour(int(instances.class_ids[index]))
+        return color(int(instances.class_ids[index]))
     if instances.track_ids is None:
-        return colour(index)
+        return color(index)
     number = int(instances.track_ids[index])
-    return colour(number - 1) if number else UNFOLLOWED
+    return color(number - 1) if number else UNTRACKED
 
 
 def _counts(instances: Instances) -> list[str]:
@@ -197,7 +209,7 @@ def _tint(region: Image, mask: Image, ink: Bgr, opacity: float) -> None:
         tint = cv2.addWeighted(own, 1 - opacity, tint, opacity, 0, tint)
         cv2.copyTo(tint, mask[part.start : part.stop], own)
 
-    in_parallel(work, rows, least=least_rows(columns))
+    parallel_for(work, rows, minimum=min_rows(columns))
 
 
 def _paint_frame(image: Image, box: _Box, ink: Bgr, line_width: int) -> None:
@@ -210,7 +222,7 @@ def _paint_frame(image: Image, box: _Box, ink: Bgr, line_width: int) -> None:
 
 
 def _shades(background: Bgr) -> Image:
-    """(256, 3) uint8: the colour of a tag for each coverage by its text."""
+    """(256, 3) uint8: the color of a tag for each coverage by its text."""
     coverage = np.arange(256, dtype=np.float32)[:, np.newaxis] / 255
     low, high = np.array(background, dtype=np.float32), np.array(ink_on(background), dtype=np.float32)
     return np.rint(low + (high - low) * coverage).astype(np.uint8)
@@ -222,7 +234,7 @@ def _tags(
     """Left, top and coverage (h, w) uint8 of the tag of each instance; best score first, which gets the best place."""
     rows, columns = image.shape[:2]
     height = min(style.text_height or text_height(image), rows - 2)
-    if height < LEAST_TEXT_HEIGHT or {"labels", "scores"} <= style.hide:
+    if height < MIN_TEXT_HEIGHT or {"labels", "scores"} <= style.hide:
         return {}
     margin_x, margin_y = max(1, round(height * 0.25)), min(round(height * 0.06), (rows - height) // 2)
     taken = np.zeros((0, 4), dtype=np.int64)

@@ -87,8 +87,8 @@ def widest(texts: Sequence[str], height: int) -> int:
 
 
 def encode_png(image: Image) -> bytes:
-    """The picture as a PNG file; OutputError where it cannot be one."""
+    """The image as a PNG file; OutputError where it cannot be one."""
     done, data = cv2.imencode(".png", image)
     if not done:
-        raise OutputError("the picture cannot be written: this OpenCV cannot encode PNG")
+        raise OutputError("the image cannot be written: this OpenCV cannot encode PNG")
     return data.tobytes()

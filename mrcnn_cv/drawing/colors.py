@@ -7,8 +7,8 @@ from functools import lru_cache
 
 Bgr = tuple[int, int, int]
 
-UNFOLLOWED: Bgr = (170, 170, 170)
-"""The colour of an instance that no track has taken up (yet)."""
+UNTRACKED: Bgr = (170, 170, 170)
+"""The color of an instance that no track has taken up (yet)."""
 
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 _FIRST_HUE = math.radians(15)
@@ -17,10 +17,10 @@ _CHROMA = 0.22
 
 
 @lru_cache(maxsize=1024)
-def colour(index: int) -> Bgr:
-    """The colour (blue, green, red), 0 to 255, of an instance's place or of a class id.
+def color(index: int) -> Bgr:
+    """The color (blue, green, red), 0 to 255, of an instance's place or of a class id.
 
-    Each hue turns from the last by the golden angle, which leaves the largest gaps however many colours are taken; the
+    Each hue turns from the last by the golden angle, which leaves the largest gaps however many colors are taken; the
     lightness alternates between three steps, so that hues that do come close still differ. Space: Oklab
     (B. Ottosson, "A perceptual color space for image processing", 2020).
     """
@@ -38,7 +38,7 @@ def ink_on(background: Bgr) -> Bgr:
     """Black or white, whichever reads better on `background`; their contrast is at least 4 (WCAG 2.1).
 
     By its relative luminance. White is taken up to 0.21 and not 0.18, where the two contrasts are equal: that measure
-    is known to overrate black on saturated colours of medium lightness.
+    is known to overrate black on saturated colors of medium lightness.
     """
     blue, green, red = (_linear(value / 255) for value in background)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -1,4 +1,4 @@
-"""A panel of text in a corner of a picture, readable on whatever lies below it."""
+"""A panel of text in a corner of an image, readable on whatever lies below it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.drawing.scale import LEAST_TEXT_HEIGHT, text_height
+from mrcnn_cv.drawing.scale import MIN_TEXT_HEIGHT, text_height
 from mrcnn_cv.drawing.text import render_text
 
 Image = NDArray[np.uint8]
 
 _LIGHT = 77
-"""Of 256: what is left of the picture below a panel. White text has a contrast of 8 even over white (WCAG 2.1)."""
+"""Of 256: what is left of the image below a panel. White text has a contrast of 8 even over white (WCAG 2.1)."""
 
 
 def draw_stats(image: Image, lines: Sequence[str]) -> None:
@@ -32,7 +32,7 @@ def draw_panel(image: Image, lines: Sequence[str], side: Literal["left", "right"
     margin, gap = max(2, round(height * 0.35)), max(1, round(height * 0.3))
     room = columns - 2 * margin - 2 * gap
     texts = [_fitting(line, height, room) for line in lines[: max(0, (rows - 2 * margin - 2 * gap) // height)]]
-    if height < LEAST_TEXT_HEIGHT or not any(text.shape[1] for text in texts):
+    if height < MIN_TEXT_HEIGHT or not any(text.shape[1] for text in texts):
         return
     width = max(text.shape[1] for text in texts)
     left = gap if side == "left" else columns - gap - width - 2 * margin

@@ -1,4 +1,4 @@
-"""How thick lines and how high texts are on pictures of any size."""
+"""How thick lines and how high texts are on images of any size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-LEAST_TEXT_HEIGHT = 6
+MIN_TEXT_HEIGHT = 6
 
 
 def line_width(image: Image) -> int:

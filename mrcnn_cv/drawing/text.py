@@ -78,7 +78,7 @@ def _clusters(text: str) -> list[str]:
             clusters.append(character)
     if any("\u0600" <= cluster[0] <= "\u06ff" for cluster in clusters):
         clusters = _joined(clusters)
-    # Joiners, direction marks and variation selectors have no picture of their own.
+    # Joiners, direction marks and variation selectors have no image of their own.
     clusters = [cluster.translate(_NO_VARIATION) for cluster in clusters if unicodedata.category(cluster[0]) != "Cf"]
     return list(_visual_order([cluster for cluster in clusters if cluster]))
 

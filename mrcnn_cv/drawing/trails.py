@@ -18,7 +18,7 @@ def paint_trail(image: NDArray[np.uint8], trail: NDArray[np.float32], ink: Bgr, 
     """Paint a line along `trail` (k, 2) float32, x y in pixels, oldest first: the older, the thinner; in place."""
     if len(trail) < 2:
         return
-    # Fixed-point coordinates; far beyond any picture they would overflow.
+    # Fixed-point coordinates; far beyond any image they would overflow.
     points = np.rint(np.clip(trail, -30_000, 60_000) * (1 << _FRACTION_BITS)).astype(np.int32)
     borders = np.linspace(0, len(points) - 1, _STEPS + 1).round().astype(int)
     for step, (first, last) in enumerate(pairwise(borders), start=1):

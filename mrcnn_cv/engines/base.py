@@ -41,7 +41,11 @@ class Net(Protocol):
 
 
 class Engine(Protocol):
-    """What makes nets: a class in `engine.py` of a folder of its own, and a row of `registry.ENGINES`."""
+    """What makes nets: a class in `engine.py` of a folder of its own, and a row of `registry.ENGINES`.
+
+    It is made once, without arguments. Nets of an engine of another package name the engine's own name among their
+    `devices()` where they ran on it.
+    """
 
     title: str
     """What people call it."""

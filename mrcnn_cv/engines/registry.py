@@ -1,18 +1,25 @@
-"""The engines, and the backends that people choose among: a new one is a row in each table."""
+"""The engines, and the backends that people choose among: a new one is a row in each table.
+
+An engine that is registered, or an entry point `mrcnn_cv.engines` of an installed package, is a backend of its name.
+"""
 
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 
 from mrcnn_cv.engines.base import Backend, Engine
+from mrcnn_cv.util.registry import Registry, lacks
 
-ENGINES = {
-    "opencv": "mrcnn_cv.engines.opencv.engine:OpenCvEngine",
-    "openvino": "mrcnn_cv.engines.openvino.engine:OpenVinoEngine",
-    "onnxruntime": "mrcnn_cv.engines.onnxruntime.engine:OnnxRuntimeEngine",
-}
-"""Name → module:class, which is imported when it is asked for."""
+ENGINES: Registry[type[Engine]] = Registry(
+    "engine",
+    "mrcnn_cv.engines",
+    {
+        "opencv": "mrcnn_cv.engines.opencv.engine:OpenCvEngine",
+        "openvino": "mrcnn_cv.engines.openvino.engine:OpenVinoEngine",
+        "onnxruntime": "mrcnn_cv.engines.onnxruntime.engine:OnnxRuntimeEngine",
+    },
+    lacks("title", "absent", "remedy", "problem", "device_name", "make_net"),
+)
 
 _CUDA_REMEDY = (
     "PyPI has no wheels of OpenCV with CUDA: build OpenCV with -DWITH_CUDA=ON -DOPENCV_DNN_CUDA=ON"
@@ -24,7 +31,7 @@ _OPENCL_REMEDY = (
     " OpenCV runs nets only on OpenCL devices that are GPUs"
 )
 _OPENVINO_REMEDY = "pip install 'mrcnn-cv[openvino]'"
-_PRECISION_REMEDY = "take --backend openvino, which computes with 32 bits, or another --device"
+_PRECISION_REMEDY = "choose the backend openvino, which computes with 32 bits, or another device"
 _ONNXRUNTIME_REMEDY = (
     "pip install 'mrcnn-cv[onnxruntime]', or the build of ONNX Runtime for your graphics card (onnxruntime-gpu,"
     " onnxruntime-directml, ...)"
@@ -66,9 +73,23 @@ AUTOMATIC = ("cuda", "openvino", "onnxruntime", "opencl", "cpu")
 CHOICES = ("auto", *BACKENDS)
 
 
-@cache
+def backend_named(name: str) -> Backend | None:
+    """The backend of a name, also of an installed package; None where there is none. Imports no engine."""
+    if name in BACKENDS or name in _BUILT_IN or not ENGINES.knows(name):
+        return BACKENDS.get(name)
+    return Backend(name, name, "", "see the documentation of the package that brings this engine")
+
+
 def engine_of(backend: Backend) -> Engine:
-    """The engine of a backend."""
-    module, _, name = ENGINES[backend.engine].partition(":")
-    engine: Engine = getattr(import_module(module), name)()
-    return engine
+    """The engine of a backend. Raises PluginError where it is a plug-in that cannot be used."""
+    made = ENGINES[backend.engine]
+    with ENGINES.blame(backend.engine):
+        return _made(made)
+
+
+_BUILT_IN = frozenset(ENGINES)
+
+
+@cache
+def _made(engine: type[Engine]) -> Engine:
+    return engine()

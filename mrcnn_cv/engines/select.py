@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 
 from mrcnn_cv.engines.base import Backend, Net
-from mrcnn_cv.engines.registry import AUTOMATIC, BACKENDS, CHOICES, PLUGIN, engine_of
-from mrcnn_cv.errors import BackendError, ModelFileError, UsageError
+from mrcnn_cv.engines.registry import AUTOMATIC, BACKENDS, CHOICES, ENGINES, PLUGIN, backend_named, engine_of
+from mrcnn_cv.errors import BackendError, ModelFileError, Remedy, UsageError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.structures.instances import BackendUse
 from mrcnn_cv.util.machine import available_processors
@@ -51,15 +51,27 @@ class Probe:
 
     def build(self, net: ir.NetGraph, size: tuple[int, int] | None = None) -> Net:
         """A net on this backend. size: (height, width) of its input maps, where it is always the same."""
-        return engine_of(self.backend).make_net(net, self.backend, self.device_id, size)
+        return make_net(net, self.backend, self.device_id, size)
 
 
 @cache
 def probe(name: str, device: str | None = None) -> Probe:
     """Run a tiny net on a backend and look where it really ran."""
-    backend = BACKENDS[name]
+    backend = _known(name)
+    with ENGINES.blame(backend.engine):
+        return _probed(backend, device)
+
+
+def _known(name: str) -> Backend:
+    backend = backend_named(name)
+    if backend is None:
+        raise UsageError(f"there is no backend '{name}': choose one of {', '.join(CHOICES)}")
+    return backend
+
+
+def _probed(backend: Backend, device: str | None) -> Probe:
     absent = engine_of(backend).absent(backend)
-    if absent is not None and name == PLUGIN.name:
+    if absent is not None and backend.name == PLUGIN.name:
         backend = PLUGIN
         absent = engine_of(backend).absent(backend)
     if absent is not None:
@@ -93,9 +105,9 @@ def tiny_net() -> ir.NetGraph:
 
 
 def choose(requested: str, device: str | None = None) -> Probe:
-    """The backend for `--backend requested`; `auto` takes the best that really works.
+    """The backend of a name; "auto" chooses the best one that really works.
 
-    device: of `--device`, an engine's name of one ("GPU", "CUDA"); None: the engine's default. Raises BackendError for
+    device: an engine's name of one ("GPU", "CUDA"); None: the engine's default. Raises BackendError for
     an explicit choice that cannot run, with what this build offers and the remedy; UsageError for a name that is none.
     """
     device = (device or "").strip() or None
@@ -104,19 +116,21 @@ def choose(requested: str, device: str | None = None) -> Probe:
     if requested == "auto":
         found = probe(_backend_for(device or ""), device)
         if found.problem is not None:
-            raise BackendError(f"--device {device} cannot be used here: {found.problem}; {offers()}")
+            raise BackendError(f"the device {device} cannot be used here: {found.problem}; {offers()}", Remedy.DEVICE)
         return found
-    if requested not in BACKENDS:
-        raise UsageError(f"there is no backend '{requested}': choose one of {', '.join(CHOICES)}")
-    if device is not None and BACKENDS[requested].engine == "opencv":
+    if device is not None and _known(requested).engine == "opencv":
         raise UsageError(
-            f"--device goes with --backend openvino or onnxruntime, not with {requested}: leave one of them out"
+            f"a device goes with the backend openvino or onnxruntime, not with {requested}: leave one of them out",
+            Remedy.DEVICE,
+            Remedy.BACKEND,
         )
     found = probe(requested, device)
     if found.problem is not None:
         # With a device that is not there nothing is missing that could be installed by its name.
         remedy = "" if device is not None and found.in_build else f"; {found.backend.remedy}"
-        raise BackendError(f"--backend {requested} cannot run here: {found.problem}; {offers()}{remedy}")
+        raise BackendError(
+            f"the backend {requested} cannot run here: {found.problem}; {offers()}{remedy}", Remedy.BACKEND
+        )
     return found
 
 
@@ -143,8 +157,9 @@ def report(requested: str, chosen: Probe, ran_on: set[str]) -> BackendUse:
     if used.name not in ran_on:
         if requested != "auto":
             raise BackendError(
-                f"--backend {requested} was set up, but every layer ran on {_names(ran_on)} instead;"
-                f" {offers()}; {used.remedy}"
+                f"the backend {requested} was set up, but every layer ran on {_names(ran_on)} instead;"
+                f" {offers()}; {used.remedy}",
+                Remedy.BACKEND,
             )
         used = BACKENDS["cpu"]
     return BackendUse(requested, used.name, chosen.device if used is chosen.backend else device_name(used))
@@ -161,7 +176,9 @@ def device_name(backend: Backend) -> str:
 
 def make_net(net: ir.NetGraph, backend: Backend, device: str | None = None, size: tuple[int, int] | None = None) -> Net:
     """See `Engine.make_net`."""
-    return engine_of(backend).make_net(net, backend, device, size)
+    engine = engine_of(backend)
+    with ENGINES.blame(backend.engine):
+        return engine.make_net(net, backend, device, size)
 
 
 def set_threads(count: int) -> None:

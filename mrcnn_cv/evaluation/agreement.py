@@ -1,4 +1,4 @@
-"""Whether two models, or two backends, find the same in a picture."""
+"""Whether two models, or two backends, find the same in an image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one picture. pairs: what both found; only_first, only_second: places in the lists of what one alone did."""
+    """Of one image. pairs: what both found; only_first, only_second: places in the lists of what one alone did."""
 
     pairs: tuple[Pair, ...]
     only_first: tuple[int, ...]
@@ -51,22 +51,22 @@ class Agreement:
         return len(self.pairs) / every if every else 1.0
 
     @property
-    def badness(self) -> tuple[float, float, float]:
-        """What sorts the worst picture last: unmatched share, then the worst overlap, then the largest score shift."""
+    def disagreement(self) -> tuple[float, float, float]:
+        """What sorts the worst image last: unmatched share, then the worst overlap, then the largest score shift."""
         overlaps = [pair.box_iou if pair.mask_iou is None else pair.mask_iou for pair in self.pairs]
         shifts = [abs(pair.score_shift) for pair in self.pairs]
         return 1 - self.share, 1 - min(overlaps, default=1.0), max(shifts, default=0.0)
 
 
-def agree(first: Instances, second: Instances, least_iou: float) -> Agreement:
-    """Hold what two models found in one picture against each other.
+def agree(first: Instances, second: Instances, min_iou: float) -> Agreement:
+    """Hold what two models found in one image against each other.
 
-    Instances of one label belong together where their boxes overlap by at least `least_iou`, the best pair first.
+    Instances of one label belong together where their boxes overlap by at least `min_iou`, the best pair first.
     """
     same = np.array([[a == b for b in second.labels] for a in first.labels], np.bool_).reshape(len(first), len(second))
     overlaps = np.where(same, box_ious(first.boxes, second.boxes), -1.0)
     # With a least overlap of 0 boxes that do not touch would be pairs.
-    matched = best_pairs(overlaps, max(least_iou, 1e-9))
+    matched = best_pairs(overlaps, max(min_iou, 1e-9))
     pairs = [_pair(first, second, a, b, float(overlaps[a, b])) for a, b in matched]
     only_first = sorted(set(range(len(first))) - {pair.first for pair in pairs})
     only_second = sorted(set(range(len(second))) - {pair.second for pair in pairs})
@@ -96,23 +96,23 @@ def box_ious(first: NDArray[np.float32], second: NDArray[np.float32]) -> Float:
 
 
 def mask_iou(first: LocalMask, second: LocalMask) -> float:
-    """The overlap of two masks of one picture; 1 where both are empty."""
+    """The overlap of two masks of one image; 1 where both are empty."""
     both, either = overlap(first, second)
     return both / either if either else 1.0
 
 
 @dataclass
-class Spread:
+class DifferenceSpread:
     """A difference over all pairs: median, the value that 95 of 100 stay within, and the worst."""
 
     median: float
-    most: float
+    p95: float
     worst: float
 
 
-def spread(values: Sequence[float]) -> Spread | None:
+def spread(values: Sequence[float]) -> DifferenceSpread | None:
     """Of values of which larger is worse; None where there are none."""
     if not values:
         return None
-    median, most, worst = np.percentile(values, (50, 95, 100)).tolist()
-    return Spread(median, most, worst)
+    median, maximum, worst = np.percentile(values, (50, 95, 100)).tolist()
+    return DifferenceSpread(median, maximum, worst)

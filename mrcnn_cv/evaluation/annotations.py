@@ -15,23 +15,23 @@ from mrcnn_cv.errors import InputError
 from mrcnn_cv.evaluation.segmentations import Segmentation, check_segmentation
 from mrcnn_cv.inputs.images.files import why_unreadable
 
-MOST_BYTES = 1 << 31
+MAX_BYTES = 1 << 31
 """COCO's own file for training has 0.45 GB; in memory a file takes ten times as much."""
 
-MOST_SIDE = 1 << 20
+MAX_SIDE = 1 << 20
 
-MOST_PIXELS = 1 << 30
-"""Of a picture; pycocotools counts them in 32 bits."""
+MAX_PIXELS = 1 << 30
+"""Of an image; pycocotools counts them in 32 bits."""
 
-MOST_SHOWN = 60
+MAX_SHOWN = 60
 """Characters of a value that a message quotes."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One of "images". `name`: its path below the folder of the pictures."""
+class DatasetImage:
+    """One of "images". `name`: its path below the folder of the images."""
 
     id: int
     name: str
@@ -61,7 +61,7 @@ class Dataset:
     """What a file says, in its order. categories: id → name."""
 
     path: Path
-    pictures: tuple[Picture, ...]
+    images: tuple[DatasetImage, ...]
     categories: dict[int, str]
     annotations: tuple[Annotation, ...]
 
@@ -73,7 +73,7 @@ class Dataset:
 
 def read_dataset(path: Path) -> Dataset:
     """The data set in a file; InputError, one sentence, where it is not one or says what cannot be."""
-    return _Reader(path).dataset(_load(path))
+    return _DatasetReader(path).dataset(_load(path))
 
 
 def _load(path: Path) -> Any:
@@ -82,7 +82,7 @@ def _load(path: Path) -> Any:
             kind = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
             raise InputError(f"{path} {kind}: give the annotation file of a data set in COCO's format (.json)")
         size = path.stat().st_size
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise InputError(f"{path} has {size / 1e9:.1f} GB, and an annotation file may have 2.1: split it")
         return json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except RecursionError as error:
@@ -100,7 +100,7 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 
-class _Reader:
+class _DatasetReader:
     """Takes a file's JSON apart; every complaint begins with the file's name."""
 
     def __init__(self, path: Path) -> None:
@@ -113,11 +113,11 @@ class _Reader:
             self._refuse("is not a data set in COCO's format: it has no images, annotations and categories")
         images, annotations, categories = (self._rows(data, key) for key in ("images", "annotations", "categories"))
         if not images:
-            self._refuse("names no pictures: its list of images is empty")
+            self._refuse("names no images: its list of images is empty")
         if not annotations:
             self._refuse("has no annotations, so there is nothing to compare with: export the file with them")
         names = {number: self._name(row, number) for number, row in self._by_id(categories, "category")}
-        pictures = {number: self._picture(row, number) for number, row in self._by_id(images, "image")}
+        pictures = {number: self._image(row, number) for number, row in self._by_id(images, "image")}
         self._check_names(pictures)
         found = tuple(self._annotation(row, index, pictures, names) for index, row in enumerate(annotations))
         return Dataset(self._path, tuple(pictures.values()), names, found)
@@ -145,35 +145,35 @@ class _Reader:
             self._refuse(f"has no name for the category {number}")
         return name.strip()
 
-    def _picture(self, row: Row, number: int) -> Picture:
+    def _image(self, row: Row, number: int) -> DatasetImage:
         name = row.get("file_name")
         what = f"image {number}"
         if not isinstance(name, str) or not name or "\0" in name:
             self._refuse(f"has no file_name for {what}")
-        place = PurePosixPath(name)
-        if place.is_absolute() or ".." in place.parts or Path(name).is_absolute() or Path(name).drive:
-            self._refuse(f"names a picture outside of its folder ({_quote(name)}, {what}): file_name must lie below it")
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts or Path(name).is_absolute() or Path(name).drive:
+            self._refuse(f"names an image outside of its folder ({_quote(name)}, {what}): file_name must lie below it")
         width, height = (self._side(row.get(key), f"the {key} of {what}") for key in ("width", "height"))
-        if width * height > MOST_PIXELS:
+        if width * height > MAX_PIXELS:
             self._refuse(f"is not in COCO's format: {what} has {width} x {height} pixels, more than any that is read")
-        return Picture(number, name, width, height)
+        return DatasetImage(number, name, width, height)
 
-    def _check_names(self, pictures: dict[int, Picture]) -> None:
+    def _check_names(self, images: dict[int, DatasetImage]) -> None:
         owners: dict[str, int] = {}
-        for picture in pictures.values():
-            other = owners.setdefault(picture.name, picture.id)
-            if other != picture.id:
-                self._refuse(f"has the picture {_quote(picture.name)} twice, as image {other} and image {picture.id}")
+        for image in images.values():
+            other = owners.setdefault(image.name, image.id)
+            if other != image.id:
+                self._refuse(f"has the image {_quote(image.name)} twice, as image {other} and image {image.id}")
 
-    def _annotation(self, row: Row, index: int, pictures: dict[int, Picture], names: dict[int, str]) -> Annotation:
+    def _annotation(self, row: Row, index: int, images: dict[int, DatasetImage], names: dict[int, str]) -> Annotation:
         what = f"annotation {_quote(row['id'])}" if "id" in row else f"annotation number {index + 1}"
         image = self._whole(row.get("image_id"), f"the image_id of {what}")
         category = self._whole(row.get("category_id"), f"the category_id of {what}")
-        if image not in pictures:
+        if image not in images:
             self._refuse(f"has no image {image}, which {what} belongs to")
         if category not in names:
             self._refuse(f"has no category {category}, which {what} belongs to")
-        picture = pictures[image]
+        picture = images[image]
         try:
             segmentation = check_segmentation(row.get("segmentation"), picture.width, picture.height)
         except ValueError as error:
@@ -205,8 +205,8 @@ class _Reader:
 
     def _side(self, value: Any, what: str) -> int:
         side = self._whole(value, what)
-        if not 1 <= side <= MOST_SIDE:
-            self._refuse(f"is not in COCO's format: {what} must lie between 1 and {MOST_SIDE}, not {side}")
+        if not 1 <= side <= MAX_SIDE:
+            self._refuse(f"is not in COCO's format: {what} must lie between 1 and {MAX_SIDE}, not {side}")
         return side
 
     def _number(self, value: Any, what: str) -> float:
@@ -221,12 +221,12 @@ class _Reader:
 def _quote(value: Any) -> str:
     """A value as a message may show it."""
     text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
-def first_missing(folder: Path, pictures: Sequence[Picture]) -> tuple[int, str | None]:
-    """(how many of the pictures are not in the folder, the name of the first one)."""
-    missing = [picture.name for picture in pictures if not _is_there(folder / picture.name)]
+def first_missing(folder: Path, images: Sequence[DatasetImage]) -> tuple[int, str | None]:
+    """(how many of the images are not in the folder, the name of the first one)."""
+    missing = [image.name for image in images if not _is_there(folder / image.name)]
     return len(missing), missing[0] if missing else None
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mrcnn_cv.errors import LabelFileError
+from mrcnn_cv.errors import LabelFileError, Remedy
 from mrcnn_cv.model.coco_classes import COCO_LABELS
 
 
 @dataclass(frozen=True)
-class Matching:
+class CategoryMapping:
     """categories: the model's class id → the data set's category id. notes: sentences on what was not plain."""
 
     categories: dict[int, int]
@@ -20,7 +20,7 @@ class Matching:
 
 def match_categories(
     labels: Mapping[int, str], class_count: int, categories: Mapping[int, str], used: set[int], path: Path
-) -> Matching:
+) -> CategoryMapping:
     """The categories (id → name) of the data set `path` for the classes 1 to `class_count`, named by `labels`.
 
     used: categories that have annotations. LabelFileError where nothing fits.
@@ -33,8 +33,9 @@ def match_categories(
     if _are_names(own) and _are_names(categories):
         raise LabelFileError(
             f"none of the categories in {path} ({_some(categories.values())}) is a class of the model"
-            f" ({_some(own.values())}): is it the right data set? If the names are only spelt otherwise, give the"
-            " data set's with --labels"
+            f" ({_some(own.values())}): is it the right data set? If the names are only spelled differently,"
+            " give the data set's names to the model",
+            Remedy.LABELS,
         )
     return _numbered(class_count, categories, used, path)
 
@@ -45,7 +46,7 @@ def _named(
     categories: Mapping[int, str],
     used: set[int],
     path: Path,
-) -> Matching:
+) -> CategoryMapping:
     found = {number: by_name[_plain(name)] for number, name in own.items() if _plain(name) in by_name}
     notes = []
     moved = {number: category for number, category in found.items() if number != category}
@@ -68,7 +69,7 @@ def _named(
             f"{path} has no category for {len(extra)} of the model's classes, whose instances are left out"
             f" ({_some(extra)})"
         )
-    return Matching(found, tuple(notes))
+    return CategoryMapping(found, tuple(notes))
 
 
 def _how_ids_differ(found: Mapping[int, int], own: Mapping[int, str]) -> str:
@@ -82,27 +83,31 @@ def _how_ids_differ(found: Mapping[int, int], own: Mapping[int, str]) -> str:
     return "in another order"
 
 
-def _numbered(class_count: int, categories: Mapping[int, str], used: set[int], path: Path) -> Matching:
+def _numbered(class_count: int, categories: Mapping[int, str], used: set[int], path: Path) -> CategoryMapping:
     """By ids, where one side has no names."""
     ids = sorted(categories)
     why = f"the names of the model's classes and those of the categories in {path} cannot be compared"
     if ids == list(range(class_count)):
-        note = f"{why}: ids were, where 0 there is 1 in the model; give the names with --labels if that is wrong"
-        return Matching({number + 1: number for number in ids}, (note,))
+        note = f"{why}: ids were, where 0 there is 1 in the model; give the names of the classes if that is wrong"
+        return CategoryMapping({number + 1: number for number in ids}, (note,))
     if len(ids) == class_count and ids != list(range(1, class_count + 1)):
-        note = f"{why}, and their ids differ: they were matched in the order of the ids; give the names with --labels"
-        return Matching(dict(enumerate(ids, start=1)), (note,))
+        note = (
+            f"{why}, and their ids differ: they were matched in the order of the ids; give the names of the classes if"
+            " that is wrong"
+        )
+        return CategoryMapping(dict(enumerate(ids, start=1)), (note,))
     shared = {number: number for number in ids if 1 <= number <= class_count}
     if not shared or (used and not used & set(shared)):
         raise LabelFileError(
             f"the categories in {path} have the ids {_some(ids)}, and the model's classes 1 to {class_count}, without"
-            " names that agree: give the names of the model's classes with --labels"
+            " names that agree: give the names of the model's classes",
+            Remedy.LABELS,
         )
-    notes = [f"{why}: ids were; give the names with --labels if that is wrong"]
+    notes = [f"{why}: ids were; give the names of the classes if that is wrong"]
     left_out = sorted(used - set(shared))
     if left_out:
         notes.append(f"the model has no class for the categories {_some(left_out)} of {path}, which are left out")
-    return Matching(shared, tuple(notes))
+    return CategoryMapping(shared, tuple(notes))
 
 
 def _by_name(categories: Mapping[int, str], used: set[int], path: Path) -> dict[str, int]:
@@ -127,6 +132,6 @@ def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _some(things: Iterable[object], most: int = 6) -> str:
+def _some(things: Iterable[object], maximum: int = 6) -> str:
     texts = [str(thing) for thing in things]
-    return ", ".join(text[:40] for text in texts[:most]) + (", ..." if len(texts) > most else "")
+    return ", ".join(text[:40] for text in texts[:maximum]) + (", ..." if len(texts) > maximum else "")

@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.drawing.canvas import GRID, INK, PAPER, SOFT, Canvas, encode_png, fitting, widest
-from mrcnn_cv.drawing.colors import Bgr, colour, ink_on
+from mrcnn_cv.drawing.colors import Bgr, color, ink_on
 from mrcnn_cv.evaluation.confusion import IOU, SCORE, Confusion
-from mrcnn_cv.evaluation.scores import ClassFigures, Scores
+from mrcnn_cv.evaluation.scores import ClassMetrics, Scores
 
 __all__ = ["draw_evaluation", "encode_png"]
 
 Float = NDArray[np.float64]
 
 WIDTH, HEIGHT = 1920, 1080
-MOST_CURVES, MOST_CLASSES = 10, 20
+MAX_CURVES, MAX_CLASSES = 10, 20
 """Classes with a curve, and classes with a row in the matrix; of more of them those that say most are shown."""
 
 _MARGIN, _TITLE, _TEXT, _SMALL = 60, 40, 26, 22
@@ -66,7 +66,7 @@ def _curves(canvas: Canvas, scores: Scores, left: int, right: int) -> None:
 
     chosen = _chosen(scores)
     for index, _ in chosen:
-        canvas.lines(points(scores.precision[:, :, index].mean(axis=0)), colour(index), 2)
+        canvas.lines(points(scores.precision[:, :, index].mean(axis=0)), color(index), 2)
     for threshold, dash in ((_AT_50, _LONG), (_AT_75, _SHORT)):
         canvas.dashes(points(_all(scores, scores.precision[threshold])), INK, 2, dash)
     canvas.lines(points(_all(scores, scores.precision.mean(axis=0))), INK, 5)
@@ -80,19 +80,19 @@ def _all(scores: Scores, precision: Float) -> Float:
     return mean
 
 
-def _chosen(scores: Scores) -> list[tuple[int, ClassFigures]]:
+def _chosen(scores: Scores) -> list[tuple[int, ClassMetrics]]:
     """Classes with a curve: all, or those that are found worst."""
     known = [(index, each) for index, each in enumerate(scores.classes) if each.ap is not None]
-    return known if len(known) <= MOST_CURVES else sorted(known, key=lambda pair: pair[1].ap or 0.0)[:MOST_CURVES]
+    return known if len(known) <= MAX_CURVES else sorted(known, key=lambda pair: pair[1].ap or 0.0)[:MAX_CURVES]
 
 
 def _legend(
-    canvas: Canvas, scores: Scores, chosen: list[tuple[int, ClassFigures]], left: int, top: int, right: int
+    canvas: Canvas, scores: Scores, chosen: list[tuple[int, ClassMetrics]], left: int, top: int, right: int
 ) -> None:
     entries: list[tuple[str, float, Bgr, float | None]] = [("all", scores.summary["AP"] or 0.0, INK, None)]
     entries += [("all at IoU 0.50", scores.summary["AP50"] or 0.0, INK, _LONG)]
     entries += [("all at IoU 0.75", scores.summary["AP75"] or 0.0, INK, _SHORT)]
-    entries += [(each.name, each.ap or 0.0, colour(index), None) for index, each in chosen]
+    entries += [(each.name, each.ap or 0.0, color(index), None) for index, each in chosen]
     known = sum(each.ap is not None for each in scores.classes)
     note = "" if len(chosen) == known else f"; of {known} classes the {len(chosen)} with the lowest AP"
     canvas.text(f"curves with their AP; solid ones are means over IoU 0.50 to 0.95{note}", left, top, _SMALL, SOFT)
@@ -111,20 +111,20 @@ def _legend(
 def shown(matrix: Confusion) -> Confusion:
     """The matrix with the most frequent classes in rows of their own, the others in one."""
     count = len(matrix.names)
-    if count <= MOST_CLASSES:
+    if count <= MAX_CLASSES:
         return matrix
     order = np.argsort(-matrix.counts[:-1].sum(axis=1), kind="stable")
-    own = np.sort(order[: MOST_CLASSES - 1])
-    place = np.full(count + 1, MOST_CLASSES - 1)
-    place[own], place[-1] = np.arange(len(own)), MOST_CLASSES
-    counts = np.zeros((MOST_CLASSES + 1, MOST_CLASSES + 1), np.int64)
+    own = np.sort(order[: MAX_CLASSES - 1])
+    place = np.full(count + 1, MAX_CLASSES - 1)
+    place[own], place[-1] = np.arange(len(own)), MAX_CLASSES
+    counts = np.zeros((MAX_CLASSES + 1, MAX_CLASSES + 1), np.int64)
     np.add.at(counts, (place[:, np.newaxis], place), matrix.counts)
     names = (*(matrix.names[index] for index in own), f"{count - len(own)} others")
     return Confusion(names, counts, matrix.kind, matrix.mean_iou)
 
 
 def _matrix(canvas: Canvas, matrix: Confusion, left: int, right: int) -> None:
-    """Rows: what is annotated; columns: what it was found as. The deeper the colour, the larger the share."""
+    """Rows: what is annotated; columns: what it was found as. The deeper the color, the larger the share."""
     size = len(matrix.names) + 1
     text = _TEXT if size <= 8 else _SMALL if size <= 14 else 18
     rows, columns = [*matrix.names, "nothing"], [*matrix.names, "missed"]

@@ -19,7 +19,7 @@ class DatasetResults:
 
     images      place → image id
     categories  the model's class id → category id; instances of other classes are left out
-    results     of the pictures in `images`, as they were written last
+    results     of the images in `images`, as they were written last
     seen        ids of the images that have a record
     backends    what they ran on: name and device
     """
@@ -40,7 +40,7 @@ class DatasetResults:
         for record in records:
             image = self._images.get(record["place"])
             if image is None:
-                # Of an earlier run over more pictures.
+                # Of an earlier run over more images.
                 continue
             self.seen.add(image)
             use = record["backend"]

@@ -25,12 +25,12 @@ SUMMARY = (
 )
 """Names of pycocotools' twelve figures, in its order."""
 
-_EVERYTHING, _MOST_DETECTIONS = 0, -1
+_EVERYTHING, _MAX_DETECTIONS = 0, -1
 """Places of the area "all" and of the limit of 100 detections in pycocotools' tables."""
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassMetrics:
     """Figures of one category; None where it has nothing to be found."""
 
     name: str
@@ -51,8 +51,13 @@ class Scores:
 
     kind: Kind
     summary: dict[str, float | None]
-    classes: tuple[ClassFigures, ...]
+    classes: tuple[ClassMetrics, ...]
     precision: Float
+
+    @property
+    def plural(self) -> Literal["masks", "boxes"]:
+        """What was evaluated."""
+        return "masks" if self.kind == "mask" else "boxes"
 
 
 def check_library() -> None:
@@ -63,7 +68,7 @@ def check_library() -> None:
         raise UsageError("eval needs the package pycocotools: pip install 'mrcnn-cv[eval]'") from error
 
 
-class Judge:
+class CocoEvaluator:
     """Holds a data set against results. images, categories: ids of those that count."""
 
     def __init__(self, dataset: Dataset, images: set[int], categories: Sequence[int]) -> None:
@@ -79,7 +84,7 @@ class Judge:
             "info": {},
             "images": [
                 {"id": each.id, "width": each.width, "height": each.height}
-                for each in dataset.pictures
+                for each in dataset.images
                 if each.id in images
             ],
             "categories": [{"id": number, "name": name} for number, name in self.categories.items()],
@@ -114,11 +119,11 @@ class Judge:
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        precision = evaluation.eval["precision"][:, :, :, _EVERYTHING, _MOST_DETECTIONS]
-        recall = evaluation.eval["recall"][:, :, _EVERYTHING, _MOST_DETECTIONS]
+        precision = evaluation.eval["precision"][:, :, :, _EVERYTHING, _MAX_DETECTIONS]
+        recall = evaluation.eval["recall"][:, :, _EVERYTHING, _MAX_DETECTIONS]
         counts = self.counts()
         classes = tuple(
-            ClassFigures(
+            ClassMetrics(
                 name,
                 counts[number],
                 _mean(precision[:, :, index]),
@@ -157,7 +162,7 @@ def as_json(scores: Scores) -> dict[str, Any]:
     return {**{name: _rounded(value) for name, value in scores.summary.items()}, "classes": classes}
 
 
-def _named(figures: ClassFigures) -> Mapping[str, float | None]:
+def _named(figures: ClassMetrics) -> Mapping[str, float | None]:
     return {"AP": figures.ap, "AP50": figures.ap50, "AP75": figures.ap75, "AR100": figures.ar}
 
 

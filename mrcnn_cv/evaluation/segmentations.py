@@ -1,7 +1,7 @@
 """Masks in annotation files: polygons, and run lengths as numbers or as text.
 
 They go into pycocotools' C code, which looks at nothing: it reads beyond its memory where runs are too long, and takes
-as much of it as a polygon is wide. So whatever is not a mask of the picture ends here.
+as much of it as a polygon is wide. So whatever is not a mask of the image ends here.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from mrcnn_cv.structures import masks
 
 Box = tuple[float, float, float, float]
 
-MOST_CORNERS = 1_000_000
+MAX_CORNERS = 1_000_000
 """Of all polygons of an annotation."""
 
-MOST_ROUNDS = 100
-"""So many times as long as the border of its picture may an outline be: pycocotools draws all of it."""
-MOST_OUTLINE = 1 << 22
+MAX_ROUNDS = 100
+"""So many times as long as the border of its image may an outline be: pycocotools draws all of it."""
+MAX_OUTLINE = 1 << 22
 """Pixels along all polygons of an annotation: pycocotools takes 80 bytes for each."""
 
 _TEXT = re.compile(r"[0-o]*", re.ASCII)
 """COCO's text form uses 64 characters, from 48 on."""
-_MOST_GROUPS = 8
-"""Of five bits for one run: enough for a picture whose sides are as long as they may be."""
+_MAX_GROUPS = 8
+"""Of five bits for one run: enough for an image whose sides are as long as they may be."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Segmentation:
 
 
 def check_segmentation(value: Any, width: int, height: int) -> Segmentation | None:
-    """The "segmentation" of an annotation on a picture of this size; None where it is missing or empty.
+    """The "segmentation" of an annotation on an image of this size; None where it is missing or empty.
 
-    ValueError, part of a sentence, for what is no mask of this picture.
+    ValueError, part of a sentence, for what is no mask of this image.
     """
     if value is None or value in ([], {}, [[]], ""):
         return None
@@ -61,8 +61,8 @@ def _polygons(value: list[Any], width: int, height: int) -> Segmentation:
         value = [value]
     if not all(isinstance(part, list) for part in value):
         raise ValueError("a polygon is not a list of numbers")
-    if sum(map(len, value)) > 2 * MOST_CORNERS:
-        raise ValueError(f"it has more than {MOST_CORNERS:,} corners")
+    if sum(map(len, value)) > 2 * MAX_CORNERS:
+        raise ValueError(f"it has more than {MAX_CORNERS:,} corners")
     wrong = next((len(part) for part in value if len(part) < 6 or len(part) % 2), None)
     if wrong is not None:
         raise ValueError(f"a polygon has {wrong} numbers: it takes an x and a y for each of three or more corners")
@@ -76,10 +76,10 @@ def _polygons(value: list[Any], width: int, height: int) -> Segmentation:
     # Outlines may pass the border a little, but not lie anywhere; what is not a number is not within, either.
     sides = np.array([width, height], np.float64)
     if not (np.abs(corners - sides / 2) <= sides + 16).all():
-        raise ValueError(f"a polygon reaches far beyond the picture of {width} x {height} pixels")
-    most = min(MOST_OUTLINE, MOST_ROUNDS * 2 * (width + height))
-    if _outline(value) > most:
-        raise ValueError(f"its outline is longer than {most:,} pixels")
+        raise ValueError(f"a polygon reaches far beyond the image of {width} x {height} pixels")
+    maximum = min(MAX_OUTLINE, MAX_ROUNDS * 2 * (width + height))
+    if _outline(value) > maximum:
+        raise ValueError(f"its outline is longer than {maximum:,} pixels")
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     area = sum(_area(np.array(part, np.float64).reshape(-1, 2)) for part in value)
     return Segmentation(value, (left, top, right - left, bottom - top), area)
@@ -102,15 +102,15 @@ def _run_lengths(value: dict[str, Any], width: int, height: int) -> Segmentation
     if not isinstance(size, list) or [type(side) for side in size] != [int, int]:
         raise ValueError("run lengths come without their size, height and width")
     if size != [height, width]:
-        raise ValueError(f"its size is {size[1]} x {size[0]}, but that of the picture {width} x {height}")
+        raise ValueError(f"its size is {size[1]} x {size[0]}, but that of the image {width} x {height}")
     runs = _runs(counts, width * height)
     if not len(runs) or (runs < 0).any() or runs.sum() != width * height:
-        raise ValueError(f"its run lengths do not fill the picture of {width} x {height} pixels")
+        raise ValueError(f"its run lengths do not fill the image of {width} x {height} pixels")
     return Segmentation({"size": size, "counts": counts}, _box(runs, height), float(runs[1::2].sum()))
 
 
 def _runs(counts: Any, pixels: int) -> NDArray[np.int64]:
-    """Run lengths from a list or from text, none of them longer than the picture, so that their sum is right."""
+    """Run lengths from a list or from text, none of them longer than the image, so that their sum is right."""
     if isinstance(counts, list):
         if not all(type(run) is int and 0 <= run <= pixels for run in counts):
             raise ValueError("a run length is not a whole number of pixels")
@@ -123,7 +123,7 @@ def _runs(counts: Any, pixels: int) -> NDArray[np.int64]:
     last = np.flatnonzero(groups & 0x20 == 0)
     if len(groups) and (not len(last) or last[-1] != len(groups) - 1):
         raise ValueError("its run lengths are cut off")
-    if np.diff(last, prepend=-1).max(initial=0) > _MOST_GROUPS or len(last) > 1 << 24:
+    if np.diff(last, prepend=-1).max(initial=0) > _MAX_GROUPS or len(last) > 1 << 24:
         raise ValueError("a run length is not a whole number of pixels")
     runs = masks.expand(counts)
     if (runs > pixels).any():

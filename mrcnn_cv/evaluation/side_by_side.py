@@ -1,4 +1,4 @@
-"""Two pictures side by side: what each of two models found, and what only one of them did."""
+"""Two images side by side: what each of two models found, and what only one of them did."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Image = NDArray[np.uint8]
 
 ALONE: Bgr = (40, 40, 230)
 LONGEST_SIDE = 1600
-"""Of each of the two pictures, in pixels."""
+"""Of each of the two images, in pixels."""
 
 
 def side_by_side(
     image_bgr: Image, both: tuple[Instances, Instances], agreement: Agreement, names: tuple[str, str], title: str
 ) -> Image:
-    """One sheet (H, W, 3) uint8 BGR with the picture twice, painted.
+    """One sheet (H, W, 3) uint8 BGR with the image twice, painted.
 
-    What both found has the same number and colour on both sides; what one alone did is framed in red.
+    What both found has the same number and color on both sides; what one alone did is framed in red.
     """
     first, second = both
     numbers = (np.zeros(len(first), np.int32), np.zeros(len(second), np.int32))
@@ -39,21 +39,21 @@ def side_by_side(
     return _sheet(sides, names, alone, title)
 
 
-def _painted(image: Image, found: Instances, numbers: NDArray[np.int32], alone: Sequence[int]) -> Image:
+def _painted(image: Image, instances: Instances, numbers: NDArray[np.int32], alone: Sequence[int]) -> Image:
     scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
     if scale < 1:
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        factors = np.array([size[0] / found.image_size[1], size[1] / found.image_size[0]] * 2, np.float32)
-        found = replace(found, boxes=found.boxes * factors, image_size=(size[1], size[0]))
+        factors = np.array([size[0] / instances.image_size[1], size[1] / instances.image_size[0]] * 2, np.float32)
+        instances = replace(instances, boxes=instances.boxes * factors, image_size=(size[1], size[0]))
     labels = [
-        f"only here: {label}" if number == 0 else label for label, number in zip(found.labels, numbers, strict=True)
+        f"only here: {label}" if number == 0 else label for label, number in zip(instances.labels, numbers, strict=True)
     ]
-    # Numbers of tracks are shown, and give the colour.
-    painted = draw(image, replace(found, track_ids=numbers, labels=labels), Style())
+    # Numbers of tracks are shown, and give the color.
+    painted = draw(image, replace(instances, track_ids=numbers, labels=labels), Style())
     width = 2 * line_width(image)
     for index in alone:
-        x1, y1, x2, y2 = (round(float(value)) for value in found.boxes[index])
+        x1, y1, x2, y2 = (round(float(value)) for value in instances.boxes[index])
         cv2.rectangle(painted, (x1, y1), (x2, y2), ALONE, width)
     return painted
 
@@ -63,7 +63,7 @@ def _sheet(sides: Sequence[Image], names: Sequence[str], alone: Sequence[Sequenc
     gap = max(8, round(columns / 60))
     line = max(16, text_height(sides[0]))
     top = 3 * line + gap
-    # Below a small picture there is still room for words.
+    # Below a small image there is still room for words.
     width = max(columns, 320)
     canvas = Canvas(2 * width + 3 * gap, rows + top + gap)
     canvas.text(fitting(title, line, canvas.image.shape[1] - 2 * gap), gap, gap + line / 2, line)

@@ -8,12 +8,12 @@ listener     who is told what a pull does
 archive      the three files that we want out of a .tar.gz that nobody vouches for
 pull         from a registry entry to a folder in the cache
 user_models  the user's own names
-find         from the text of --model to a path
+resolve      from the text of --model to a path
 """
 
 from __future__ import annotations
 
-from mrcnn_cv.hub.find import Found, resolve
 from mrcnn_cv.hub.registry import demo_model
+from mrcnn_cv.hub.resolve import ResolvedModel, resolve_model
 
-__all__ = ["Found", "demo_model", "resolve"]
+__all__ = ["ResolvedModel", "demo_model", "resolve_model"]

@@ -38,7 +38,7 @@ class Limits:
     header: int = 4 << 20
 
 
-class _Refused(Exception):
+class _ArchiveError(Exception):
     """The text says what is wrong, after the name of the archive."""
 
 
@@ -59,9 +59,9 @@ def unpack(file: IO[bytes], shown: str, folder: Path, limits: Limits | None = No
     ModelFileError where the archive is damaged, holds no graph, or holds what no honest archive holds.
     """
     try:
-        reader = _Reader(file, limits or Limits())
+        reader = _BoundedReader(file, limits or Limits())
         _Unpacking(reader, folder, limits or Limits()).run()
-    except _Refused as problem:
+    except _ArchiveError as problem:
         raise ModelFileError(f"{shown} {problem}") from problem
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, *_ODD) as error:
         raise ModelFileError(
@@ -71,7 +71,7 @@ def unpack(file: IO[bytes], shown: str, folder: Path, limits: Limits | None = No
         raise ModelFileError(f"{shown} cannot be read: {error.strerror or error}") from error
 
 
-class _Reader:
+class _BoundedReader:
     """The decompressed archive, read forwards once and within limits; what tarfile needs of a file."""
 
     def __init__(self, file: IO[bytes], limits: Limits) -> None:
@@ -90,13 +90,13 @@ class _Reader:
 
     def seek(self, position: int) -> None:
         if position < self._at:
-            raise _Refused("is no archive that can be read in one go: pack it again with tar")
+            raise _ArchiveError("is no archive that can be read in one go: pack it again with tar")
         while self._at < position and self._read(min(_CHUNK, position - self._at)):
             pass
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= self._allowed:
-            raise _Refused("has a header of an absurd size: it is not unpacked")
+            raise _ArchiveError("has a header of an absurd size: it is not unpacked")
         self._allowed -= size
         return self._read(size)
 
@@ -109,14 +109,14 @@ class _Reader:
         data = self._file.read(size)
         self._at += len(data)
         if self._at > self._limits.total:
-            raise _Refused(f"unpacks to more than {self._limits.total:,} bytes: it is not unpacked")
+            raise _ArchiveError(f"unpacks to more than {self._limits.total:,} bytes: it is not unpacked")
         return data
 
 
 class _Unpacking:
     """One walk through an archive."""
 
-    def __init__(self, reader: _Reader, folder: Path, limits: Limits) -> None:
+    def __init__(self, reader: _BoundedReader, folder: Path, limits: Limits) -> None:
         self._reader = reader
         self._folder = folder
         self._limits = limits
@@ -127,13 +127,13 @@ class _Unpacking:
         with tarfile.TarFile(fileobj=self._reader, mode="r") as archive:  # type: ignore[arg-type]
             for count, member in enumerate(archive, start=1):
                 if count > self._limits.members:
-                    raise _Refused(f"holds more than {self._limits.members:,} files: it is not unpacked")
+                    raise _ArchiveError(f"holds more than {self._limits.members:,} files: it is not unpacked")
                 self._reader.allow(member.size)
                 self._take(archive, member)
                 self._reader.allow()
         self._reader.drain()
         if self._graph is None:
-            raise _Refused(f"holds no {GRAPH_NAME}: name an archive of an exported Object Detection API model")
+            raise _ArchiveError(f"holds no {GRAPH_NAME}: name an archive of an exported Object Detection API model")
         for name, data in ((CONFIG_NAME, self._config()), (LABEL_MAP_NAME, self._label_map())):
             if data is not None:
                 with writable(self._folder / name):
@@ -144,7 +144,7 @@ class _Unpacking:
         if member.isdir():
             return
         if not member.isreg() or member.issparse():
-            raise _Refused(f"holds '{member.name}', which is a link or a device: it is not unpacked")
+            raise _ArchiveError(f"holds '{member.name}', which is a link or a device: it is not unpacked")
         if path.name == GRAPH_NAME:
             if self._graph is None or len(path.parts) < len(self._graph.parts):
                 self._write_graph(archive, member)
@@ -156,7 +156,9 @@ class _Unpacking:
 
     def _write_graph(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         if not 0 < member.size <= self._limits.graph:
-            raise _Refused(f"holds a {GRAPH_NAME} of {member.size:,} bytes, which no graph has: it is not unpacked")
+            raise _ArchiveError(
+                f"holds a {GRAPH_NAME} of {member.size:,} bytes, which no graph has: it is not unpacked"
+            )
         data = archive.extractfile(member)
         assert data is not None
         target = self._folder / GRAPH_NAME
@@ -167,7 +169,7 @@ class _Unpacking:
             while left:
                 chunk = data.read(min(_CHUNK, left))
                 if not chunk:
-                    raise _Refused("ends in the middle of a file: copy or download it again")
+                    raise _ArchiveError("ends in the middle of a file: copy or download it again")
                 with writable(target):
                     file.write(chunk)
                 left -= len(chunk)
@@ -193,7 +195,7 @@ def _checked_path(member: tarfile.TarInfo) -> PurePosixPath:
     path = PurePosixPath(name)
     # A backslash or a drive is a way out of the folder on Windows, and nowhere part of an honest name.
     if not name or path.is_absolute() or ".." in path.parts or "\\" in name or re.match(r"[A-Za-z]:", name):
-        raise _Refused(f"holds the file name '{name}', which leads out of its folder: it is not unpacked")
+        raise _ArchiveError(f"holds the file name '{name}', which leads out of its folder: it is not unpacked")
     return path
 
 

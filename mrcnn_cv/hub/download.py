@@ -16,7 +16,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO, Any
 
-from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.errors import ModelFileError, Remedy
 from mrcnn_cv.hub.cache import writable, write_atomically
 from mrcnn_cv.hub.listener import PullListener
 from mrcnn_cv.util import http as connection
@@ -28,7 +28,7 @@ _WORTH_TRYING_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for a server. Times in seconds.
 
     attempts   failures in a row before giving up; a failure after at least a hundredth of the file begins a new row
@@ -42,7 +42,7 @@ class Patience:
     slowest: float = 1024.0
 
 
-class Part:
+class PartialFile:
     """What has arrived of a file, and notes on where from.
 
     key   what the file shall be: bytes that were fetched for another are dropped
@@ -98,7 +98,7 @@ class Part:
         return notes if isinstance(notes, dict) else {}
 
 
-def download(url: str, part: Part, size: int, patience: Patience, listener: PullListener) -> bool:
+def download(url: str, part: PartialFile, size: int, retry: RetryPolicy, listener: PullListener) -> bool:
     """Fetch `url` until `part` has `size` bytes, never more. True where they came from more than one answer.
 
     ModelFileError where the server does not give them; what has arrived is kept for the next time.
@@ -111,21 +111,21 @@ def download(url: str, part: Part, size: int, patience: Patience, listener: Pull
         before = part.size
         try:
             answers += 1
-            _fetch(url, part, size, patience, listener)
+            _fetch(url, part, size, retry, listener)
         except Temporary as problem:
             failures = 1 if part.size - before >= max(1, size // 100) else failures + 1
-            if failures >= patience.attempts:
+            if failures >= retry.attempts:
                 kept = f"; {part.size:,} of {size:,} bytes are here, the same command goes on from there"
                 raise ModelFileError(
-                    f"{url} cannot be fetched, {problem}{kept if part.size else ''}: {ELSEWHERE}"
+                    f"{url} cannot be fetched, {problem}{kept if part.size else ''}: {ELSEWHERE}", Remedy.ARCHIVE
                 ) from problem
-            wait = min(max(patience.first_wait * 2 ** (failures - 1), problem.wait), patience.longest_wait)
+            wait = min(max(retry.first_wait * 2 ** (failures - 1), problem.wait), retry.longest_wait)
             listener.note(f"{problem}; trying again in {wait:.0f} s")
             time.sleep(wait)
     return answers > 1
 
 
-def _fetch(url: str, part: Part, size: int, patience: Patience, listener: PullListener) -> None:
+def _fetch(url: str, part: PartialFile, size: int, retry: RetryPolicy, listener: PullListener) -> None:
     """One request, and as much of its answer as comes."""
     start = part.size
     headers = {"User-Agent": f"mrcnn-cv/{__version__}", "Accept-Encoding": "identity", "Connection": "close"}
@@ -134,22 +134,22 @@ def _fetch(url: str, part: Part, size: int, patience: Patience, listener: PullLi
         if (validator := part.validator(url)) is not None:
             headers["If-Range"] = validator
     try:
-        with _open(urllib.request.Request(url, headers=headers), part, patience.timeout) as response:
+        with _open(urllib.request.Request(url, headers=headers), part, retry.timeout) as response:
             if response.status == 206:
                 _check_continuation(response, part, start, size)
             elif response.status == 200:
                 _check_announced(url, response, size)
                 part.start(url, _validator(response))
             else:
-                raise ModelFileError(f"{url} answers with status {response.status}: {ELSEWHERE}")
-            _receive(response, part, size, patience, listener)
+                raise ModelFileError(f"{url} answers with status {response.status}: {ELSEWHERE}", Remedy.ARCHIVE)
+            _receive(response, part, size, retry, listener)
     except (HTTPException, OSError, ValueError) as error:
         raise connection.problem(url, error, fresh=not part.size) from error
     if part.size < size:
         raise Temporary("the connection ended too early")
 
 
-def _open(request: urllib.request.Request, part: Part, timeout: float) -> HTTPResponse:
+def _open(request: urllib.request.Request, part: PartialFile, timeout: float) -> HTTPResponse:
     """The answer to a request, where it is good; Temporary or ModelFileError where not."""
     try:
         response = connection.opener().open(request, timeout=timeout)
@@ -164,16 +164,19 @@ def _open(request: urllib.request.Request, part: Part, timeout: float) -> HTTPRe
             if code in _WORTH_TRYING_AGAIN:
                 raise Temporary(f"the server answers {code} {error.reason}", _retry_after(error.headers)) from error
             if 300 <= code < 400:
-                raise ModelFileError(f"{request.full_url} redirects in a circle or too often: {ELSEWHERE}") from error
+                raise ModelFileError(
+                    f"{request.full_url} redirects in a circle or too often: {ELSEWHERE}", Remedy.ARCHIVE
+                ) from error
             raise ModelFileError(
                 f"{request.full_url} cannot be fetched, the server answers {code} {error.reason}: check the address,"
-                " or get it from elsewhere with --from"
+                " or get it from elsewhere",
+                Remedy.ARCHIVE,
             ) from error
     assert isinstance(response, HTTPResponse)
     return response
 
 
-def _check_continuation(response: HTTPResponse, part: Part, start: int, size: int) -> None:
+def _check_continuation(response: HTTPResponse, part: PartialFile, start: int, size: int) -> None:
     """The answer begins where our bytes end, in a file of the same size; else ours are dropped."""
     range_given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     if range_given and int(range_given[1]) == start and range_given[2] in ("*", str(size)):
@@ -188,7 +191,7 @@ def _check_announced(url: str, response: HTTPResponse, size: int) -> None:
     if announced is None or announced.strip() == str(size):
         return
     what = "a web page" if response.headers.get_content_type() == "text/html" else f"{announced} bytes"
-    raise ModelFileError(f"{url} offers {what} instead of the archive's {size:,} bytes: {ELSEWHERE}")
+    raise ModelFileError(f"{url} offers {what} instead of the archive's {size:,} bytes: {ELSEWHERE}", Remedy.ARCHIVE)
 
 
 def _validator(response: HTTPResponse) -> str | None:
@@ -200,7 +203,7 @@ def _validator(response: HTTPResponse) -> str | None:
     return date if re.fullmatch(r"[ -~]+", date) else None
 
 
-def _receive(response: HTTPResponse, part: Part, size: int, patience: Patience, listener: PullListener) -> None:
+def _receive(response: HTTPResponse, part: PartialFile, size: int, retry: RetryPolicy, listener: PullListener) -> None:
     """Append what comes, at most up to `size` bytes in all."""
     done = part.size
     since, done_then = time.monotonic(), done
@@ -216,8 +219,8 @@ def _receive(response: HTTPResponse, part: Part, size: int, patience: Patience, 
             done += len(chunk)
             listener.progress(done, size)
             elapsed = time.monotonic() - since
-            if elapsed >= patience.timeout:
-                if done - done_then < patience.slowest * elapsed:
+            if elapsed >= retry.timeout:
+                if done - done_then < retry.slowest * elapsed:
                     raise Temporary("the server has almost stopped sending")
                 since, done_then = time.monotonic(), done
 

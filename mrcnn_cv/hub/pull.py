@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from mrcnn_cv.errors import ModelFileError, OutputError
+from mrcnn_cv.errors import ModelFileError, OutputError, Remedy
 from mrcnn_cv.hub import cache
 from mrcnn_cv.hub.archive import unpack
-from mrcnn_cv.hub.download import Part, Patience, download
+from mrcnn_cv.hub.download import PartialFile, RetryPolicy, download
 from mrcnn_cv.hub.listener import PullListener
 from mrcnn_cv.hub.registry import GRAPH_NAME, ZooModel
 from mrcnn_cv.util.http import check_url
@@ -29,7 +29,7 @@ def pull(
     source: str | None = None,
     *,
     again: bool = False,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     listener: PullListener | None = None,
 ) -> Path:
     """The folder of `model` in the cache, pulled where it is not there yet.
@@ -50,7 +50,7 @@ def pull(
         if isinstance(place, Path):
             _install_file(model, place)
         else:
-            _install_download(model, place, patience or Patience(), listener)
+            _install_download(model, place, retry or RetryPolicy(), listener)
     return cache.model_folder(model.name)
 
 
@@ -67,9 +67,9 @@ def locate(model: ZooModel, source: str | None) -> Path | str:
     if path.is_dir():
         path = path / model.archive_name
     if not path.exists():
-        raise ModelFileError(f"there is no file {path}: check --from")
+        raise ModelFileError(f"there is no file {path}: check the path", Remedy.ARCHIVE)
     if not path.is_file():
-        raise ModelFileError(f"{path} is not a regular file: give the archive with --from")
+        raise ModelFileError(f"{path} is not a regular file: give the archive itself", Remedy.ARCHIVE)
     return path
 
 
@@ -85,10 +85,10 @@ def _install_file(model: ZooModel, path: Path) -> None:
         _install(model, file, str(path))
 
 
-def _install_download(model: ZooModel, url: str, patience: Patience, listener: PullListener) -> None:
-    part = Part(cache.part_path(model.name), key=_identity(model))
+def _install_download(model: ZooModel, url: str, retry: RetryPolicy, listener: PullListener) -> None:
+    part = PartialFile(cache.part_path(model.name), key=_identity(model))
     _check_space(model.size - part.size + model.size, part.path)
-    _download_verified(model, url, part, patience, listener)
+    _download_verified(model, url, part, retry, listener)
     try:
         with part.path.open("rb") as file:
             _install(model, file, url)
@@ -99,11 +99,13 @@ def _install_download(model: ZooModel, url: str, patience: Patience, listener: P
     _forget(part)
 
 
-def _download_verified(model: ZooModel, url: str, part: Part, patience: Patience, listener: PullListener) -> None:
+def _download_verified(
+    model: ZooModel, url: str, part: PartialFile, retry: RetryPolicy, listener: PullListener
+) -> None:
     """Fetch the archive into `part` and verify it; a wrong one leaves nothing behind."""
     for last_try in (False, True):
         resumed = part.size > 0
-        resumed = download(url, part, model.size, patience, listener) or resumed
+        resumed = download(url, part, model.size, retry, listener) or resumed
         with part.path.open("rb") as file:
             problem = _difference(file, model.size, model.checksums)
         if problem is None:
@@ -112,7 +114,8 @@ def _download_verified(model: ZooModel, url: str, part: Part, patience: Patience
         if last_try or not resumed:
             raise ModelFileError(
                 f"{url} sent something other than {model.name}, {problem}: nothing of it was kept; get it from"
-                " elsewhere with --from"
+                " elsewhere",
+                Remedy.ARCHIVE,
             )
         listener.note("what arrived in pieces does not fit together: starting anew")
 
@@ -191,6 +194,6 @@ def _check_space(needed: int, path: Path) -> None:
             )
 
 
-def _forget(part: Part) -> None:
+def _forget(part: PartialFile) -> None:
     with cache.writable(part.path):
         part.discard()

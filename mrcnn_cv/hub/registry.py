@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.errors import ModelFileError, Remedy
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -80,7 +80,7 @@ def demo_model() -> Path:
     graph = _shipped(f"demo/{GRAPH_NAME}")
     if graph is None:
         raise ModelFileError(
-            "the demo model is missing from this installation: install mrcnn-cv again, or give --model"
+            f"the demo model is missing from this installation: install mrcnn-cv again, or {Remedy.MODEL}", Remedy.MODEL
         )
     return graph.parent
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrcnn_cv.errors import ModelFileError, UsageError
+from mrcnn_cv.errors import ModelFileError, Remedy, UsageError
 from mrcnn_cv.hub import cache
 from mrcnn_cv.hub.registry import DEMO, zoo_model
 from mrcnn_cv.util.bounded_read import UnfitFile, read_text
@@ -20,7 +20,7 @@ _OPTION = re.compile(r"[a-z0-9-]{1,64}")
 _ENDINGS_OF_FILES = (".pb", ".gz", ".tgz", ".tar", ".zip", ".onnx", ".pbtxt", ".config")
 _VERSION = 1
 
-MOST_BYTES = 1 << 24
+MAX_BYTES = 1 << 24
 """Of the list: tens of thousands of models."""
 
 
@@ -28,9 +28,9 @@ MOST_BYTES = 1 << 24
 class UserModel:
     """A registered model.
 
-    path, labels   absolute
-    defaults       values of options of `mrcnn-cv predict`, as text, by the option's long name without dashes
-    family, classes   what the model was when it was registered
+    path, labels     absolute
+    defaults         values of options of `mrcnn-cv predict`, as text, by the option's long name without dashes
+    family, classes  what the model was when it was registered
     """
 
     name: str
@@ -54,7 +54,7 @@ def user_models() -> dict[str, UserModel]:
     """All registered models by name, sorted; ModelFileError where the file is damaged."""
     path = registry_path()
     try:
-        content = json.loads(read_text(path, "the list of registered models", MOST_BYTES))
+        content = json.loads(read_text(path, "the list of registered models", MAX_BYTES))
     except FileNotFoundError:
         return {}
     except UnfitFile as error:
@@ -79,8 +79,9 @@ def add(model: UserModel, *, overwrite: bool = False) -> None:
     def change(models: dict[str, UserModel]) -> None:
         if model.name in models and not overwrite:
             raise UsageError(
-                f"there is a model {model.name} already ({models[model.name].path}): choose another name, or replace it"
-                " with --overwrite"
+                f"there is a model {model.name} already ({models[model.name].path}): choose another name, or"
+                " replace it",
+                Remedy.OVERWRITE,
             )
         models[model.name] = model
 
@@ -103,7 +104,9 @@ def check_name(name: str, *, overwrite: bool = False) -> None:
             " digit and not ending like a file"
         )
     if not overwrite and (name == DEMO or zoo_model(name) is not None):
-        raise UsageError(f"{name} is a name of the model zoo: choose another, or --overwrite to use yours in its place")
+        raise UsageError(
+            f"{name} is a name of the model zoo: choose another, or use yours in its place", Remedy.OVERWRITE
+        )
 
 
 def _change(change: Callable[[dict[str, UserModel]], object]) -> None:

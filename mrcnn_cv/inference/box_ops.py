@@ -21,8 +21,8 @@ def decode(encodings: NDArray[np.float32], anchors: Boxes, coder: BoxCoder) -> B
     heights, widths = y2 - y1, x2 - x1
     with np.errstate(over="ignore", invalid="ignore"):
         ty, tx, th, tw = (encodings / np.array(coder.scales, dtype=np.float32)).T
-        if coder.max_growth is not None:
-            th, tw = (np.minimum(growth, np.float32(coder.max_growth)) for growth in (th, tw))
+        if coder.bbox_xform_clip is not None:
+            th, tw = (np.minimum(growth, np.float32(coder.bbox_xform_clip)) for growth in (th, tw))
         half_heights = np.exp(th) * heights / _TWO
         half_widths = np.exp(tw) * widths / _TWO
         y_centres = ty * heights + (y1 + heights / _TWO)
@@ -48,10 +48,10 @@ def areas(boxes: Boxes) -> NDArray[np.float32]:
     return result
 
 
-def is_solid(boxes: Boxes, min_side: float | None) -> NDArray[np.bool_]:
-    """(N,) bool: whether a box has an area, and sides of at least `min_side`; None: all boxes do."""
-    if min_side is None:
+def is_nonempty(boxes: Boxes, min_box_size: float | None) -> NDArray[np.bool_]:
+    """(N,) bool: whether a box has an area, and sides of at least `min_box_size`; None: all boxes do."""
+    if min_box_size is None:
         return np.ones(len(boxes), dtype=np.bool_)
     shorter = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    result: NDArray[np.bool_] = (areas(boxes) > 0) & (shorter >= np.float32(min_side))
+    result: NDArray[np.bool_] = (areas(boxes) > 0) & (shorter >= np.float32(min_box_size))
     return result

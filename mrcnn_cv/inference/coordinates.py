@@ -41,7 +41,9 @@ def geometry(
     return Geometry(extent, (top, left, top + max(height - less, 1), left + max(width - less, 1)))
 
 
-def to_image(fractions: Boxes, size: tuple[int, int], edges: Literal["pixels", "centers"]) -> NDArray[np.float32]:
+def detector_postprocess(
+    fractions: Boxes, size: tuple[int, int], edges: Literal["pixels", "centers"]
+) -> NDArray[np.float32]:
     """Boxes (N, 4) x1 y1 x2 y2 in pixels of an image of `size` (height, width), from y1 x1 y2 x2 as its fractions."""
     less = 0 if edges == "pixels" else 1
     height, width = (side - less for side in size)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.inference.box_ops import Boxes, clip, decode, is_solid
+from mrcnn_cv.inference.box_ops import Boxes, clip, decode, is_nonempty
 from mrcnn_cv.inference.coordinates import Geometry
 from mrcnn_cv.inference.nms import suppress
 from mrcnn_cv.model.definition import ModelDefinition, NmsSpec
@@ -32,10 +32,10 @@ def class_scores(logits: Float, spec: ModelDefinition) -> Float:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         scores = logits * np.float32(spec.logit_factor)
-        if spec.score_conversion == "softmax":
+        if spec.score_activation == "softmax":
             shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
             scores = shifted / shifted.sum(axis=1, keepdims=True)
-        elif spec.score_conversion == "sigmoid":
+        elif spec.score_activation == "sigmoid":
             scores = sigmoid(scores)
     scores[np.isinf(scores)] = np.nan
     return scores[:, 1:]
@@ -77,7 +77,7 @@ def find_detections(
     (of equal scores the lower class first), clipped, and those left without area go.
     """
     scores = class_scores(logits, spec)
-    if nms.best_only:
+    if nms.argmax_class_only:
         winners = logits.argmax(axis=1)[:, np.newaxis] - 1
         scores = np.where(winners == np.arange(spec.class_count), scores, np.float32(-np.inf))
     anchors = proposals * np.array(geometry.extent * 2, dtype=np.float32)
@@ -89,7 +89,7 @@ def find_detections(
         if nms.clip_first:
             boxes = clip(boxes, geometry.window)
             boxes = np.rint(boxes) if nms.round_first else boxes
-            solid = is_solid(boxes, nms.min_side)
+            solid = is_nonempty(boxes, nms.min_box_size)
             boxes, own_scores, classes = boxes[solid], own_scores[solid], classes[solid]
         kept = suppress(boxes, own_scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
         if wanted is not None:
@@ -121,6 +121,6 @@ def _merge(found: list[tuple[Boxes, Float, NDArray[np.intp]]], nms: NmsSpec, geo
     classes = np.concatenate([classes for _, _, classes in found] or [np.zeros(0, np.intp)])
     order = np.argsort(-scores, kind="stable")
     boxes = clip(boxes[order], geometry.window)
-    solid = np.flatnonzero(is_solid(boxes, nms.min_side))[: nms.max_total]
+    solid = np.flatnonzero(is_nonempty(boxes, nms.min_box_size))[: nms.max_total]
     chosen = order[solid]
     return Detections(boxes[solid], scores[chosen], classes[chosen])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ from mrcnn_cv.errors import InputError, ModelFileError, UsageError
 from mrcnn_cv.graph.ir import CROPS, IMAGE
 from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.inference.box_ops import Boxes, is_solid
-from mrcnn_cv.inference.coordinates import Geometry, geometry, to_image
+from mrcnn_cv.inference.box_ops import Boxes, is_nonempty
+from mrcnn_cv.inference.coordinates import Geometry, detector_postprocess, geometry
 from mrcnn_cv.inference.detections import Detections, find_detections, limits
 from mrcnn_cv.inference.mask_select import select_masks
 from mrcnn_cv.inference.nets import Nets, build_nets
@@ -25,6 +26,7 @@ from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
 from mrcnn_cv.inference.proposals import find_proposals
 from mrcnn_cv.inference.roi_crop import channels_last, crop
+from mrcnn_cv.inference.roi_pool import with_roi_pooling
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.labels import labels_for
 from mrcnn_cv.model.validate import check_input, regions_at_once
@@ -37,16 +39,25 @@ MOST_REGIONS = 512
 
 
 class MaskRCNN:
-    """A Mask R-CNN (or a Faster R-CNN: boxes without masks) that is ready to run. `load` makes one.
+    """A Mask R-CNN, or a Faster R-CNN (boxes without masks), that is ready to run. `MaskRCNN.load` makes one.
 
-    Any number of threads may call `predict` at the same time: each of the three nets runs for one after the other.
+    Any number of threads may call `predict` at the same time; each of the three nets serves one thread at a time.
 
-    spec: the model's numbers. path: its file. labels: label id → name. warnings: what was odd, one sentence each.
+    Attributes
+    ----------
+    definition
+        Every number that the model file gives: resizing, anchors, thresholds, box encodings, masks.
+    path
+        The model file.
+    labels
+        Class id to name.
+    warnings
+        One sentence for each oddity found in the model file.
     """
 
     def __init__(
         self,
-        spec: ModelDefinition,
+        definition: ModelDefinition,
         path: Path,
         plan: ShapeInference,
         nets: Nets,
@@ -54,20 +65,38 @@ class MaskRCNN:
         chosen: backends.Probe,
         labels: dict[int, str],
     ) -> None:
-        """plan: of the trunk. `load` knows the rest."""
+        """Assemble a model from its parts; `load` does it for a file.
+
+        Parameters
+        ----------
+        definition
+            The definition, whose nets still have their weights.
+        path
+            The file that it came from.
+        plan
+            Shape inference of the backbone.
+        nets
+            The three nets as the chosen engine built them.
+        requested
+            The backend that was asked for.
+        chosen
+            The backend and device that were chosen.
+        labels
+            Class id to name.
+        """
         self._plan = plan
         self._checked: set[tuple[int, ...]] = set()
-        self._mask_plan = None if spec.mask_head is None else ShapeInference(spec.mask_head)
+        self._mask_plan = None if definition.mask_head is None else ShapeInference(definition.mask_head)
         # The nets hold the weights now; the graphs they were read from would only take up memory.
-        self.spec = replace(
-            spec,
-            trunk=spec.trunk.without_weights(),
-            box_head=spec.box_head.without_weights(),
-            mask_head=None if spec.mask_head is None else spec.mask_head.without_weights(),
+        self.definition = replace(
+            definition,
+            trunk=definition.trunk.without_weights(),
+            box_head=definition.box_head.without_weights(),
+            mask_head=None if definition.mask_head is None else definition.mask_head.without_weights(),
         )
         self.path = path
         self.labels = labels
-        self.warnings = spec.warnings
+        self.warnings = definition.warnings
         self._nets = nets
         self._requested = requested
         self._chosen = chosen
@@ -83,25 +112,60 @@ class MaskRCNN:
         threads: int | None = None,
         device: str | None = None,
         fast: bool = False,
+        roi: Literal["align", "pool"] = "align",
     ) -> MaskRCNN:
-        """Load a model: a `.pb` or `.onnx` file, the folder that holds it, or one that was exported.
+        """Load a model file.
 
-        backend: a name of `--backend`; anything but "auto" runs there or raises BackendError. labels: a label map
-        (.pbtxt, .names, .txt, .json); None: the one beside the model, or COCO's for 90 classes. pipeline_config: None:
-        the one beside the model, if any. threads: for the whole process (OpenCV knows no other way); None: OpenCV's own
-        choice. device: OpenVINO's or ONNX Runtime's name of one ("GPU", "CUDA"); None: the engine's default. fast: look
-        at a third of the proposals, which may miss instances. Raises ModelFileError, LabelFileError, BackendError.
+        Parameters
+        ----------
+        path
+            A `.pb` or `.onnx` file, the folder that contains it, or a folder that `mrcnn-cv models export` wrote.
+        backend
+            Name of a backend, such as "cpu", "cuda" or "openvino". Anything but "auto" runs there or raises
+            BackendError.
+        labels
+            Label map (.pbtxt, .names, .txt, .json); None for the one beside the model, or COCO's for 90 classes.
+        pipeline_config
+            The Object Detection API's `pipeline.config` or Detectron2's `.yaml`; None for the one beside the model, if
+            there is one.
+        threads
+            Number of threads, for the whole process (OpenCV has no other way); None for OpenCV's default.
+        device
+            OpenVINO's or ONNX Runtime's name of a device ("GPU", "CUDA"); None for the engine's default.
+        fast
+            Use a third of the proposals, which may miss instances.
+        roi
+            "pool" crops regions from feature maps by RoIPool, which rounds them to cells, whatever the model was
+            trained with; "align" leaves the model's own method.
+
+        Returns
+        -------
+        MaskRCNN
+            The model, ready to predict.
+
+        Raises
+        ------
+        ModelFileError
+            If the file cannot be read, or is of an unsupported kind.
+        LabelFileError
+            If the label map cannot be read.
+        BackendError
+            If the backend or device is not available here.
         """
         if threads is not None:
             backends.set_threads(threads)
         chosen = backends.choose(backend, device)
         file = open_model(Path(path), None if pipeline_config is None else Path(pipeline_config))
-        names, notes = labels_for(file.spec.class_count, None if labels is None else Path(labels), file.path.parent)
-        spec = replace(file.spec, warnings=(*file.spec.warnings, *notes))
+        names, notes = labels_for(
+            file.definition.class_count, None if labels is None else Path(labels), file.path.parent
+        )
+        definition = replace(file.definition, warnings=(*file.definition.warnings, *notes))
         if fast:
-            spec = with_fewer_proposals(spec)
-        plan = ShapeInference(spec.trunk)
-        return cls(spec, file.path, plan, build_nets(spec, chosen), backend, chosen, names)
+            definition = with_fewer_proposals(definition)
+        if roi == "pool":
+            definition = with_roi_pooling(definition)
+        plan = ShapeInference(definition.trunk)
+        return cls(definition, file.path, plan, build_nets(definition, chosen), backend, chosen, names)
 
     def predict(
         self,
@@ -112,12 +176,35 @@ class MaskRCNN:
         max_instances: int | None = None,
         classes: Sequence[int | str] | None = None,
     ) -> Instances:
-        """Find the instances in an image (H, W, 3) uint8 BGR.
+        """Find the instances in an image.
 
-        score_threshold: a detection's score must be above it. nms_threshold: of two boxes of a class with a larger IoU
-        the better one stays. max_instances: the best so many. None: the model's own value. classes: label ids or names
-        to look for; None: all. Raises UsageError for values that cannot be meant, InputError for an image that the
-        model cannot take.
+        Parameters
+        ----------
+        image_bgr
+            (H, W, 3) uint8, BGR as OpenCV reads it.
+        score_threshold
+            Minimum score, exclusive, from 0 to 1; None for the model's own value.
+        mask_threshold
+            Probability above which a pixel belongs to an instance, from 0 to 1.
+        nms_threshold
+            IoU above which the lower scored of two boxes of a class is dropped, from 0 to 1; None for the model's own
+            value.
+        max_instances
+            Maximum number of instances, the best ones; None for the model's own value.
+        classes
+            Class ids or names to look for; None for all.
+
+        Returns
+        -------
+        Instances
+            Best score first; empty if nothing was found.
+
+        Raises
+        ------
+        UsageError
+            For an invalid threshold, an unknown class, or an array that is no such image.
+        InputError
+            For an empty image, or one that is too large for the model.
         """
         _check_image(image_bgr)
         _check_fraction("score_threshold", score_threshold)
@@ -125,40 +212,51 @@ class MaskRCNN:
         _check_fraction("nms_threshold", nms_threshold)
         if max_instances is not None and max_instances < 1:
             raise UsageError(f"max_instances must be at least 1, not {max_instances}")
-        nms = limits(self.spec.detection_nms, score_threshold, nms_threshold, max_instances)
+        nms = limits(self.definition.detection_nms, score_threshold, nms_threshold, max_instances)
         wanted = None if classes is None else self._wanted(classes)
 
         clock = _Clock()
         with clock("resize"):
-            network_input = prepare(image_bgr, self.spec.resize, self.spec.pixels)
+            network_input = prepare(image_bgr, self.definition.resize, self.definition.pixels)
         height, width = network_input.pixels.shape[2:]
-        layout = geometry(network_input.size, network_input.offset, (height, width), self.spec.box_edges)
+        layout = geometry(network_input.size, network_input.offset, (height, width), self.definition.box_edges)
         self._check_input(network_input.pixels.shape, image_bgr.shape)
         with clock("trunk"):
             features, rpn_encodings, rpn_logits = self._trunk(network_input.pixels)
         with clock("proposals"):
-            proposals = find_proposals(rpn_encodings, rpn_logits, self.spec, layout)
+            proposals = find_proposals(rpn_encodings, rpn_logits, self.definition, layout)
         with clock("box_head"):
             encodings, logits = self._box_head(features, proposals, (height, width))
         with clock("detections"):
-            detections = find_detections(encodings, logits, proposals, self.spec, nms, layout, wanted)
+            detections = find_detections(encodings, logits, proposals, self.definition, nms, layout, wanted)
         with clock("mask_head"):
             masks = self._masks(features, detections, layout, (height, width))
         fractions = layout.fractions_of_image(detections.boxes)
         return self._instances(detections, fractions, masks, image_bgr.shape[:2], mask_threshold, clock.milliseconds)
 
     def label(self, class_id: int) -> str:
-        """The name of a class; its id as text where the label map has none."""
+        """The name of a class.
+
+        Parameters
+        ----------
+        class_id
+            Id of the label map.
+
+        Returns
+        -------
+        str
+            The name; the id as text where the label map has none.
+        """
         return self.labels.get(class_id, str(class_id))
 
     @property
     def chosen_backend(self) -> str:
-        """The name of the backend that the nets were set up on."""
+        """Name of the backend for which the nets were built."""
         return self._chosen.backend.name
 
     @property
     def backend(self) -> BackendUse:
-        """What was asked for and what the nets really ran on, known once an image has been predicted."""
+        """The backend that was requested and the one that ran, known after the first prediction."""
         if self._backend is None:
             self._backend = backends.report(self._requested, self._chosen, self._nets.devices())
         return self._backend
@@ -177,19 +275,19 @@ class MaskRCNN:
     def _trunk(self, pixels: Float) -> tuple[list[Float], list[Float], list[Float]]:
         """(feature maps, box encodings, objectness logits), the last two for each level of anchors."""
         outputs = self._nets.trunk.run({IMAGE: pixels})
-        levels = len(self.spec.anchors)
+        levels = len(self.definition.anchors)
         # Turned once for both heads.
         features = [channels_last(feature_map) for feature_map in outputs[: -2 * levels]]
         return features, outputs[-2 * levels : -levels], outputs[-levels:]
 
     def _box_head(self, features: list[Float], proposals: Boxes, padded_size: tuple[int, int]) -> list[Float]:
         if len(proposals) == 0:
-            boxes = 1 if self.spec.class_agnostic_boxes else self.spec.class_count
-            return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.spec.class_count + 1), np.float32)]
+            boxes = 1 if self.definition.class_agnostic_boxes else self.definition.class_count
+            return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.definition.class_count + 1), np.float32)]
         # In equal portions: crops of a thousand regions at once would be most of what a run takes of memory.
         portions = np.array_split(proposals, -(-len(proposals) // MOST_REGIONS))
         found = [
-            self._nets.box_head.run({CROPS: crop(features, portion, self.spec.crop, padded_size)})
+            self._nets.box_head.run({CROPS: crop(features, portion, self.definition.crop, padded_size)})
             for portion in portions
         ]
         return found[0] if len(found) == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
@@ -197,18 +295,18 @@ class MaskRCNN:
     def _masks(
         self, features: list[Float], detections: Detections, layout: Geometry, padded_size: tuple[int, int]
     ) -> Float | None:
-        if self.spec.mask is None or self._nets.mask_head is None or self._mask_plan is None:
+        if self.definition.mask is None or self._nets.mask_head is None or self._mask_plan is None:
             return None
         if len(detections.scores) == 0:
-            return np.zeros((0, *self.spec.mask.size), dtype=np.float32)
-        cut = self.spec.mask.crop
-        regions = (layout.fractions_of_image if cut.of_image else layout.fractions)(detections.boxes)
+            return np.zeros((0, *self.definition.mask.size), dtype=np.float32)
+        cut = self.definition.mask.crop
+        regions = (layout.fractions_of_image if cut.relative_to_image else layout.fractions)(detections.boxes)
         found: list[Float] = []
         portion = regions_at_once(self._mask_plan, cut, features[0].shape[1])
         for start in range(0, len(regions), portion):
             part = slice(start, start + portion)
             (logits,) = self._nets.mask_head.run({CROPS: crop(features, regions[part], cut, padded_size)})
-            masks = select_masks(logits, detections.classes[part], self.spec.mask.interleaved)
+            masks = select_masks(logits, detections.classes[part], self.definition.mask.mask_block_size)
             # What is not a number is not in the mask.
             found.append(np.nan_to_num(masks, copy=False, nan=0.0))
         return found[0] if len(found) == 1 else np.concatenate(found)
@@ -223,13 +321,13 @@ class MaskRCNN:
         timings_ms: dict[str, float],
     ) -> Instances:
         height, width = size
-        boxes = to_image(fractions, (height, width), self.spec.box_edges)
+        boxes = detector_postprocess(fractions, (height, width), self.definition.box_edges)
         scores, classes = detections.scores, detections.classes
-        if self.spec.whole_pixels:
+        if self.definition.round_boxes:
             # Of float32 something may be missing to a whole pixel.
-            boxes = np.rint(boxes) if self.spec.box_edges == "centers" else np.floor(boxes + np.float32(1e-3))
+            boxes = np.rint(boxes) if self.definition.box_edges == "centers" else np.floor(boxes + np.float32(1e-3))
         # What has no pixel left is nothing.
-        kept = is_solid(boxes, 0.0)
+        kept = is_nonempty(boxes, 0.0)
         boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
         masks = None if masks is None else masks[kept]
         class_ids = (classes + 1).astype(np.int32)
@@ -241,16 +339,34 @@ class MaskRCNN:
             mask_probabilities=masks,
             image_size=(height, width),
             mask_threshold=mask_threshold,
-            mask_sampling=self.spec.mask.sampling if self.spec.mask else "corners",
+            mask_sampling=self.definition.mask.sampling if self.definition.mask else "corners",
             model=self.path.name,
             backend=self.backend,
             timings_ms=timings_ms,
         )
 
     def class_ids(self, classes: Sequence[int | str]) -> list[int]:
-        """Label ids of names or ids; raises UsageError for one that the model does not know, with what is near."""
+        """The class ids of names or ids.
+
+        Parameters
+        ----------
+        classes
+            Names, in any case, or ids.
+
+        Returns
+        -------
+        list[int]
+            One id for each.
+
+        Raises
+        ------
+        UsageError
+            For a class that the model does not have; the message suggests similar names.
+        """
         by_name = {
-            name.casefold(): class_id for class_id, name in self.labels.items() if class_id <= self.spec.class_count
+            name.casefold(): class_id
+            for class_id, name in self.labels.items()
+            if class_id <= self.definition.class_count
         }
         if isinstance(classes, str | int):
             # A name is a sequence as well, of letters that are no classes.
@@ -259,7 +375,7 @@ class MaskRCNN:
         for item in classes:
             text = str(item).strip()
             class_id = by_name.get(text.casefold())
-            if class_id is None and text.isdecimal() and 1 <= int(text) <= self.spec.class_count:
+            if class_id is None and text.isdecimal() and 1 <= int(text) <= self.definition.class_count:
                 class_id = int(text)
             if class_id is None:
                 raise UsageError(self._unknown_class(text, sorted(by_name)))
@@ -271,10 +387,10 @@ class MaskRCNN:
 
         near = get_close_matches(text.casefold(), names, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {', '.join(names[:10]) or 'ids only'}"
-        return f"the model has no class '{text}' (ids go from 1 to {self.spec.class_count}); {hint}"
+        return f"the model has no class '{text}' (ids go from 1 to {self.definition.class_count}); {hint}"
 
     def _wanted(self, classes: Sequence[int | str]) -> NDArray[np.bool_]:
-        wanted = np.zeros(self.spec.class_count, dtype=np.bool_)
+        wanted = np.zeros(self.definition.class_count, dtype=np.bool_)
         wanted[np.array(self.class_ids(classes), dtype=np.intp) - 1] = True
         return wanted
 

@@ -1,4 +1,4 @@
-"""`--fast`: fewer proposals for the box head, where most models spend a third to two thirds of their time."""
+"""Fast mode: fewer proposals for the box head, where most models spend a third to two thirds of their time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def with_fewer_proposals(spec: ModelDefinition) -> ModelDefinition:
     if count >= nms.max_total:
         return spec
     note = (
-        f"--fast looks at {count} proposals instead of {nms.max_total}, which may miss instances:"
-        " `mrcnn-cv eval --fast` says what that costs"
+        f"fast mode uses {count} proposals instead of {nms.max_total}, which may miss instances: an evaluation in"
+        " fast mode tells how many"
     )
     return replace(spec, proposal_nms=replace(nms, max_total=count), warnings=(*spec.warnings, note))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.inference.anchors import anchor_grid
-from mrcnn_cv.inference.box_ops import Boxes, clip, decode, is_solid
+from mrcnn_cv.inference.box_ops import Boxes, clip, decode, is_nonempty
 from mrcnn_cv.inference.coordinates import Geometry
 from mrcnn_cv.inference.detections import sigmoid
 from mrcnn_cv.inference.nms import best, suppress
@@ -40,12 +40,12 @@ def find_proposals(
     window = (0.0, 0.0, *geometry.extent) if nms.clip_to_input else geometry.window
     levels = zip(encodings, logits, spec.anchors, strict=True)
     found = [_candidates(*level, spec.objectness, geometry) for level in levels]
-    if len(found) > 1 and not nms.by_level:
+    if len(found) > 1 and not nms.per_level:
         one, two, three = (np.concatenate(part) for part in zip(*found, strict=True))
         found = [(one, two, three)]
     kept_boxes, kept_scores = [], []
     for level_encodings, scores, anchors in found:
-        chosen = best(scores, nms.max_candidates)
+        chosen = best(scores, nms.pre_nms_top_n)
         if spec.objectness != "softmax":
             # Where two of them round to the same score, the logits still tell which is the better.
             chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
@@ -53,7 +53,7 @@ def find_proposals(
         scores = sigmoid(scores) if spec.objectness == "sigmoid" else scores
         if nms.clip_first:
             boxes = clip(boxes, window)
-            scores = np.where(is_solid(boxes, nms.min_side), scores, np.float32(-np.inf))
+            scores = np.where(is_nonempty(boxes, nms.min_box_size), scores, np.float32(-np.inf))
         kept = suppress(boxes, scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
         kept_boxes.append(boxes[kept])
         kept_scores.append(scores[kept])
@@ -61,7 +61,7 @@ def find_proposals(
     if len(found) > 1:
         boxes = boxes[np.argsort(-np.concatenate(kept_scores), kind="stable")]
     boxes = clip(boxes, window)
-    return geometry.fractions(boxes[is_solid(boxes, nms.min_side)][: nms.max_total])
+    return geometry.fractions(boxes[is_nonempty(boxes, nms.min_box_size)][: nms.max_total])
 
 
 def _candidates(

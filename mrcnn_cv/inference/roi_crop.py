@@ -15,7 +15,7 @@ from mrcnn_cv.inference.box_ops import Boxes, clip
 from mrcnn_cv.inference.roi_pool import PooledLevel, bins
 from mrcnn_cv.model.definition import CropSpec, PyramidSpec
 from mrcnn_cv.util.opencv import cv2
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 Float = NDArray[np.float32]
 
@@ -30,7 +30,9 @@ def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tupl
     torchvision's ops/cpu/roi_align_kernel.cpp.
     """
     regions = clip(regions, (0, 0, 1, 1))
-    chosen = level_of(regions, spec.pyramid, input_size) if spec.pyramid else np.zeros(len(regions), np.intp)
+    chosen = (
+        assign_boxes_to_levels(regions, spec.pyramid, input_size) if spec.pyramid else np.zeros(len(regions), np.intp)
+    )
     places = np.empty(len(regions), np.intp)
     levels: dict[int, _Level | PooledLevel] = {}
     for level in sorted(set(chosen.tolist())):
@@ -67,7 +69,7 @@ class _Crops(NamedTuple):
                 self._cut(index, own, larger)
                 cv2.transpose(own.reshape(-1, channels), dst=result[index])
 
-        in_parallel(cut, len(result))
+        parallel_for(cut, len(result))
         return result.reshape(-1, channels, height, width)
 
     def as_rows(self) -> Float:
@@ -79,7 +81,7 @@ class _Crops(NamedTuple):
             for index in part:
                 self._cut(index, result[index], larger)
 
-        in_parallel(cut, len(result))
+        parallel_for(cut, len(result))
         return result.reshape(len(result), -1)
 
     def _cut(self, index: int, out: Float, larger: Float) -> None:
@@ -150,12 +152,12 @@ def _small_products(left: Float, right: Float, out: Float) -> None:
         np.matmul(left, right[:, piece], out=out[:, piece])
 
 
-def level_of(regions: Boxes, spec: PyramidSpec, input_size: tuple[int, int]) -> NDArray[np.intp]:
+def assign_boxes_to_levels(regions: Boxes, spec: PyramidSpec, input_size: tuple[int, int]) -> NDArray[np.intp]:
     """(N,) the level of each region (N, 4), fractions of an input of `input_size` (height, width) pixels; 0: finest."""
     height, width = (np.float32(side) for side in input_size)
     sides = ((regions[:, 2] - regions[:, 0]) * height) * ((regions[:, 3] - regions[:, 1]) * width)
     with np.errstate(divide="ignore", invalid="ignore"):
-        level = np.log2(np.sqrt(sides) / np.float32(spec.canonical_size)) + np.float32(spec.nudge)
+        level = np.log2(np.sqrt(sides) / np.float32(spec.canonical_size)) + np.float32(spec.epsilon)
     level = np.clip(np.nan_to_num(level, nan=-np.inf) + np.float32(spec.canonical_level), 0, spec.levels - 1)
     result: NDArray[np.intp] = (np.floor(level) if spec.rounding == "floor" else np.rint(level)).astype(np.intp)
     return result

@@ -1,16 +1,16 @@
-"""Where pictures come from: every source is an iterable of Frame, or Unreadable for a picture that failed."""
+"""Where images come from: every source is an iterable of Frame, or FrameError for an image that failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Protocol
 
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.frame import Frame, FrameError
 
-__all__ = ["Source"]
+__all__ = ["FrameSource"]
 
 
-class Source(Protocol):
-    """Iterating reads lazily, one picture at a time; it never raises InputError, it yields Unreadable."""
+class FrameSource(Protocol):
+    """Iterating reads lazily, one image at a time; it never raises InputError, it yields FrameError."""
 
-    def __iter__(self) -> Iterator[Frame | Unreadable]: ...
+    def __iter__(self) -> Iterator[Frame | FrameError]: ...

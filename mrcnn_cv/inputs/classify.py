@@ -1,19 +1,22 @@
-"""What kind of source a word of the command line is: pictures, a video file, or something live. No cv2 here."""
+"""What kind of source a word of the command line is: images, a video file, or something live. No cv2 here."""
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import stat
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
+from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images import sniff as content
-from mrcnn_cv.inputs.images.glob import found
-from mrcnn_cv.inputs.images.sorting import PICTURES
-from mrcnn_cv.inputs.images.urls import SECONDS, is_address, request_for
+from mrcnn_cv.inputs.images.sorting import IMAGE_SUFFIXES
+from mrcnn_cv.inputs.images.urls import SECONDS, is_url, request_for
+from mrcnn_cv.util.redact import redact_url
+
+if TYPE_CHECKING:
+    from mrcnn_cv.inputs.base import InputKind
 
 Kind = Literal["pictures", "video", "live"]
 
@@ -30,7 +33,7 @@ _STREAMS = frozenset({".m3u8", ".mpd", ".mjpg", ".mjpeg", ".sdp"}) | VIDEOS
 _SCHEMES = re.compile(r"(rtsps?|rtmps?|rtmpe|rtp|srt|udp|tcp|mms|mmsh|rist)://", re.IGNORECASE)
 _VIDEO4LINUX = 81
 _CAMERA = re.compile(r"[0-9]{1,3}")
-_MOVING_CONTENT = re.compile(
+_VIDEO_CONTENT = re.compile(
     rb"multipart/x-mixed-replace|video/|application/(vnd\.apple\.mpegurl|x-mpegurl|dash\+xml)|audio/(x-)?mpegurl",
     re.IGNORECASE,
 )
@@ -43,41 +46,67 @@ _MOVIES = re.compile(
 )
 
 
-def kind_of(source: str) -> Kind:
+def classify(source: str) -> Kind:
     """The kind of one SOURCE: a file by its content, what cannot be looked into by its name."""
-    if os.path.isdir(source):
-        return "pictures"
-    if not os.path.lexists(source):
-        if _CAMERA.fullmatch(source) or _SCHEMES.match(source) or source.startswith(("/dev/video", "/dev/v4l/")):
-            return "live"
-        if is_address(source):
-            return _kind_of_address(source)
-        if glob.has_magic(source) and (matching := found(source)):
-            return "video" if all(kind_of(path) == "video" for path in matching) else "pictures"
-        return "video" if Path(source).suffix.lower() in VIDEOS else "pictures"
-    return _kind_of_file(Path(source))
+    from mrcnn_cv.inputs.registry import ask_kinds
+
+    kind: Kind | None
+    kind, _ = ask_kinds(lambda each: each.classify(source))
+    return kind or "pictures"
+
+
+def live_kind(source: str) -> InputKind:
+    """The kind of a source that is live, which opens it."""
+    from mrcnn_cv.inputs.registry import INPUT_KINDS, ask_kinds
+
+    if is_url(source):
+        # Its server has said already what it is, and a camera may answer one question at a time.
+        stream: InputKind = INPUT_KINDS.create("url")
+        return stream
+    kind, _ = ask_kinds(lambda each: each if each.classify(source) == "live" else None)
+    if kind is None:
+        raise InputError(f"{redact_url(source)} is not a camera or a stream")
+    return kind
+
+
+def names_a_camera(source: str) -> bool:
+    """Whether a source that is no file is a camera by its name."""
+    return bool(_CAMERA.fullmatch(source)) or source.startswith(("/dev/video", "/dev/v4l/"))
+
+
+def is_stream(source: str) -> bool:
+    """Whether a source is the address of a stream, by its scheme."""
+    return bool(_SCHEMES.match(source))
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path leads to a device of video4linux, under whatever name it lies."""
+    try:
+        return stat.S_ISCHR(path.stat().st_mode) and _is_camera(path)
+    except (OSError, ValueError):
+        return False
 
 
 def is_animation(path: Path) -> bool:
-    """Whether a file is a GIF or WebP of more than one picture, which may be meant as a picture or as a video."""
+    """Whether a file is a GIF or WebP of more than one image, which may be meant as an image or as a video."""
     try:
-        data = path.read_bytes() if path.stat().st_size <= _MOST_ANIMATION_BYTES else b""
+        data = path.read_bytes() if path.stat().st_size <= _MAX_ANIMATION_BYTES else b""
     except (OSError, ValueError):
         return False
     kind = content.image_kind(data[: content.HEAD_BYTES])
-    return (kind == "GIF" and gif_frames(data, most=2) > 1) or (kind == "WebP" and len(webp_frames(data)) > 1)
+    return (kind == "GIF" and gif_frames(data, maximum=2) > 1) or (kind == "WebP" and _webp_frames(data) > 1)
 
 
-_MOST_ANIMATION_BYTES = 1 << 30
+_MAX_ANIMATION_BYTES = 1 << 30
 
 
-def gif_frames(data: bytes, most: int) -> int:
-    """How many pictures a GIF holds; counting ends at `most`, and where the file does."""
+def gif_frames(data: bytes, maximum: int) -> int:
+    """How many images a GIF holds; counting ends at `maximum`, and where the file does."""
     if len(data) < 13:
         return 0
     at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     count = 0
-    while count < most and at < len(data):
+    while count < maximum and at < len(data):
         mark = data[at]
         if mark == 0x2C and at + 10 < len(data):
             count += 1
@@ -93,23 +122,14 @@ def gif_frames(data: bytes, most: int) -> int:
     return count
 
 
-def webp_frames(data: bytes) -> list[int]:
-    """Milliseconds of each picture of an animated WebP; none of a still one."""
-    found: list[int] = []
-    at = 12
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"ANMF" and at + 24 <= len(data):
-            found.append(int.from_bytes(data[at + 20 : at + 23], "little"))
-        at += 8 + size + size % 2
-    return found
+def _webp_frames(data: bytes) -> int:
+    return sum(name == b"ANMF" and start + 16 <= len(data) for name, start, _ in content.webp_chunks(data))
 
 
-def _kind_of_file(path: Path) -> Kind:
+def kind_of_file(path: Path) -> Kind | None:
+    """What a file is by its content, or where that says nothing by its name; None where neither says."""
     try:
         mode = path.stat().st_mode
-        if stat.S_ISCHR(mode) and _is_camera(path):
-            return "live"
         if not stat.S_ISREG(mode):
             return "pictures"
         with path.open("rb") as file:
@@ -121,11 +141,11 @@ def _kind_of_file(path: Path) -> Kind:
         return "video" if is_animation(path) else "pictures"
     if image is not None:
         return "pictures"
-    # Boxes of a HEIC picture begin as those of a movie do.
+    # Boxes of a HEIC image begin as those of a movie do.
     seems = content.not_an_image(head) or ""
     if "picture" not in seems and (_MOVIES.match(head) or _TRANSPORT.match(head)):
         return "video"
-    return "video" if path.suffix.lower() in VIDEOS else "pictures"
+    return "video" if path.suffix.lower() in VIDEOS else None
 
 
 def _is_camera(path: Path) -> bool:
@@ -133,15 +153,16 @@ def _is_camera(path: Path) -> bool:
     return hasattr(os, "major") and os.major(path.stat().st_rdev) == _VIDEO4LINUX
 
 
-def _kind_of_address(address: str) -> Kind:
+def kind_of_address(address: str) -> Kind:
+    """What an http or https address is: by its suffix, or by what its server says."""
     try:
         suffix = PurePosixPath(unquote(urlsplit(address).path)).suffix.lower()
     except ValueError:
         # It fails when its turn comes.
         return "pictures"
-    if suffix in PICTURES:
+    if suffix in IMAGE_SUFFIXES:
         return "pictures"
-    return "live" if suffix in _STREAMS or _MOVING_CONTENT.match(_content_type(address)) else "pictures"
+    return "live" if suffix in _STREAMS or _VIDEO_CONTENT.match(_content_type(address)) else "pictures"
 
 
 def _content_type(address: str) -> bytes:

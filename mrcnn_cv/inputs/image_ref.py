@@ -1,4 +1,4 @@
-"""Items: pictures that are known but not read yet, whatever they lie in."""
+"""Items: images that are known but not read yet, whatever they lie in."""
 
 from __future__ import annotations
 
@@ -9,43 +9,50 @@ from time import perf_counter
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images.decode import decode_image
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.frame import Frame, FrameError
 
 
 @dataclass(frozen=True)
-class Item:
-    """One picture.
+class ImageRef:
+    """One image.
 
-    name   how the user would call it (for a file: its path as it was given)
-    place  where its outputs go below the output folder, as if it were copied there
-    path   its file; None where it has none of its own
-    read   its bytes; raises InputError, one sentence that begins with the name
+    name         how the user would call it (for a file: its path as it was given)
+    output_path  where its outputs go below the output folder, as if it were copied there
+    path         its file; None where it has none of its own
+    read         its bytes; raises InputError, one sentence that begins with the name. It opens what it reads when it is
+                 called, so that an ImageRef pickles: a function of a module, a `partial` of one, or a frozen dataclass
     """
 
     name: str
-    place: PurePosixPath
+    output_path: PurePosixPath
     path: Path | None = None
     read: Callable[[], bytes] = field(repr=False, compare=False, default=bytes)
 
 
-def load(item: Item, index: int) -> Frame | Unreadable:
-    """Read and decode a picture; never raises InputError."""
+def load(item: ImageRef, index: int) -> Frame | FrameError:
+    """Read and decode an image; never raises InputError."""
     start = perf_counter()
     try:
         image = decode_image(item.read(), item.name)
     except InputError as error:
-        return Unreadable(item.name, index, error, item.path, item.place)
+        return FrameError(item.name, index, error, item.path, item.output_path)
     milliseconds = (perf_counter() - start) * 1000
-    return Frame(image, item.name, index, path=item.path, read_ms=milliseconds, place=item.place)
+    return Frame(image, item.name, index, path=item.path, read_ms=milliseconds, output_path=item.output_path)
 
 
-def failing(name: str, place: PurePosixPath, error: InputError) -> Item:
+def failed_ref(name: str, output_path: PurePosixPath, error: InputError) -> ImageRef:
     """An item that stands for something that cannot be read."""
+    return ImageRef(name, output_path, None, _Failure(error))
 
-    def read() -> bytes:
-        raise error
 
-    return Item(name, place, None, read)
+@dataclass(frozen=True)
+class _Failure:
+    """Reads nothing."""
+
+    error: InputError
+
+    def __call__(self) -> bytes:
+        raise self.error
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,10 @@ class Listing:
     """What the sources of a run amount to.
 
     items    in the order in which they are read
-    is_batch True where any source stands for many pictures (a folder, a pattern, a list, an archive)
-    left_out how many files in folders and archives are no pictures by their names
+    is_batch True where any source stands for many images (a folder, a pattern, a list, an archive)
+    left_out how many files in folders and archives are no images by their names
     """
 
-    items: Sequence[Item]
+    items: Sequence[ImageRef]
     is_batch: bool
     left_out: int = 0

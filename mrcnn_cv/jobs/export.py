@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from mrcnn_cv.errors import ModelFileError, OutputError
+from mrcnn_cv.errors import ModelFileError, OutputError, Remedy
 from mrcnn_cv.graph.export.names import with_output_names
 from mrcnn_cv.graph.export.onnx import write_onnx
 from mrcnn_cv.graph.ir import NetGraph
@@ -30,12 +30,12 @@ from mrcnn_cv.model.definition_json import (
 )
 from mrcnn_cv.model.labels import labels_for
 from mrcnn_cv.model.validate import feature_channels, head_shape, input_channels, usual_input
-from mrcnn_cv.outputs.storage.output_dir import is_temporary, why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import is_temporary, unwritable
 
 README = "README.md"
 OWN_FILES = frozenset({MODEL_JSON, README, *NET_FILES.values()})
 
-_REMEDY = "choose another folder"
+_REMEDY = Remedy.OUTPUT_DIRECTORY
 
 Shape = tuple[int | None, ...]
 
@@ -62,7 +62,7 @@ def export(
     """
     _check_free(folder, overwrite)
     file = open_model(model, config)
-    definition = file.spec
+    definition = file.definition
     names, notes = labels_for(definition.class_count, labels, file.path.parent)
     try:
         nets = {field: net for field, net in _nets(definition).items() if net is not None}
@@ -73,7 +73,7 @@ def export(
         written = {}
         for field, net in nets.items():
             with draft.file(NET_FILES[field]) as out:
-                counted = _Counted(out)
+                counted = _HashingWriter(out)
                 (taken,) = net.inputs
                 write_onnx(net, counted, {taken: shapes[field]})
             written[field] = counted.file()
@@ -137,15 +137,19 @@ def _check_free(folder: Path, overwrite: bool) -> None:
             return
         found = {path.name for path in folder.iterdir() if not is_temporary(path)}
     except OSError as error:
-        raise OutputError(why_unwritable(error, folder / MODEL_JSON, _REMEDY)) from error
+        raise unwritable(error, folder / MODEL_JSON, _REMEDY) from error
     if not found:
         return
     others = sorted(found - OWN_FILES) + sorted(name for name in found & OWN_FILES if (folder / name).is_dir())
     if others or not holds_model_json(folder / MODEL_JSON):
         name = (others or sorted(found))[0]
-        raise OutputError(f"{folder} is not empty and no exported model (it holds {name}): {_REMEDY}, or an empty one")
+        raise OutputError(
+            f"{folder} is not empty and no exported model (it holds {name}): {_REMEDY}, or an empty one", _REMEDY
+        )
     if not overwrite:
-        raise OutputError(f"{folder} holds an exported model: {_REMEDY}, or let it be overwritten")
+        raise OutputError(
+            f"{folder} holds an exported model: {_REMEDY}, or {Remedy.OVERWRITE}", _REMEDY, Remedy.OVERWRITE
+        )
 
 
 @contextmanager
@@ -159,7 +163,7 @@ def _folder(folder: Path) -> Iterator[None]:
                 made.append(path)
         yield
     except OSError as error:
-        raise OutputError(why_unwritable(error, folder / MODEL_JSON, _REMEDY)) from error
+        raise unwritable(error, folder / MODEL_JSON, _REMEDY) from error
     finally:
         for path in reversed(made):
             with suppress(OSError):
@@ -211,7 +215,7 @@ class _Draft:
         return placed
 
 
-class _Counted:
+class _HashingWriter:
     """A file that knows what was written to it."""
 
     def __init__(self, file: BinaryIO) -> None:

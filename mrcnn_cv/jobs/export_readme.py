@@ -151,13 +151,13 @@ def _steps(definition: ModelDefinition) -> Iterator[str]:
     yield f"3. `crops` of the box head (`crop`): {words.crop_rule(definition.crop)}."
     yield (
         f"4. Detections (`box_coder`, `detection_nms`): class_logits{factor}, and of these"
-        f" {scores[definition.score_conversion]}; boxes as in step 2, from proposals. Of these stay:"
+        f" {scores[definition.score_activation]}; boxes as in step 2, from proposals. Of these stay:"
         f" {words.suppression_rule(definition.detection_nms, classes=True)}. Boxes go back to the image"
         " by the ratio of its sides to those of the resized one."
     )
     if mask is None:
         yield "5. There is no mask head: boxes are all there is."
         return
-    unit = "as fractions of the image" if mask.crop.of_image else "as in step 3"
+    unit = "as fractions of the image" if mask.crop.relative_to_image else "as in step 3"
     yield f"5. `crops` of the mask head (`mask.crop`), of detections, {unit}: {words.crop_rule(mask.crop)}."
     yield f"6. Masks (`mask`, {mask.size[0]}x{mask.size[1]} samples): {words.mask_rule(mask)}."

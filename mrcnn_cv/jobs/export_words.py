@@ -14,40 +14,40 @@ _SIGNS = {"mul": "*", "sub": "-", "add": "+", "div": "/"}
 
 def size_rule(resize: ResizeSpec) -> str:
     """To which size an image is resized."""
-    least, most = resize.min_dimension, resize.max_dimension
+    minimum, maximum = resize.min_dimension, resize.max_dimension
     if resize.kind == "fixed":
         return f"Resize the image to {resize.width}x{resize.height} (width x height), whatever its aspect"
     if not resize.shrinks:
         factors = [
             "1",
-            f"{least or 0} / shorter side",
+            f"{minimum or 0} / shorter side",
             *([] if resize.min_scale is None else [f"{resize.min_scale:g}"]),
         ]
-        limit = f"; where the longer side would then pass {most}, by {most} / longer side instead"
+        limit = f"; where the longer side would then pass {maximum}, by {maximum} / longer side instead"
         return (
-            f"Multiply both sides by the largest of {', '.join(factors)}{'' if most is None else limit} (in double"
+            f"Multiply both sides by the largest of {', '.join(factors)}{'' if maximum is None else limit} (in double"
             " precision, rounded to the nearest whole pixel, halves to even)"
         )
-    if resize.kind == "at_least" and least is not None:
+    if resize.kind == "at_least" and minimum is not None:
         return (
-            f"Multiply both sides by {least} / shorter side where that is more than 1 (in float32, cut down to whole"
+            f"Multiply both sides by {minimum} / shorter side where that is more than 1 (in float32, cut down to whole"
             " pixels)"
         )
-    if resize.kind == "at_most" and most is not None:
+    if resize.kind == "at_most" and maximum is not None:
         return (
-            f"Multiply both sides by {most} / longer side where that is less than 1 (in float32, cut down to whole"
+            f"Multiply both sides by {maximum} / longer side where that is less than 1 (in float32, cut down to whole"
             " pixels)"
         )
-    if resize.kind == "identity" or least is None:
+    if resize.kind == "identity" or minimum is None:
         return "Leave the image at its own size"
-    limit = f", or by {most} / longer side where that is less" if most is not None else ""
-    return f"Multiply both sides by {least} / shorter side{limit} ({_ROUNDED[resize.rounding]})"
+    limit = f", or by {maximum} / longer side where that is less" if maximum is not None else ""
+    return f"Multiply both sides by {minimum} / shorter side{limit} ({_ROUNDED[resize.rounding]})"
 
 
 def sampling_rule(resize: ResizeSpec) -> str:
     """How its pixels are interpolated."""
     if resize.zero_border:
-        cut = ", the fraction of each value cut off" if resize.whole_values else ""
+        cut = ", the fraction of each value cut off" if resize.truncate_pixels else ""
         return (
             "bilinear, pixel i of n lies at (i + 0.5) * old / n - 0.5 of the image, pixels beyond its border count as"
             f" 0, no result is below the darkest value of the image{cut}"
@@ -58,18 +58,18 @@ def sampling_rule(resize: ResizeSpec) -> str:
             " rounded to 8 bits after either pass"
         )
     if resize.align_corners:
-        place = "i * (old - 1) / (n - 1)"
+        source = "i * (old - 1) / (n - 1)"
     elif resize.half_pixel_centers and resize.method == "bilinear":
-        place = "(i + 0.5) * old / n - 0.5, not beyond the outermost pixels"
+        source = "(i + 0.5) * old / n - 0.5, not beyond the outermost pixels"
     else:
-        place = "i * old / n"
+        source = "i * old / n"
     what = {
         "bilinear": "bilinear without smoothing",
         "nearest": "nearest neighbour, cut down" if not resize.align_corners else "nearest neighbour, halves up",
         "bicubic": "bicubic (Keys' kernel, a = -0.75)",
         "area": "the mean over the area that a pixel covers",
     }[resize.method]
-    return f"{what}, pixel i of n lies at {place} of the image, in float32, values are not rounded"
+    return f"{what}, pixel i of n lies at {source} of the image, in float32, values are not rounded"
 
 
 def padding_rule(resize: ResizeSpec) -> str:
@@ -131,7 +131,8 @@ def crop_rule(crop: CropSpec) -> str:
         rounding = {"floor": "cut down", "nearest": "rounded"}[pyramid.rounding]
         text += (
             f", from map {pyramid.canonical_level} + log2(sqrt(area) / {pyramid.canonical_size:g})"
-            f"{f' + {pyramid.nudge:g}' if pyramid.nudge else ''}, {rounding}, at least 0, at most {pyramid.levels - 1}"
+            f"{f' + {pyramid.epsilon:g}' if pyramid.epsilon else ''}, {rounding}, at least 0,"
+            f" at most {pyramid.levels - 1}"
         )
     if crop.pooled > 1:
         text += f", then the largest of every {crop.pooled}x{crop.pooled}"
@@ -141,22 +142,22 @@ def crop_rule(crop: CropSpec) -> str:
 def suppression_rule(nms: NmsSpec, classes: bool) -> str:
     """What stays of boxes, which have classes or not."""
     text = "any score" if nms.score_threshold == float("-inf") else f"a score above {nms.score_threshold:.6g}"
-    if nms.max_candidates is not None:
-        text = f"the best {nms.max_candidates}{' of each level' if nms.by_level else ''}, {text}"
+    if nms.pre_nms_top_n is not None:
+        text = f"the best {nms.pre_nms_top_n}{' of each level' if nms.per_level else ''}, {text}"
     if nms.class_agnostic:
         text += ", the best class of a region alone"
-    elif nms.best_only:
+    elif nms.argmax_class_only:
         text += ", the best class of a region alone (none where that is the background)"
-    rivals = " of its level" if nms.by_level else " of its class" if classes and not nms.class_agnostic else ""
-    each = f"{nms.max_per_class} of a {'level' if nms.by_level else 'class'} and " if rivals else ""
+    rivals = " of its level" if nms.per_level else " of its class" if classes and not nms.class_agnostic else ""
+    each = f"{nms.max_per_class} of a {'level' if nms.per_level else 'class'} and " if rivals else ""
     window = "whole input" if nms.clip_to_input else "image"
     text += (
         f", IoU at most {nms.iou_threshold:.6g} with a better one{rivals}, at most {each}{nms.max_total} in all;"
         f" boxes are clipped to the {window}"
         f" {'before' if nms.clip_first else 'after'} they are compared"
     )
-    if nms.min_side is not None:
-        text += f", those {'without area' if nms.min_side == 0 else f'with a side below {nms.min_side:g}'} go"
+    if nms.min_box_size is not None:
+        text += f", those {'without area' if nms.min_box_size == 0 else f'with a side below {nms.min_box_size:g}'} go"
     return text + (", rounded to whole pixels" if nms.round_first else "")
 
 
@@ -165,7 +166,7 @@ def edge_rule(definition: ModelDefinition) -> str:
     text = "pixels of `image`"
     if definition.box_edges == "centers":
         text += ", from the middle of the first pixel (0) to that of the last (side less 1)"
-    if definition.whole_pixels:
+    if definition.round_boxes:
         text += (
             f"; in the end they are {'rounded' if definition.box_edges == 'centers' else 'cut down'} to whole pixels"
         )
@@ -175,7 +176,7 @@ def edge_rule(definition: ModelDefinition) -> str:
 def mask_rule(mask: MaskSpec) -> str:
     """What becomes of the mask head's output."""
     own = "take the one channel" if mask.class_agnostic else "take the channel of the detection's class"
-    part = mask.interleaved
+    part = mask.mask_block_size
     if part > 1:
         own += (
             f" of each of the {part}x{part} blocks of channels (sample (row, column) of every cell is block {part} *"

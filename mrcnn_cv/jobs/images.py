@@ -1,192 +1,271 @@
-"""What `mrcnn-cv predict` does once its command line is read: put the parts of a run together, and run it."""
+"""Find instances in images: single ones, or batches of thousands that can be resumed."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from mrcnn_cv.cli.console.batch_report import BatchReport
-from mrcnn_cv.cli.console.image_report import Report
-from mrcnn_cv.cli.console.messages import say
-from mrcnn_cv.cli.signals import Interrupts
-from mrcnn_cv.errors import InputError, UsageError
+from mrcnn_cv.drawing.annotate import Style
+from mrcnn_cv.errors import UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.classify import Kind, is_animation, kind_of
-from mrcnn_cv.inputs.image_ref import Item, Listing
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.images.sorting import PICTURES, Chosen
+from mrcnn_cv.inputs.image_ref import ImageRef, Listing
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.images.sorting import PathFilter
 from mrcnn_cv.inputs.images.watch import Watch
-from mrcnn_cv.inputs.listing import list_pictures
-from mrcnn_cv.jobs.common import (
-    OF_THE_RESULT,
-    FailureLimit,
-    crew_for,
-    head_of,
-    interrupted_code,
-    load_model,
-    thresholds_for,
+from mrcnn_cv.inputs.listing import list_images
+from mrcnn_cv.jobs.events import JobObserver
+from mrcnn_cv.jobs.options import (
+    DetectionOptions,
+    ImageSelection,
+    ModelOptions,
+    OutputOptions,
+    PathLike,
+    RunOptions,
+    as_model_options,
+    as_sources,
+    result_options,
 )
 from mrcnn_cv.jobs.outputs import Outputs
-from mrcnn_cv.jobs.state.batch_state import Books, check_free
-from mrcnn_cv.jobs.state.run_lock import alone_in
-from mrcnn_cv.jobs.state.summary import Totals
-from mrcnn_cv.outputs.storage.ownership import OutputRecord
-from mrcnn_cv.pipeline import Stop, run
-from mrcnn_cv.util.redact import shown
+from mrcnn_cv.jobs.session import RunSession, executor_for, run_metadata, thresholds_for
+from mrcnn_cv.jobs.state.batch_state import RunState
+from mrcnn_cv.jobs.state.summary import RunStatistics
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.ownership import OwnershipLog
+from mrcnn_cv.pipeline import CancellationToken, run
 
 FRAMES = "frames"
+"""The one format that images have no use for."""
 
 
-def execute(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> int:
-    """Run; returns the exit code."""
-    kind = _kind(sources, options)
-    if kind == "live":
-        from mrcnn_cv.jobs.live import execute_live
+@dataclass(frozen=True)
+class ImagesPlan:
+    """What `annotate_images` would do.
 
-        return execute_live(sources[0], options, is_demo)
-    if kind == "video":
-        from mrcnn_cv.jobs.video import execute_video
+    Attributes
+    ----------
+    images
+        How many there are in all.
+    remaining
+        (name, path below the output directory) of those that are not done yet.
+    skipped
+        How many other files the sources hold.
+    outputs
+        Where results would go.
+    """
 
-        return execute_video(sources, options, is_demo)
-    search, lists = _search(options), [Path(name) for name in options["list"]]
-    listing = list_pictures(sources, search, lists)
-    outputs = Outputs(options, listing.items)
-    if options["dry_run"]:
-        return _tell(listing, _books(listing, outputs, options), outputs)
-    model = load_model(options)
-    with ExitStack() as stack:
-        if outputs.folder is not None and _is_batch(listing, options):
-            stack.enter_context(alone_in(outputs.folder.directory))
-            # One that ended while the model was loaded.
-            check_free(outputs.folder.directory, options["resume"], options["overwrite"])
-        find = partial(list_pictures, sources, search, lists)
-        return _take(sources, options, is_demo, model, listing, find, outputs)
+    images: int
+    remaining: tuple[tuple[str, str], ...]
+    skipped: int
+    outputs: tuple[str, ...]
 
 
-def _is_batch(listing: Listing, options: dict[str, Any]) -> bool:
-    return bool(listing.is_batch or options["resume"] or options["watch"])
+@dataclass(frozen=True)
+class ImagesResult:
+    """What a run over images came to.
+
+    Attributes
+    ----------
+    statistics
+        Counts of images and instances, and why images failed.
+    outputs
+        Where results are.
+    exit_code
+        0: all done, 5: images failed, or that of the cancellation.
+    failure_limit_reached
+        More images failed than may.
+    is_cancelled
+        Somebody ended it.
+    can_resume
+        It keeps state by which it can be continued.
+    """
+
+    statistics: RunStatistics
+    outputs: tuple[str, ...]
+    exit_code: int
+    failure_limit_reached: bool = False
+    is_cancelled: bool = False
+    can_resume: bool = False
 
 
-def _books(listing: Listing, outputs: Outputs, options: dict[str, Any]) -> Books | None:
-    """None where there is nothing to keep books of."""
-    if outputs.folder is None or not _is_batch(listing, options):
-        return None
-    return Books(outputs.folder, options["resume"])
+def annotate_images(
+    sources: PathLike | Sequence[PathLike],
+    model: PathLike | ModelOptions,
+    *,
+    selection: ImageSelection = ImageSelection(),
+    detection: DetectionOptions = DetectionOptions(),
+    output: OutputOptions = OutputOptions(),
+    run: RunOptions = RunOptions(),
+    style: Style = Style(),
+    observer: JobObserver | None = None,
+    cancellation: CancellationToken | None = None,
+) -> ImagesResult:
+    """Find instances in images and write what was found.
+
+    Parameters
+    ----------
+    sources
+        Image files, folders, patterns, archives, http(s) addresses; "-" is standard input.
+    model
+        A model file or its folder, or a ModelOptions.
+    selection, detection, output, run, style
+        What to take, keep and write, and how.
+    observer
+        Told what happens, in the calling thread.
+    cancellation
+        Its `cancel` ends the run after the images in work, from any thread.
+
+    Returns
+    -------
+    ImagesResult
+        Counts, and where the results are. An image that fails does not end the run.
+
+    Raises
+    ------
+    MrcnnCvError
+        UsageError for options that do not fit, ModelFileError, LabelFileError, BackendError for a model that does not
+        run, OutputError where results cannot be written, InputError where no source can be read.
+    """
+    job = _ImagesJob(as_sources(sources), as_model_options(model), selection, detection, output, run, style)
+    with RunSession(observer, cancellation, run.max_failures) as session:
+        return job.run(session)
 
 
-def _take(
-    sources: Sequence[str],
-    options: dict[str, Any],
-    is_demo: bool,
-    model: MaskRCNN,
-    listing: Listing,
-    find: Callable[[], Listing],
-    outputs: Outputs,
-) -> int:
-    """Take all pictures, and with --watch what `find` finds later; the exit code."""
-    books = _books(listing, outputs, options)
-    sinks, aggregates = outputs.files(model, {str(item.place): index for index, item in enumerate(listing.items)})
-    items = list(listing.items) if books is None else books.to_do(listing.items, aggregates)
-    totals = Totals(pictures=len(items)) if books is None else books.totals
-    report = (
-        BatchReport(options["quiet"], options["verbose"], outputs.places, totals, options["progress"])
-        if _is_batch(listing, options)
-        else Report(options["quiet"], options["verbose"], outputs.places)
-    )
-    report.loaded(model, is_demo)
-    thresholds = thresholds_for(model, options)
-    stop = Stop()
-    limit = FailureLimit(0 if options["fail_fast"] else options["max_failures"], stop)
-    listeners = [*([totals] if books is None else books.listeners), limit, report]
-    crew = crew_for(model, options, None if options["watch"] else len(items))
-    source: Iterable[Item | None] = items
-    if options["watch"]:
-        totals.pictures = None
-        source = Watch(lambda: _not_kept(find(), books, aggregates), lambda: stop.requested)
-    if books is not None:
-        books.open(head_of(sources, options, model, OF_THE_RESULT))
-    code = 1
-    with Interrupts(stop) as interrupts, ExitStack() as stack:
-        stack.callback(report.end)
-        try:
-            together = [] if aggregates is None else [aggregates]
-            outcome = run(crew, source, [*sinks, *together, *outputs.streams], thresholds, listeners, stop)
-            code = InputError.exit_code if outcome.failed else 0
-            code = interrupted_code(interrupts) or code
-        finally:
-            if books is not None:
-                books.close(code)
-    if limit.is_reached:
-        say("mrcnn-cv: error: too many pictures failed, so the run was ended (--max-failures or --fail-fast)")
-    if interrupts.received is not None:
-        more = "; the same command with --resume goes on" if books is not None else ""
-        say(f"mrcnn-cv: interrupted; what was written so far is complete{more}")
-    return code
+def plan_images(
+    sources: PathLike | Sequence[PathLike],
+    model: PathLike | ModelOptions,
+    *,
+    selection: ImageSelection = ImageSelection(),
+    output: OutputOptions = OutputOptions(),
+    run: RunOptions = RunOptions(),
+) -> ImagesPlan:
+    """What `annotate_images` would do with the same arguments.
+
+    Parameters
+    ----------
+    sources, model, selection, output, run
+        As `annotate_images` takes them.
+
+    Returns
+    -------
+    ImagesPlan
+        Which images are left to do.
+
+    Raises
+    ------
+    MrcnnCvError
+        What `annotate_images` would raise before a model is loaded.
+    """
+    job = _ImagesJob(as_sources(sources), as_model_options(model), selection, DetectionOptions(), output, run, Style())
+    return job.plan()
 
 
-def _kind(sources: Sequence[str], options: dict[str, Any]) -> Kind:
-    """What kind of sources these are, all of them. UsageError where they are of several kinds, or options fit none."""
-    kinds = {source: kind_of(source) for source in sources}
-    found = set(kinds.values()) | ({"pictures"} if options["list"] or options["watch"] else set())
-    if "live" in found and (len(found) > 1 or len(sources) > 1):
-        live = next(source for source, kind in kinds.items() if kind == "live")
-        raise UsageError(f"{shown(live)} is a camera or a stream, and goes alone: leave the other sources out")
-    if found == {"live"} or found == {"video"}:
-        return "live" if "live" in found else "video"
-    videos = [source for source, kind in kinds.items() if kind == "video" and not _may_be_a_picture(Path(source))]
-    if videos:
-        raise UsageError(f"{videos[0]} is a video, and does not go with pictures: give each a command of its own")
-    if FRAMES in options["save"]:
-        raise UsageError(f"--save {FRAMES} is for videos: leave it out for pictures")
-    if options["serve"] is not None:
-        raise UsageError("--serve is for cameras and streams, and these are pictures: give --show, or leave it out")
-    return "pictures"
+@dataclass
+class _ImagesJob:
+    """One run over images. What can be wrong with its sources and outputs is found when it is made."""
+
+    sources: Sequence[str]
+    model: ModelOptions
+    selection: ImageSelection
+    detection: DetectionOptions
+    output: OutputOptions
+    options: RunOptions
+    style: Style
+    listing: Listing = field(init=False)
+    outputs: Outputs = field(init=False)
+    find: Callable[[], Listing] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if FRAMES in self.output.formats:
+            raise UsageError(f"the format {FRAMES} is for videos: leave it out for images")
+        lists = [Path(name) for name in self.selection.lists]
+        self.find = partial(list_images, self.sources, self._search(), lists)
+        self.listing = self.find()
+        self.outputs = Outputs(self.output, self.style, self.options, self.listing.items, [*self.model.files, *lists])
+
+    @property
+    def is_batch(self) -> bool:
+        return bool(self.listing.is_batch or self.options.resume or self.selection.watch)
+
+    def plan(self) -> ImagesPlan:
+        items, state = self.listing.items, self._state()
+        remaining = items if state is None else state.to_do(items, None)
+        return ImagesPlan(
+            images=len(items),
+            remaining=tuple((item.name, str(item.output_path)) for item in remaining),
+            skipped=self.listing.left_out,
+            outputs=tuple(self.outputs.places),
+        )
+
+    def run(self, session: RunSession) -> ImagesResult:
+        model = session.load(self.model)
+        directory = self.outputs.directory
+        if directory is not None and self.is_batch:
+            session.lock(directory, resume=self.options.resume, overwrite=self.output.overwrite)
+        state = self._state()
+        indexes = {str(item.output_path): index for index, item in enumerate(self.listing.items)}
+        sinks, datasets = self.outputs.files(model, indexes)
+        items = list(self.listing.items) if state is None else state.to_do(self.listing.items, datasets)
+        statistics = RunStatistics(images=len(items)) if state is None else state.totals
+        session.observer.images_started(statistics, self.outputs.places, self.is_batch)
+        thresholds = thresholds_for(model, self.detection)
+        observers = [*([statistics] if state is None else state.observers), session.limit, session.observer]
+        source: Iterable[ImageRef | None] = items
+        if self.selection.watch:
+            statistics.images = None
+            source = Watch(lambda: self._new(state, datasets), lambda: session.cancellation.requested)
+        count = None if self.selection.watch else len(items)
+        executor = executor_for(model, self.model, self.options.workers, count)
+        if state is not None:
+            state.open(self._metadata(model))
+        with session.running(state, lambda: self.outputs.places):
+            together = [] if datasets is None else [datasets]
+            every_sink = [*sinks, *together, *self.outputs.streams]
+            result = run(executor, source, every_sink, thresholds, observers, session.cancellation)
+            code = session.finish(result.failed)
+        return ImagesResult(
+            statistics=statistics,
+            outputs=tuple(self.outputs.places),
+            exit_code=code,
+            failure_limit_reached=session.limit.is_reached,
+            is_cancelled=session.is_cancelled,
+            can_resume=state is not None,
+        )
+
+    def _state(self) -> RunState | None:
+        """None where there is no state to keep."""
+        if self.outputs.folder is None or not self.is_batch:
+            return None
+        return RunState(self.outputs.folder, self.options.resume)
+
+    def _metadata(self, model: MaskRCNN) -> dict[str, object]:
+        options = result_options(self.model, self.detection, self.selection, self.output, self.style)
+        sources = [*self.sources, *(f"--list {name}" for name in self.selection.lists)]
+        return run_metadata(sources, model, self.model.backend, options)
+
+    def _new(self, state: RunState | None, datasets: DatasetFiles | None) -> list[ImageRef]:
+        """The images of a directory that is watched, without those that an earlier run did."""
+        listing = self.find()
+        if state is None or state.previous is None:
+            return list(listing.items)
+        return [item for item in listing.items if not state.is_done(item, datasets)]
+
+    def _search(self) -> DirectoryScan:
+        """How folders are searched: not where this run writes to, nor for files that an earlier run wrote."""
+        directory = Path(self.output.directory)
+        skip: frozenset[tuple[int, int]] = frozenset()
+        # The output directory may be that of the images, whose outputs are then told one by one.
+        given = {os.path.abspath(source) for source in self.sources}
+        if directory.is_dir() and os.path.abspath(directory) not in given:
+            status = directory.stat()
+            skip = frozenset({(status.st_dev, status.st_ino)})
+        path_filter = PathFilter(self.selection.include_files, self.selection.exclude_files)
+        return DirectoryScan(path_filter, recursive=self.selection.recursive, skip=skip, outputs=_written_by_us)
 
 
-def _may_be_a_picture(path: Path) -> bool:
-    """Whether a video can be meant as a picture: an animation, or a file that is named like one, which then fails."""
-    return is_animation(path) or path.suffix.lower() in PICTURES
-
-
-def _search(options: dict[str, Any]) -> Search:
-    """How folders are searched: not where this run writes to, nor for files that mrcnn-cv wrote."""
-
-    def outputs(folder: Path) -> Any:
-        record = OutputRecord(folder)
-        return record.wrote if record.exists() else None
-
-    output = Path(options["output"])
-    skip: frozenset[tuple[int, int]] = frozenset()
-    # The output folder may be that of the pictures, whose outputs are then told one by one.
-    given = {os.path.abspath(source) for source in options["sources"]}
-    if output.is_dir() and os.path.abspath(output) not in given:
-        status = output.stat()
-        skip = frozenset({(status.st_dev, status.st_ino)})
-    chosen = Chosen(options["include_files"], options["exclude_files"])
-    return Search(chosen, recursive=not options["no_recursive"], skip=skip, outputs=outputs)
-
-
-def _not_kept(listing: Listing, books: Books | None, aggregates: Any) -> list[Item]:
-    """The pictures of a folder that is watched, without those that an earlier run did."""
-    if books is None or books.past is None:
-        return list(listing.items)
-    return [item for item in listing.items if not books.is_done(item, aggregates)]
-
-
-def _tell(listing: Listing, books: Books | None, outputs: Outputs) -> int:
-    """--dry-run: what would be done."""
-    items = listing.items
-    left = items if books is None else books.to_do(items, None)
-    say(f"{len(items):,} picture{'' if len(items) == 1 else 's'}, {len(left):,} to do")
-    if listing.left_out:
-        say(f"{listing.left_out:,} other files are left out")
-    for item in left[:10]:
-        say(f"  {item.name} -> {item.place}")
-    if len(left) > 10:
-        say("  ...")
-    say(f"results would go to {' and '.join(outputs.places) or 'nowhere'}; nothing was done (--dry-run)")
-    return 0
+def _written_by_us(folder: Path) -> Callable[[Path], bool] | None:
+    """What tells the files of a folder that an earlier run wrote; None where there is no record of any."""
+    record = OwnershipLog(folder)
+    return record.wrote if record.exists() else None

@@ -1,4 +1,4 @@
-"""What `mrcnn-cv predict` does with video files, one after the other."""
+"""Find instances in video files, one after the other."""
 
 from __future__ import annotations
 
@@ -6,146 +6,287 @@ import glob
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mrcnn_cv.cli.console.messages import say
-from mrcnn_cv.cli.console.video_report import VideoReport
-from mrcnn_cv.cli.signals import Interrupts
+from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.inputs.images.glob import found
-from mrcnn_cv.inputs.video.base import Choice, import_av
-from mrcnn_cv.jobs.common import (
-    OF_A_VIDEO,
-    OF_THE_RESULT,
-    FailureLimit,
-    crew_for,
-    head_of,
-    interrupted_code,
-    load_model,
-    thresholds_for,
+from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.inputs.images.glob import glob_files
+from mrcnn_cv.inputs.video.base import FrameSampling, import_av
+from mrcnn_cv.jobs.events import JobObserver
+from mrcnn_cv.jobs.options import (
+    DetectionOptions,
+    ImageSelection,
+    ModelOptions,
+    OutputOptions,
+    PathLike,
+    RunOptions,
+    VideoOptions,
+    as_model_options,
+    as_sources,
+    result_options,
+    video_result_options,
 )
-from mrcnn_cv.jobs.outputs import NOTHING, Outputs
-from mrcnn_cv.jobs.state.run_lock import alone_in
-from mrcnn_cv.jobs.video_preview import ShownVideo
-from mrcnn_cv.jobs.video_run import work_on
-from mrcnn_cv.jobs.video_state import Shared, VideoTask, VideoWork
+from mrcnn_cv.jobs.outputs import Outputs
+from mrcnn_cv.jobs.session import RunSession, executor_for, run_metadata, thresholds_for
+from mrcnn_cv.jobs.video_preview import VideoPreview
+from mrcnn_cv.jobs.video_run import annotate_one
+from mrcnn_cv.jobs.video_state import NonClosingSink, VideoResult, VideoTask, VideoWork
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.outputs.video.annotator import Painter
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.video.codecs import check_codec, encoder_for, suffix_for
 from mrcnn_cv.outputs.viewers.live_view import Meter
 from mrcnn_cv.outputs.viewers.window import check_display
-from mrcnn_cv.pipeline import Stop
+from mrcnn_cv.pipeline import CancellationToken
 
 OVERLAY = "overlay"
 
-MOST_FRAMES = 1_000_000
+MAX_FRAMES = 1_000_000
 """Of one video, as far as formats with one file for all are concerned: the next one's indexes begin behind them."""
 
 
-def execute_video(sources: Sequence[str], options: dict[str, Any], is_demo: bool) -> int:
-    """Run; returns the exit code."""
-    _check(sources, options)
-    paths = _paths(sources)
-    outputs = Outputs({**options, "show": False}, [Item(str(path), PurePosixPath(path.name), path) for path in paths])
-    tasks = [_task(path, outputs, options) for path in paths]
-    outputs.check_apart(own for task in tasks for own in _own(task, outputs))
-    if options["dry_run"]:
-        return _tell(tasks, outputs)
-    model = load_model(options)
-    report = VideoReport(options["quiet"], options["verbose"], outputs.places, options["progress"])
-    report.loaded(model, is_demo)
-    stop = Stop()
-    with Interrupts(stop) as interrupts, ExitStack() as stack:
-        stack.callback(report.end)
-        if outputs.folder is not None and options["resume"]:
-            stack.enter_context(alone_in(outputs.folder.directory))
-        work, together = _work(model, options, outputs, tasks, report, stop, stack)
-        code = 0
-        for number, task in enumerate(tasks):
-            if stop.requested:
-                break
-            if together is not None:
-                together.first_index = number * MOST_FRAMES
-            try:
-                is_well = work_on(work, task, _head(task, options, model))
-            except UsageError as error:
-                # The others can be worked on all the same.
-                report.refused(error)
-                code = code or error.exit_code
-                continue
-            if not is_well:
-                code = code or InputError.exit_code
-        if work.limit.is_reached:
-            say("mrcnn-cv: error: too many frames failed, so the run was ended (--max-failures or --fail-fast)")
-    if interrupts.received is not None:
-        more = "; the same command with --resume goes on" if NOTHING not in options["save"] else ""
-        say(f"mrcnn-cv: interrupted; what was written so far is complete{more}")
-    return interrupted_code(interrupts) or code
+@dataclass(frozen=True)
+class VideosPlan:
+    """What `annotate_video` would do.
+
+    Attributes
+    ----------
+    videos
+        (name, annotated video) of each; None: none is written.
+    outputs
+        Where results would go.
+    """
+
+    videos: tuple[tuple[str, str | None], ...]
+    outputs: tuple[str, ...]
 
 
-def _check(sources: Sequence[str], options: Mapping[str, Any]) -> None:
-    """What can be wrong before anything is looked at. UsageError, or InputError without PyAV."""
-    if options["serve"] is not None:
-        raise UsageError(
-            f"--serve is for cameras and streams, and {sources[0]} is a file: give --show, or leave it out"
+@dataclass(frozen=True)
+class VideosResult:
+    """What a run over videos came to.
+
+    Attributes
+    ----------
+    videos
+        One for each video that was begun.
+    outputs
+        Where results are.
+    exit_code
+        0: all done, 2 or 5: videos could not be used or frames failed, or that of the cancellation.
+    failure_limit_reached
+        More frames failed than may.
+    is_cancelled
+        Somebody ended it.
+    can_resume
+        It keeps state by which it can be continued.
+    """
+
+    videos: tuple[VideoResult, ...]
+    outputs: tuple[str, ...]
+    exit_code: int
+    failure_limit_reached: bool = False
+    is_cancelled: bool = False
+    can_resume: bool = False
+
+
+def annotate_video(
+    sources: PathLike | Sequence[PathLike],
+    model: PathLike | ModelOptions,
+    *,
+    video: VideoOptions = VideoOptions(),
+    detection: DetectionOptions = DetectionOptions(),
+    output: OutputOptions = OutputOptions(),
+    run: RunOptions = RunOptions(),
+    style: Style = Style(),
+    observer: JobObserver | None = None,
+    cancellation: CancellationToken | None = None,
+) -> VideosResult:
+    """Find instances in video files and write annotated videos and other formats.
+
+    Parameters
+    ----------
+    sources
+        Video files or patterns.
+    model
+        A model file or its folder, or a ModelOptions.
+    video, detection, output, run, style
+        What to take, keep and write, and how.
+    observer
+        Told what happens, in the calling thread.
+    cancellation
+        Its `cancel` ends the run after the frames in work, from any thread; what is done of a video stays.
+
+    Returns
+    -------
+    VideosResult
+        One VideoResult for each video. One that cannot be read does not end the run.
+
+    Raises
+    ------
+    MrcnnCvError
+        UsageError for options that do not fit, InputError without PyAV, ModelFileError, LabelFileError, BackendError
+        for a model that does not run, OutputError where results cannot be written.
+    """
+    job = _VideosJob(as_sources(sources), as_model_options(model), video, detection, output, run, style)
+    with RunSession(observer, cancellation, run.max_failures) as session:
+        return job.run(session)
+
+
+def plan_videos(
+    sources: PathLike | Sequence[PathLike],
+    model: PathLike | ModelOptions,
+    *,
+    video: VideoOptions = VideoOptions(),
+    output: OutputOptions = OutputOptions(),
+    run: RunOptions = RunOptions(),
+) -> VideosPlan:
+    """What `annotate_video` would do with the same arguments.
+
+    Parameters
+    ----------
+    sources, model, video, output, run
+        As `annotate_video` takes them.
+
+    Returns
+    -------
+    VideosPlan
+        Where each video would go.
+
+    Raises
+    ------
+    MrcnnCvError
+        What `annotate_video` would raise before a model is loaded.
+    """
+    job = _VideosJob(as_sources(sources), as_model_options(model), video, DetectionOptions(), output, run, Style())
+    videos = tuple((task.name, None if task.target is None else str(task.target)) for task in job.tasks)
+    return VideosPlan(videos, tuple(job.outputs.places))
+
+
+@dataclass
+class _VideosJob:
+    """One run over videos. What can be wrong with its outputs is found when it is made."""
+
+    sources: Sequence[str]
+    model: ModelOptions
+    video: VideoOptions
+    detection: DetectionOptions
+    output: OutputOptions
+    options: RunOptions
+    style: Style
+    outputs: Outputs = field(init=False)
+    tasks: Sequence[VideoTask] = field(init=False)
+
+    def __post_init__(self) -> None:
+        import_av()
+        if self.output.show:
+            check_display()
+        if OVERLAY in self.output.formats:
+            check_codec(self.video.codec, self.video.crf)
+        paths = _paths(self.sources)
+        items = [ImageRef(str(path), PurePosixPath(path.name), path) for path in paths]
+        # Videos have a window of their own.
+        unseen = replace(self.output, show=False)
+        self.outputs = Outputs(unseen, self.style, self.options, items, self.model.files)
+        self.tasks = [self._task(path) for path in paths]
+        self.outputs.check_apart(path for task in self.tasks for path in self._written(task))
+
+    def run(self, session: RunSession) -> VideosResult:
+        model = session.load(self.model)
+        directory = self.outputs.directory
+        results: list[VideoResult] = []
+        with session.running(outputs=lambda: self.outputs.places), ExitStack() as sinks:
+            if directory is not None and self.options.resume:
+                session.lock(directory, resume=True, overwrite=self.output.overwrite)
+            work, together = self._work(model, session, sinks)
+            refused = 0
+            for number, task in enumerate(self.tasks):
+                if session.cancellation.requested:
+                    break
+                if together is not None:
+                    together.first_index = number * MAX_FRAMES
+                try:
+                    results.append(annotate_one(work, task, self._metadata(task, model)))
+                except UsageError as error:
+                    # The others can be worked on all the same.
+                    session.observer.error(error)
+                    results.append(VideoResult(task.name, None, None, str(error)))
+                    refused = refused or error.exit_code
+            code = session.finish(sum(result.has_failed for result in results), refused)
+        return VideosResult(
+            videos=tuple(results),
+            outputs=tuple(self.outputs.places),
+            exit_code=code,
+            failure_limit_reached=session.limit.is_reached,
+            is_cancelled=session.is_cancelled,
+            can_resume=bool(self.output.formats),
         )
-    import_av()
-    if options["show"]:
-        check_display()
-    if OVERLAY in options["save"]:
-        check_codec(options["codec"], options["crf"])
 
+    def _work(self, model: MaskRCNN, session: RunSession, opened: ExitStack) -> tuple[VideoWork, DatasetFiles | None]:
+        """What all videos have in common, and the files for all of them; `opened` closes the sinks."""
+        sampling, thresholds, meter = self.video.sampling, thresholds_for(model, self.detection), Meter()
+        sinks, together = self.outputs.files(model, {}, leave_out=(OVERLAY,))
+        ordered = [opened.enter_context(each) for each in (*filter(None, [together]), *self.outputs.streams)]
+        views: list[Sink] = [meter]
+        annotator = None
+        if OVERLAY in self.output.formats or self.output.show:
+            annotator = FrameAnnotator(self.style, meter.lines if self.video.stats else None)
+        if annotator is not None and self.output.show:
+            folder = self.outputs.folder
+            folder = folder or OutputDirectory(Path(self.output.directory), overwrite=self.output.overwrite)
+            views.append(NonClosingSink(opened.enter_context(VideoPreview(annotator, thresholds, folder))))
+        frames = sum(filter(None, (_count_frames(task.path, sampling) for task in self.tasks))) or None
+        work = VideoWork(
+            options=self.video,
+            sampling=sampling,
+            follows=self.video.track or self.style.trail or self.style.counts,
+            resumes=self.options.resume,
+            writes_videos=OVERLAY in self.output.formats,
+            annotator=annotator,
+            folder=self.outputs.folder,
+            executor=executor_for(model, self.model, self.options.workers, frames),
+            thresholds=thresholds,
+            sinks=[*sinks, *(NonClosingSink(sink) for sink in ordered)],
+            views=views,
+            session=session,
+        )
+        return work, together
 
-def _work(
-    model: MaskRCNN,
-    options: dict[str, Any],
-    outputs: Outputs,
-    tasks: Sequence[VideoTask],
-    report: VideoReport,
-    stop: Stop,
-    stack: ExitStack,
-) -> tuple[VideoWork, AggregateFiles | None]:
-    """What all videos have in common, and the files for all of them; `stack` closes the sinks."""
-    choice, thresholds, meter = _choice(options), thresholds_for(model, options), Meter()
-    sinks, together = outputs.files(model, {}, leave_out=(OVERLAY,))
-    ordered = [stack.enter_context(sink) for sink in (*filter(None, [together]), *outputs.streams)]
-    views: list[Sink] = [meter]
-    painter = None
-    if OVERLAY in options["save"] or options["show"]:
-        painter = Painter(outputs.style, meter.lines if options["stats"] else None)
-    if painter is not None and options["show"]:
-        folder = outputs.folder or OutputFolder(options["output"], overwrite=options["overwrite"])
-        views.append(Shared(stack.enter_context(ShownVideo(painter, thresholds, folder))))
-    frames = sum(filter(None, (_frames(task.path, choice) for task in tasks))) or None
-    work = VideoWork(
-        options=options,
-        choice=choice,
-        painter=painter,
-        folder=outputs.folder,
-        crew=crew_for(model, options, frames),
-        thresholds=thresholds,
-        sinks=[*sinks, *(Shared(sink) for sink in ordered)],
-        views=views,
-        report=report,
-        stop=stop,
-        limit=FailureLimit(0 if options["fail_fast"] else options["max_failures"], stop),
-    )
-    return work, together
+    def _metadata(self, task: VideoTask, model: MaskRCNN) -> Mapping[str, Any]:
+        """What the checkpoints say about a run over one video."""
+        options = {
+            **result_options(self.model, self.detection, ImageSelection(), self.output, self.style),
+            **video_result_options(self.video, self.style),
+        }
+        if OVERLAY in self.output.formats:
+            # Segments that another encoder wrote cannot be joined.
+            options["encoder"] = f"{encoder_for(self.video.codec)}, PyAV {import_av().__version__}"
+        metadata = run_metadata([task.name], model, self.model.backend, options)
+        metadata["sources"].append(_size(task.path))
+        return metadata
 
+    def _task(self, path: Path) -> VideoTask:
+        """Where the outputs of one video go."""
+        folder = self.outputs.folder
+        if folder is None:
+            return VideoTask(path, PurePosixPath(path.stem or path.name), None)
+        suffix = suffix_for(path.name, self.video.codec)
+        target = folder.path_of(path, suffix, stem=suffix is not None)
+        stem = folder.path_of(path, "", stem=True)
+        if OVERLAY in self.output.formats:
+            folder.check_replaceable(target)
+        return VideoTask(path, PurePosixPath(stem.relative_to(folder.directory).as_posix()), target)
 
-def _head(task: VideoTask, options: dict[str, Any], model: MaskRCNN) -> dict[str, Any]:
-    """What the journal says about a run over one video."""
-    head = head_of([task.name], options, model, (*OF_THE_RESULT, *OF_A_VIDEO))
-    head["sources"].append(_size(task.path))
-    if OVERLAY in options["save"]:
-        # Parts that another encoder wrote cannot be joined.
-        head["options"]["encoder"] = f"{encoder_for(options['codec'])}, PyAV {import_av().__version__}"
-    return head
+    def _written(self, task: VideoTask) -> list[Path]:
+        """What is written of a video outside of folders of formats: the annotated video, its segments, its frames."""
+        directory, target = self.outputs.directory, task.target
+        if directory is None or target is None:
+            return []
+        return [target, target.with_name(f"{target.name}.parts"), directory / task.output_path]
 
 
 def _paths(sources: Iterable[str]) -> list[Path]:
@@ -153,49 +294,18 @@ def _paths(sources: Iterable[str]) -> list[Path]:
     paths: dict[str, Path] = {}
     for source in sources:
         is_pattern = glob.has_magic(source) and not os.path.lexists(source)
-        for name in (sorted(found(source)) if is_pattern else []) or [source]:
+        for name in (sorted(glob_files(source)) if is_pattern else []) or [source]:
             paths.setdefault(os.path.abspath(name), Path(name))
     return list(paths.values())
 
 
-def _task(path: Path, outputs: Outputs, options: Mapping[str, Any]) -> VideoTask:
-    """Where the outputs of one video go."""
-    if outputs.folder is None:
-        return VideoTask(path, PurePosixPath(path.stem or path.name), None)
-    suffix = suffix_for(path.name, options["codec"])
-    target = outputs.folder.path_of(path, suffix, stem=suffix is not None)
-    stem = outputs.folder.path_of(path, "", stem=True)
-    if OVERLAY in options["save"]:
-        outputs.folder.check_replaceable(target)
-    place = PurePosixPath(stem.relative_to(outputs.folder.directory).as_posix())
-    return VideoTask(path, place, target)
-
-
-def _own(task: VideoTask, outputs: Outputs) -> list[Path]:
-    """What is written of one video outside of folders of formats: the painted video, its parts, files of frames."""
-    if outputs.folder is None or task.target is None:
-        return []
-    target = task.target
-    return [target, target.with_name(f"{target.name}.parts"), outputs.folder.directory / task.place]
-
-
-def _choice(options: Mapping[str, Any]) -> Choice:
-    return Choice(
-        start=options["start"] or 0.0,
-        end=options["end"],
-        stride=options["stride"],
-        max_fps=options["max_fps"],
-        max_frames=options["max_frames"],
-    )
-
-
-def _frames(path: Path, choice: Choice) -> int | None:
+def _count_frames(path: Path, sampling: FrameSampling) -> int | None:
     """About how many frames a video has, for the choice of workers; None where it cannot be read."""
     from mrcnn_cv.inputs.video.file import open_video
 
     try:
-        with open_video(path, choice=choice) as source:
-            return choice.expected(source.info)
+        with open_video(path, sampling=sampling) as source:
+            return sampling.expected(source.info)
     except InputError:
         return None
 
@@ -205,12 +315,3 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
-
-
-def _tell(tasks: Sequence[VideoTask], outputs: Outputs) -> int:
-    """--dry-run: what would be done."""
-    say(f"{len(tasks):,} video{'' if len(tasks) == 1 else 's'}")
-    for task in tasks:
-        say(f"  {task.name} -> {task.target or 'nowhere'}")
-    say(f"results would go to {' and '.join(outputs.places) or 'nowhere'}; nothing was done (--dry-run)")
-    return 0

@@ -1,4 +1,4 @@
-"""--show of a video file: its frames in a window as they are done, with the keys of the live window."""
+"""A video file in a window: its frames as they are done, with the keys of the live window."""
 
 from __future__ import annotations
 
@@ -9,35 +9,32 @@ from typing import TYPE_CHECKING
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.outputs.base import SinkClosed
 from mrcnn_cv.outputs.formats.overlay import encode
-from mrcnn_cv.outputs.viewers.live_view import LiveView, Shot
+from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, shifted_score
 from mrcnn_cv.outputs.viewers.live_window import LiveWindow
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-    from mrcnn_cv.outputs.video.annotator import Painter
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+    from mrcnn_cv.outputs.video.annotator import FrameAnnotator
     from mrcnn_cv.pipeline import Thresholds
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
-_STEP = 0.05
-_LEAST_SCORE, _MOST_SCORE = 0.05, 0.95
 
-
-class ShownVideo:
+class VideoPreview:
     """Shows every frame; SinkClosed once the user wants to end. Put it last, so that the others have that frame.
 
-    folder  for pictures that the user wants to keep
+    folder  for images that the user wants to keep
     """
 
     ordered = True
 
-    def __init__(self, painter: Painter, thresholds: Thresholds, folder: OutputFolder) -> None:
-        self._view = LiveView(painter)
+    def __init__(self, annotator: FrameAnnotator, thresholds: Thresholds, folder: OutputDirectory) -> None:
+        self._view = LiveView(annotator)
         self._thresholds = thresholds
         self._folder = folder
         self._window = LiveWindow(self._view, self._save, self._change_threshold)
 
-    def __enter__(self) -> ShownVideo:
+    def __enter__(self) -> VideoPreview:
         self._window.__enter__()
         return self
 
@@ -46,26 +43,24 @@ class ShownVideo:
     ) -> None:
         self._window.__exit__(kind, error, trace)
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Show one frame, and wait for as long as the user pauses."""
-        self._view.write(frame, found)
+        self._view.write(frame, instances)
         while True:
             if not self._window.pump():
                 raise SinkClosed(delivered=True)
             if not self._window.is_paused:
                 return
 
-    def _save(self, shot: Shot) -> str:
-        place = Path(str(shot.frame.place)).as_posix().replace("/", "-")
-        path = self._folder.directory / place
+    def _save(self, latest: LatestFrame) -> str:
+        output_path = Path(str(latest.frame.output_path)).as_posix().replace("/", "-")
+        path = self._folder.directory / output_path
         try:
-            self._folder.write(path, encode(self._view.painted(shot), ".jpg", str(path)))
+            self._folder.write(path, encode(self._view.annotated(latest), ".jpg", str(path)))
         except OutputError as error:
             return str(error)
         return f"saved {path}"
 
     def _change_threshold(self, steps: int) -> str:
-        now = self._thresholds.score_threshold
-        changed = min(_MOST_SCORE, max(_LEAST_SCORE, round((now or 0.5) + steps * _STEP, 2)))
-        self._thresholds.score_threshold = changed
-        return f"score above {changed:.2f}"
+        self._thresholds.score_threshold = shifted_score(self._thresholds.score_threshold or 0.5, steps)
+        return f"score above {self._thresholds.score_threshold:.2f}"

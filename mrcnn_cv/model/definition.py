@@ -28,7 +28,7 @@ class ResizeSpec:
     rounding       how the sides become whole pixels; "down": torchvision, "half_up": Detectron2
     zero_border    what lies beyond the border counts as black when pixels are interpolated (scikit-image)
     method         "antialiased": Pillow's bilinear, smoothed where an image shrinks (Detectron2)
-    whole_values   pixels are cut down to whole numbers after resizing (matterport)
+    truncate_pixels   pixels are cut down to whole numbers after resizing (matterport)
     pad_multiple   both sides are padded to the next multiple of this; None: they are not
     pad_centered   the padding surrounds the image, instead of following it at the bottom and the right
     pad_prepared   the padding is zero after the preprocessing of pixels, whatever `pad_value` (torchvision, Detectron2)
@@ -49,14 +49,14 @@ class ResizeSpec:
     min_scale: float | None = None
     rounding: Literal["nearest", "down", "half_up"] = "nearest"
     zero_border: bool = False
-    whole_values: bool = False
+    truncate_pixels: bool = False
     pad_multiple: int | None = None
     pad_centered: bool = False
     pad_prepared: bool = False
 
 
 @dataclass(frozen=True)
-class PixelStep:
+class NormalizationStep:
     """One step of the pixel preprocessing, per channel in RGB order, in float32: `value op operand`."""
 
     op: Literal["mul", "add", "sub", "div"]
@@ -81,14 +81,15 @@ class AnchorSpec:
 class NmsSpec:
     """Non-maximum suppression of one stage.
 
-    clip_first      boxes are clipped before they are compared, not after
-    class_agnostic  a region counts for its best class only, and suppresses those of all classes
-    best_only       a region counts for its best class only, the background among them, and suppresses those of its own
-    max_candidates  the best so many are looked at; None: all
-    by_level        each level of a feature pyramid has candidates of its own, and its boxes suppress only each other
-    min_side        boxes with a shorter side go; 0: those without area go; None: none do
-    clip_to_input   boxes are clipped to the trunk's whole input, its padding included, not to the image
-    round_first     boxes are rounded to pixels of the trunk's input before they are compared (matterport, 2017)
+    clip_first         boxes are clipped before they are compared, not after
+    class_agnostic     a region counts for its best class only, and suppresses those of all classes
+    argmax_class_only  a region counts for its best class only, the background among them, and suppresses those of its
+                       own
+    pre_nms_top_n      the best so many are looked at; None: all
+    per_level          each level of a feature pyramid has candidates of its own, and its boxes suppress only each other
+    min_box_size       boxes with a shorter side go; 0: those without area go; None: none do
+    clip_to_input      boxes are clipped to the trunk's whole input, its padding included, not to the image
+    round_first        boxes are rounded to pixels of the trunk's input before they are compared (matterport, 2017)
     """
 
     score_threshold: float
@@ -97,10 +98,10 @@ class NmsSpec:
     max_total: int
     clip_first: bool
     class_agnostic: bool = False
-    best_only: bool = False
-    max_candidates: int | None = None
-    by_level: bool = False
-    min_side: float | None = 0.0
+    argmax_class_only: bool = False
+    pre_nms_top_n: int | None = None
+    per_level: bool = False
+    min_box_size: float | None = 0.0
     clip_to_input: bool = False
     round_first: bool = False
 
@@ -109,11 +110,11 @@ class NmsSpec:
 class BoxCoder:
     """The divisors of a box encoding (ty, tx, th, tw): Faster R-CNN, section 3.1.2.
 
-    max_growth: no more than this of th and tw counts (torchvision and Detectron2: the logarithm of 1000 / 16).
+    bbox_xform_clip: no more than this of th and tw counts (torchvision and Detectron2: the logarithm of 1000 / 16).
     """
 
     scales: tuple[float, float, float, float]
-    max_growth: float | None = None
+    bbox_xform_clip: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,14 @@ class PyramidSpec:
 
     A region with an area of `canonical_size` squared, in pixels of the trunk's input, belongs to `canonical_level` (the
     finest level of the heads is 0), one twice as wide and high to the next. rounding: how the level becomes a whole
-    number; `nudge` is added before. levels: how many there are; what falls outside goes to the nearest.
+    number; `epsilon` is added before. levels: how many there are; what falls outside goes to the nearest.
     """
 
     levels: int
     canonical_level: int
     canonical_size: float = 224.0
     rounding: Literal["floor", "nearest"] = "floor"
-    nudge: float = 0.0
+    epsilon: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class CropSpec:
     aligned         roi_align: pixel centres lie at half a pixel (Detectron2), not at whole ones (torchvision)
     scales          roi_align, roi_pool: cells of each map per pixel of the trunk's input
     flat            the head takes a crop as one row of numbers, channels last, and not as a map
-    of_image        regions are fractions of the image, not of the padded input (the Object Detection API's masks)
+    relative_to_image  regions are fractions of the image, not of the padded input (the Object Detection API's masks)
     pooled          the head takes the largest of every pooled x pooled samples
     pyramid         None where all regions are cut from one map
     """
@@ -155,7 +156,7 @@ class CropSpec:
     aligned: bool = False
     scales: tuple[float, ...] = ()
     flat: bool = False
-    of_image: bool = False
+    relative_to_image: bool = False
     pooled: int = 1
     pyramid: PyramidSpec | None = None
 
@@ -183,7 +184,7 @@ class MaskSpec:
     crop: CropSpec
     class_agnostic: bool
     sampling: Literal["corners", "centers", "expanded"] = "corners"
-    interleaved: int = 1
+    mask_block_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class ModelDefinition:
     Encodings are ty tx th tw. Class i (from 0) has the label id i + 1.
 
     box_edges: "pixels": a box of the whole input goes from 0 to its side, "centers": to the side less one, from the
-    middle of the first pixel to that of the last (matterport). whole_pixels: boxes are whole pixels of the image,
+    middle of the first pixel to that of the last (matterport). round_boxes: boxes are whole pixels of the image,
     rounded, or cut down where edges are "pixels".
     """
 
@@ -207,14 +208,14 @@ class ModelDefinition:
     exporter: str
     class_count: int
     resize: ResizeSpec
-    pixels: tuple[PixelStep, ...]
+    pixels: tuple[NormalizationStep, ...]
     anchors: tuple[AnchorSpec, ...]
     proposal_coder: BoxCoder
     proposal_nms: NmsSpec
     crop: CropSpec
     box_coder: BoxCoder
     class_agnostic_boxes: bool
-    score_conversion: Literal["softmax", "sigmoid", "identity"]
+    score_activation: Literal["softmax", "sigmoid", "identity"]
     logit_factor: float
     detection_nms: NmsSpec
     mask: MaskSpec | None
@@ -223,7 +224,7 @@ class ModelDefinition:
     mask_head: NetGraph | None
     objectness: Literal["softmax", "sigmoid", "logits"] = "softmax"
     box_edges: Literal["pixels", "centers"] = "pixels"
-    whole_pixels: bool = False
+    round_boxes: bool = False
     warnings: tuple[str, ...] = ()
 
 

@@ -38,6 +38,21 @@ MAX_TEXT = 2000
 MOST_DIGITS = 1 << 53
 
 _HEAD = re.compile(rb'"format"\s*:\s*"' + re.escape(FORMAT.encode()) + rb'"')
+_KEYS = {
+    "argmax_class_only": "best_only",
+    "bbox_xform_clip": "max_growth",
+    "epsilon": "nudge",
+    "mask_block_size": "interleaved",
+    "min_box_size": "min_side",
+    "per_level": "by_level",
+    "pre_nms_top_n": "max_candidates",
+    "relative_to_image": "of_image",
+    "round_boxes": "whole_pixels",
+    "score_activation": "score_conversion",
+    "truncate_pixels": "whole_values",
+}
+"""Fields that have another name in the document: its first version keeps its names."""
+
 _MINUS_INFINITY = {(NmsSpec, "score_threshold")}
 """Numbers that JSON does not have: null stands for minus infinity there."""
 
@@ -57,6 +72,11 @@ class ModelDocument:
     definition: ModelDefinition
     labels: Mapping[int, str]
     files: Mapping[str, NetFile]
+
+
+def json_key(field: str) -> str:
+    """What a field of a definition is called in JSON."""
+    return _KEYS.get(field, field)
 
 
 def is_model_json(data: bytes) -> bool:
@@ -175,7 +195,7 @@ def _encoded(value: Any) -> Any:
         for name in _hints(type(value)):
             own = getattr(value, name)
             minus_infinity = (type(value), name) in _MINUS_INFINITY and own == -math.inf
-            found[name] = None if minus_infinity else _encoded(own)
+            found[json_key(name)] = None if minus_infinity else _encoded(own)
         return found
     if isinstance(value, tuple):
         return [_encoded(item) for item in value]
@@ -245,11 +265,12 @@ def _tuple(hints: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
 
 def _object_of(kind: Any, value: Any, name: str) -> Any:
     hints = _hints(kind)
-    _check_names(value, hints, name)
+    _check_names(value, [json_key(field) for field in hints], name)
     found: dict[str, Any] = {}
     for field, hint in hints.items():
-        minus_infinity = (kind, field) in _MINUS_INFINITY and value[field] is None
-        found[field] = -math.inf if minus_infinity else _decoded(hint, value[field], f"{name}.{field}")
+        key = json_key(field)
+        minus_infinity = (kind, field) in _MINUS_INFINITY and value[key] is None
+        found[field] = -math.inf if minus_infinity else _decoded(hint, value[key], f"{name}.{key}")
     if kind is ModelDefinition:
         empty = NetGraph((), (), ())
         found |= {"trunk": empty, "box_head": empty, "mask_head": None}

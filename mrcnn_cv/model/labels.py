@@ -64,7 +64,7 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
         try:
             names, origin = read_labels(path, class_count), path.name
             if not _is_label_map(path):
-                warnings.append(f"class names are taken from {path.name} beside the model (or else give --labels)")
+                warnings.append(f"no label file is given: class names are taken from {path.name} beside the model")
         except LabelFileError as error:
             warnings.append(f"the label file beside the model is not used: {error}")
     if names is not None:
@@ -72,9 +72,9 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
     if class_count == COCO_CLASS_COUNT:
         return dict(COCO_LABELS), warnings
     if class_count == len(COCO_LABELS):
-        warnings.append("80 classes are taken to be COCO's, in its order: give a label file (--labels) if they are not")
+        warnings.append("80 classes are taken to be COCO's, in its order: give a label file if they are not")
         return dict(enumerate(COCO_LABELS.values(), start=1)), warnings
-    warnings.append(f"no class names are known, ids 1 to {class_count} are shown instead: give a label file (--labels)")
+    warnings.append(f"no class names are known, ids 1 to {class_count} are shown instead: give a label file")
     return {}, warnings
 
 
@@ -104,7 +104,7 @@ def _find_beside(folder: Path, warnings: list[str]) -> Path | None:
         if matches:
             warnings.append(
                 f"none of the label files beside the model is used, since there are {len(matches)}"
-                f" ({_some(path.name for path in matches)}): choose one with --labels"
+                f" ({_some(path.name for path in matches)}): give one of them as the label file"
             )
             return None
     return None

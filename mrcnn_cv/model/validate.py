@@ -64,7 +64,7 @@ def check_model(spec: ModelDefinition) -> None:
         )
     if spec.mask is not None and spec.mask_head is not None:
         (masks,) = _head("mask head", spec.mask_head, spec.mask.crop, features, 1)
-        part = spec.mask.interleaved
+        part = spec.mask.mask_block_size
         channels = (1 if spec.mask.class_agnostic else spec.class_count) * part**2
         if masks != (1, channels, spec.mask.size[0] // part, spec.mask.size[1] // part):
             raise ModelFileError(
@@ -182,7 +182,7 @@ def _check_numbers(spec: ModelDefinition) -> None:
         height, width = spec.mask.size
         if not all(1 <= side <= MAX_CROP for side in spec.mask.size):
             raise ModelFileError(f"has masks of {height}x{width} samples, which is out of range")
-        part = spec.mask.interleaved
+        part = spec.mask.mask_block_size
         if not 1 <= part <= MAX_CROP or height % part or width % part:
             raise ModelFileError(f"has masks of {height}x{width} samples in {part}x{part} blocks, which do not fit")
 
@@ -217,7 +217,7 @@ def _check_crop(crop: CropSpec) -> None:
         raise ModelFileError(f"crops regions from {levels} maps but has the scales of {len(crop.scales)}")
     if pyramid is not None:
         in_range = 0 < pyramid.canonical_size <= 1e6 and abs(pyramid.canonical_level) <= 64
-        if not 1 <= levels <= MAX_LEVELS or not in_range or abs(pyramid.nudge) > 64:
+        if not 1 <= levels <= MAX_LEVELS or not in_range or abs(pyramid.epsilon) > 64:
             raise ModelFileError("gives regions to the levels of its pyramid by numbers that are out of range")
 
 
@@ -263,7 +263,7 @@ def _fits_into_square(resize: ResizeSpec) -> bool:
 
 
 def _check_suppression(what: str, nms: NmsSpec) -> None:
-    limits = (nms.max_per_class, nms.max_total, nms.max_candidates)
+    limits = (nms.max_per_class, nms.max_total, nms.pre_nms_top_n)
     if any(limit is not None and not 1 <= limit <= MAX_BOXES for limit in limits):
         number = next(limit for limit in limits if limit is not None and not 1 <= limit <= MAX_BOXES)
         raise ModelFileError(f"keeps up to {number} {what}, where 1 to {MAX_BOXES} are possible")

@@ -1,131 +1,73 @@
-"""The formats of --save: a new one is a file in `formats/` and a row here."""
+"""The formats of --save: a new one is a file in `formats/` and a row here.
+
+A name that is no row here may be one of the entry points `mrcnn_cv.formats` of installed packages.
+"""
 
 from __future__ import annotations
 
-from mrcnn_cv.outputs.base import Aggregate, Format, Settings, Sink
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from mrcnn_cv.outputs.base import DatasetFormat, ImageFormat
+from mrcnn_cv.util.registry import Registry
+
+if TYPE_CHECKING:
+    from mrcnn_cv.outputs.base import OutputSettings
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 
 
-def _overlay(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.overlay import OverlayImages
-
-    return OverlayImages(folder, settings.style)
-
-
-def _frames(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.frames import FramePictures
-
-    return FramePictures(folder)
+def _problem(plugin: Any) -> str | None:
+    if issubclass(plugin, DatasetFormat) and not isinstance(getattr(plugin, "name", None), str):
+        return "has no name for its file"
+    is_format = issubclass(plugin, (ImageFormat, DatasetFormat))
+    return None if is_format else "is neither an ImageFormat nor a DatasetFormat of mrcnn_cv.outputs.base"
 
 
-def _json(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.json_files import JsonRecords
-
-    return JsonRecords(folder)
-
-
-def _masks(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.instance_masks import InstanceMasks
-
-    return InstanceMasks(folder)
-
-
-def _semantic(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.semantic_masks import SemanticMasks
-
-    return SemanticMasks(folder, settings)
-
-
-def _binary(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.binary_masks import BinaryMasks
-
-    return BinaryMasks(folder)
-
-
-def _cutouts(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.cutouts import Cutouts
-
-    return Cutouts(folder, settings.soft_edges)
+# In the order in which the sinks of one run are to be written: the overlay's drawing time goes into the record.
+FORMATS: Registry[type[ImageFormat] | type[DatasetFormat]] = Registry(
+    "output format",
+    "mrcnn_cv.formats",
+    {
+        "overlay": "mrcnn_cv.outputs.formats.overlay:OverlayImages",
+        "frames": "mrcnn_cv.outputs.formats.frames:FrameImages",
+        "json": "mrcnn_cv.outputs.formats.json_files:JsonRecords",
+        "jsonl": "mrcnn_cv.outputs.formats.jsonl:JsonLinesTable",
+        "coco": "mrcnn_cv.outputs.formats.coco:CocoDataset",
+        "coco-results": "mrcnn_cv.outputs.formats.coco_results:CocoResults",
+        "yolo": "mrcnn_cv.outputs.formats.yolo:YoloFolder",
+        "labelme": "mrcnn_cv.outputs.formats.labelme:LabelmeFiles",
+        "voc": "mrcnn_cv.outputs.formats.voc:VocFolder",
+        "cvat": "mrcnn_cv.outputs.formats.cvat:CvatAnnotations",
+        "masks": "mrcnn_cv.outputs.formats.instance_masks:InstanceMasks",
+        "semantic": "mrcnn_cv.outputs.formats.semantic_masks:SemanticMasks",
+        "binary": "mrcnn_cv.outputs.formats.binary_masks:BinaryMasks",
+        "cutouts": "mrcnn_cv.outputs.formats.cutouts:Cutouts",
+        "crops": "mrcnn_cv.outputs.formats.crops:InstanceCrops",
+        "csv": "mrcnn_cv.outputs.formats.csv:CsvTable",
+        "parquet": "mrcnn_cv.outputs.formats.parquet:ParquetTable",
+    },
+    _problem,
+)
 
 
-def _crops(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.crops import Crops
-
-    return Crops(folder)
-
-
-def _labelme(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.labelme import LabelmeFiles
-
-    return LabelmeFiles(folder, settings)
+def is_dataset(name: str) -> bool:
+    """Whether a format has one file for all images. Raises what `FORMATS[name]` raises."""
+    return issubclass(FORMATS[name], DatasetFormat)
 
 
-def _yolo(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.yolo import YoloFolder
-
-    return YoloFolder(folder, settings)
-
-
-def _voc(folder: OutputFolder, settings: Settings) -> Sink:
-    from mrcnn_cv.outputs.formats.voc import VocFolder
-
-    return VocFolder(folder, settings)
+def make_sinks(names: Collection[str], folder: OutputDirectory, settings: OutputSettings) -> list[ImageFormat]:
+    """The sinks of the formats among `names` that have files for each image, in the order of the registry."""
+    return [FORMATS.create(name, folder, settings) for name in _in_order(names) if not is_dataset(name)]
 
 
-def _coco(settings: Settings) -> Aggregate:
-    from mrcnn_cv.outputs.formats.coco import CocoDataset
+def make_datasets(names: Collection[str], settings: OutputSettings) -> list[DatasetFormat]:
+    """The formats among `names` that have one file for all images, in the order of the registry.
 
-    return CocoDataset(settings)
-
-
-def _coco_results(settings: Settings) -> Aggregate:
-    from mrcnn_cv.outputs.formats.coco_results import CocoResults
-
-    return CocoResults()
+    Raises UsageError where a library is missing that one needs.
+    """
+    return [FORMATS.create(name, settings) for name in _in_order(names) if is_dataset(name)]
 
 
-def _jsonl(settings: Settings) -> Aggregate:
-    from mrcnn_cv.outputs.formats.jsonl import JsonLinesTable
-
-    return JsonLinesTable()
-
-
-def _cvat(settings: Settings) -> Aggregate:
-    from mrcnn_cv.outputs.formats.cvat import CvatAnnotations
-
-    return CvatAnnotations(settings)
-
-
-def _csv(settings: Settings) -> Aggregate:
-    from mrcnn_cv.outputs.formats.csv import CsvTable
-
-    return CsvTable()
-
-
-def _parquet(settings: Settings) -> Aggregate:
-    from mrcnn_cv.outputs.formats.parquet import ParquetTable
-
-    return ParquetTable()
-
-
-# Names of --save, in the order in which the sinks of one run are to be written: the overlay's drawing time goes into
-# the record.
-FORMATS: dict[str, Format] = {
-    "overlay": Format("the picture, or the video, with masks painted over it", _overlay),
-    "frames": Format("the frames of a video as pictures", _frames),
-    "json": Format("one JSON record per picture", _json),
-    "jsonl": Format("the records of all pictures in one file", aggregate=_jsonl),
-    "coco": Format("a data set in COCO's format", aggregate=_coco),
-    "coco-results": Format("a list of results for pycocotools", aggregate=_coco_results),
-    "yolo": Format("a data set folder for ultralytics", _yolo),
-    "labelme": Format("a JSON file per picture for labelme", _labelme),
-    "voc": Format("a data set folder in Pascal VOC's layout", _voc),
-    "cvat": Format("an XML file for CVAT", aggregate=_cvat),
-    "masks": Format("a PNG of instance numbers per picture", _masks),
-    "semantic": Format("a PNG of class ids per picture", _semantic),
-    "binary": Format("a black and white PNG per instance", _binary),
-    "cutouts": Format("each instance on a transparent background", _cutouts),
-    "crops": Format("the picture cut to the box of each instance", _crops),
-    "csv": Format("a table with a row per instance", aggregate=_csv),
-    "parquet": Format("the same table for pandas and others (extra: parquet)", aggregate=_parquet),
-}
+def _in_order(names: Collection[str]) -> list[str]:
+    """Names of rows in their order, behind them those of installed packages."""
+    return [*(name for name in FORMATS if name in names), *(name for name in names if name not in FORMATS)]

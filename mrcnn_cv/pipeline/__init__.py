@@ -1,5 +1,5 @@
-"""A run: pictures of a source through the model into sinks. `run` is the loop; the other modules keep its books."""
+"""A run: images of a source through the model into sinks. `run` is the loop; the other modules keep its books."""
 
-from mrcnn_cv.pipeline.runner import Done, Listener, Outcome, Stop, Thresholds, run
+from mrcnn_cv.pipeline.runner import CancellationToken, FrameResult, RunObserver, RunResult, Thresholds, run
 
-__all__ = ["Done", "Listener", "Outcome", "Stop", "Thresholds", "run"]
+__all__ = ["CancellationToken", "FrameResult", "RunObserver", "RunResult", "Thresholds", "run"]

@@ -12,19 +12,19 @@ Each = TypeVar("Each")
 _SECONDS = 0.1
 
 
-class Ahead(Generic[Each]):
-    """Iterates `source` in a thread of its own, at most `most` items ahead; a context manager, which ends the thread.
+class Prefetcher(Generic[Each]):
+    """Iterates `source` in a thread of its own, at most `maximum` items ahead; a context manager that ends the thread.
 
     An exception of the source is raised where its next item would have come.
     """
 
-    def __init__(self, source: Iterable[Each], most: int = 2) -> None:
+    def __init__(self, source: Iterable[Each], maximum: int = 2) -> None:
         self._source = source
-        self._items: Queue[tuple[str, Each | BaseException | None]] = Queue(most)
+        self._items: Queue[tuple[str, Each | BaseException | None]] = Queue(maximum)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._read, name="ahead", daemon=True)
 
-    def __enter__(self) -> Ahead[Each]:
+    def __enter__(self) -> Prefetcher[Each]:
         self._thread.start()
         return self
 
@@ -53,7 +53,7 @@ class Ahead(Generic[Each]):
             for item in self._source:
                 if not self._put("item", item):
                     return
-                # What a picture holds is not kept until the next one comes.
+                # What an image holds is not kept until the next one comes.
                 del item
             self._put("end", None)
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""The loop: source → model → sinks. One picture that fails does not end it."""
+"""The loop: source → model → sinks. One image that fails does not end it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, InputError, Remedy
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.inputs.image_ref import Item, load
+from mrcnn_cv.inputs.image_ref import ImageRef, load
 from mrcnn_cv.outputs.base import Sink, SinkClosed
 from mrcnn_cv.outputs.storage.output_dir import written_files
-from mrcnn_cv.pipeline.thread_executor import Crew, Steps
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.pipeline.executor import Executor
+from mrcnn_cv.pipeline.thread_executor import Stages
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.instances import Instances
 
 
 @dataclass
 class Thresholds:
-    """What to ask of `MaskRCNN.predict`, under its names. A change counts from the next picture on."""
+    """What to ask of `MaskRCNN.predict`, under its names. A change counts from the next image on."""
 
     score_threshold: float | None = 0.5
     mask_threshold: float = 0.5
@@ -31,141 +32,163 @@ class Thresholds:
 
 
 @dataclass
-class Outcome:
-    """How many pictures were done and how many failed."""
+class RunResult:
+    """How many images were done and how many failed."""
 
     done: int = 0
     failed: int = 0
 
 
 @dataclass(frozen=True)
-class Done:
-    """One picture that is done and written.
+class FrameResult:
+    """One image that is done and written.
 
     milliseconds  from reading to writing
     files         (path, size in bytes) of its own outputs
     """
 
     frame: Frame
-    found: Instances
+    instances: Instances
     milliseconds: float
     files: Sequence[tuple[Path, int]] = ()
 
 
-class Listener:
-    """Told of every picture, in order; the command line prints, a program may do something else."""
+class RunObserver:
+    """Told of every image, in order; the command line prints, a program may do something else."""
 
-    def done(self, done: Done) -> None:
-        """A picture is done and written."""
+    def done(self, done: FrameResult) -> None:
+        """An image is done and written."""
 
-    def failed(self, failed: Unreadable) -> None:
-        """A picture could not be read or taken; the next one follows."""
+    def failed(self, failed: FrameError) -> None:
+        """An image could not be read or taken; the next one follows."""
 
 
 @dataclass
-class Stop:
-    """Set `requested` to end a run after the pictures that are in work."""
+class CancellationToken:
+    """Ends a run after the images that are in work.
+
+    Attributes
+    ----------
+    requested
+        By somebody outside (`cancel`), or by the run itself: a window was closed, too many images failed.
+    exit_code
+        Of the run, where somebody outside asked for its end; None where nobody did.
+    """
 
     requested: bool = False
+    exit_code: int | None = None
+
+    def cancel(self, exit_code: int = INTERRUPTED_EXIT_CODE) -> None:
+        """End the run; may be called from any thread, or by a signal handler.
+
+        Parameters
+        ----------
+        exit_code
+            With which the run ends; 130 is that of Ctrl-C.
+        """
+        self.exit_code = exit_code
+        self.requested = True
 
 
 @dataclass
-class _Picture:
-    """A picture on its way, and the time that was spent on it so far."""
+class _FrameInWork:
+    """An image on its way, and the time that was spent on it so far."""
 
     frame: Frame
-    found: Instances
+    instances: Instances
     seconds: float
     files: list[tuple[Path, int]] = field(default_factory=list)
 
 
-Late = Callable[[], "Frame | Unreadable | None"]
-Follow = Callable[[Frame, Instances], Instances]
+DeferredFrame = Callable[[], "Frame | FrameError | None"]
+Track = Callable[[Frame, Instances], Instances]
 
 
 def run(
-    crew: Crew,
-    source: Iterable[Item | Frame | Unreadable | Late | None],
+    executor: Executor,
+    source: Iterable[ImageRef | Frame | FrameError | DeferredFrame | None],
     sinks: Sequence[Sink],
     thresholds: Thresholds,
-    listeners: Sequence[Listener],
-    stop: Stop | None = None,
-    follow: Follow | None = None,
-) -> Outcome:
-    """Take every picture of `source` through the crew's models and hand the instances to every sink.
+    observers: Sequence[RunObserver],
+    stop: CancellationToken | None = None,
+    track: Track | None = None,
+) -> RunResult:
+    """Take every image of `source` through the crew's models and hand the instances to every sink.
 
-    A source gives None where it has nothing at the moment. A picture that it does not want to choose before a worker is
-    free is a callable, which gives None where none came after all. follow: takes the instances of every picture in
+    A source gives None where it has nothing at the moment. An image that it does not want to choose before a worker is
+    free is a callable, which gives None where none came after all. track: takes the instances of every image in
     order, before any sink does, and gives those that the sinks are to have; a tracker needs that.
 
     Sinks whose `ordered` is False are written by several threads at a time, in any order; the others by the caller's,
     in order. Raises OutputError or BackendError, which end the run (what was written stays); a SinkClosed ends it
-    quietly, and the picture at which it came counts as done where the sink still took it.
+    quietly, and the image at which it came counts as done where the sink still took it.
     """
-    outcome, stop = Outcome(), stop or Stop()
+    outcome, stop = RunResult(), stop or CancellationToken()
     unordered = [sink for sink in sinks if not sink.ordered]
     ordered = [sink for sink in sinks if sink.ordered]
-    steps = _steps(thresholds, unordered, follow)
+    steps = _stages(thresholds, unordered, track)
     with ExitStack() as stack:
         for sink in sinks:
             stack.enter_context(sink)
         try:
-            for picture in crew.work(_numbered(source), steps, lambda: stop.requested):
-                _deliver(picture, ordered, listeners, outcome)
+            for frame in executor.work(_numbered(source), steps, lambda: stop.requested):
+                _deliver(frame, ordered, observers, outcome)
         except SinkClosed:
             pass
     return outcome
 
 
-Taken = tuple[int, "Item | Frame | Unreadable | Late"]
-Outgoing: TypeAlias = "_Picture | Unreadable | None"
-Steps4 = Steps[Taken, "Frame | Unreadable | Late", Outgoing, Outgoing]
+Taken = tuple[int, "ImageRef | Frame | FrameError | DeferredFrame"]
+Outgoing: TypeAlias = "_FrameInWork | FrameError | None"
+FrameStages = Stages[Taken, "Frame | FrameError | DeferredFrame", Outgoing, Outgoing]
 
 
-def _numbered(source: Iterable[Item | Frame | Unreadable | Late | None]) -> Iterator[Taken | None]:
+def _numbered(source: Iterable[ImageRef | Frame | FrameError | DeferredFrame | None]) -> Iterator[Taken | None]:
     index = 0
     for item in source:
         yield None if item is None else (index, item)
         index += item is not None
 
 
-def _steps(thresholds: Thresholds, sinks: Sequence[Sink], follow: Follow | None) -> Steps4:
-    def read(taken: Taken) -> Frame | Unreadable | Late:
+def _stages(thresholds: Thresholds, sinks: Sequence[Sink], track: Track | None) -> FrameStages:
+    def read(taken: Taken) -> Frame | FrameError | DeferredFrame:
         index, item = taken
-        return load(item, index) if isinstance(item, Item) else item
+        return load(item, index) if isinstance(item, ImageRef) else item
 
-    def find(taken: Frame | Unreadable | Late, model: Callable[[], MaskRCNN]) -> _Picture | Unreadable | None:
+    def find(
+        taken: Frame | FrameError | DeferredFrame, model: Callable[[], MaskRCNN]
+    ) -> _FrameInWork | FrameError | None:
         frame = taken() if callable(taken) else taken
-        return _find(frame, model(), thresholds) if isinstance(frame, Frame) else frame
+        return _predict(frame, model(), thresholds) if isinstance(frame, Frame) else frame
 
-    def followed(picture: _Picture | Unreadable | None) -> _Picture | Unreadable | None:
-        if isinstance(picture, _Picture) and follow is not None:
+    def followed(frame: _FrameInWork | FrameError | None) -> _FrameInWork | FrameError | None:
+        if isinstance(frame, _FrameInWork) and track is not None:
             start = time.perf_counter()
-            picture.found = follow(picture.frame, picture.found)
+            frame.instances = track(frame.frame, frame.instances)
             seconds = time.perf_counter() - start
-            picture.found.timings_ms["track"] = seconds * 1000
-            picture.seconds += seconds
-        return picture
+            frame.instances.timings_ms["track"] = seconds * 1000
+            frame.seconds += seconds
+        return frame
 
-    def write(picture: _Picture | Unreadable | None) -> _Picture | Unreadable | None:
-        if isinstance(picture, _Picture):
+    def write(frame: _FrameInWork | FrameError | None) -> _FrameInWork | FrameError | None:
+        if isinstance(frame, _FrameInWork):
             start = time.perf_counter()
             try:
-                with written_files() as picture.files:
+                with written_files() as frame.files:
                     for sink in sinks:
-                        sink.write(picture.frame, picture.found)
+                        sink.write(frame.frame, frame.instances)
             except MemoryError:
-                return _too_large(picture.frame)
-            picture.seconds += time.perf_counter() - start
-        return picture
+                return _too_large(frame.frame)
+            frame.seconds += time.perf_counter() - start
+        return frame
 
-    return Steps(read, find, write, None if follow is None else followed)
+    return Stages(read, find, write, None if track is None else followed)
 
 
-def _find(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> _Picture | Unreadable:
+def _predict(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> _FrameInWork | FrameError:
     start = time.perf_counter()
     try:
-        found = model.predict(
+        instances = model.predict(
             frame.image,
             score_threshold=thresholds.score_threshold,
             mask_threshold=thresholds.mask_threshold,
@@ -174,51 +197,53 @@ def _find(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> _Picture | U
             classes=thresholds.classes,
         )
     except InputError as error:
-        return Unreadable(frame.name, frame.index, InputError(f"{frame.name}: {error}"), frame.path, frame.place)
+        why = InputError(f"{frame.name}: {error}", *error.remedies)
+        return FrameError(frame.name, frame.index, why, frame.path, frame.output_path)
     except MemoryError:
         return _too_large(frame)
-    found.source = frame.name
+    instances.source = frame.name
     if frame.time is not None:
-        found.frame, found.time = frame.index, frame.time
-    found.timings_ms = {"read": frame.read_ms, **found.timings_ms}
-    return _Picture(frame, found, frame.read_ms / 1000 + time.perf_counter() - start)
+        instances.frame, instances.time = frame.index, frame.time
+    instances.timings_ms = {"read": frame.read_ms, **instances.timings_ms}
+    return _FrameInWork(frame, instances, frame.read_ms / 1000 + time.perf_counter() - start)
 
 
-def _too_large(frame: Frame) -> Unreadable:
-    """A picture for which the memory does not suffice; for the next one it may."""
+def _too_large(frame: Frame) -> FrameError:
+    """An image for which the memory does not suffice; for the next one it may."""
     height, width = frame.image.shape[:2]
     why = InputError(
-        f"{frame.name} ({width} x {height}) does not fit into the memory that is left: make the picture smaller, give"
-        " --workers 1, or close other programs"
+        f"{frame.name} ({width} x {height}) does not fit into the memory that is left: make the image smaller,"
+        f" {Remedy.ONE_WORKER}, or close other programs",
+        Remedy.ONE_WORKER,
     )
-    return Unreadable(frame.name, frame.index, why, frame.path, frame.place)
+    return FrameError(frame.name, frame.index, why, frame.path, frame.output_path)
 
 
 def _deliver(
-    picture: _Picture | Unreadable | None, sinks: Sequence[Sink], listeners: Sequence[Listener], outcome: Outcome
+    frame: _FrameInWork | FrameError | None, sinks: Sequence[Sink], observers: Sequence[RunObserver], result: RunResult
 ) -> None:
     """What happens in order: the sinks that need it, the books, the terminal."""
-    if picture is None:
+    if frame is None:
         return
-    if isinstance(picture, Unreadable):
-        outcome.failed += 1
-        for listener in listeners:
-            listener.failed(picture)
+    if isinstance(frame, FrameError):
+        result.failed += 1
+        for listener in observers:
+            listener.failed(frame)
         return
     start = time.perf_counter()
     end: SinkClosed | None = None
     try:
         for sink in sinks:
-            sink.write(picture.frame, picture.found)
+            sink.write(frame.frame, frame.instances)
     except SinkClosed as closed:
         if not closed.delivered:
             raise
         end = closed
-    outcome.done += 1
-    # How long somebody looked at a picture is not how long it took.
-    looked = picture.found.timings_ms.get("show", 0.0)
-    milliseconds = (picture.seconds + time.perf_counter() - start) * 1000 - looked
-    for listener in listeners:
-        listener.done(Done(picture.frame, picture.found, milliseconds, picture.files))
+    result.done += 1
+    # How long somebody looked at an image is not how long it took.
+    looked = frame.instances.timings_ms.get("show", 0.0)
+    milliseconds = (frame.seconds + time.perf_counter() - start) * 1000 - looked
+    for listener in observers:
+        listener.done(FrameResult(frame.frame, frame.instances, milliseconds, frame.files))
     if end is not None:
         raise end

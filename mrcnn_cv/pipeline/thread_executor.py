@@ -6,6 +6,7 @@ enough, and nothing has to be copied between processes.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -15,29 +16,45 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from mrcnn_cv.engines import select as backends
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.pipeline.address_space import has_room
+from mrcnn_cv.pipeline.executor import Executor
 
 Taken = TypeVar("Taken")
 Read = TypeVar("Read")
 Found = TypeVar("Found")
 Result = TypeVar("Result")
 
-TRIAL = 6
+AUTOTUNE_RESULTS = 6
 """Pictures per worker that a plan is timed on."""
 
 
 _LOOK_SECONDS = 1.0
 """Between two looks whether the threads that a result comes from are still there."""
 
+BYTES_PER_THREAD = 72 << 20
+"""Address space of a thread on Linux: 8 MiB of stack, and 64 MiB that the allocator reserves for it."""
+
+
+def address_space_allows(threads: int) -> bool:
+    """Whether so many threads fit below `ulimit -v`; beyond it native libraries abort, and Python 3.11 may hang."""
+    if sys.platform != "linux":
+        return True
+    import resource
+
+    limit, statm = resource.getrlimit(resource.RLIMIT_AS)[0], Path("/proc/self/statm")
+    if limit == resource.RLIM_INFINITY or not statm.exists():
+        return True
+    return threads * BYTES_PER_THREAD <= limit - int(statm.read_text().split()[0]) * resource.getpagesize()
+
 
 @dataclass(frozen=True)
-class Plan:
-    """workers: pictures in work at the same time. threads: of OpenCV, for each of them."""
+class WorkerLayout:
+    """workers: images in work at the same time. threads: of OpenCV, for each of them."""
 
     workers: int
     threads: int
@@ -48,7 +65,7 @@ class Plan:
         return min(self.workers, 4)
 
 
-class Models:
+class ModelPool:
     """Nets for every worker. They are no good for two threads at once, so each worker loads its own."""
 
     def __init__(self, first: MaskRCNN, load: Callable[[], MaskRCNN]) -> None:
@@ -57,7 +74,7 @@ class Models:
         self._own = threading.local()
         self._lock = threading.Lock()
 
-    def mine(self) -> MaskRCNN:
+    def acquire(self) -> MaskRCNN:
         """The model of the thread that asks."""
         model: MaskRCNN | None = getattr(self._own, "model", None)
         if model is None:
@@ -67,7 +84,7 @@ class Models:
             model = self._own.model = model or self._load()
         return model
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """The thread that calls needs its model no more; another one may have it."""
         model: MaskRCNN | None = getattr(self._own, "model", None)
         if model is not None:
@@ -76,61 +93,61 @@ class Models:
                 self._free.append(model)
 
 
-class _Trial:
+class _Autotuner:
     """Times plans by when their results come; the first of each worker does not count: it sets up its nets."""
 
     def __init__(self) -> None:
-        self.fastest: Plan | None = None
+        self.fastest: WorkerLayout | None = None
         self.timed = 0
         self.is_lost = False
-        self._least = float("inf")
+        self._min_seconds = float("inf")
 
-    def begin(self, plan: Plan) -> None:
-        """From now on the results are those of `plan`."""
-        self._plan, self._count, self._start, self.is_lost = plan, 0, 0.0, False
+    def begin(self, layout: WorkerLayout) -> None:
+        """From now on the results are those of `layout`."""
+        self._layout, self._count, self._start, self.is_lost = layout, 0, 0.0, False
 
     def saw_one(self) -> None:
         """One more result has come; sets is_lost where an earlier plan turns out to be faster."""
         self._count += 1
-        if self._count == self._plan.workers:
+        if self._count == self._layout.workers:
             self._start = time.perf_counter()
-        if self._count == (TRIAL + 1) * self._plan.workers:
-            seconds = (time.perf_counter() - self._start) / (TRIAL * self._plan.workers)
+        if self._count == (AUTOTUNE_RESULTS + 1) * self._layout.workers:
+            seconds = (time.perf_counter() - self._start) / (AUTOTUNE_RESULTS * self._layout.workers)
             self.timed += 1
-            self.is_lost = seconds >= self._least
+            self.is_lost = seconds >= self._min_seconds
             if not self.is_lost:
-                self._least, self.fastest = seconds, self._plan
+                self._min_seconds, self.fastest = seconds, self._layout
 
 
 @dataclass(frozen=True)
-class Steps(Generic[Taken, Read, Found, Result]):
-    """What is done with each picture: read by a reader, found by a worker with its model, written by a writer.
+class Stages(Generic[Taken, Read, Found, Result]):
+    """What is done with each image: read by a reader, found by a worker with its model, written by a writer.
 
-    follow  is done between the last two, in the order of the pictures, by one thread; None: nothing is
+    track  is done between the last two, in the order of the images, by one thread; None: nothing is
     """
 
     read: Callable[[Taken], Read]
     find: Callable[[Read, Callable[[], MaskRCNN]], Found]
     write: Callable[[Found], Result]
-    follow: Callable[[Found], Found] | None = None
+    track: Callable[[Found], Found] | None = None
 
 
-class Crew:
+class ThreadExecutor(Executor):
     """The threads of a run.
 
-    plans  the ways to work that are tried in turn; the fastest goes on. One plan: no trial
-    ahead  how many pictures may be in work at a time; None: enough that nobody waits
+    layouts  the ways to work that are tried in turn; the fastest goes on. One plan: no trial
+    ahead  how many images may be in work at a time; None: enough that nobody waits
     """
 
-    def __init__(self, models: Models, plans: list[Plan], ahead: int | None = None) -> None:
+    def __init__(self, models: ModelPool, plans: list[WorkerLayout], ahead: int | None = None) -> None:
         self._models = models
         self._ahead = ahead
         self._is_fitted = False
-        self.plans = plans
-        self.chosen: Plan | None = plans[0] if len(plans) == 1 else None
+        self.layouts = plans
+        self.chosen: WorkerLayout | None = plans[0] if len(plans) == 1 else None
 
     def work(
-        self, source: Iterator[Taken | None], steps: Steps[Taken, Any, Any, Result], stopped: Callable[[], bool]
+        self, source: Iterator[Taken | None], stages: Stages[Taken, Any, Any, Result], stopped: Callable[[], bool]
     ) -> Iterator[Result]:
         """The results for `source`, in its order. When `stopped` says so, nothing new is taken from it.
 
@@ -138,48 +155,50 @@ class Crew:
         the address space leaves no room for any plan's threads.
         """
         if not self._is_fitted:
-            self._leave_out_what_does_not_fit(0 if steps.follow is None else 1)
-        trial = _Trial()
-        for plan in self.plans if self.chosen is None else ():
-            is_last = plan is self.plans[-1]
+            self._leave_out_what_does_not_fit(0 if stages.track is None else 1)
+        trial = _Autotuner()
+        for plan in self.layouts if self.chosen is None else ():
+            is_last = plan is self.layouts[-1]
             trial.begin(plan)
-            # The last plan goes on if it is the fastest: nobody waits for its pictures to be done first.
-            some = source if is_last else islice(source, (TRIAL + 1) * plan.workers)
-            for result in self._all(some, steps, plan, lambda: stopped() or trial.is_lost):
+            # The last plan goes on if it is the fastest: nobody waits for its images to be done first.
+            some = source if is_last else islice(source, (AUTOTUNE_RESULTS + 1) * plan.workers)
+            for result in self._all(some, stages, plan, lambda: stopped() or trial.is_lost):
                 trial.saw_one()
                 yield result
-        if trial.timed == len(self.plans):
+        if trial.timed == len(self.layouts):
             self.chosen = trial.fastest
-        yield from self._all(source, steps, self.chosen or self.plans[0], stopped)
+        yield from self._all(source, stages, self.chosen or self.layouts[0], stopped)
 
     def _leave_out_what_does_not_fit(self, followers: int) -> None:
         """Once: later there are threads of before, whose room is used again."""
         self._is_fitted = True
-        self.plans = [plan for plan in self.plans if has_room(plan.workers + 2 * plan.helpers + followers)]
-        if not self.plans:
+        self.layouts = [
+            plan for plan in self.layouts if address_space_allows(plan.workers + 2 * plan.helpers + followers)
+        ]
+        if not self.layouts:
             raise MemoryError
-        self.chosen = self.plans[0] if len(self.plans) == 1 else None
+        self.chosen = self.layouts[0] if len(self.layouts) == 1 else None
 
     def _all(
         self,
         source: Iterator[Taken | None],
-        steps: Steps[Taken, Any, Any, Result],
-        plan: Plan,
+        stages: Stages[Taken, Any, Any, Result],
+        layout: WorkerLayout,
         stopped: Callable[[], bool],
     ) -> Iterator[Result]:
-        if plan.threads:
-            backends.set_threads(plan.threads)
-        readers, writers = (_Threads(name, plan.helpers) for name in ("reader", "writer"))
-        workers = _Threads("worker", plan.workers, self._models.give_back)
-        followers = _Threads("follower", 0 if steps.follow is None else 1)
+        if layout.threads:
+            backends.set_threads(layout.threads)
+        readers, writers = (_Threads(name, layout.helpers) for name in ("reader", "writer"))
+        workers = _Threads("worker", layout.workers, self._models.release)
+        followers = _Threads("follower", 0 if stages.track is None else 1)
         all_threads = (readers, workers, followers, writers)
         # Enough that nobody waits, and few enough that memory stays flat.
-        most = 2 * plan.workers + 2 if self._ahead is None else self._ahead
+        maximum = 2 * layout.workers + 2 if self._ahead is None else self._ahead
         flying: deque[Future[Result]] = deque()
         wait, ended = True, False
         try:
             while flying or not (ended or stopped()):
-                while len(flying) < most and not (ended or stopped()):
+                while len(flying) < maximum and not (ended or stopped()):
                     try:
                         taken = next(source)
                     except StopIteration:
@@ -187,11 +206,11 @@ class Crew:
                         break
                     if taken is None:
                         break
-                    read = readers.submit(partial(steps.read, taken))
-                    found = workers.submit(partial(self._find, steps, read))
-                    if steps.follow is not None:
-                        found = followers.submit(partial(_then, steps.follow, found))
-                    flying.append(writers.submit(partial(_then, steps.write, found)))
+                    read = readers.submit(partial(stages.read, taken))
+                    found = workers.submit(partial(self._find, stages, read))
+                    if stages.track is not None:
+                        found = followers.submit(partial(_then, stages.track, found))
+                    flying.append(writers.submit(partial(_then, stages.write, found)))
                 if flying:
                     yield _result(flying.popleft(), all_threads)
         except (KeyboardInterrupt, _ThreadDied):
@@ -202,8 +221,8 @@ class Crew:
             for threads in all_threads:
                 threads.dismiss(wait)
 
-    def _find(self, steps: Steps[Any, Any, Any, Any], read: Future[Any]) -> Any:
-        return steps.find(read.result(), self._models.mine)
+    def _find(self, stages: Stages[Any, Any, Any, Any], read: Future[Any]) -> Any:
+        return stages.find(read.result(), self._models.acquire)
 
 
 class _ThreadDied(MemoryError):
@@ -264,7 +283,7 @@ class _Threads:
     def _serve(self) -> None:
         while (task := self._tasks.get()) is not None:
             self._do(*task)
-            # What a picture holds is not kept until the next one comes.
+            # What an image holds is not kept until the next one comes.
             del task
         self._last()
 
@@ -282,15 +301,15 @@ ON_PROCESSORS = frozenset({"cpu", "openvino", "openvino-bf16"})
 """Backends that share the processors out among their workers."""
 
 
-def plans_for(workers: int | None, threads: int | None, backend: str, pictures: int | None) -> list[Plan]:
-    """The plans to try. workers, threads: None where the user did not say. pictures: None where nobody knows."""
+def layouts_for(workers: int | None, threads: int | None, backend: str, images: int | None) -> list[WorkerLayout]:
+    """The plans to try. workers, threads: None where the user did not say. images: None where nobody knows."""
     processors = threads or backends.available_processors()
     if workers is not None:
-        return [Plan(workers, max(1, processors // workers))]
-    one = Plan(1, threads or 0)
-    # How long pictures take that are still to arrive says nothing about a plan.
-    enough = pictures is not None and pictures >= 5 * (TRIAL + 1) * (processors + 1)
+        return [WorkerLayout(workers, max(1, processors // workers))]
+    one = WorkerLayout(1, threads or 0)
+    # How long images take that are still to arrive says nothing about a plan.
+    enough = images is not None and images >= 5 * (AUTOTUNE_RESULTS + 1) * (processors + 1)
     if backend not in ON_PROCESSORS or processors < 2 or not enough:
         return [one]
     # Workers of one thread each usually win: tried last, they go on without a stop.
-    return [Plan(1, processors), Plan(processors, 1)]
+    return [WorkerLayout(1, processors), WorkerLayout(processors, 1)]

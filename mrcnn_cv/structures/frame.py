@@ -1,4 +1,4 @@
-"""Frame: one picture on its way from a source through the model to the sinks."""
+"""Frame: one image on its way from a source through the model to the sinks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mrcnn_cv.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture.
+    """One image.
 
-    image    (H, W, 3) uint8, BGR
-    name     how the user called it (for a file: the path as it was given)
-    index    position in its source, from 0; counts pictures that could not be read
-    time     seconds from the start of the video or stream; None for a picture file
-    path     the file it came from; None where there is none
-    read_ms  milliseconds spent on reading and decoding
-    place    where its outputs go below the output folder, as if it were copied there (street/01.jpg); None: its name
-    arrived  time.monotonic() at which a live picture came; None elsewhere
+    image        (H, W, 3) uint8, BGR
+    name         how the user called it (for a file: the path as it was given)
+    index        position in its source, from 0; counts images that could not be read
+    time         seconds from the start of the video or stream; None for an image file
+    path         the file it came from; None where there is none
+    read_ms      milliseconds spent on reading and decoding
+    output_path  where its outputs go below the output folder, as if copied there (street/01.jpg); None: its name
+    arrived      time.monotonic() at which a live image came; None elsewhere
     """
 
     image: NDArray[np.uint8]
@@ -31,13 +31,13 @@ class Frame:
     time: float | None = None
     path: Path | None = None
     read_ms: float = 0.0
-    place: PurePosixPath | None = None
+    output_path: PurePosixPath | None = None
     arrived: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Unreadable:
-    """A picture that its source had to give up; the ones after it still come.
+class FrameError:
+    """An image that its source had to give up; the ones after it still come.
 
     A source yields it in place of a Frame rather than raising, because an iterator that has raised has ended.
     """
@@ -46,4 +46,4 @@ class Unreadable:
     index: int
     error: InputError
     path: Path | None = None
-    place: PurePosixPath | None = None
+    output_path: PurePosixPath | None = None

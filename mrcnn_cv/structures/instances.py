@@ -1,4 +1,4 @@
-"""Instances: what was found in one image. The only value that travels between the model, the sinks and the user."""
+"""Instances: the detections of one image, the value that predictors return and outputs take."""
 
 from __future__ import annotations
 
@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 
 
 Choice = SupportsIndex | slice | str | NDArray[np.bool_] | NDArray[np.integer[Any]] | Sequence[int] | Sequence[bool]
-"""What chooses some of several instances; see `Instances`."""
+"""What selects some of several instances; see `Instances.__getitem__`."""
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class BackendUse:
-    """What was asked for and what really ran.
+    """The backend that was requested and the one that ran.
 
-    `requested` and `used` are names of `--backend`; `device` is the name of the processor or graphics card.
+    Attributes
+    ----------
+    requested
+        Name of the backend that was asked for, such as "auto".
+    used
+        Name of the backend that ran the nets.
+    device
+        Name of the CPU or GPU on which it ran.
     """
 
     requested: str
@@ -40,24 +47,47 @@ class BackendUse:
 class Instances:
     """The N instances of one image, best score first.
 
-    boxes               (N, 4) float32: x1 y1 x2 y2 in pixels of the image, corners, not clipped to whole pixels
-    scores              (N,) float32, descending
-    class_ids           (N,) int32: ids of the label map (COCO: 1 to 90)
-    labels              N names; the id as text where the label map has no name for it
-    mask_probabilities  (N, mask_h, mask_w) float32 in [0, 1], local to the box; None for a model without masks
-    image_size          (height, width) of the image in pixels
-    mask_threshold      probability above which a pixel belongs to the instance
-    mask_sampling       where the mask's samples lie in the box: "corners" (the outermost samples lie on the box's
-                        edges, as TensorFlow's crop_and_resize takes them), "centers" (each is the centre of a cell)
-                        or "expanded" (the same in a box a sample larger on each side, which lies on whole pixels)
-    time                seconds from the start of the video or stream; None for a picture of its own
+    Indexing gives Instances again: found[0], found[:3], found[[2, 0]], found[found.scores > 0.8], found["cat"].
 
-    What `mrcnn_cv.tracking` adds; None for a picture of its own:
-    track_ids           (N,) int32: the same number in every frame for the same thing, from 1; 0: not followed (yet)
-    trails              N arrays (k, 2) float32: x y in pixels of where each box's centre was, oldest first
-    totals              how many different things each label has had since tracking began
-
-    Some of them are Instances again: found[0], found[:3], found[[2, 0]], found[found.scores > 0.8], found["cat"].
+    Attributes
+    ----------
+    boxes
+        (N, 4) float32: x1, y1, x2, y2 of the corners in pixels of the image, not rounded.
+    scores
+        (N,) float32, descending.
+    class_ids
+        (N,) int32: ids of the label map (COCO: 1 to 90).
+    labels
+        N names; the id as text where the label map has no name for it.
+    mask_probabilities
+        (N, mask_h, mask_w) float32 in [0, 1], local to the box; None for a model without masks.
+    image_size
+        (height, width) of the image in pixels.
+    mask_threshold
+        Probability above which a pixel belongs to the instance.
+    mask_sampling
+        Where the mask's samples lie in the box. "corners": the outermost samples lie on the edges of the box
+        (TensorFlow's crop_and_resize). "centers": each sample is the center of a cell. "expanded": the same, in a box
+        enlarged by one sample on each side and rounded to whole pixels.
+    source
+        Name of the image, video or stream.
+    frame
+        Index of the frame, from 0; None for an image.
+    model
+        Name of the model file.
+    backend
+        The backend that ran.
+    timings_ms
+        Milliseconds of each step, by its name.
+    track_ids
+        (N,) int32, set by tracking: one number per object in all frames, from 1; 0 for an object without a confirmed
+        track. None without tracking.
+    trails
+        N arrays (k, 2) float32, set by tracking: x, y in pixels of the earlier centers of each box, oldest first.
+    totals
+        Set by tracking: the number of distinct objects of each label since tracking began.
+    time
+        Seconds from the start of the video or stream; None for an image.
     """
 
     boxes: NDArray[np.float32]
@@ -82,14 +112,34 @@ class Instances:
         return len(self.scores)
 
     def __iter__(self) -> Iterator[Instances]:
-        """One after the other, each as Instances."""
+        """Iterate over the instances.
+
+        Returns
+        -------
+        Iterator[Instances]
+            One instance at a time, each as Instances of length 1.
+        """
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, choice: Choice) -> Instances:
-        """Some of the instances, in the order in which they are chosen.
+        """Select some of the instances.
 
-        choice: a place, a slice, a list or array of places, an array (N,) of bools, or a label. IndexError for a place
-        that is not there, UsageError for what chooses nothing.
+        Parameters
+        ----------
+        choice
+            An index, a slice, a list or array of indices, a mask (N,) of bools, or a label.
+
+        Returns
+        -------
+        Instances
+            The selected instances, in the order of the selection.
+
+        Raises
+        ------
+        IndexError
+            For an index that is out of range.
+        UsageError
+            For a value that is none of these, such as a mask of another length.
         """
         places = self._places(choice)
         return replace(
@@ -124,10 +174,23 @@ class Instances:
 
     @staticmethod
     def concatenate(parts: Sequence[Instances]) -> Instances:
-        """The instances of several answers about one image, best score first.
+        """Join several sets of instances of one image, such as those of several models or tiles.
 
-        What the answers say of themselves (source, model, ...) stays where all agree; times are added up. UsageError
-        for none, and for answers that do not fit together: about images of other sizes, with masks of another kind.
+        Parameters
+        ----------
+        parts
+            At least one. Fields that describe the run (source, model, ...) are kept where all parts agree; timings are
+            added up.
+
+        Returns
+        -------
+        Instances
+            All instances, best score first.
+
+        Raises
+        ------
+        UsageError
+            If `parts` is empty, or the parts have different image sizes or different kinds of masks.
         """
         if not parts:
             raise UsageError("there are no instances to join: give at least one answer, which may be empty")
@@ -164,7 +227,20 @@ class Instances:
         )
 
     def shifted(self, x: float, y: float, image_size: tuple[int, int]) -> Instances:
-        """The same instances in an image of `image_size` (height, width), in which theirs begins at x, y (pixels)."""
+        """Move the instances of a tile into the image from which it was cut.
+
+        Parameters
+        ----------
+        x, y
+            Position in pixels of the tile's top left corner in the larger image.
+        image_size
+            (height, width) of the larger image in pixels.
+
+        Returns
+        -------
+        Instances
+            The same instances with boxes and trails in pixels of the larger image.
+        """
         move = np.array([x, y], dtype=np.float32)
         return replace(
             self,
@@ -174,9 +250,22 @@ class Instances:
         )
 
     def mask_iou(self, other: Instances) -> NDArray[np.float64]:
-        """(N, M): intersection over union of each mask with each of another answer about the same image, exactly.
+        """Intersection over union of every mask with every mask of other instances, exact to the pixel.
 
-        Where an answer has no masks, its boxes are filled. UsageError for images of different sizes.
+        Parameters
+        ----------
+        other
+            M instances of the same image. Filled boxes stand in for masks that a model does not give.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            (N, M), each in [0, 1].
+
+        Raises
+        ------
+        UsageError
+            If the image sizes differ.
         """
         if self.image_size != other.image_size:
             raise UsageError("masks of images of different sizes do not overlap: shift them into one image first")
@@ -188,10 +277,19 @@ class Instances:
         return result
 
     def local_mask(self, index: int) -> masks.LocalMask:
-        """The mask of one instance, cut to the pixels that its box covers.
+        """The mask of one instance, cropped to the pixels that its box covers.
 
-        Returns (top, left, mask) with mask (h, w) bool; a model without masks gives the filled box. Nothing of the size
-        of the image is allocated.
+        Nothing of the size of the image is allocated.
+
+        Parameters
+        ----------
+        index
+            Which instance, from 0.
+
+        Returns
+        -------
+        LocalMask
+            (top, left, mask) with mask (h, w) bool; for a model without masks, the filled box.
         """
         if self.mask_probabilities is None:
             return masks.fill_box(self.boxes[index], self.image_size)
@@ -200,28 +298,64 @@ class Instances:
         )
 
     def full_mask(self, index: int) -> NDArray[np.bool_]:
-        """(H, W) bool: the mask of one instance on the whole image."""
+        """The mask of one instance, of the size of the image.
+
+        Parameters
+        ----------
+        index
+            Which instance, from 0.
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            (H, W), True inside the instance.
+        """
         top, left, mask = self.local_mask(index)
         full = np.zeros(self.image_size, dtype=np.bool_)
         full[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
         return full
 
     def draw(self, image_bgr: NDArray[np.uint8], style: Style | None = None) -> NDArray[np.uint8]:
-        """A new image (H, W, 3) uint8 with the instances painted over `image_bgr`."""
+        """Draw the instances over an image.
+
+        Parameters
+        ----------
+        image_bgr
+            (H, W, 3) uint8 BGR. It is not changed.
+        style
+            Colors, opacity and what to hide; None for the default style.
+
+        Returns
+        -------
+        NDArray[np.uint8]
+            A new image (H, W, 3), BGR.
+        """
         from mrcnn_cv.drawing.annotate import draw
 
         return draw(image_bgr, self, style)
 
     def counts(self) -> dict[str, int]:
-        """How many instances each label has, most frequent first."""
+        """Count the instances of each label.
+
+        Returns
+        -------
+        dict[str, int]
+            Label to number of instances, most frequent first.
+        """
         names, numbers = np.unique(np.array(self.labels, dtype=object), return_counts=True)
         order = np.argsort(-numbers, kind="stable")
         return {str(names[i]): int(numbers[i]) for i in order}
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON record of this image; docs/json.md and its schema describe it."""
+        """The JSON record of this image, as `docs/json.md` describes it.
+
+        Returns
+        -------
+        dict[str, Any]
+            Plain numbers, strings, lists and dicts, ready for `json.dumps`. Masks are COCO run lengths.
+        """
         height, width = self.image_size
-        # A picture of its own has no such key.
+        # An image that is no frame has no such key.
         moment = {} if self.time is None else {"time": round(self.time, 6)}
         return {
             "source": self.source,

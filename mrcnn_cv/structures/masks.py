@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.util import blas
-from mrcnn_cv.util.parallel import in_parallel, least_rows
+from mrcnn_cv.util.parallel import min_rows, parallel_for
 
 Sampling = Literal["corners", "centers", "expanded"]
 
@@ -63,10 +63,10 @@ def paste(
             np.greater(found, np.float32(threshold), out=inside[own])
 
     # What lies between stays in the processor's cache.
-    at_once = least_rows(len(columns))
+    at_once = min_rows(len(columns))
     with blas.without_threads(), np.errstate(over="ignore", invalid="ignore"):
         across = rows @ probabilities
-        in_parallel(work, len(rows), least=at_once)
+        parallel_for(work, len(rows), minimum=at_once)
     return LocalMask(top, left, inside)
 
 
@@ -94,8 +94,8 @@ def _interpolation(
 def _expanded(start: float, end: float, length: int, samples: int) -> tuple[int, NDArray[np.float32]]:
     """The same for the box that torchvision makes of one, in its float32 arithmetic."""
     half = np.float32(end - start) * np.float32(0.5) * np.float32((samples + 2) / samples)
-    centre = (np.float32(end) + np.float32(start)) * np.float32(0.5)
-    first, last = int(centre - half), int(centre + half)
+    center = (np.float32(end) + np.float32(start)) * np.float32(0.5)
+    first, last = int(center - half), int(center + half)
     pixels = np.arange(max(0, first), min(length, last + 1), dtype=np.float64)
     positions = (pixels - first + 0.5) * ((samples + 2) / max(last - first + 1, 1)) - 1.5
     return _weights(pixels, np.clip(positions, -1, samples), samples)

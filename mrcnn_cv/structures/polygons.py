@@ -20,28 +20,28 @@ from mrcnn_cv.structures.masks import LocalMask
 Ring = NDArray[np.float64]
 """(n, 2): corners x, y in pixels of the image, the last one joined to the first."""
 
-_MOST_CANDIDATES = 500
+_MAX_CANDIDATES = 500
 
 _Ring = NDArray[np.float64]
 """(n, 4): x, y of the corner, and column, row of the mask's pixel at it."""
 
 
 @dataclass
-class Part:
+class Polygon:
     """Pixels of a mask that hang together by their sides.
 
-    area   its pixels
-    outer  its outline, clockwise as one sees it on the image; no three corners on a line
-    holes  outlines of what is missing inside, counter-clockwise
+    area      its pixels
+    exterior  its outline, clockwise as one sees it on the image; no three corners on a line
+    holes     outlines of what is missing inside, counter-clockwise
     """
 
     area: int
-    outer: _Ring
+    exterior: _Ring
     holes: list[_Ring] = field(default_factory=list)
 
     def rings(self, *, painted: bool = False) -> list[Ring]:
         """The outline, and then those of the holes."""
-        return [_points(ring, painted) for ring in (self.outer, *self.holes)]
+        return [_points(ring, painted) for ring in (self.exterior, *self.holes)]
 
     def joined(self, *, painted: bool = False) -> Ring:
         """The outline with its holes in one ring, for formats without holes.
@@ -52,23 +52,23 @@ class Part:
         return _points(self._joined(), painted)
 
     def _joined(self) -> _Ring:
-        ring = self.outer
+        ring = self.exterior
         for hole in self.holes:
             ring = _cut_to(ring, hole)
         return ring
 
 
-def parts(local: LocalMask, *, min_area: int = 0) -> list[Part]:
+def polygons(local: LocalMask, *, min_area: int = 0) -> list[Polygon]:
     """The parts of a mask, largest first; [] for a mask without pixels.
 
     min_area: parts with fewer pixels than this are left out, but never the largest.
     """
-    found: list[Part] = []
+    found: list[Polygon] = []
     holes: list[tuple[int, _Ring]] = []
     for ring in _rings(local):
         area = _area(ring)
         if area > 0:
-            found.append(Part(area, _with_pixels(ring)))
+            found.append(Polygon(area, _with_pixels(ring)))
         else:
             holes.append((area, _with_pixels(ring)))
     _hand_out(holes, found)
@@ -76,7 +76,7 @@ def parts(local: LocalMask, *, min_area: int = 0) -> list[Part]:
     return [part for number, part in enumerate(found) if number == 0 or part.area >= min_area]
 
 
-def one_ring(found: list[Part], *, painted: bool = False) -> Ring:
+def joined_ring(found: list[Polygon], *, painted: bool = False) -> Ring:
     """All parts in one ring, for formats with one outline per instance: bridged where they come closest to each other.
 
     A bridge goes there and back on the same line, so it holds no area; a rasteriser that paints outlines paints it.
@@ -109,7 +109,7 @@ def _bridges(points: Ring, owner: NDArray[np.intp]) -> Iterator[tuple[int, int]]
     The minimum spanning tree of the rings (Prim's algorithm).
     """
     # Of long rings some points do: the time grows with the square of their number.
-    step = 1 + len(points) // _MOST_CANDIDATES
+    step = 1 + len(points) // _MAX_CANDIDATES
     first = np.searchsorted(owner, np.arange(owner[-1] + 1))
     chosen = np.union1d(first, np.arange(0, len(points), step))
     points, owner = points[chosen], owner[chosen]
@@ -208,14 +208,14 @@ def _with_pixels(ring: NDArray[np.intp]) -> _Ring:
     return np.concatenate([ring, ring + np.minimum(inward, 0)], axis=1).astype(np.float64)
 
 
-def _hand_out(holes: list[tuple[int, _Ring]], found: list[Part]) -> None:
+def _hand_out(holes: list[tuple[int, _Ring]], found: list[Polygon]) -> None:
     """Give every hole to its part: the one whose outline is met first to the left, perhaps by way of other holes.
 
     The holes of a part come out from left to right, as `joined` needs them.
     """
     if not holes:
         return
-    sides = [_upright_sides(part.outer, number) for number, part in enumerate(found)]
+    sides = [_upright_sides(part.exterior, number) for number, part in enumerate(found)]
     for area, ring in sorted(holes, key=lambda hole: float(hole[1][:, 0].min())):
         x, y = _leftmost(ring)
         every = np.concatenate(sides)

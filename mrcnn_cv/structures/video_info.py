@@ -1,4 +1,4 @@
-"""What sources and sinks of videos both know: size, rate, ticks and colours, and the library that codes them."""
+"""What sources and sinks of videos both know: size, rate, ticks and colors, and the library that codes them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 UNKNOWN = 2
-"""What ISO/IEC 23091-2 calls colours of which nothing is known."""
+"""What ISO/IEC 23091-2 calls colors of which nothing is known."""
 
 
 @dataclass(frozen=True)
-class Colours:
-    """How the samples of a video mean colours, as numbers of ISO/IEC 23091-2; 2: not known.
+class ColorProperties:
+    """How the samples of a video mean colors, as numbers of ISO/IEC 23091-2; 2: not known.
 
     is_full  the luma range is 0 to 255 rather than 16 to 235
     """
@@ -52,7 +52,7 @@ class VideoInfo:
     codec: str
     pixel_aspect: Fraction = Fraction(1)
     time_base: Fraction | None = None
-    colours: Colours = field(default_factory=Colours)
+    colors: ColorProperties = field(default_factory=ColorProperties)
 
 
 def import_av() -> ModuleType:
@@ -83,14 +83,14 @@ def is_of_the_disk(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in _OF_THE_DISK
 
 
-# ISO/IEC 23091-2's numbers of colour matrices, and swscale's; 5 and 6 are the same one.
+# ISO/IEC 23091-2's numbers of color matrices, and swscale's; 5 and 6 are the same one.
 _SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 _BT709, _BT601 = 1, 6
 _HD_HEIGHT = 720
 
 
 def matrix_for(matrix: int, height: int) -> int:
-    """A colour matrix that can be computed with: the given one, or what players take: BT.709 for HD, else BT.601."""
+    """A color matrix that can be computed with: the given one, or what players take: BT.709 for HD, else BT.601."""
     from av.video.reformatter import Colorspace
 
     # Older PyAVs lack BT.2020, and would take BT.601 for it without a word.

@@ -10,10 +10,10 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-MOST_BYTES = 255
+MAX_BYTES = 255
 """A name may have so many on nearly all file systems."""
 
-MOST_PLACE_BYTES = 1024
+MAX_PATH_BYTES = 1024
 """A place may have so many, so that there is room for the output folder in front of it."""
 
 _WINDOWS_RESERVED = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
@@ -26,44 +26,46 @@ def file_name(name: str) -> str:
     return f"_{plain}" if not plain or plain.startswith(".") or _WINDOWS_DEVICES.fullmatch(plain) else plain
 
 
-def same(name: str) -> str:
+def path_key(name: str) -> str:
     """What is equal for two names that some file system takes for one: by case, or by how accents are composed."""
     return unicodedata.normalize("NFC", name.casefold())
 
 
-def numbered(place: str, number: int) -> str:
+def numbered_name(relative: str, number: int) -> str:
     """a/photo.jpg for 1, a/photo-2.jpg for 2, ..."""
-    path = PurePosixPath(place)
-    return place if number == 1 else str(path.with_name(fitting(f"{path.stem}-{number}{path.suffix}")))
+    path = PurePosixPath(relative)
+    return relative if number == 1 else str(path.with_name(truncate_name(f"{path.stem}-{number}{path.suffix}")))
 
 
-def marked(place: str) -> str:
+def tagged_name(relative: str) -> str:
     """a/photo-masks.jpg: the name for an output that would otherwise be its own input."""
-    path = PurePosixPath(place)
-    return str(path.with_name(fitting(f"{path.stem}-masks{path.suffix}")))
+    path = PurePosixPath(relative)
+    return str(path.with_name(truncate_name(f"{path.stem}-masks{path.suffix}")))
 
 
-def fitting(name: str) -> str:
+def truncate_name(name: str) -> str:
     """The name itself, or its beginning with a fingerprint and its suffixes where it is too long for a file system."""
     data = os.fsencode(name)
-    if len(data) <= MOST_BYTES:
+    if len(data) <= MAX_BYTES:
         return name
     suffixes = "".join(PurePosixPath(name).suffixes[-2:])[-40:]
     tail = f"~{hashlib.blake2b(data, digest_size=4).hexdigest()}{suffixes}"
-    room = MOST_BYTES - len(os.fsencode(tail))
+    room = MAX_BYTES - len(os.fsencode(tail))
     return data[:room].decode(sys.getfilesystemencoding(), "ignore") + tail
 
 
-def place(parts: Iterable[str]) -> PurePosixPath:
+def safe_relative_path(parts: Iterable[str]) -> PurePosixPath:
     """A place made of names from anywhere (an archive, an address); it stays below its folder on any system.
 
     What is too long for a file system is cut, with a fingerprint in its stead.
     """
-    path = PurePosixPath(*[fitting(file_name(part)) for part in parts if part not in ("", ".")] or ["_"])
+    path = PurePosixPath(*[truncate_name(file_name(part)) for part in parts if part not in ("", ".")] or ["_"])
     data = os.fsencode(path)
-    if len(data) <= MOST_PLACE_BYTES:
+    if len(data) <= MAX_PATH_BYTES:
         return path
-    return PurePosixPath(path.parts[0], fitting(f"{hashlib.blake2b(data, digest_size=8).hexdigest()}-{path.name}"))
+    return PurePosixPath(
+        path.parts[0], truncate_name(f"{hashlib.blake2b(data, digest_size=8).hexdigest()}-{path.name}")
+    )
 
 
 def is_below(path: str) -> bool:

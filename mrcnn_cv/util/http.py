@@ -11,13 +11,13 @@ from http.client import HTTPMessage, InvalidURL
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
-from mrcnn_cv.errors import ModelFileError, UsageError
-from mrcnn_cv.util.redact import shown
+from mrcnn_cv.errors import ModelFileError, Remedy, UsageError
+from mrcnn_cv.util.redact import redact_url
 
 SCHEMES = ("http", "https")
-ELSEWHERE = "try again later, or get it from elsewhere with --from"
+ELSEWHERE = "try again later, or get it from elsewhere"
 
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 
 
 class Temporary(Exception):
@@ -38,7 +38,9 @@ def check_url(url: str) -> str:
     if good and "@" in parts.netloc:
         raise UsageError(f"{_without_password(url)} was given with a user name: fetch it yourself and give the file")
     if not good or re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise UsageError(f"{shown(url)} is not an address to pull from: give an http or https URL, or a file or folder")
+        raise UsageError(
+            f"{redact_url(url)} is not an address to pull from: give an http or https URL, or a file or folder"
+        )
     return url
 
 
@@ -61,7 +63,7 @@ def opener() -> urllib.request.OpenerDirector:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """A few redirects, to http and https only."""
 
-    max_redirections = _MOST_REDIRECTS
+    max_redirections = _MAX_REDIRECTS
     max_repeats = 2
 
     def http_error_302(
@@ -70,7 +72,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         target = urljoin(req.full_url, headers.get("location", ""))
         if urlsplit(target).scheme.lower() not in SCHEMES:
             raise ModelFileError(
-                f"{shown(req.full_url)} redirects to {shown(target)}, which is not followed: {ELSEWHERE}"
+                f"{redact_url(req.full_url)} redirects to {redact_url(target)}, which is not followed: {ELSEWHERE}",
+                Remedy.ARCHIVE,
             )
         return super().http_error_302(req, fp, code, msg, headers)
 
@@ -90,16 +93,18 @@ def problem(url: str, error: Exception, fresh: bool) -> Exception:
     if isinstance(reason, socket.gaierror) and fresh:
         return ModelFileError(
             f"{url} cannot be fetched, there is no network or no such host{through} ({reason.strerror}):"
-            " check the connection and the proxy settings, or bring the archive by hand (--from FILE)"
+            " check the connection and the proxy settings, or download the archive elsewhere and give the file",
+            Remedy.ARCHIVE,
         )
     if isinstance(reason, ssl.SSLCertVerificationError):
         return ModelFileError(
             f"{url} cannot be fetched, its certificate is not trusted{through} ({reason.verify_message}): add the"
-            " authority to this machine (SSL_CERT_FILE), or get it from elsewhere with --from"
+            " authority to this machine (SSL_CERT_FILE), or get it from elsewhere",
+            Remedy.ARCHIVE,
         )
     if isinstance(reason, (ValueError, InvalidURL)):
         return ModelFileError(
-            f"{url} cannot be fetched, it or what it redirects to is no address{through}: {ELSEWHERE}"
+            f"{url} cannot be fetched, it or what it redirects to is no address{through}: {ELSEWHERE}", Remedy.ARCHIVE
         )
     if isinstance(reason, TimeoutError):
         return Temporary(f"the server does not answer{through}")

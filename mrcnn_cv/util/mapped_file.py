@@ -29,8 +29,8 @@ class MappedFile:
     process (SIGBUS) where a byte is read that is gone, and Windows lets nobody replace it.
     """
 
-    def __init__(self, path: Path, most: int) -> None:
-        """Raises OSError where the file cannot be read, and TooLarge for one of more than `most` bytes."""
+    def __init__(self, path: Path, maximum: int) -> None:
+        """Raises OSError where the file cannot be read, and TooLarge for one of more than `maximum` bytes."""
         self._map: mmap.mmap | None = None
         self.path = path
         with path.open("rb") as file:
@@ -39,7 +39,7 @@ class MappedFile:
             self._descriptor = os.dup(file.fileno())
             weakref.finalize(self, os.close, self._descriptor)
             size = file.seek(0, 2) if file.seekable() else 0
-            if size > most:
+            if size > maximum:
                 raise TooLarge(size)
             try:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -49,11 +49,11 @@ class MappedFile:
                 # what some network and FUSE file systems hold.
                 if size:
                     file.seek(0)
-                read = file.read(most + 1)
-                if len(read) > most:
+                read = file.read(maximum + 1)
+                if len(read) > maximum:
                     raise TooLarge(len(read)) from None
                 self.data = memoryview(read)
-        if len(self.data) > most:
+        if len(self.data) > maximum:
             raise TooLarge(len(self.data))
         self._start = int(np.frombuffer(self.data, np.uint8).__array_interface__["data"][0])
 

@@ -3,15 +3,30 @@ read, there is a sentence, not a traceback."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mrcnn_cv.errors import BackendError
-from mrcnn_cv.util import opencv_env as opencv_variables
+from mrcnn_cv.errors import BackendError, UsageError
 
-opencv_variables.check()
+
+def _check_variables() -> None:
+    """UsageError where OpenCV cannot read a variable of the environment: it then aborts, so a child process tries."""
+    given = ", ".join(f"{name}='{value}'" for name, value in sorted(os.environ.items()) if name.startswith("OPENCV_"))
+    if not given or not sys.executable:
+        return
+    code = f"import sys; sys.path[:] = {sys.path!r}; import cv2; cv2.getNumThreads(); cv2.dnn.Net()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, stdin=subprocess.DEVNULL)
+    # An import that fails ends with 1, and says more when it is tried here.
+    if done.returncode not in (0, 1) or b"stoull" in done.stderr:
+        raise UsageError(f"OpenCV does not start with these environment variables, correct or unset them: {given}")
+
+
+_check_variables()
 
 try:
     import cv2

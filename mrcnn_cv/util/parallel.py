@@ -13,25 +13,25 @@ import numpy as np
 from mrcnn_cv.util import blas
 from mrcnn_cv.util.opencv import cv2
 
-LEAST = 8
+MIN_REGIONS = 8
 """With fewer regions for each thread, handing them over costs more than it gives."""
 
 PIXELS = 262144
 """Of an image, for which the same holds."""
 
 
-def least_rows(columns: int) -> int:
+def min_rows(columns: int) -> int:
     """Of an image with so many columns, for each thread."""
     return max(1, PIXELS // max(columns, 1))
 
 
-def in_parallel(work: Callable[[range], None], count: int, least: int = LEAST) -> None:
+def parallel_for(work: Callable[[range], None], count: int, minimum: int = MIN_REGIONS) -> None:
     """Call `work` with parts of range(count), at the same time; it should spend its time in numpy or OpenCV.
 
-    least: how many each part has. Numbers that overflow there, or are none, are no news: what a net puts out is looked
-    at when it is used.
+    minimum: how many each part has. Numbers that overflow there, or are none, are no news: what a net puts out is
+    looked at when it is used.
     """
-    threads = min(cv2.getNumThreads(), count // least)
+    threads = min(cv2.getNumThreads(), count // minimum)
     if threads < 2:
         _quietly(work, range(count))
         return

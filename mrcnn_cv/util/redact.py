@@ -18,7 +18,7 @@ _VALUE = re.compile(
 )
 
 
-def shown(address: str) -> str:
+def redact_url(address: str) -> str:
     """The address with *** for its password, and for the values of parameters that are called like a secret.
 
     Whatever is no address comes back as it is. Two addresses that differ in a secret alone become the same.

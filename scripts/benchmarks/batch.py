@@ -23,13 +23,13 @@ from mrcnn_cv import MaskRCNN
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.engines.select import available_processors
 from mrcnn_cv.hub import demo_model
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.listing import list_pictures
-from mrcnn_cv.outputs.base import Settings
-from mrcnn_cv.outputs.registry import FORMATS
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.listing import list_images
+from mrcnn_cv.outputs.base import OutputSettings
+from mrcnn_cv.outputs.registry import make_sinks
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline import Thresholds, run
-from mrcnn_cv.pipeline.thread_executor import Crew, Models, plans_for
+from mrcnn_cv.pipeline.thread_executor import ModelPool, ThreadExecutor, layouts_for
 
 
 def plain_loop(model: MaskRCNN, pictures: list[Path], out: Path) -> None:
@@ -41,20 +41,18 @@ def plain_loop(model: MaskRCNN, pictures: list[Path], out: Path) -> None:
 
 
 def nets_alone(model: MaskRCNN, pictures: list[Path]) -> None:
-    """The same predictions on one picture that is decoded already, and nothing written."""
+    """The same predictions on one image that is decoded already, and nothing written."""
     image = np.asarray(cv2.imread(str(pictures[0])), np.uint8)
     for _ in pictures:
         model.predict(image)
 
 
-def batch(model: MaskRCNN, graph: Path, folder: Path, out: Path, options: argparse.Namespace) -> Crew:
+def batch(model: MaskRCNN, graph: Path, folder: Path, out: Path, options: argparse.Namespace) -> ThreadExecutor:
     """A run as the command line puts it together."""
-    items = list_pictures([str(folder)], Search()).items
-    plans = plans_for(options.workers, None, model.chosen_backend, len(items))
-    crew = Crew(Models(model, lambda: MaskRCNN.load(graph, options.backend)), plans)
-    make = FORMATS["overlay"].make
-    assert make is not None
-    sinks = [make(OutputFolder(out), Settings({}, "", Style()))]
+    items = list_images([str(folder)], DirectoryScan()).items
+    plans = layouts_for(options.workers, None, model.chosen_backend, len(items))
+    crew = ThreadExecutor(ModelPool(model, lambda: MaskRCNN.load(graph, options.backend)), plans)
+    sinks = make_sinks(["overlay"], OutputDirectory(out), OutputSettings({}, "", Style()))
     run(crew, items, sinks, Thresholds(), [])
     return crew
 

@@ -1,4 +1,4 @@
-"""Ten lines with ONNX Runtime on the whole file, two threads, one picture written.
+"""Ten lines with ONNX Runtime on the whole file, two threads, one image written.
 
 python onnxruntime_script.py model.onnx photo.jpg painted.jpg
 """

@@ -1,4 +1,4 @@
-"""The tutorials' way: the whole graph with a .pbtxt in cv2.dnn, one forward, one picture written.
+"""The tutorials' way: the whole graph with a .pbtxt in cv2.dnn, one forward, one image written.
 
 python tutorial.py graph.pb graph.pbtxt photo.jpg painted.jpg
 """

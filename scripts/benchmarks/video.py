@@ -2,7 +2,7 @@
 
 python scripts/benchmarks/video.py [VIDEO] [--model GRAPH] [--frames 200] [--runs 3]
 
-Without a VIDEO it makes one: 1280 x 720, H.264, the demo model's own kind of picture.
+Without a VIDEO it makes one: 1280 x 720, H.264, the demo model's own kind of image.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def make_clip(path: Path, frames: int) -> None:
 
 def nets_alone(model: MaskRCNN, clip: Path, frames: int) -> float:
     """Frames per second of predictions on frames that are decoded already, and nothing written."""
-    # A few dozen pictures stand for all: thousands of them would not fit.
+    # A few dozen images stand for all: thousands of them would not fit.
     images = [frame.image for frame in islice(open_video(clip), 48) if isinstance(frame, Frame)]
     cv2.setNumThreads(available_processors())
     model.predict(images[0])

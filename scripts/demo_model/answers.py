@@ -66,7 +66,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("graph", type=Path)
-    parser.add_argument("directory", type=Path, help="folder for <picture>.npz")
+    parser.add_argument("directory", type=Path, help="folder for <image>.npz")
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--rpn", action="store_true", help="keep the proposal network's maps, which are large, too")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """Measure a frozen graph, or results that another program wrote, on a data set of make_data.py.
 
-Masks are pasted into the picture by the Object Detection API's own function and compared by pycocotools.
+Masks are pasted into the image by the Object Detection API's own function and compared by pycocotools.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the example pictures and the example video, with the generator of the data sets and seeds of its test split."""
+"""Write the example images and the example video, with the generator of the data sets and seeds of its test split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backgrounds import add_clutter, background, package_file
 from scenes import SIZE_RANGE, SPLITS, Scene, Shape, random_centre, random_shape, random_size, stack
 
 HEIGHT, WIDTH = 480, 640
-# The shapes grow with the picture, so that the network, which shrinks it, sees them at the sizes it was trained on.
+# The shapes grow with the image, so that the network, which shrinks it, sees them at the sizes it was trained on.
 SIZES = (SIZE_RANGE[0] * 4 / 3, SIZE_RANGE[1] * 4 / 3)
 # Indices of the test split that no evaluation reaches.
 FIRST_INDEX = 1_000_000
@@ -45,7 +45,7 @@ def plain(seed: int = 100) -> Scene:
 
 
 def photograph(name: str = "coffee", seed: int = 200) -> Scene:
-    """Shapes laid over a photograph that no training picture contains."""
+    """Shapes laid over a photograph that no training image contains."""
     rng = _rng(seed)
     pixels = cv2.imread(str(package_file("skimage", "data", f"{name}.png")), cv2.IMREAD_COLOR)[..., ::-1]
     scene = stack(pixels.astype(np.float32), 6, 0.4, rng, least_visible=0.8, sizes=(50.0, 160.0))
@@ -54,7 +54,7 @@ def photograph(name: str = "coffee", seed: int = 200) -> Scene:
 
 
 def _bounce(position: np.ndarray, velocity: np.ndarray, reach: float) -> None:
-    """Move one frame in place; turn around where the shape would leave the picture."""
+    """Move one frame in place; turn around where the shape would leave the image."""
     position += velocity
     for axis, limit in enumerate((WIDTH, HEIGHT)):
         if not reach <= position[axis] <= limit - reach:

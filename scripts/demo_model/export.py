@@ -25,7 +25,7 @@ def label_map() -> str:
 def calibrated(checkpoint: Path, raised: float, scratch: Path) -> Path:
     """A copy of a checkpoint whose background logit is higher by `raised`, which lowers the scores of all classes.
 
-    A detector that is trained on crowded scenes is too sure of itself on pictures without any shape; this moves its
+    A detector that is trained on crowded scenes is too sure of itself on images without any shape; this moves its
     scores, and so the number of false instances at a given threshold, without another round of training.
     """
     reader = tf.train.load_checkpoint(str(checkpoint))

@@ -67,7 +67,7 @@ def rasterise(curves: list[np.ndarray], height: int, width: int) -> np.ndarray:
         return coverage
     # OpenCV's own anti-aliasing makes round outlines bumpy: draw larger and average instead.
     large = np.zeros(((bottom - top) * SUPERSAMPLING, (right - left) * SUPERSAMPLING), np.uint8)
-    # In both pictures the middle of a pixel has whole coordinates.
+    # In both images the middle of a pixel has whole coordinates.
     points = [((curve - (left, top)) + 0.5) * SUPERSAMPLING - 0.5 for curve in curves]
     cv2.fillPoly(large, [np.round(curve).astype(np.int32) for curve in points], 255)
     size = (int(right - left), int(bottom - top))

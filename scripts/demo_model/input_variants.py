@@ -1,4 +1,4 @@
-"""The same model behind the exporter's other inputs: encoded pictures, tf.Examples, batches of one picture.
+"""The same model behind the exporter's other inputs: encoded images, tf.Examples, batches of one image.
 
 The answers must be those of the graph that takes image batches of any size, so only the graphs are kept.
 """

@@ -102,7 +102,7 @@ def _curtain(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ground(rng: np.random.Generator) -> np.ndarray:
-    """(h, w, 3) float32: clouds of two shades of a colour, from which every shape differs."""
+    """(h, w, 3) float32: clouds of two shades of a color, from which every shape differs."""
     colour = paint.random_colour(rng)
     shade = colour + rng.uniform(-25, 25, 3).astype(np.float32)
     return paint.blend(colour, shade, paint.clouds(HEIGHT, WIDTH, int(rng.integers(2, 8)), rng)).astype(np.float32)

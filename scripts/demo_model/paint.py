@@ -15,7 +15,7 @@ def random_colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def colour_unlike(other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A colour (3,) that a person tells apart from `other` (3,) at a glance."""
+    """A color (3,) that a person tells apart from `other` (3,) at a glance."""
     best, reach = random_colour(rng), -1.0
     for _ in range(8):
         colour = random_colour(rng)
@@ -48,12 +48,12 @@ def clouds(height: int, width: int, cells: int, rng: np.random.Generator) -> np.
 
 
 def blend(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """`first` where the (h, w) weight is 0, `second` where it is 1; either may be a colour or an image."""
+    """`first` where the (h, w) weight is 0, `second` where it is 1; either may be a color or an image."""
     return first + (second - first) * weight[..., None]
 
 
 def fill(height: int, width: int, base: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """(height, width, 3) float32 of a random style around the colour `base`; `strength` 0 to 1 allows bolder ones."""
+    """(height, width, 3) float32 of a random style around the color `base`; `strength` 0 to 1 allows bolder ones."""
     other = base + rng.uniform(-1, 1, 3).astype(np.float32) * (30 + 80 * strength)
     style = rng.choice(["solid", "ramp", "stripes", "clouds", "grain"], p=[0.4, 0.25, 0.13, 0.12, 0.10])
     if style == "ramp":

@@ -105,7 +105,7 @@ class SceneStore:
 
 
 def _augment(fields: dict[str, np.ndarray], index: int, rng: np.random.Generator) -> None:
-    """Mirror one scene in place, and permute or shift its colours; every shape class survives all of that."""
+    """Mirror one scene in place, and permute or shift its colors; every shape class survives all of that."""
     image, instances, boxes = fields["images"][index], fields["instance_maps"][index], fields["boxes"][index]
     for axis in (0, 1):
         if rng.random() < 0.5:

@@ -1,6 +1,6 @@
 """Synthetic scenes: shapes on a background, with the mask of what is visible of each.
 
-Everything follows from a seed: `make_scene("test", 7)` is the same picture on every machine with the same packages.
+Everything follows from a seed: `make_scene("test", 7)` is the same image on every machine with the same packages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SPLITS = {"train": 1, "val": 2, "test": 3, "empty": 4}
 
 @dataclass
 class Scene:
-    """One picture and its instances, numbered from 1 in the order in which they were laid down."""
+    """One image and its instances, numbered from 1 in the order in which they were laid down."""
 
     image: np.ndarray
     """(h, w, 3) uint8 RGB"""
@@ -80,7 +80,7 @@ class Shape:
 
 
 def random_shape(size: float, ground: np.ndarray, difficulty: float, rng: np.random.Generator) -> Shape:
-    """A shape whose larger side is `size` pixels and whose colour differs from `ground` (3,)."""
+    """A shape whose larger side is `size` pixels and whose color differs from `ground` (3,)."""
     class_id = int(rng.integers(len(CLASS_NAMES)))
     colour = paint.colour_unlike(ground, rng)
     side = int(size * 1.1) + 8

@@ -61,7 +61,7 @@ def build_losses(pipeline: object, inputs: Inputs) -> dict[str, tf.Tensor]:
     boxes, classes, masks = [], [], []
     for index in range(inputs.images.shape[0].value):
         # One slot is always there: the API's matcher cannot take an image without any groundtruth row.
-        # The slot of an empty picture has weight zero and no area, so that nothing can match it.
+        # The slot of an empty image has weight zero and no area, so that nothing can match it.
         rows = tf.maximum(inputs.counts[index], 1)
         ids = tf.range(1, rows + 1, dtype=tf.int32)[:, None, None]
         boxes.append(inputs.boxes[index, :rows])

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parents[1] / "mrcnn_cv" / "importers" / "matterport" / "standalone"))
 import code_of_2017  # noqa: E402
 import freeze_matterport as freezing  # noqa: E402
 

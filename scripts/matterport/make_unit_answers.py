@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "mrcnn_cv" / "importers" / "matterport" / "standalone"))
 import freeze_matterport as freezing
 
 SIZES = 80
@@ -36,7 +36,7 @@ def sizes(utils: Any, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
 
 
 def pixels(utils: Any, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """Images of noise, and of one colour, before and after."""
+    """Images of noise, and of one color, before and after."""
     found = {}
     for index, (size, new_size) in enumerate(RESIZED):
         noise = rng.integers(0 if index % 2 else 40, 256, (*size, 3)).astype(np.uint8)
@@ -49,7 +49,7 @@ def pixels(utils: Any, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
 
 
 def masks(utils: Any, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """Masks with boxes in a picture of 60 x 80, and their pixels."""
+    """Masks with boxes in an image of 60 x 80, and their pixels."""
     corners = rng.integers(0, [60, 80], (MASKS, 2, 2))
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1) + 1], axis=1)
     probabilities = rng.uniform(0, 1, (MASKS, 28, 28)).astype(np.float32)

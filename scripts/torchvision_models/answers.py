@@ -1,4 +1,4 @@
-"""torch's own answer for a picture, with the mask probabilities in front of the pasting."""
+"""torch's own answer for an image, with the mask probabilities in front of the pasting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> torch.Tensor:
-    """(3, H, W) float32 RGB, 0 to 1; size: (width, height) to which the picture is brought first."""
+    """(3, H, W) float32 RGB, 0 to 1; size: (width, height) to which the image is brought first."""
     picture = Image.open(path).convert("RGB")
     if size is not None:
         picture = picture.resize(size, Image.Resampling.BILINEAR)

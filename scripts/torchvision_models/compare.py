@@ -22,7 +22,7 @@ import numpy as np
 from mrcnn_cv import MaskRCNN
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.torchvision_parity import TorchAnswer, outliers
+from tests.support.torchvision_parity import TorchAnswer, outliers
 
 
 def compare(model: MaskRCNN, answer: Path, photo: Path) -> None:

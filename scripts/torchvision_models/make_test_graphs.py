@@ -51,7 +51,7 @@ KINDS = {
 
 
 def picture(name: str, folder: Path) -> torch.Tensor:
-    """A photo, or what the name says of it: tests/test_torchvision.py cuts the same. "shapes": a scene in `folder`."""
+    """A photo, or what the name says of it, cut as tests/parity/test_torchvision.py does; or a scene in `folder`."""
     base, _, part = name.partition("_")
     image = read_image((folder if base == "shapes" else PHOTOS) / f"{base}.png")
     if part == "double":
@@ -96,7 +96,7 @@ def models(trained: Path) -> dict[str, torch.nn.Module]:
 
 
 def write(model: torch.nn.Module, name: str, kind: Kind, folder: Path) -> None:
-    """NAME.onnx.xz, and NAME-PICTURE.npz for each picture."""
+    """NAME.onnx.xz, and NAME-PICTURE.npz for each image."""
     path = folder / f"{name}.onnx"
     export(model, path, kind.opset, kind.size, **kind.options)
     if kind.simplified:

@@ -2,7 +2,7 @@
 
 python scripts/tracking/speed.py [--instances 30] [--frames 1000]
 
-Two scenes: instances spread over the picture, and a crowd in which every box overlaps most of the others.
+Two scenes: instances spread over the image, and a crowd in which every box overlaps most of the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 1280, 720
 
 
 def scenes(count: int, frames: int, spread: float, seed: int = 1) -> Iterator[Instances]:
-    """`count` instances that wander about; one in ten is missed in each frame. spread: 1: all over the picture."""
+    """`count` instances that wander about; one in ten is missed in each frame. spread: 1: all over the image."""
     rng = np.random.default_rng(seed)
     middle = np.array([WIDTH, HEIGHT]) / 2
     centres = middle + (rng.random((count, 2)) - 0.5) * (WIDTH, HEIGHT) * spread

@@ -19,7 +19,7 @@ def test_a_backend_that_cannot_run_is_refused_with_what_can(
     if backend.probe(name).problem is None:
         pytest.skip(f"{name} runs here")
     message = refusal(find(photo_path, "--backend", name), 4)
-    assert f"--backend {name} cannot run here" in message
+    assert f"the backend {name} cannot run here" in message
     assert "what works here: " in message
     assert backend.probe(name).backend.remedy in message
     assert not list(tmp_path.iterdir())

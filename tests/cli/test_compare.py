@@ -16,7 +16,7 @@ from tests.conftest import read_image
 
 @pytest.fixture
 def pictures(tmp_path: Path, photo_path: Path) -> Path:
-    """Two pictures."""
+    """Two images."""
     folder = tmp_path / "photos"
     folder.mkdir()
     shutil.copy(photo_path, folder / "a.png")
@@ -36,7 +36,7 @@ def test_a_model_agrees_with_itself(run: Run, pictures: Path, tmp_path: Path, ti
     result = success(
         run("compare", tiny_graph, copy, "photos", "--score", "model", "--backend", "cpu", "--json", "all.json")
     )
-    assert "2 pictures, agreement 1.0000" in result.stdout
+    assert "2 images, agreement 1.0000" in result.stdout
     assert "first: frozen_inference_graph.pb, ran on cpu" in result.stdout
     assert "second: copy.pb, ran on cpu" in result.stdout
     assert "0 by the first alone, 0 by the second alone" in result.stdout
@@ -73,13 +73,13 @@ def test_two_models_that_differ(run: Run, pictures: Path, tmp_path: Path, tiny_g
     worst = Path(record["worst_first"][0]["source"]).stem
     assert name == f"001-{worst}.png"
     sheet = read_image(tmp_path / "worst" / name)
-    # The picture twice, 240 x 160 pixels, with a line of text above.
+    # The image twice, 240 x 160 pixels, with a line of text above.
     assert sheet.shape[1] > 480
     assert sheet.shape[0] > 160
     result = run(*arguments, "--min-agreement", "1", "--limit", "1")
     assert result.returncode == 7
     assert "below --min-agreement 1" in result.stderr
-    assert "1 picture, agreement 0." in result.stdout
+    assert "1 image, agreement 0." in result.stdout
     assert "the worst one is in worst" in result.stdout
 
 
@@ -103,19 +103,19 @@ def test_pictures_that_cannot_be_used_are_left_out(run: Run, pictures: Path, tin
     result = run("compare", tiny_graph, tiny_graph, "photos")
     assert result.returncode == 5
     assert "bad.png is not an image" in result.stderr
-    assert "2 pictures, agreement 1.0000" in result.stdout
+    assert "2 images, agreement 1.0000" in result.stdout
     for name in ("a.png", "b.png"):
         (pictures / name).unlink()
     result = run("compare", tiny_graph, tiny_graph, "photos")
     assert result.returncode == 5
-    assert "none of the pictures could be used" in result.stderr
+    assert "none of the images could be used" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["photos"], 2, "give two models and then pictures, or pictures and --backends A,B"),
-        (["a.pb", "b.pb"], 2, "give two models and then pictures"),
+        (["photos"], 2, "give two models and then images, or images and --backends A,B"),
+        (["a.pb", "b.pb"], 2, "give two models and then images"),
         (["photos", "--model", "a.pb"], 2, "--model goes with --backends A,B"),
         (["photos", "--backends", "cpu"], 2, "--backends takes two"),
         (["photos", "--backends", "cpu,gpu"], 2, "--backends does not know 'gpu'"),
@@ -132,6 +132,6 @@ def test_what_is_wrong_with_the_arguments(run: Run, pictures: Path, arguments: l
 def test_backends_that_do_not_work_here_are_refused(run: Run, pictures: Path, tiny_graph: Path) -> None:
     result = run("compare", "photos", "--model", tiny_graph, "--backends", "cpu,cuda")
     if result.returncode == 4:
-        assert "--backend cuda cannot run here" in result.stderr
+        assert "the backend cuda cannot run here" in result.stderr
     else:
         assert "second: cuda" in result.stdout

@@ -16,9 +16,9 @@ import pytest
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.evaluation.results import DatasetResults
-from mrcnn_cv.jobs import evaluate as eval_job
-from mrcnn_cv.jobs.state.summary import Totals
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+from mrcnn_cv.jobs import evaluate_model
+from mrcnn_cv.jobs.state.summary import RunStatistics
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from tests.cli.conftest import LABELS, Run, execute, names_in, refusal, success
 from tests.conftest import read_image
 
@@ -29,7 +29,7 @@ Data = dict[str, Any]
 
 @pytest.fixture
 def pictures(tmp_path: Path, photo_path: Path) -> Path:
-    """Three pictures: the photo, the photo mirrored, the photo darkened."""
+    """Three images: the photo, the photo mirrored, the photo darkened."""
     folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     photo = read_image(photo_path)
@@ -82,11 +82,11 @@ def figures(text: str, row: str) -> list[float]:
 def test_what_the_model_itself_found_has_an_ap_of_one(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     written(tmp_path, data)
     result = success(find("eval", "data.json", "images", "--backend", "cpu", "--json", "all.json", "--plot", "p.png"))
-    assert "3 pictures, cpu" in result.stdout
+    assert "3 images, cpu" in result.stdout
     assert figures(result.stdout, "boxes")[0] > 0.999
     assert figures(result.stdout, "masks")[0] > 0.999
     assert {row.split()[0] for row in result.stdout.splitlines()[-3:]} == set(LABELS)
-    assert "3 pictures: 3 done" in result.stderr
+    assert "3 images: 3 done" in result.stderr
     record = json.loads((tmp_path / "all.json").read_bytes())
     assert (record["pictures"], record["roi"], record["notes"]) == (3, "align", [])
     assert record["masks"]["AP"] > 0.999
@@ -132,13 +132,13 @@ def test_resume_goes_on_and_a_limit_may_grow(find: Run, data: Data, pictures: Pa
     success(find("eval", "data.json", "images", "--limit", "1"))
     assert "--resume" in refusal(find("eval", "data.json", "images"), 2)
     result = success(find("eval", "data.json", "images", "--resume"))
-    assert "3 pictures: 2 done, 1 were done before" in result.stderr
+    assert "3 images: 2 done, 1 were done before" in result.stderr
     again = success(find("eval", "data.json", "images", "--resume"))
-    assert "3 pictures: 0 done, 3 were done before" in again.stderr
+    assert "3 images: 0 done, 3 were done before" in again.stderr
     assert again.stdout == result.stdout
     # Fewer of them: the others are left alone, and do not count.
-    assert "1 of 3 pictures" in success(find("eval", "data.json", "images", "--resume", "--limit", "1")).stdout
-    # Other annotations of the same pictures need no other run; other pictures do.
+    assert "1 of 3 images" in success(find("eval", "data.json", "images", "--resume", "--limit", "1")).stdout
+    # Other annotations of the same images need no other run; other images do.
     data["annotations"] = data["annotations"][:5]
     written(tmp_path, data)
     assert "3 were done before" in success(find("eval", "data.json", "images", "--resume")).stderr
@@ -173,7 +173,7 @@ def test_names_that_were_shuffled_are_noticed(find: Run, data: Data, pictures: P
     for row, name in zip(data["categories"], reversed(LABELS), strict=True):
         row["name"] = name
     written(tmp_path, data)
-    result = find("eval", "data.json", "images", "-q")
+    result = find("eval", "data.json", "images")
     assert result.returncode == 0
     assert "(plate as cup, cup as plate): do the labels belong to this model?" in result.stderr
     assert figures(result.stdout, "boxes")[0] < 0.6
@@ -193,7 +193,7 @@ def test_annotations_without_masks_are_judged_by_boxes(find: Run, data: Data, pi
     del data["annotations"][0]["segmentation"]
     written(tmp_path, data)
     result = success(find("eval", "data.json", "images"))
-    assert "not every annotation in data.json has a mask, so only boxes are judged" in result.stderr
+    assert "not every annotation in data.json has a mask, so only boxes are evaluated" in result.stderr
     assert "masks" not in result.stdout
 
 
@@ -210,7 +210,7 @@ def test_a_picture_of_another_size_is_not_judged(find: Run, data: Data, pictures
     result = find("eval", "data.json", "images")
     assert result.returncode == 5
     assert "b.png has 60 x 50 pixels, and data.json says 240 x 160" in result.stderr.replace("\\", "/")
-    assert "2 of 3 pictures" in result.stdout
+    assert "2 of 3 images" in result.stdout
     assert figures(result.stdout, "boxes")[0] > 0.999
     assert "b.png" in (tmp_path / "mrcnn-eval" / "failures.csv").read_text("utf-8-sig")
 
@@ -221,15 +221,15 @@ def test_no_picture_that_can_be_used(find: Run, data: Data, pictures: Path, tmp_
     written(tmp_path, data)
     result = find("eval", "data.json", "images")
     assert result.returncode == 5
-    assert "none of the 3 pictures could be used" in result.stderr
+    assert "none of the 3 images could be read" in result.stderr
     assert not result.stdout
 
 
 @pytest.mark.parametrize(
     ("removed", "says"),
     [
-        (["b.png"], "lacks 1 of the 3 pictures that data.json names, such as b.png"),
-        (["a.png", "b.png", "more/c.png"], "holds none of the 3 pictures that data.json names, such as a.png"),
+        (["b.png"], "lacks 1 of the 3 images that data.json names, such as b.png"),
+        (["a.png", "b.png", "more/c.png"], "holds none of the 3 images that data.json names, such as a.png"),
     ],
 )
 def test_pictures_that_are_missing_are_told_before_any_work(
@@ -267,19 +267,19 @@ def test_inputs_and_results_are_not_written_over(find: Run, data: Data, pictures
     assert (pictures / "a.png").read_bytes() == photo
     for name in ("results.json", "run.jsonl"):
         message = refusal(find("eval", "data.json", "images", "-o", "out", "--json", f"out/{name}"), 2)
-        assert "--json names a file that this run writes itself" in message
+        assert "is a file that this run writes itself: choose another file for the report (--json or --plot)" in message
     message = refusal(find("eval", "data.json", "images", "--json", "x.png", "--plot", "./x.png"), 2)
-    assert "--json and --plot name the same file" in message
+    assert "two reports name the same file" in message
     assert not (tmp_path / "out").exists()
 
 
 def test_records_that_hold_fewer_pictures_than_are_done_are_told(tmp_path: Path) -> None:
     found = DatasetResults({"1": 1, "2": 2}, {})
     found.seen = {1}
-    folder = OutputFolder(tmp_path)
-    eval_job._check_records(found, Totals(kept=1), folder)
+    folder = OutputDirectory(tmp_path)
+    evaluate_model._check_records(found, RunStatistics(kept=1), folder)
     with pytest.raises(OutputError, match="another program has changed the records"):
-        eval_job._check_records(found, Totals(kept=1, done_count=1), folder)
+        evaluate_model._check_records(found, RunStatistics(kept=1, done_count=1), folder)
 
 
 def test_without_the_library_the_command_says_how_to_get_it(

@@ -39,7 +39,7 @@ def test_exit_codes(run: Run, tmp_path: Path) -> None:
     assert run("models", "export", "demo", "-o", "out").returncode == 0
     again = run("models", "export", "demo", "-o", "out")
     assert again.returncode == 6
-    assert "out holds an exported model: choose another folder" in again.stderr
+    assert "choose another output folder, or allow overwriting (-o or --overwrite)" in again.stderr
     assert run("models", "export", "demo", "-o", "out", "--overwrite").returncode == 0
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()

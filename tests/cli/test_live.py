@@ -22,16 +22,15 @@ from mrcnn_cv.errors import InputError, OutputError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.video import reconnect
 from mrcnn_cv.inputs.video.stream import Stream
-from mrcnn_cv.jobs import live as live_job
-from mrcnn_cv.jobs import live_outputs
-from mrcnn_cv.jobs.live_outputs import base_name
+from mrcnn_cv.jobs import stream_outputs
+from mrcnn_cv.jobs.stream_outputs import base_name
 from mrcnn_cv.outputs.video import writer as video
 from mrcnn_cv.outputs.viewers import live_window, window
 from tests.cli.conftest import Run, Start, names_in, refusal
 from tests.cli.fork_server import IS_POSSIBLE
-from tests.inputs.fake_camera import FakeCapture, plug_in
-from tests.inputs.mjpeg import MjpegServer
-from tests.parity import Image
+from tests.inputs.video.fake_camera import FakeCapture, plug_in
+from tests.inputs.video.mjpeg import MjpegServer
+from tests.support.parity import Image
 
 Live = Callable[..., int]
 
@@ -86,7 +85,7 @@ def test_recordings_that_begin_in_the_same_second(
     live: Live, capture: FakeCapture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same_second = "camera0-2026-11-23-112005"
-    monkeypatch.setattr(live_outputs, "base_name", lambda source, now: same_second)
+    monkeypatch.setattr(stream_outputs, "base_name", lambda source, now: same_second)
     codes: list[int] = []
     calls: list[object] = []
     own = MaskRCNN.predict
@@ -144,7 +143,7 @@ def test_other_formats_have_a_file_for_each_frame(live: Live, capture: FakeCaptu
 def test_following(live: Live, capture: FakeCapture, tmp_path: Path) -> None:
     assert live("0", "--max-frames", 8, "--track", "--save", "none", "--json", "all.jsonl", "--score", "0.3") == 0
     ids = [{found["track_id"] for found in record["instances"]} for record in records_in(tmp_path / "all.jsonl")]
-    # The picture never changes.
+    # The image never changes.
     assert ids[-1]
     assert ids[-1] == ids[-2]
 
@@ -156,14 +155,14 @@ def test_a_camera_that_is_pulled_out(
     assert live("0", "--no-drop", "--reconnect", 0) == 5
     assert frames_in(recording(tmp_path / "mrcnn-out")) == 5
     err = capfd.readouterr().err
-    assert "mrcnn-cv: error: camera 0 gives no pictures any more: check that it is plugged in" in err
+    assert "mrcnn-cv: error: camera 0 gives no images any more: check that it is plugged in" in err
     assert "results in mrcnn-out" in err
 
 
 def test_a_stream_that_stalls_drops_and_comes_back(
     live: Live, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_job, "Stream", lambda address: Stream(address, 0.5))
+    monkeypatch.setattr("mrcnn_cv.inputs.video.stream.Stream", lambda address: Stream(address, 0.5))
     with MjpegServer([(6, "stall"), (6, "close"), (6, "close")]) as server:
         assert live(server.url(), "--no-drop", "--reconnect", 2) == 5
         name = server.url()
@@ -171,7 +170,7 @@ def test_a_stream_that_stalls_drops_and_comes_back(
     assert f"{name} has sent nothing for" in err
     assert err.count(f"{name} is back") == 2
     assert "did not come back in 2 tries (cannot be opened, the server answers 5XX Server Error reply)" in err
-    # FFmpeg keeps back the last picture before a stall, since it does not know that it is whole.
+    # FFmpeg keeps back the last image before a stall, since it does not know that it is whole.
     assert 16 <= frames_in(recording(tmp_path / "mrcnn-out")) <= 18
 
 
@@ -208,7 +207,7 @@ def test_the_page_of_a_run(live: Live, capture: FakeCapture, capfd: pytest.Captu
 
 
 class Fingers:
-    """In place of the live window: presses +, -, s and q, once there is a picture."""
+    """In place of the live window: presses +, -, s and q, once there is an image."""
 
     said: list[str]
 
@@ -223,7 +222,7 @@ class Fingers:
         pass
 
     def pump(self) -> bool:
-        shot = self._view.newest
+        shot = self._view.latest
         if shot is None:
             return True
         Fingers.said = [self._threshold(1), self._threshold(1), self._threshold(-1), self._save(shot)]
@@ -261,15 +260,15 @@ def test_without_pyav_a_camera_can_be_watched_but_not_recorded(
 def test_a_full_disk_leaves_the_parts(
     live: Live, capture: FakeCapture, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "PART_SECONDS", 0.0)
-    write, frames = video.PaintedVideo.write, count()
+    monkeypatch.setattr(video, "SEGMENT_SECONDS", 0.0)
+    write, frames = video.VideoWriter.write, count()
 
-    def until_full(self: video.PaintedVideo, *given: Any) -> None:
+    def until_full(self: video.VideoWriter, *given: Any) -> None:
         if next(frames) == 4:
             raise OutputError("mrcnn-out cannot be written, the disk is full: free some space")
         write(self, *given)
 
-    monkeypatch.setattr(video.PaintedVideo, "write", until_full)
+    monkeypatch.setattr(video.VideoWriter, "write", until_full)
     assert live("0") == 6
     parts = sorted(tmp_path.glob("mrcnn-out/*.parts/*.mp4"))
     assert [frames_in(part) for part in parts] == [1, 1, 1, 1]
@@ -308,7 +307,7 @@ def test_options_that_are_not_for_live_sources(
 
 
 def test_pictures_are_not_served(find: Run, photo_path: Path) -> None:
-    assert "--serve is for cameras and streams, and these are pictures" in refusal(find(photo_path, "--serve", "0"), 2)
+    assert "--serve is for cameras and streams, and these are images" in refusal(find(photo_path, "--serve", "0"), 2)
 
 
 def test_a_wrong_address(find: Run) -> None:
@@ -328,8 +327,8 @@ def test_no_such_camera(find: Run, source: str) -> None:
 def test_no_display_is_said_before_anything_starts(run: Run) -> None:
     # Not even the model is looked at.
     text = refusal(run("rtsp://127.0.0.1:1/door", "--show"), 2)
-    assert "--show needs a display" in text
-    assert "--serve" in text
+    assert "a window needs a display" in text
+    assert text.endswith("(without --show or --serve 8080)")
 
 
 def test_a_port_that_is_taken(find: Run) -> None:
@@ -345,7 +344,7 @@ def test_an_output_folder_that_cannot_be_used(find: Run, tmp_path: Path) -> None
     assert "file is a file, not a folder" in text
 
 
-_SHORT_PARTS = {"mrcnn_cv.outputs.video.writer:PART_SECONDS": 0.4}
+_SHORT_PARTS = {"mrcnn_cv.outputs.video.writer:SEGMENT_SECONDS": 0.4}
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_lines_do_not_go_where_the_run_itself_writes(find: Run, tmp_path: Path, 
     # The model does not exist either: this is told before it is loaded.
     options = ("--save", "overlay,json,masks,coco", "-o", "out", "--overwrite", "--json", f"out/{name}")
     message = refusal(find("in", *options, env={"MRCNN_CV_MODEL": "missing.pb"}), 2)
-    assert message.startswith("--json names a file that this run writes itself")
+    assert message.endswith("is a file that this run writes itself: choose another file for the records (--json)")
 
 
 def test_places_that_cannot_hold_results(find: Run, tmp_path: Path, photo_path: Path) -> None:
@@ -123,10 +123,14 @@ def test_places_that_cannot_hold_results(find: Run, tmp_path: Path, photo_path: 
     env = {"MRCNN_CV_MODEL": "missing.pb"}
     assert "file is a file, not a folder" in refusal(find(photo_path, "-o", "file", env=env), 6)
     assert "file is a file, not a folder" in refusal(find(photo_path, "-o", "file/in/it", env=env), 6)
-    for place, says in (("folder", "is a folder"), ("file/x.jsonl", "is a file"), ("file", "exists and is not")):
+    for place, says, remedy in (
+        ("folder", "is a folder", "--json"),
+        ("file/x.jsonl", "is a file", "--json"),
+        ("file", "exists and is not", "--overwrite"),
+    ):
         message = refusal(find(photo_path, "--save", "none", "--json", place, env=env), 6)
         assert says in message
-        assert "--json" in message or "--overwrite" in message
+        assert remedy in message
     (tmp_path / "mrcnn-out" / "coffee.png").mkdir(parents=True)
     assert "coffee.png is a folder" in refusal(find(photo_path), 6)
 
@@ -159,7 +163,7 @@ def test_a_folder_without_permission(find: Run, tmp_path: Path, photo_path: Path
     with mounted(tmp_path / "disk", "ro"):
         assert "folder disk: choose another output folder (-o)" in refusal(find(photo_path, "-o", "disk"), 6)
         message = refusal(find(photo_path, "--save", "none", "--json", "disk/x.jsonl"), 6)
-        assert "folder disk: name another file (--json)" in message
+        assert "folder disk: choose another file for the records (--json)" in message
 
 
 def test_a_name_too_long_for_its_record_is_cut(find: Run, tmp_path: Path, photo_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_classes_that_the_model_does_not_know(find: Run, tmp_path: Path, photo_p
     assert "no class 'cupp'" in message
     assert "did you mean cup?" in message
     assert "ids go from 1 to 3" in refusal(find(photo_path, "--exclude", "4"), 2)
-    assert "--exclude leaves no class" in refusal(find(photo_path, "--classes", "cup", "--exclude", "1"), 2)
+    assert "every class is excluded" in refusal(find(photo_path, "--classes", "cup", "--exclude", "1"), 2)
     assert not list(tmp_path.iterdir())
 
 

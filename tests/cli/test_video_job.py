@@ -25,14 +25,14 @@ from pycocotools.coco import COCO
 from mrcnn_cv import cli
 from tests.cli.conftest import Run, Start, environment, names_in, refusal, success
 from tests.conftest import read_image
-from tests.videos import Image, probed, read_stamp, seen_by_opencv, stamp, times_of, write_video
+from tests.support.videos import Image, probed, read_stamp, seen_by_opencv, stamp, times_of, write_video
 
 ON_POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 COUNT = 24
 STAMPS = [stamp(number) for number in range(COUNT)]
 UNPAINTED = ("--opacity", "0", "--hide", "labels,boxes,scores,contours")
-"""Leaves the pictures as they are, so that their numbers can be read."""
+"""Leaves the images as they are, so that their numbers can be read."""
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_damage_is_counted_and_the_rest_is_done(find: Run, tmp_path: Path) -> No
     path.write_bytes(data)
     result = find("clip.mkv", *UNPAINTED)
     assert result.returncode == 0
-    assert "damaged and left out" in result.stderr
+    assert "damaged and skipped" in result.stderr
     there = numbers(tmp_path / "mrcnn-out" / "clip.mkv")
     assert set(range(COUNT)) - set(there) <= {8, 9, 10, 11}
     assert len(there) < COUNT
@@ -205,12 +205,12 @@ def test_damage_is_counted_and_the_rest_is_done(find: Run, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["clip.mp4", "photo.png"], "clip.mp4 is a video, and does not go with pictures"),
+        (["clip.mp4", "photo.png"], "clip.mp4 is a video, and does not go with images"),
         (["clip.mp4", "0"], "0 is a camera or a stream, and goes alone"),
         (["rtsp://127.0.0.1/a", "rtsp://127.0.0.1/b"], "goes alone"),
-        (["clip.mp4", "--watch"], "does not go with pictures"),
-        (["photo.png", "--save", "frames"], "--save frames is for videos"),
-        (["clip.mp4", "--crf", "60"], "--crf goes up to 51"),
+        (["clip.mp4", "--watch"], "does not go with images"),
+        (["photo.png", "--save", "frames"], "the format frames is for videos"),
+        (["clip.mp4", "--crf", "60"], "the quality (crf) of h264 goes from 0 to 51"),
         (["clip.mp4", "--crf", "-1"], "--crf must be a whole number"),
         (["clip.mp4", "--codec", "h266"], "--codec does not know 'h266': did you mean 'h264'?"),
         (["clip.mp4", "--start", "soon"], "--start must be seconds or h:mm:ss"),
@@ -230,7 +230,7 @@ def test_what_cannot_be_meant(
 
 def test_lines_do_not_go_where_the_painted_video_goes(find: Run, clip: Path, tmp_path: Path) -> None:
     message = refusal(find("clip.mp4", "-o", "out", "--json", "out/clip.mp4"), 2)
-    assert message.startswith("--json names a file that this run writes itself")
+    assert message.endswith("is a file that this run writes itself: choose another file for the records (--json)")
     assert not (tmp_path / "out").exists()
 
 
@@ -402,7 +402,7 @@ def test_where_the_parts_could_not_be_joined_resume_joins_them(
     monkeypatch.chdir(tmp_path)
     arguments = ["clip.mp4", "--model", str(tiny_graph), "--resume", "-q", *UNPAINTED]
     with monkeypatch.context() as patch:
-        patch.setattr("mrcnn_cv.outputs.video.writer.join", full)
+        patch.setattr("mrcnn_cv.outputs.video.writer.concat", full)
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
     assert ended.value.code == 6

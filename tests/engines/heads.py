@@ -11,7 +11,7 @@ from mrcnn_cv.engines.opencv.blas_conv import LEAST_CHANNELS
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.net_builder import NetBuilder
 from tests.graph import reference
-from tests.opencv import opencv_net
+from tests.support.opencv import opencv_net
 
 
 class Head:

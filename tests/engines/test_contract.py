@@ -48,7 +48,7 @@ def test_a_backend_that_does_not_work_says_why_and_what_to_do(backend: Backend) 
         assert found.device
     else:
         assert backend.remedy
-        with pytest.raises(BackendError, match=f"--backend {backend.name} cannot run here: .+; what works here: "):
+        with pytest.raises(BackendError, match=f"the backend {backend.name} cannot run here: .+; what works here: "):
             select.choose(backend.name)
 
 

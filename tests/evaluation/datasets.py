@@ -28,7 +28,7 @@ def polygon(left: float, top: float, width: float, height: float) -> list[list[f
 
 
 def dataset() -> Data:
-    """Two pictures, three categories, four annotations: rectangles as run lengths and as outlines."""
+    """Two images, three categories, four annotations: rectangles as run lengths and as outlines."""
     places = [(1, 1, (2, 3, 20, 10)), (1, 2, (30, 5, 12, 24)), (2, 1, (8, 8, 16, 16)), (2, 3, (40, 2, 10, 30))]
     return {
         "images": [{"id": each, "file_name": f"{each}.png", "width": WIDTH, "height": HEIGHT} for each in (1, 2)],

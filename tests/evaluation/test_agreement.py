@@ -36,7 +36,7 @@ def test_equal_lists_agree_wholly() -> None:
         (2, 2),
     ]
     assert both.share == 1
-    assert both.badness == (0, 0, 0)
+    assert both.disagreement == (0, 0, 0)
 
 
 def test_differences_are_measured() -> None:
@@ -85,7 +85,7 @@ def test_overlaps() -> None:
 def test_spread_is_median_and_extremes() -> None:
     found = spread([float(value) for value in range(101)])
     assert found is not None
-    assert (found.median, found.most, found.worst) == (50, 95, 100)
+    assert (found.median, found.p95, found.worst) == (50, 95, 100)
     assert spread([]) is None
 
 

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.evaluation import annotations as annotation_files
 from mrcnn_cv.evaluation.annotations import read_dataset
-from mrcnn_cv.evaluation.scores import Judge
+from mrcnn_cv.evaluation.scores import CocoEvaluator
 from tests.evaluation.datasets import HEIGHT, WIDTH, Data, dataset, polygon, written
 
 Change = Callable[[Data], Any]
@@ -22,7 +22,7 @@ Change = Callable[[Data], Any]
 
 def test_a_data_set_is_read(tmp_path: Path) -> None:
     found = read_dataset(written(tmp_path, dataset()))
-    assert [(each.id, each.name, each.width, each.height) for each in found.pictures] == [
+    assert [(each.id, each.name, each.width, each.height) for each in found.images] == [
         (1, "1.png", WIDTH, HEIGHT),
         (2, "2.png", WIDTH, HEIGHT),
     ]
@@ -85,7 +85,7 @@ WRONG: list[tuple[Change, str]] = [
     (lambda data: data.pop("annotations"), "has no annotations"),
     (lambda data: data.pop("categories"), "has no categories"),
     (lambda data: data.update(annotations=[]), "has no annotations, so there is nothing to compare with"),
-    (lambda data: data.update(images=[]), "names no pictures"),
+    (lambda data: data.update(images=[]), "names no images"),
     (lambda data: data.update(images={"id": 1}), "its images are not a list of objects"),
     (lambda data: data.update(categories=["cup"]), "its categories are not a list of objects"),
     (_set("images", 1, "id", 1), "has the image id 1 twice"),
@@ -93,10 +93,10 @@ WRONG: list[tuple[Change, str]] = [
     (_set("images", 0, "id", "one"), "must be a whole number, not 'one'"),
     (_set("images", 0, "id", 10**400), "the id of image number 1 must be a whole number"),
     (_set("images", 0, "id", True), "must be a whole number, not True"),
-    (_set("images", 1, "file_name", "1.png"), "has the picture '1.png' twice"),
+    (_set("images", 1, "file_name", "1.png"), "has the image '1.png' twice"),
     (_drop("images", 0, "file_name"), "has no file_name for image 1"),
-    (_set("images", 0, "file_name", "/etc/passwd"), "names a picture outside of its folder"),
-    (_set("images", 0, "file_name", "a/../../b.png"), "names a picture outside of its folder"),
+    (_set("images", 0, "file_name", "/etc/passwd"), "names an image outside of its folder"),
+    (_set("images", 0, "file_name", "a/../../b.png"), "names an image outside of its folder"),
     (_set("images", 0, "file_name", "a\0.png"), "has no file_name for image 1"),
     (_set("images", 0, "width", 0), "the width of image 1 must lie between 1 and"),
     (_set("images", 0, "height", 1 << 40), "the height of image 1 must lie between 1 and"),
@@ -114,14 +114,14 @@ WRONG: list[tuple[Change, str]] = [
     (_mask([[1, 2, 3, 4, 5, "6"]]), "a corner of a polygon is not a number"),
     (_mask([[1, 2, 3, 4, 5, [6]]]), "a corner of a polygon is not a number"),
     (_mask([[1, 2, 3, 4, 5, 10**400]]), "a corner of a polygon is not a number"),
-    (_mask(polygon(0, 0, 1e9, 1e9)), "reaches far beyond the picture of 60 x 40 pixels"),
+    (_mask(polygon(0, 0, 1e9, 1e9)), "reaches far beyond the image of 60 x 40 pixels"),
     (_mask([[0, 0, 60, 40, 0, 40] * 60_000]), "its outline is longer than"),
     (_mask([[0, 0, 60, 40, 0, 40] * 200]), "its outline is longer than 20,000 pixels"),
     (_mask({"counts": "abc"}), "without their size"),
-    (_mask({"size": [WIDTH, HEIGHT], "counts": [2400]}), "its size is 40 x 60, but that of the picture 60 x 40"),
+    (_mask({"size": [WIDTH, HEIGHT], "counts": [2400]}), "its size is 40 x 60, but that of the image 60 x 40"),
     (_mask({"size": [HEIGHT, WIDTH]}), "without their counts"),
-    (_counts([100, 100]), "do not fill the picture"),
-    (_counts([2400, 100]), "do not fill the picture"),
+    (_counts([100, 100]), "do not fill the image"),
+    (_counts([2400, 100]), "do not fill the image"),
     (_counts([-5, 2405]), "not a whole number of pixels"),
     (_counts([1 << 70]), "not a whole number of pixels"),
     (_counts([1.5]), "not a whole number of pixels"),
@@ -129,7 +129,7 @@ WRONG: list[tuple[Change, str]] = [
     (_counts("é"), "characters that do not occur"),
     (_counts("oooo"), "cut off"),
     (_counts("o" * 40 + "0"), "not a whole number of pixels"),
-    (_counts("0" * 5), "do not fill the picture"),
+    (_counts("0" * 5), "do not fill the image"),
     (_counts("ooooo0"), "longer than the picture"),
 ]
 
@@ -168,7 +168,7 @@ def test_what_is_no_data_set_is_said(tmp_path: Path, text: bytes, says: str) -> 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, dataset())
-    monkeypatch.setattr(annotation_files, "MOST_BYTES", 100)
+    monkeypatch.setattr(annotation_files, "MAX_BYTES", 100)
     with pytest.raises(InputError, match="split it"):
         read_dataset(path)
 
@@ -181,7 +181,7 @@ def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
 
 
 def test_damaged_run_lengths_never_reach_the_library(tmp_path: Path) -> None:
-    """Whatever text stands there: it is refused, or fills the picture and is judged."""
+    """Whatever text stands there: it is refused, or fills the image and is judged."""
     numbers = random.Random(0)
     whole = dataset()["annotations"][1]["segmentation"]["counts"]
     judged = 0
@@ -193,14 +193,20 @@ def test_damaged_run_lengths_never_reach_the_library(tmp_path: Path) -> None:
         data["annotations"][1]["segmentation"]["counts"] = "".join(text)
         try:
             found = read_dataset(written(tmp_path, data))
-        except InputError:
+        except InputError as error:
+            check_sentence(error)
             continue
-        judge = Judge(found, {1, 2}, [1, 2, 3])
+        judge = CocoEvaluator(found, {1, 2}, [1, 2, 3])
         read = found.annotations[1].segmentation
         assert read is not None
         assert coco_mask.area(judge.truth.annToRLE(judge.truth.loadAnns([2])[0])) == read.area
         judged += 1
-    assert judged
+    assert 0 < judged < 300
+
+
+def check_sentence(error: InputError) -> None:
+    assert "annotations.json" in str(error)
+    assert str(error).isprintable()
 
 
 def test_random_changes_of_any_value_are_sentences_or_read(tmp_path: Path) -> None:
@@ -212,6 +218,7 @@ def test_random_changes_of_any_value_are_sentences_or_read(tmp_path: Path) -> No
         found = [(value, key) for key, _ in inner]
         return found + [each for _, child in inner if isinstance(child, dict | list) for each in places(child)]
 
+    judged = 0
     for _ in range(400):
         data = dataset()
         holder, key = numbers.choice(places(data))
@@ -220,9 +227,12 @@ def test_random_changes_of_any_value_are_sentences_or_read(tmp_path: Path) -> No
         path.write_text(json.dumps(data))
         try:
             found = read_dataset(path)
-        except InputError:
+        except InputError as error:
+            check_sentence(error)
             continue
-        judge = Judge(found, {each.id for each in found.pictures}, list(found.categories))
+        judged += 1
+        judge = CocoEvaluator(found, {each.id for each in found.images}, list(found.categories))
         for row in judge.truth.dataset["annotations"]:
             if "segmentation" in row:
                 coco_mask.area(judge.truth.annToRLE(row))
+    assert 0 < judged < 400

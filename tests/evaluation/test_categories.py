@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from mrcnn_cv.errors import LabelFileError
-from mrcnn_cv.evaluation.categories import Matching, match_categories
+from mrcnn_cv.errors import LabelFileError, Remedy
+from mrcnn_cv.evaluation.categories import CategoryMapping, match_categories
 from mrcnn_cv.model.coco_classes import COCO_LABELS
 
 NAMES = {1: "circle", 2: "star", 3: "ring"}
 PATH = Path("annotations.json")
 
 
-def match(labels: dict[int, str], categories: dict[int, str], count: int = 3) -> Matching:
+def match(labels: dict[int, str], categories: dict[int, str], count: int = 3) -> CategoryMapping:
     return match_categories(labels, count, categories, set(categories), PATH)
 
 
 def test_equal_names_and_ids_need_no_words() -> None:
-    assert match(NAMES, NAMES) == Matching({1: 1, 2: 2, 3: 3}, ())
+    assert match(NAMES, NAMES) == CategoryMapping({1: 1, 2: 2, 3: 3}, ())
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_one_side_lacks_is_told() -> None:
 
 def test_categories_without_annotations_do_not_matter() -> None:
     found = match_categories(NAMES, 3, {0: "shapes", **NAMES}, {1, 2, 3}, PATH)
-    assert found == Matching({1: 1, 2: 2, 3: 3}, ())
+    assert found == CategoryMapping({1: 1, 2: 2, 3: 3}, ())
     # As Roboflow writes it: the first category has the project's name and no annotations.
     found = match_categories(NAMES, 3, {0: "ring", **NAMES}, {1, 2, 3}, PATH)
     assert found.categories == {1: 1, 2: 2, 3: 3}
@@ -81,8 +81,9 @@ def test_two_categories_of_one_name_are_refused() -> None:
 
 
 def test_names_that_have_nothing_in_common_are_refused() -> None:
-    with pytest.raises(LabelFileError, match=r"none of the categories in annotations.json .*--labels"):
+    with pytest.raises(LabelFileError, match=r"none of the categories in annotations.json ") as error:
         match(NAMES, {1: "Kreis", 2: "Stern", 3: "Ring aus Gold"})
+    assert error.value.remedies == (Remedy.LABELS,)
 
 
 @pytest.mark.parametrize(

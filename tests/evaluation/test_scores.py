@@ -10,13 +10,13 @@ import pytest
 from mrcnn_cv.evaluation.annotations import read_dataset
 from mrcnn_cv.evaluation.confusion import best_pairs, confusion
 from mrcnn_cv.evaluation.plot import HEIGHT, WIDTH, draw_evaluation, shown
-from mrcnn_cv.evaluation.scores import Judge, Kind, as_json
+from mrcnn_cv.evaluation.scores import CocoEvaluator, Kind, as_json
 from tests.evaluation.datasets import Data, dataset, perfect, rle, written
 
 
-def judge_of(folder: Path, data: Data, images: set[int] | None = None) -> Judge:
+def judge_of(folder: Path, data: Data, images: set[int] | None = None) -> CocoEvaluator:
     found = read_dataset(written(folder, data))
-    return Judge(found, images or {each.id for each in found.pictures}, sorted(found.categories))
+    return CocoEvaluator(found, images or {each.id for each in found.images}, sorted(found.categories))
 
 
 @pytest.mark.parametrize("kind", ["box", "mask"])

@@ -128,8 +128,8 @@ def _resize(layer: ir.Resize, source: Values) -> Values:
         places = np.clip(places, 0, old - 1)
         before = np.floor(places).astype(int)
         share = (places - before).reshape(-1, *[1] * (3 - axis))
-        behind = np.minimum(before + 1, old - 1)
-        source = source.take(before, axis) * (1 - share) + source.take(behind, axis) * share
+        skip_identity = np.minimum(before + 1, old - 1)
+        source = source.take(before, axis) * (1 - share) + source.take(skip_identity, axis) * share
     return source
 
 

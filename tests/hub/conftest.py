@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from mrcnn_cv.hub import registry
-from mrcnn_cv.hub.download import Patience
+from mrcnn_cv.hub.download import RetryPolicy
 from mrcnn_cv.hub.listener import PullListener
 from mrcnn_cv.hub.registry import ZooModel
 from tests.hub.server import Server
 
 NAME = "tiny_mask_rcnn_coco"
 OTHER = "tiny_faster_rcnn_coco"
-HASTE = Patience(timeout=0.3, attempts=3, first_wait=0.01, longest_wait=0.05)
+HASTE = RetryPolicy(timeout=0.3, attempts=3, first_wait=0.01, longest_wait=0.05)
 
 
 @pytest.fixture(autouse=True)

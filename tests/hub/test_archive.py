@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,12 +176,20 @@ def test_damaged_archives(tmp_path: Path, archive: bytes) -> None:
         assert "\n" not in str(refusal.value)
 
 
-def test_random_damage_is_a_refusal_or_does_no_harm(tmp_path: Path) -> None:
-    good = gzip.decompress(packed(member("m/pipeline.config", b"c"), member(f"m/{GRAPH}", b"graph" * 200)))
+def test_a_damaged_header_is_refused_and_damaged_contents_are_what_they_are(tmp_path: Path) -> None:
+    config, graph = b"c", b"graph" * 200
+    good = gzip.decompress(packed(member("m/pipeline.config", config), member(f"m/{GRAPH}", graph)))
     for at in range(0, 1600, 3):
-        data = gzip.compress(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :], 1)
-        with suppress(ModelFileError):
-            opened(data, tmp_path)
+        spoilt = good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :]
+        header, within = at // 1024, at % 1024
+        # A block of 512 bytes each; of the header its checksum is wrong, but for the byte after the checksum's end.
+        if within < 512 and within != 155:
+            says = ("is damaged or not a", "holds no frozen_inference_graph.pb")[header]
+            with pytest.raises(ModelFileError, match=says):
+                opened(gzip.compress(spoilt, 1), tmp_path)
+        else:
+            contents = {"pipeline.config": spoilt[512:513], GRAPH: spoilt[1536 : 1536 + len(graph)]}
+            assert opened(gzip.compress(spoilt, 1), tmp_path) == contents
 
 
 def test_what_counts_as_an_archive(tmp_path: Path, archive: bytes, tiny_graph: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_pull_that_was_killed_is_resumed(model: ZooModel, server: Server, home
     until(lambda: part.exists() and part.stat().st_size == 40_000)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
-    pull(model, patience=HASTE)
+    pull(model, retry=HASTE)
     assert server.ranges() == [None, "bytes=40000-"]
     assert files_in(home) == INSTALLED
 

@@ -13,7 +13,7 @@ from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipelin
 from mrcnn_cv.importers.pytorch import detectron2_config
 
 
-def yaml(tmp_path: Path, text: str) -> detectron2_config.Config:
+def yaml(tmp_path: Path, text: str) -> detectron2_config.Detectron2Config:
     path = tmp_path / "model.yaml"
     path.write_text(text, encoding="utf-8")
     return detectron2_config.read_config(path)

@@ -38,7 +38,7 @@ def spec() -> ModelDefinition:
         crop=CropSpec((7, 7)),
         box_coder=BoxCoder((10.0, 10.0, 5.0, 5.0)),
         class_agnostic_boxes=False,
-        score_conversion="softmax",
+        score_activation="softmax",
         logit_factor=1.0,
         detection_nms=NmsSpec(0.05, 0.6, 100, 100, clip_first=False),
         mask=None,

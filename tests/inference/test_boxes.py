@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrcnn_cv.inference.box_ops import areas, clip, decode, is_solid
+from mrcnn_cv.inference.box_ops import areas, clip, decode, is_nonempty
 from mrcnn_cv.model.definition import BoxCoder
 
 CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
@@ -57,7 +57,7 @@ def test_an_encoding_that_overflows_is_an_infinite_box_without_a_warning() -> No
 
 
 def test_growth_has_a_limit_where_the_model_has_one() -> None:
-    coder = BoxCoder((1.0, 1.0, 1.0, 1.0), max_growth=math.log(4))
+    coder = BoxCoder((1.0, 1.0, 1.0, 1.0), bbox_xform_clip=math.log(4))
     encodings = np.array([[0, 0, 9, math.log(2)], [0, 0, -9, np.nan]], np.float32)
     found = decode(encodings, np.array([[0, 0, 2, 2]] * 2, np.float32), coder)
     np.testing.assert_allclose(found[0], [-3, -1, 5, 3], rtol=1e-6)
@@ -68,7 +68,7 @@ def test_growth_has_a_limit_where_the_model_has_one() -> None:
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(quadruples, quadruples), max_size=4),
-    st.sampled_from([CODER, BoxCoder((0.1, 0.1, 0.2, 0.2), max_growth=4.0)]),
+    st.sampled_from([CODER, BoxCoder((0.1, 0.1, 0.2, 0.2), bbox_xform_clip=4.0)]),
 )
 def test_whatever_is_decoded_can_be_clipped_without_a_warning(pairs: list[tuple[Box, Box]], coder: BoxCoder) -> None:
     encodings, anchors = (np.array([pair[i] for pair in pairs], np.float32).reshape(-1, 4) for i in (0, 1))
@@ -77,7 +77,7 @@ def test_whatever_is_decoded_can_be_clipped_without_a_warning(pairs: list[tuple[
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = clip(decode(encodings, anchors, coder), (5, 0, 20, 30))
-        assert is_solid(found, 0.0).shape == (len(pairs),)
+        assert is_nonempty(found, 0.0).shape == (len(pairs),)
     assert ((found >= [5, 0, 5, 0]) & (found <= [20, 30, 20, 30])).all()
 
 
@@ -94,10 +94,10 @@ def test_clipped_boxes_lie_inside_whatever_they_were(box: Box) -> None:
 
 def test_solid_boxes_have_an_area_and_sides_that_are_long_enough() -> None:
     boxes = np.array([[0, 0, 2, 3], [1, 1, 1, 5], [3, 3, 1, 1], [0, 0, 9, 0.5], [0, np.nan, 5, 5]], np.float32)
-    assert is_solid(boxes, 0.0).tolist() == [True, False, False, True, False]
-    assert is_solid(boxes, 2.0).tolist() == [True, False, False, False, False]
-    assert is_solid(boxes, None).all()
-    assert is_solid(np.zeros((0, 4), np.float32), 0.0).shape == (0,)
+    assert is_nonempty(boxes, 0.0).tolist() == [True, False, False, True, False]
+    assert is_nonempty(boxes, 2.0).tolist() == [True, False, False, False, False]
+    assert is_nonempty(boxes, None).all()
+    assert is_nonempty(np.zeros((0, 4), np.float32), 0.0).shape == (0,)
 
 
 def test_areas() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mrcnn_cv.inference.roi_crop import channels_last, crop, level_of
+from mrcnn_cv.inference.roi_crop import assign_boxes_to_levels, channels_last, crop
 from mrcnn_cv.model.definition import CropSpec, PyramidSpec
 from mrcnn_cv.util.opencv import cv2
 
@@ -103,16 +103,16 @@ def test_each_region_is_cut_from_the_level_of_its_size() -> None:
     pyramid = PyramidSpec(levels=4, canonical_level=2)
     sides = [20, 111, 113, 223, 225, 447, 449, 1000]
     areas = np.array([(0, 0, side, side) for side in sides], np.float32) / np.float32(1024)
-    assert level_of(areas, pyramid, (1024, 1024)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert assign_boxes_to_levels(areas, pyramid, (1024, 1024)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     nearest = replace(pyramid, rounding="nearest")
-    assert level_of(areas, nearest, (1024, 1024)).tolist() == [0, 1, 1, 2, 2, 3, 3, 3]
+    assert assign_boxes_to_levels(areas, nearest, (1024, 1024)).tolist() == [0, 1, 1, 2, 2, 3, 3, 3]
     spec = replace(ALIGN, scales=(1 / 16, 1 / 32, 1 / 64, 1 / 128), pyramid=pyramid)
     np.testing.assert_allclose(crop(maps, areas, spec, (1024, 1024))[:, 0, 0, 0], [0, 0, 1, 1, 2, 2, 3, 3])
 
 
 def test_regions_without_area_belong_to_the_finest_level_and_no_region_is_no_crop() -> None:
     pyramid = PyramidSpec(levels=4, canonical_level=2)
-    assert level_of(np.zeros((1, 4), np.float32), pyramid, (64, 64)).tolist() == [0]
+    assert assign_boxes_to_levels(np.zeros((1, 4), np.float32), pyramid, (64, 64)).tolist() == [0]
     assert crop([np.zeros((1, 5, 8, 8), np.float32)], np.zeros((0, 4), np.float32), ALIGN, (32, 32)).shape == (
         0,
         5,

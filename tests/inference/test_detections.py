@@ -40,7 +40,7 @@ def find(
     spec: ModelDefinition, proposals: list[tuple[float, ...]], scores: list[list[float]], encodings: Float | None = None
 ) -> Detections:
     """Detections on an input of 100 x 100; scores (N, C) become logits of an identity conversion."""
-    spec = replace(spec, score_conversion="identity")
+    spec = replace(spec, score_activation="identity")
     logits = np.array([[0, *row] for row in scores], np.float32).reshape(len(scores), 3)
     if encodings is None:
         encodings = np.zeros((len(proposals), 8), np.float32)
@@ -59,14 +59,14 @@ def test_softmax_takes_the_background_as_a_rival(spec: ModelDefinition) -> None:
 
 def test_sigmoid_scores_each_class_alone(spec: ModelDefinition) -> None:
     logits = np.array([[50, 0, float(np.log(3))], [0, -1000, 1000]], np.float32)
-    found = class_scores(logits, replace(spec, score_conversion="sigmoid"))
+    found = class_scores(logits, replace(spec, score_activation="sigmoid"))
     np.testing.assert_allclose(found, [[0.5, 0.75], [0.0, 1.0]], rtol=1e-6)
 
 
 def test_identity_leaves_them_and_a_factor_scales_them_first(spec: ModelDefinition) -> None:
-    found = class_scores(np.array([[9, 0.5, -2]], np.float32), replace(spec, score_conversion="identity"))
+    found = class_scores(np.array([[9, 0.5, -2]], np.float32), replace(spec, score_activation="identity"))
     np.testing.assert_array_equal(found, [[0.5, -2]])
-    halved = replace(spec, score_conversion="sigmoid", logit_factor=0.5)
+    halved = replace(spec, score_activation="sigmoid", logit_factor=0.5)
     found = class_scores(np.array([[9, 2 * np.log(3), 0]], np.float32), halved)
     np.testing.assert_allclose(found, [[0.75, 0.5]], rtol=1e-6)
 
@@ -266,7 +266,7 @@ def test_equal_to_a_slow_reference(
     logits = np.array([[0, *row] for row in scores], np.float32).reshape(-1, 3)
     arguments = np.zeros((len(regions), 8), np.float32), logits, np.array(proposals, np.float32).reshape(-1, 4)
     layout = geometry((75, 100), (0, 0), (100, 100), "pixels")
-    found = find_detections(*arguments, replace(spec, score_conversion="identity"), nms, layout)
+    found = find_detections(*arguments, replace(spec, score_activation="identity"), nms, layout)
     expected = one_after_the_other(proposals, scores, nms, (75, 100))
     assert found.classes.tolist() == [index for _, index, _ in expected]
     np.testing.assert_array_equal(found.scores, np.array([own for own, _, _ in expected], np.float32))
@@ -281,7 +281,9 @@ number = st.one_of(st.floats(width=32), st.sampled_from([0.0, 1.0, float("nan"),
     st.lists(st.tuples(*[number] * 8, *[number] * 3, corners), max_size=4),
     st.sampled_from(["softmax", "sigmoid", "identity"]),
     st.booleans(),
-    st.sampled_from([{}, {"class_agnostic": True}, {"best_only": True}, {"round_first": True}, {"min_side": None}]),
+    st.sampled_from(
+        [{}, {"class_agnostic": True}, {"argmax_class_only": True}, {"round_first": True}, {"min_box_size": None}]
+    ),
 )
 def test_whatever_the_numbers_detections_are_finite_and_inside(
     spec: ModelDefinition, rows: list[tuple[Any, ...]], conversion: Any, clip_first: bool, changes: dict[str, Any]
@@ -294,7 +296,7 @@ def test_whatever_the_numbers_detections_are_finite_and_inside(
     layout = geometry((75, 100), (10, 0), (100, 100), "pixels")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = find_detections(encodings, logits, proposals, replace(spec, score_conversion=conversion), nms, layout)
+        found = find_detections(encodings, logits, proposals, replace(spec, score_activation=conversion), nms, layout)
     assert len(found.boxes) == len(found.scores) == len(found.classes) <= 3
     assert ((found.boxes >= [10, 0, 10, 0]) & (found.boxes <= [85, 100, 85, 100])).all()
     assert (np.isfinite(found.scores) & (found.scores > np.float32(0.1))).all()

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrcnn_cv.inference.coordinates import geometry, to_image
+from mrcnn_cv.inference.coordinates import detector_postprocess, geometry
 
 
 def test_an_image_in_the_middle_of_its_padding() -> None:
@@ -17,7 +17,9 @@ def test_an_image_in_the_middle_of_its_padding() -> None:
     np.testing.assert_allclose(layout.fractions(boxes), [[0.25, 0.0, 0.75, 1.0], [0.5, 0.5, 0.75, 0.75]], rtol=1e-6)
     in_image = layout.fractions_of_image(boxes)
     np.testing.assert_allclose(in_image, [[0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 1.0, 0.75]], rtol=1e-6)
-    np.testing.assert_allclose(to_image(in_image, (200, 400), "pixels"), [[0, 0, 400, 200], [200, 100, 300, 200]])
+    np.testing.assert_allclose(
+        detector_postprocess(in_image, (200, 400), "pixels"), [[0, 0, 400, 200], [200, 100, 300, 200]]
+    )
 
 
 def test_between_pixel_centres_the_last_pixel_is_a_side_less_one() -> None:
@@ -28,7 +30,7 @@ def test_between_pixel_centres_the_last_pixel_is_a_side_less_one() -> None:
     np.testing.assert_allclose(layout.fractions(whole), [[25 / 99, 0, 74 / 99, 1]], rtol=1e-6)
     np.testing.assert_allclose(layout.fractions_of_image(whole), [[0, 0, 1, 1]], rtol=1e-6)
     np.testing.assert_allclose(
-        to_image(np.array([[0, 0, 1, 1]], np.float32), (200, 400), "centers"), [[0, 0, 400, 200]]
+        detector_postprocess(np.array([[0, 0, 1, 1]], np.float32), (200, 400), "centers"), [[0, 0, 400, 200]]
     )
 
 
@@ -50,7 +52,7 @@ def test_a_box_comes_back_to_where_it_was_in_the_image(
     assert layout.window == (offset, 0, offset + lengths[0], lengths[1])
     found = layout.fractions_of_image(boxes)
     np.testing.assert_allclose(found, shares, atol=1e-3)
-    back = to_image(found, (height, width), edges)
+    back = detector_postprocess(found, (height, width), edges)
     x2, y2 = corner[1] * (width - less) + less, corner[0] * (height - less) + less
     np.testing.assert_allclose(back, [[0, 0, x2, y2]], atol=1e-3 * max(height, width))
     whole = layout.fractions(np.array([[0, 0, *layout.extent]], np.float32))

@@ -17,18 +17,18 @@ few = st.integers(1, 3)
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 4), few, few, few, st.integers(1, 2), st.booleans())
 def test_each_detection_has_the_mask_of_its_class(
-    count: int, classes: int, height: int, width: int, interleaved: int, agnostic: bool
+    count: int, classes: int, height: int, width: int, mask_block_size: int, agnostic: bool
 ) -> None:
     random = np.random.default_rng(count)
-    channels = interleaved**2 * (1 if agnostic else classes)
+    channels = mask_block_size**2 * (1 if agnostic else classes)
     logits = random.normal(size=(count, channels, height, width)).astype(np.float32)
     own = random.integers(0, classes, count).astype(np.intp)
-    found = select_masks(logits, own, interleaved)
-    assert found.shape == (count, height * interleaved, width * interleaved)
+    found = select_masks(logits, own, mask_block_size)
+    assert found.shape == (count, height * mask_block_size, width * mask_block_size)
     for index, y, x in np.ndindex(*found.shape):
-        block = (y % interleaved) * interleaved + x % interleaved
+        block = (y % mask_block_size) * mask_block_size + x % mask_block_size
         channel = block if agnostic else block * classes + own[index]
-        logit = float(logits[index, channel, y // interleaved, x // interleaved])
+        logit = float(logits[index, channel, y // mask_block_size, x // mask_block_size])
         assert math.isclose(found[index, y, x], 1 / (1 + math.exp(-logit)), rel_tol=1e-5)
 
 

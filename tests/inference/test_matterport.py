@@ -36,7 +36,7 @@ def rule(mode: int, least: float, most: float, scale: float) -> ResizeSpec:
         pad_centered=True,
         shrinks=False,
         zero_border=True,
-        whole_values=True,
+        truncate_pixels=True,
     )
 
 

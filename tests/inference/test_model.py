@@ -15,8 +15,8 @@ from mrcnn_cv.engines.base import Net
 from mrcnn_cv.errors import InputError, LabelFileError, UsageError
 from mrcnn_cv.inference import predictor
 from mrcnn_cv.inference.nets import Nets
-from tests.opencv import OpenCvNet
-from tests.parity import Float, Image
+from tests.support.opencv import OpenCvNet
+from tests.support.parity import Float, Image
 
 LABELS = 'item { id: 1 name: "cup" }\nitem { id: 2 name: "cat" }\nitem { id: 3 name: "traffic light" }\n'
 
@@ -97,7 +97,7 @@ def test_steps_are_timed_and_the_backend_is_known(model: MaskRCNN, photo: Image)
 
 
 def test_none_means_the_models_own_values(model: MaskRCNN, photo: Image) -> None:
-    own = model.spec.detection_nms
+    own = model.definition.detection_nms
     found = model.predict(photo, score_threshold=None, nms_threshold=None, max_instances=None)
     explicit = model.predict(
         photo, score_threshold=own.score_threshold, nms_threshold=own.iou_threshold, max_instances=own.max_total
@@ -110,7 +110,7 @@ def test_a_score_threshold_below_the_models_own_finds_more(model: MaskRCNN, phot
     own = model.predict(photo, score_threshold=None)
     more = model.predict(photo, score_threshold=0.01, max_instances=1000)
     assert len(more) > len(own)
-    assert float(more.scores.min()) <= model.spec.detection_nms.score_threshold
+    assert float(more.scores.min()) <= model.definition.detection_nms.score_threshold
 
 
 def test_a_higher_score_threshold_keeps_the_best(model: MaskRCNN, photo: Image) -> None:
@@ -124,10 +124,10 @@ def test_a_higher_score_threshold_keeps_the_best(model: MaskRCNN, photo: Image) 
 def test_more_instances_than_the_models_own_limit(model: MaskRCNN, photo: Image) -> None:
     """The tiny model has 20 proposals and its own limit is 20 in all, 10 per class."""
     own = model.predict(photo, score_threshold=0.0, nms_threshold=1.0)
-    assert len(own) == model.spec.detection_nms.max_total
+    assert len(own) == model.definition.detection_nms.max_total
     more = model.predict(photo, score_threshold=0.0, nms_threshold=1.0, max_instances=1000)
     assert len(more) > len(own)
-    assert np.bincount(more.class_ids).max() > model.spec.detection_nms.max_per_class
+    assert np.bincount(more.class_ids).max() > model.definition.detection_nms.max_per_class
 
 
 def test_fewer_instances_are_the_best_ones(model: MaskRCNN, photo: Image) -> None:
@@ -259,12 +259,12 @@ def test_the_mask_head_runs_for_the_kept_instances_only(
 def test_heads_do_not_run_without_proposals(
     model: MaskRCNN, photo: Image, counted: tuple[Counting, Counting, Counting]
 ) -> None:
-    own = model.spec
-    model.spec = replace(own, proposal_nms=replace(own.proposal_nms, score_threshold=1.0))
+    own = model.definition
+    model.definition = replace(own, proposal_nms=replace(own.proposal_nms, score_threshold=1.0))
     try:
         found = model.predict(photo, score_threshold=0.0)
     finally:
-        model.spec = own
+        model.definition = own
     assert len(found) == 0
     assert counted[1].calls == counted[2].calls == []
 

@@ -127,7 +127,7 @@ number = st.one_of(st.floats(width=32), st.sampled_from([0.0, 1.0, float("nan"),
     st.lists(number, min_size=12, max_size=12),
     st.sampled_from(["softmax", "sigmoid", "logits"]),
     st.booleans(),
-    st.sampled_from([{}, {"by_level": True, "max_candidates": 2}, {"min_side": None}, {"min_side": 3.0}]),
+    st.sampled_from([{}, {"per_level": True, "pre_nms_top_n": 2}, {"min_box_size": None}, {"min_box_size": 3.0}]),
 )
 def test_whatever_the_numbers_proposals_lie_inside(
     spec: ModelDefinition,

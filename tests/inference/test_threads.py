@@ -7,7 +7,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from mrcnn_cv import Instances, MaskRCNN
 from mrcnn_cv.hub import demo_model
 from mrcnn_cv.util.opencv import cv2
+from tests.conftest import ROOT
 
 BACKENDS = [
     "cpu",
@@ -32,7 +32,7 @@ def model(request: pytest.FixtureRequest) -> MaskRCNN:
 
 @pytest.mark.parametrize("threads", [2, 4, 8])
 def test_answers_are_those_of_one_thread(model: MaskRCNN, threads: int) -> None:
-    photo = np.asarray(cv2.imread(str(Path(__file__).parents[2] / "examples" / "shapes.jpg")))
+    photo = np.asarray(cv2.imread(str(ROOT / "examples" / "shapes.jpg")))
     # Of several sizes, and each with instances of its own.
     images = [np.ascontiguousarray(each) for each in (photo, photo[:, ::-1], photo[::-1], photo[:200], photo[:, :300])]
     expected = [model.predict(image) for image in images]
@@ -45,7 +45,7 @@ def test_answers_are_those_of_one_thread(model: MaskRCNN, threads: int) -> None:
 
 def test_the_first_predictions_may_come_at_once(model: MaskRCNN) -> None:
     """When nothing is set up yet."""
-    photo = np.asarray(cv2.imread(str(Path(__file__).parents[2] / "examples" / "shapes.jpg")))
+    photo = np.asarray(cv2.imread(str(ROOT / "examples" / "shapes.jpg")))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: model.predict(photo), range(4)))
     assert len(found[0]) > 3

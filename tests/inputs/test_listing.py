@@ -1,4 +1,4 @@
-"""From what a user names to pictures, each with a place of its own."""
+"""From what a user names to images, each with a place of its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from mrcnn_cv.errors import InputError, UsageError
-from mrcnn_cv.inputs.image_ref import Item, load
-from mrcnn_cv.inputs.images.directories import Search
-from mrcnn_cv.inputs.images.sorting import Chosen
-from mrcnn_cv.inputs.listing import list_pictures
-from mrcnn_cv.structures.frame import Unreadable
+from mrcnn_cv.errors import InputError, Remedy, UsageError
+from mrcnn_cv.inputs.image_ref import ImageRef, load
+from mrcnn_cv.inputs.images.directories import DirectoryScan
+from mrcnn_cv.inputs.images.sorting import PathFilter
+from mrcnn_cv.inputs.listing import list_images
+from mrcnn_cv.structures.frame import FrameError
 
 JPEG = b"\xff\xd8\xff"
 
@@ -33,18 +33,18 @@ def make(*paths: str) -> None:
         Path(path).write_bytes(JPEG + path.encode())
 
 
-def places(*sources: str, search: Search | None = None, lists: tuple[str, ...] = ()) -> list[str]:
-    listing = list_pictures(sources, search or Search(), [Path(name) for name in lists])
-    return [str(item.place) for item in listing.items]
+def places(*sources: str, search: DirectoryScan | None = None, lists: tuple[str, ...] = ()) -> list[str]:
+    listing = list_images(sources, search or DirectoryScan(), [Path(name) for name in lists])
+    return [str(item.output_path) for item in listing.items]
 
 
 def test_a_folder_is_its_tree_in_natural_order(tmp_path: Path) -> None:
     make("in/img10.jpg", "in/img2.JPG", "in/b/1.png", "in/a/x.webp", "in/a/deep/y.png", "in/notes.txt", "in/film.mp4")
-    search = Search()
+    search = DirectoryScan()
     assert places("in", search=search) == ["img2.JPG", "img10.jpg", "a/x.webp", "a/deep/y.png", "b/1.png"]
     assert search.left_out == 2
-    assert places("in", search=Search(recursive=False)) == ["img2.JPG", "img10.jpg"]
-    listing = list_pictures(["in"], Search())
+    assert places("in", search=DirectoryScan(recursive=False)) == ["img2.JPG", "img10.jpg"]
+    listing = list_images(["in"], DirectoryScan())
     assert listing.is_batch
     assert listing.items[0].name == os.path.join("in", "img2.JPG")
 
@@ -56,9 +56,9 @@ def test_hidden_files_and_folders_are_left_out() -> None:
 
 def test_include_and_exclude_are_patterns_of_names_or_of_places() -> None:
     make("in/a/1.jpg", "in/a/2.png", "in/b/1.jpg", "in/b/scan", "in/3.jpg")
-    assert places("in", search=Search(Chosen(["a/*"]))) == ["a/1.jpg", "a/2.png"]
-    assert places("in", search=Search(Chosen(["*.png", "scan"]))) == ["a/2.png", "b/scan"]
-    assert places("in", search=Search(Chosen(exclude=["1.*", "3*"]))) == ["a/2.png"]
+    assert places("in", search=DirectoryScan(PathFilter(["a/*"]))) == ["a/1.jpg", "a/2.png"]
+    assert places("in", search=DirectoryScan(PathFilter(["*.png", "scan"]))) == ["a/2.png", "b/scan"]
+    assert places("in", search=DirectoryScan(PathFilter(exclude=["1.*", "3*"]))) == ["a/2.png"]
 
 
 def test_several_sources_get_a_folder_each() -> None:
@@ -73,9 +73,9 @@ def test_several_sources_get_a_folder_each() -> None:
 
 def test_files_named_one_by_one_are_no_batch() -> None:
     make("a/x.jpg", "b/y")
-    listing = list_pictures(["a/x.jpg", "b/y", "missing.jpg"], Search())
+    listing = list_images(["a/x.jpg", "b/y", "missing.jpg"], DirectoryScan())
     assert not listing.is_batch
-    assert [str(item.place) for item in listing.items] == ["x.jpg", "y", "missing.jpg"]
+    assert [str(item.output_path) for item in listing.items] == ["x.jpg", "y", "missing.jpg"]
 
 
 def test_patterns_for_shells_that_have_none() -> None:
@@ -85,7 +85,7 @@ def test_patterns_for_shells_that_have_none() -> None:
     assert places("in/*") == ["a/1.jpg", "a/2.jpg", "a/10.jpg", "b/3.jpg"]
     # A file of this very name is that file.
     assert places("[odd].jpg") == ["[odd].jpg"]
-    (failed,) = list_pictures(["nothing/*.jpg"], Search()).items
+    (failed,) = list_images(["nothing/*.jpg"], DirectoryScan()).items
     with pytest.raises(InputError, match="matches no file"):
         failed.read()
 
@@ -97,7 +97,7 @@ def test_where_the_run_writes_to_is_not_read(tmp_path: Path) -> None:
     def outputs(folder: Path) -> Any:
         return (lambda path: path.name == "ours.jpg") if folder.name == "kept" else None
 
-    search = Search(skip=frozenset({(status.st_dev, status.st_ino)}), outputs=outputs)
+    search = DirectoryScan(skip=frozenset({(status.st_dev, status.st_ino)}), outputs=outputs)
     assert places("in", search=search) == ["x.jpg", "kept/theirs.jpg"]
 
 
@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_read_is_a_failure_of_its_own() -> None:
     make("in/closed/x.jpg", "in/y.jpg")
     Path("in/closed").chmod(0)
     try:
-        items = list_pictures(["in"], Search()).items
+        items = list_images(["in"], DirectoryScan()).items
     finally:
         Path("in/closed").chmod(0o700)
     assert len(items) == 2
@@ -122,9 +122,9 @@ def test_a_folder_that_cannot_be_read_is_a_failure_of_its_own() -> None:
 
 def test_nothing_found_is_a_failure() -> None:
     Path("empty").mkdir()
-    (item,) = list_pictures(["empty"], Search()).items
+    (item,) = list_images(["empty"], DirectoryScan()).items
     frame = load(item, 0)
-    assert isinstance(frame, Unreadable)
+    assert isinstance(frame, FrameError)
     assert str(frame.error).startswith("empty holds no images")
 
 
@@ -137,10 +137,10 @@ def test_names_that_some_system_refuses_are_replaced() -> None:
 
 def test_a_list_names_pictures() -> None:
     make("data/a/1.jpg", "data/b/1.jpg", "lists/here.jpg")
-    Path("lists/all.txt").write_text("# pictures\ndata/b/1.jpg\n\ndata/a/1.jpg\ndata/b/1.jpg\n")
+    Path("lists/all.txt").write_text("# images\ndata/b/1.jpg\n\ndata/a/1.jpg\ndata/b/1.jpg\n")
     assert places(lists=("lists/all.txt",)) == ["b/1.jpg", "a/1.jpg"]
     Path("lists/one.txt").write_text("here.jpg\nmissing.jpg\n")
-    items = list_pictures([], Search(), [Path("lists/one.txt")]).items
+    items = list_images([], DirectoryScan(), [Path("lists/one.txt")]).items
     assert items[0].read() == JPEG + b"lists/here.jpg"
     with pytest.raises(InputError, match=r"missing\.jpg does not exist"):
         items[1].read()
@@ -158,8 +158,9 @@ def test_a_csv_has_a_column_of_paths() -> None:
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\0\1\2"])
 def test_a_list_of_nothing_is_wrong_usage(content: bytes) -> None:
     Path("list.txt").write_bytes(content)
-    with pytest.raises(UsageError, match=r"list\.txt .*--list"):
+    with pytest.raises(UsageError, match=r"list\.txt ") as error:
         places(lists=("list.txt",))
+    assert error.value.remedies == (Remedy.IMAGE_LIST,)
 
 
 def test_a_missing_list_is_wrong_usage() -> None:
@@ -188,12 +189,12 @@ def contents(items: Any) -> list[bytes]:
 def test_archives_are_read_in_place() -> None:
     write_zip("photos.zip", "b/2.jpg", "a/10.jpg", "a/9.jpg", "note.txt", "__MACOSX/a/._9.jpg", ".hidden/x.jpg")
     assert places("photos.zip") == ["a/9.jpg", "a/10.jpg", "b/2.jpg"]
-    items = list_pictures(["photos.zip"], Search()).items
+    items = list_images(["photos.zip"], DirectoryScan()).items
     assert contents(items) == [b"a/9.jpg", b"a/10.jpg", b"b/2.jpg"]
     assert items[0].name == "photos.zip/a/9.jpg"
     write_tar("photos.tar.gz", "w:gz", "b/2.jpg", "a/1.jpg")
-    items = list_pictures(["photos.tar.gz", "photos.zip"], Search(Chosen(["[ab]/[12].jpg"]))).items
-    assert [str(item.place) for item in items] == ["photos/b/2.jpg", "photos/a/1.jpg", "photos-2/b/2.jpg"]
+    items = list_images(["photos.tar.gz", "photos.zip"], DirectoryScan(PathFilter(["[ab]/[12].jpg"]))).items
+    assert [str(item.output_path) for item in items] == ["photos/b/2.jpg", "photos/a/1.jpg", "photos-2/b/2.jpg"]
     assert contents(items) == [b"b/2.jpg", b"a/1.jpg", b"b/2.jpg"]
     assert not list(Path().glob("**/*.jpg"))
 
@@ -213,9 +214,9 @@ def test_archives_with_tricks_stay_harmless(tmp_path: Path) -> None:
 def test_bombs_are_refused_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     write_zip("bomb.zip", "a" * 200 + ".jpg", "b.jpg")
     write_tar("bomb.tar", "w", "a" * 200 + ".jpg", "b.jpg")
-    monkeypatch.setattr("mrcnn_cv.inputs.images.archives.MOST_BYTES", 100)
+    monkeypatch.setattr("mrcnn_cv.inputs.images.archives.MAX_BYTES", 100)
     for name in ("bomb.zip", "bomb.tar"):
-        large, small = list_pictures([name], Search()).items
+        large, small = list_images([name], DirectoryScan()).items
         assert small.read() == b"b.jpg"
         with pytest.raises(InputError, match=r"bomb\.\w+/a+\.jpg would unpack to 204 bytes"):
             large.read()
@@ -228,14 +229,14 @@ def test_damaged_archives_fail_in_a_sentence(cut: int) -> None:
     for name in ("photos.zip", "photos.tar.gz"):
         whole = Path(name).read_bytes()
         Path(name).write_bytes(whole[:cut])
-        for index, item in enumerate(list_pictures([name], Search()).items):
+        for index, item in enumerate(list_images([name], DirectoryScan()).items):
             frame = load(item, index)
-            assert isinstance(frame, Unreadable)
+            assert isinstance(frame, FrameError)
             assert str(frame.error).startswith(name)
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    (item,) = list_pictures(["-"], Search()).items
+    (item,) = list_images(["-"], DirectoryScan()).items
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"bytes")))
     assert item.read() == b"bytes"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
@@ -244,8 +245,10 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_address_has_its_last_name() -> None:
-    items: list[Item] = list(list_pictures(["http://host/a/ph%20oto.jpg?x=1", "https://host/"], Search()).items)
-    assert [str(item.place) for item in items] == ["ph oto.jpg", "host"]
+    items: list[ImageRef] = list(
+        list_images(["http://host/a/ph%20oto.jpg?x=1", "https://host/"], DirectoryScan()).items
+    )
+    assert [str(item.output_path) for item in items] == ["ph oto.jpg", "host"]
 
 
 def test_no_two_pictures_have_one_place() -> None:
@@ -255,6 +258,6 @@ def test_no_two_pictures_have_one_place() -> None:
         archive.writestr("x.jpg", b"first")
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("x.jpg", b"second")
-    items = list_pictures(["twice.zip"], Search()).items
-    assert [str(item.place) for item in items] == ["x.jpg", "x-2.jpg"]
+    items = list_images(["twice.zip"], DirectoryScan()).items
+    assert [str(item.output_path) for item in items] == ["x.jpg", "x-2.jpg"]
     assert contents(items) == [b"first", b"second"]

@@ -24,13 +24,13 @@ from mrcnn_cv.hub.registry import demo_model
 from mrcnn_cv.importers import load
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.jobs import export as module
+from mrcnn_cv.jobs import inspect
 from mrcnn_cv.jobs.export import export
-from mrcnn_cv.jobs.inspect import inspect
 from mrcnn_cv.model import definition as definitions
 from mrcnn_cv.model.definition import ModelDefinition
-from mrcnn_cv.model.definition_json import NET_FILES
-from tests.conftest import DATA, read_image
-from tests.parity import Image
+from mrcnn_cv.model.definition_json import NET_FILES, json_key
+from tests.conftest import DATA, ROOT, read_image
+from tests.support.parity import Image
 
 SCHEMA = json.loads((resources.files("mrcnn_cv") / "schemas" / "model.schema.json").read_text(encoding="utf-8"))
 ALL_FILES = {"backbone.onnx", "box_head.onnx", "mask_head.onnx", "model.json", "README.md"}
@@ -74,7 +74,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_number_comes_back(name: str, tmp_path: Path) -> None:
     model, config = unpacked(name, tmp_path)
     folder = export(model, tmp_path / "out", config).folder
-    first, again = open_model(model, config).spec, open_model(folder).spec
+    first, again = open_model(model, config).definition, open_model(folder).definition
     assert numbers(again) == numbers(first)
     document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
@@ -111,7 +111,7 @@ def test_the_answer_is_the_same(name: str, tmp_path: Path, photo: Image) -> None
 
 
 def test_the_demo_model_has_its_labels(demo: Path) -> None:
-    picture = read_image(Path(__file__).parents[2] / "examples" / "shapes.jpg")
+    picture = read_image(ROOT / "examples" / "shapes.jpg")
     first, again = MaskRCNN.load(demo_model(), "cpu"), MaskRCNN.load(demo, "cpu")
     assert again.labels == first.labels
     assert again.warnings == first.warnings
@@ -141,8 +141,8 @@ def test_given_labels_are_those_of_the_export(tiny_graph: Path, tmp_path: Path) 
 
 def test_a_look_inside_says_the_same(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Which engines run it is not asked here.
-    monkeypatch.setattr("mrcnn_cv.jobs.inspect.checks", lambda file: [])
-    first, again = inspect(demo_model()), inspect(demo)
+    monkeypatch.setattr("mrcnn_cv.jobs.inspect_model.check_nets", lambda definition: ())
+    first, again = inspect(demo_model()).to_dict(), inspect(demo).to_dict()
     assert again["file"]["bytes"] == sum((demo / name).stat().st_size for name in ALL_FILES - {"README.md"})
     for key in ("architecture", "backbone", "parameters", "classes", "resize", "anchors", "detections", "warnings"):
         assert again[key] == first[key]
@@ -205,11 +205,11 @@ def test_the_page_names_the_numbers_of_the_model(demo: Path) -> None:
 
 
 def test_the_schema_describes_every_field() -> None:
-    kinds = ("ModelDefinition", "ResizeSpec", "PixelStep", "AnchorSpec", "BoxCoder", "NmsSpec", "CropSpec")
+    kinds = ("ModelDefinition", "ResizeSpec", "NormalizationStep", "AnchorSpec", "BoxCoder", "NmsSpec", "CropSpec")
     for name in (*kinds, "PyramidSpec", "MaskSpec"):
         kind = getattr(definitions, name)
-        described = SCHEMA["$defs"][name]
-        wanted = {field for field in get_type_hints(kind) if field not in NET_FILES}
+        described = SCHEMA["$defs"][{"NormalizationStep": "PixelStep"}.get(name, name)]
+        wanted = {json_key(field) for field in get_type_hints(kind) if field not in NET_FILES}
         assert set(described["properties"]) == set(described["required"]) == wanted
         assert all(each["description"].endswith(".") for each in described["properties"].values())
         assert described["additionalProperties"] is False
@@ -222,12 +222,12 @@ def test_only_an_export_is_replaced_and_only_where_that_is_wanted(demo: Path, gr
     folder = tmp_path / "out"
     shutil.copytree(demo, folder)
     before = (folder / "model.json").read_bytes()
-    with pytest.raises(OutputError, match="holds an exported model: choose another folder, or let it be overwritten"):
+    with pytest.raises(OutputError, match="choose another output folder, or allow overwriting"):
         export(graphs / "tiny_faster_rcnn", folder)
     assert (folder / "model.json").read_bytes() == before
     export(graphs / "tiny_faster_rcnn", folder, overwrite=True)
     assert {path.name for path in folder.iterdir()} == ALL_FILES - {"mask_head.onnx"}
-    assert open_model(folder).spec.mask is None
+    assert open_model(folder).definition.mask is None
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "README.md", "model.json", "backbone.onnx"])
@@ -252,10 +252,22 @@ def test_an_empty_folder_will_do_and_leftovers_go(demo: Path, tmp_path: Path) ->
     assert {path.name for path in tmp_path.iterdir()} == ALL_FILES
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize(
+    ("error", "raised", "says"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt, "^$"),
+        (OSError(28, "No space left on device"), OutputError, "the disk is full"),
+    ],
+)
 @pytest.mark.parametrize("after", [1, 2])
 def test_an_export_that_ends_early_leaves_nothing(
-    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int
+    demo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    raised: type[BaseException],
+    says: str,
+    after: int,
 ) -> None:
     count = 0
 
@@ -267,11 +279,11 @@ def test_an_export_that_ends_early_leaves_nothing(
         write_onnx(*arguments)
 
     monkeypatch.setattr(module, "write_onnx", fail)
-    with pytest.raises((KeyboardInterrupt, OutputError), match=r"the disk is full|^$"):
+    with pytest.raises(raised, match=says):
         export(demo, tmp_path / "new" / "out")
     assert list(tmp_path.iterdir()) == []
     shutil.copytree(demo, tmp_path / "old")
-    with pytest.raises((KeyboardInterrupt, OutputError)):
+    with pytest.raises(raised, match=says):
         export(demo, tmp_path / "old", overwrite=True)
     assert {path.name for path in (tmp_path / "old").iterdir()} == ALL_FILES
     count = -10
@@ -291,7 +303,7 @@ def test_nets_of_two_exports_are_no_model(demo: Path, tmp_path: Path) -> None:
 
 def test_a_model_that_json_cannot_hold_is_refused(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = open_model(demo)
-    spec = replace(opened.spec, exporter="x" * 5000)
+    spec = replace(opened.definition, exporter="x" * 5000)
     monkeypatch.setattr(module, "open_model", lambda *_: load.ModelFile(opened.path, spec))
     with pytest.raises(ModelFileError, match=r"cannot be exported, since its model\.json says .* for 'definition"):
         export(demo, tmp_path / "out")

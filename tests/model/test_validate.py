@@ -15,16 +15,16 @@ from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.net_builder import NetBuilder
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.model import validate
-from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, ModelDefinition, PixelStep, ResizeSpec
+from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, ModelDefinition, NormalizationStep, ResizeSpec
 from mrcnn_cv.model.validate import check_model, usual_input
-from tests.parity import Image
+from tests.support.parity import Image
 
 Spoil = Callable[[ModelDefinition], ModelDefinition]
 
 
 @pytest.fixture(scope="module")
 def spec(tiny_graph: Path) -> ModelDefinition:
-    return open_model(tiny_graph).spec
+    return open_model(tiny_graph).definition
 
 
 def resized(**changes: object) -> Spoil:
@@ -64,7 +64,7 @@ NOTHING = ir.NetGraph((ir.IMAGE,), (ir.IMAGE,) * 3, ())
         (anchors(stride=(0.0, 16.0)), "sizes or strides"),
         (anchors(offset=(1e9, 0.0)), "outside of every image"),
         (anchors(sizes=((16.0, 16.0),)), "48 and 24 numbers for each cell, where 1 anchors need 4 and 2"),
-        (lambda spec: replace(spec, pixels=(PixelStep("div", (0.0,)),)), "divides pixels by zero"),
+        (lambda spec: replace(spec, pixels=(NormalizationStep("div", (0.0,)),)), "divides pixels by zero"),
         (lambda spec: replace(spec, class_count=1 << 20), "1048576 classes"),
         (lambda spec: replace(spec, class_count=7), "box head that puts out"),
         (lambda spec: replace(spec, box_coder=BoxCoder((10, 10, 5, 0.0))), "divides its box encodings"),

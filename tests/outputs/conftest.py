@@ -1,4 +1,4 @@
-"""A picture and what was found in it."""
+"""An image and what was found in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_frame() -> MakeFrame:
 
 @pytest.fixture
 def found() -> Instances:
-    """Two instances in a picture of 60 x 40, one of them with a name outside of ASCII."""
+    """Two instances in an image of 60 x 40, one of them with a name outside of ASCII."""
     rng = np.random.default_rng(1)
     return Instances(
         boxes=np.array([[3.5, 2.25, 30.0, 35.5], [20.0, 10.0, 59.9, 39.0]], dtype=np.float32),

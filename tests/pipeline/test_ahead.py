@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mrcnn_cv.pipeline.prefetch import Ahead
+from mrcnn_cv.pipeline.prefetch import Prefetcher
 
 
 def test_items_come_in_order_and_end() -> None:
-    with Ahead(range(100)) as ahead:
+    with Prefetcher(range(100)) as ahead:
         assert list(ahead) == list(range(100))
 
 
@@ -27,7 +27,7 @@ def test_it_is_a_few_items_ahead_and_no_more() -> None:
                 third.set()
             yield number
 
-    with Ahead(source(), most=2) as ahead:
+    with Prefetcher(source(), maximum=2) as ahead:
         items = iter(ahead)
         assert next(items) == 0
         # Two wait in line, and one more in the reader's hand.
@@ -41,7 +41,7 @@ def test_an_error_comes_where_the_next_item_would_have() -> None:
         yield 1
         raise ValueError("broken")
 
-    with Ahead(source()) as ahead:
+    with Prefetcher(source()) as ahead:
         items = iter(ahead)
         assert next(items) == 1
         with pytest.raises(ValueError, match="broken"):
@@ -50,22 +50,22 @@ def test_an_error_comes_where_the_next_item_would_have() -> None:
 
 def test_leaving_early_ends_the_thread() -> None:
     before = threading.active_count()
-    with Ahead(iter(range(1000))) as ahead:
+    with Prefetcher(iter(range(1000))) as ahead:
         next(iter(ahead))
     assert threading.active_count() == before
 
 
 def test_a_thread_that_dies_with_its_error_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda died: None)
-    put = Ahead._put
+    put = Prefetcher._put
 
-    def fail(ahead: Ahead[int], kind: str, item: Any) -> bool:
+    def fail(ahead: Prefetcher[int], kind: str, item: Any) -> bool:
         if kind == "end" or item == 2:
             raise MemoryError
         return put(ahead, kind, item)
 
-    monkeypatch.setattr(Ahead, "_put", fail)
+    monkeypatch.setattr(Prefetcher, "_put", fail)
     given: list[int] = []
-    with pytest.raises(MemoryError), Ahead(range(5)) as ahead:
+    with pytest.raises(MemoryError), Prefetcher(range(5)) as ahead:
         given.extend(ahead)
     assert given == [0, 1]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 
 import pytest
 
+from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.pipeline import thread_executor as crew
 
 
@@ -30,3 +33,24 @@ def test_a_task_may_raise_what_a_wait_raises() -> None:
     future.set_exception(NotYet("a server's"))
     with pytest.raises(NotYet, match="a server's"):
         crew._result(future, [])
+
+
+def test_the_next_layout_has_the_models_of_the_one_before(tiny_model: MaskRCNN) -> None:
+    """To load a model takes seconds; each layout that is tried would load its own."""
+    loaded: list[MaskRCNN] = []
+
+    def load() -> MaskRCNN:
+        loaded.append(tiny_model)
+        return tiny_model
+
+    def find(number: int, model: Callable[[], MaskRCNN]) -> int:
+        # Long enough that both workers of the second layout have something to do.
+        time.sleep(0.005)
+        model()
+        return number
+
+    layouts = [crew.WorkerLayout(1, 1), crew.WorkerLayout(2, 1)]
+    executor = crew.ThreadExecutor(crew.ModelPool(tiny_model, load), layouts)
+    stages: crew.Stages[int, int, int, int] = crew.Stages(abs, find, abs)
+    assert list(executor.work(iter(range(80)), stages, lambda: False)) == list(range(80))
+    assert len(loaded) == 1

@@ -1,4 +1,4 @@
-"""The loop: every picture reaches every sink in order, and what ends a run ends it cleanly."""
+"""The loop: every image reaches every sink in order, and what ends a run ends it cleanly."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 from mrcnn_cv.errors import InputError, OutputError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.outputs.base import SinkClosed
-from mrcnn_cv.pipeline import Done, Listener, Outcome, Stop, Thresholds, run
-from mrcnn_cv.pipeline.thread_executor import Crew, Models, Plan, plans_for
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.pipeline import CancellationToken, FrameResult, RunObserver, RunResult, Thresholds, run
+from mrcnn_cv.pipeline.thread_executor import ModelPool, ThreadExecutor, WorkerLayout, layouts_for
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.instances import Instances
 
 Event = tuple[str, str]
@@ -29,7 +29,7 @@ def frame(name: str, width: int = 8) -> Frame:
 
 
 class Model:
-    """Finds nothing, remembers what it was asked; refuses pictures that are one pixel wide."""
+    """Finds nothing, remembers what it was asked; refuses images that are one pixel wide."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -44,7 +44,7 @@ class Model:
         return found
 
 
-class Recorder(Listener):
+class Recorder(RunObserver):
     """A sink and a listener that write down what happens, in one list."""
 
     ordered = True
@@ -61,27 +61,27 @@ class Recorder(Listener):
     ) -> None:
         self.events.append((self.name, "close"))
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         if self.act is not None:
             self.act(frame.name)
-        assert found.source == frame.name
-        assert list(found.timings_ms) == ["read", "trunk"]
+        assert instances.source == frame.name
+        assert list(instances.timings_ms) == ["read", "trunk"]
         self.events.append((self.name, frame.name))
 
-    def done(self, done: Done) -> None:
+    def done(self, done: FrameResult) -> None:
         assert done.milliseconds >= done.frame.read_ms
         self.events.append(("done", done.frame.name))
 
-    def failed(self, failed: Unreadable) -> None:
+    def failed(self, failed: FrameError) -> None:
         self.events.append(("failed", f"{failed.name}: {failed.error}"))
 
 
-def crew(model: Model | None = None, workers: int = 1) -> Crew:
+def crew(model: Model | None = None, workers: int = 1) -> ThreadExecutor:
     first = cast(MaskRCNN, model or Model())
-    return Crew(Models(first, lambda: first), [Plan(workers, 0)])
+    return ThreadExecutor(ModelPool(first, lambda: first), [WorkerLayout(workers, 0)])
 
 
-def play(frames: Iterator[Frame | Unreadable] | list[Any], *sinks: Recorder, events: list[Event]) -> Outcome:
+def play(frames: Iterator[Frame | FrameError] | list[Any], *sinks: Recorder, events: list[Event]) -> RunResult:
     return run(crew(), frames, sinks, Thresholds(), [Recorder("", events)])
 
 
@@ -95,9 +95,9 @@ def stop(at: str, error: Exception) -> Callable[[str], None]:
 
 def test_pictures_reach_all_sinks_in_order_and_failures_do_not_end_the_run() -> None:
     events: list[Event] = []
-    frames = [frame("a"), Unreadable("b", 1, InputError("b is empty")), frame("c", width=1), frame("d")]
+    frames = [frame("a"), FrameError("b", 1, InputError("b is empty")), frame("c", width=1), frame("d")]
     outcome = play(frames, Recorder("one", events), Recorder("two", events), events=events)
-    assert outcome == Outcome(done=2, failed=2)
+    assert outcome == RunResult(done=2, failed=2)
     assert events == [
         ("one", "open"),
         ("two", "open"),
@@ -134,8 +134,8 @@ def test_a_sink_that_closes_ends_the_run_well(delivered: bool, done: int) -> Non
     events: list[Event] = []
     window = Recorder("window", events, stop("b", SinkClosed(delivered)))
     outcome = play([frame(name) for name in "abc"], Recorder("file", events), window, events=events)
-    # A window has shown the picture on which the user presses q, a pipe has lost the line that nobody reads.
-    assert outcome == Outcome(done=done)
+    # A window has shown the image on which the user presses q, a pipe has lost the line that nobody reads.
+    assert outcome == RunResult(done=done)
     assert (("done", "b") in events) == delivered
     assert ("file", "b") in events
     assert ("file", "c") not in events
@@ -151,11 +151,11 @@ def test_an_output_that_cannot_be_written_ends_the_run() -> None:
 
 
 def test_no_more_pictures_are_in_work_than_the_workers_need() -> None:
-    """Memory stays flat, however many pictures there are."""
+    """Memory stays flat, however many images there are."""
     taken: list[int] = []
 
     class Slow(Recorder):
-        def write(self, frame: Frame, found: Instances) -> None:
+        def write(self, frame: Frame, instances: Instances) -> None:
             assert len(taken) - int(frame.name) <= 2 * 2 + 2
 
     def frames() -> Iterator[Frame]:
@@ -164,7 +164,7 @@ def test_no_more_pictures_are_in_work_than_the_workers_need() -> None:
             yield frame(str(number))
 
     outcome = run(crew(workers=2), frames(), [Slow("", [])], Thresholds(), [])
-    assert outcome == Outcome(done=100)
+    assert outcome == RunResult(done=100)
 
 
 def test_results_come_in_order_from_workers_that_are_not() -> None:
@@ -186,12 +186,12 @@ def test_files_of_their_own_are_written_by_several_threads_and_are_all_there_whe
     class Files(Recorder):
         ordered = False
 
-        def write(self, frame: Frame, found: Instances) -> None:
+        def write(self, frame: Frame, instances: Instances) -> None:
             assert threading.current_thread() is not threading.main_thread()
             written.add(frame.name)
 
-    class Told(Listener):
-        def done(self, done: Done) -> None:
+    class Told(RunObserver):
+        def done(self, done: FrameResult) -> None:
             assert done.frame.name in written
 
     outcome = run(crew(workers=3), [frame(str(n)) for n in range(20)], [Files("", [])], Thresholds(), [Told()])
@@ -200,10 +200,10 @@ def test_files_of_their_own_are_written_by_several_threads_and_are_all_there_whe
 
 def test_a_stop_ends_after_the_pictures_in_work() -> None:
     events: list[Event] = []
-    request = Stop()
+    request = CancellationToken()
 
-    class Stopping(Listener):
-        def done(self, done: Done) -> None:
+    class Stopping(RunObserver):
+        def done(self, done: FrameResult) -> None:
             request.requested = True
 
     frames = (frame(str(number)) for number in range(1000))
@@ -212,8 +212,8 @@ def test_a_stop_ends_after_the_pictures_in_work() -> None:
     assert events[-1] == ("sink", "close")
 
 
-@pytest.mark.parametrize("plans", [[Plan(3, 0), Plan(1, 0)], [Plan(1, 0), Plan(3, 0)]])
-def test_the_plan_that_turns_out_faster_is_kept(plans: list[Plan]) -> None:
+@pytest.mark.parametrize("plans", [[WorkerLayout(3, 0), WorkerLayout(1, 0)], [WorkerLayout(1, 0), WorkerLayout(3, 0)]])
+def test_the_plan_that_turns_out_faster_is_kept(plans: list[WorkerLayout]) -> None:
     class Slower(Model):
         """Two workers get into each other's way."""
 
@@ -228,32 +228,37 @@ def test_the_plan_that_turns_out_faster_is_kept(plans: list[Plan]) -> None:
             return super().predict(image, **asked)
 
     model = cast(MaskRCNN, Slower())
-    team = Crew(Models(model, lambda: model), plans)
+    team = ThreadExecutor(ModelPool(model, lambda: model), plans)
     events: list[Event] = []
     names = [str(number) for number in range(60)]
     outcome = run(team, [frame(name) for name in names], [Recorder("sink", events)], Thresholds(), [])
     assert outcome.done == 60
     assert [name for _, name in events[1:-1]] == names
-    assert team.chosen == Plan(1, 0)
+    assert team.chosen == WorkerLayout(1, 0)
 
 
 @pytest.mark.parametrize(
     ("workers", "threads", "backend", "pictures", "expected"),
     [
-        (3, None, "cpu", 5, [Plan(3, 1)]),
-        (2, 8, "cpu", 5, [Plan(2, 4)]),
-        (None, None, "cpu", 1, [Plan(1, 0)]),
-        (None, None, "cuda", 10_000, [Plan(1, 0)]),
-        (None, 1, "cpu", 10_000, [Plan(1, 1)]),
-        (None, 4, "cpu", 10_000, [Plan(1, 4), Plan(4, 1)]),
-        (None, 4, "cpu", None, [Plan(1, 4)]),
+        (3, None, "cpu", 5, [WorkerLayout(3, 1)]),
+        (2, 8, "cpu", 5, [WorkerLayout(2, 4)]),
+        (None, None, "cpu", 1, [WorkerLayout(1, 0)]),
+        (None, None, "cuda", 10_000, [WorkerLayout(1, 0)]),
+        (None, 1, "cpu", 10_000, [WorkerLayout(1, 1)]),
+        (None, 4, "cpu", 10_000, [WorkerLayout(1, 4), WorkerLayout(4, 1)]),
+        (None, 4, "cpu", None, [WorkerLayout(1, 4)]),
     ],
 )
 def test_plans(
-    workers: int | None, threads: int | None, backend: str, pictures: int | None, expected: list[Plan], monkeypatch: Any
+    workers: int | None,
+    threads: int | None,
+    backend: str,
+    pictures: int | None,
+    expected: list[WorkerLayout],
+    monkeypatch: Any,
 ) -> None:
     monkeypatch.setattr("mrcnn_cv.engines.select.available_processors", lambda: 4)
-    assert plans_for(workers, threads, backend, pictures) == expected
+    assert layouts_for(workers, threads, backend, pictures) == expected
 
 
 def test_looking_at_a_picture_does_not_count_as_its_time() -> None:
@@ -261,11 +266,11 @@ def test_looking_at_a_picture_does_not_count_as_its_time() -> None:
     told: list[float] = []
 
     class Window(Recorder):
-        def write(self, frame: Frame, found: Instances) -> None:
-            found.timings_ms["show"] = 600_000.0
+        def write(self, frame: Frame, instances: Instances) -> None:
+            instances.timings_ms["show"] = 600_000.0
 
-    class Told(Listener):
-        def done(self, done: Done) -> None:
+    class Told(RunObserver):
+        def done(self, done: FrameResult) -> None:
             told.append(done.milliseconds)
 
     run(crew(), [frame("a.jpg")], [Window("window", [])], Thresholds(), [Told()])
@@ -289,22 +294,22 @@ def test_what_follows_comes_in_order_however_uneven_the_workers_are() -> None:
         return changed
 
     class Sink(Recorder):
-        def write(self, frame: Frame, found: Instances) -> None:
-            assert "track" in found.timings_ms
-            written.append(found.model)
+        def write(self, frame: Frame, instances: Instances) -> None:
+            assert "track" in instances.timings_ms
+            written.append(instances.model)
 
     names = [str(number) for number in range(30)]
     frames = [frame(name, width=2 + index) for index, name in enumerate(names)]
-    run(crew(Uneven(), workers=4), frames, [Sink("sink", [])], Thresholds(), [], follow=follow)
+    run(crew(Uneven(), workers=4), frames, [Sink("sink", [])], Thresholds(), [], track=follow)
     assert followed == names
     assert written == [f"followed {name}" for name in names]
 
 
 def test_a_picture_may_be_chosen_when_a_worker_is_free() -> None:
     events: list[Event] = []
-    pictures = [frame("a"), None, Unreadable("b", 1, InputError("b is gone")), frame("c")]
+    pictures = [frame("a"), None, FrameError("b", 1, InputError("b is gone")), frame("c")]
     outcome = play([partial(lambda picture: picture, each) for each in pictures], events=events)
-    assert outcome == Outcome(done=2, failed=1)
+    assert outcome == RunResult(done=2, failed=1)
     assert [name for _, name in events] == ["a", "b: b is gone", "c"]
 
 
@@ -318,13 +323,13 @@ def test_no_more_than_asked_for_are_in_work() -> None:
             most = max(most, flying)
             yield frame(str(number))
 
-    class Told(Listener):
-        def done(self, done: Done) -> None:
+    class Told(RunObserver):
+        def done(self, done: FrameResult) -> None:
             nonlocal flying
             flying -= 1
 
     first = cast(MaskRCNN, Model())
-    team = Crew(Models(first, lambda: first), [Plan(2, 0)], ahead=3)
+    team = ThreadExecutor(ModelPool(first, lambda: first), [WorkerLayout(2, 0)], ahead=3)
     assert run(team, frames(), [], Thresholds(), [Told()]).done == 50
     assert most == 3
 
@@ -333,8 +338,8 @@ def test_frames_of_a_video_say_which_and_when() -> None:
     seen: list[tuple[int | None, float | None]] = []
 
     class Sink(Recorder):
-        def write(self, frame: Frame, found: Instances) -> None:
-            seen.append((found.frame, found.time))
+        def write(self, frame: Frame, instances: Instances) -> None:
+            seen.append((instances.frame, instances.time))
 
     pictures = [frame("photo"), Frame(np.zeros((6, 8, 3), np.uint8), "clip.mp4", 7, 0.28)]
     run(crew(), pictures, [Sink("", [])], Thresholds(), [])

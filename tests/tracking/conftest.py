@@ -5,22 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
+from tests.conftest import ROOT
+
 NAMES = ("backgrounds", "evaluate", "geometry", "metrics", "moving", "paint", "scenes")
 
 
 @pytest.fixture(scope="module")
 def evaluate() -> Iterator[ModuleType]:
     """scripts/tracking/evaluate.py; what it imports is found by plain names, as when it is run."""
-    if not SCRIPTS.is_dir():
-        pytest.skip("the scripts are not installed")
     before = list(sys.path)
-    sys.path.insert(0, str(SCRIPTS / "tracking"))
+    sys.path.insert(0, str(ROOT / "scripts" / "tracking"))
     yield import_module("evaluate")
     sys.path[:] = before
     for name in NAMES:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mrcnn_cv.structures.instances import Instances
-from mrcnn_cv.tracking.overlap import ious, silhouettes
+from mrcnn_cv.tracking.mask_iou import coarse_masks, ious
 
 ROWS, COLUMNS = np.mgrid[-1:1:28j, -1:1:28j]
 SHAPES = {
@@ -35,7 +35,7 @@ def found(boxes: NDArray[Any], shape: str | None) -> Instances:
 
 
 def overlaps(first: Instances, second: Instances) -> NDArray[np.float64]:
-    every = (silhouettes(some, np.arange(len(some))) for some in (first, second))
+    every = (coarse_masks(some, np.arange(len(some))) for some in (first, second))
     return ious(*every)
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mrcnn_cv.cli.console.messages import plain
+from mrcnn_cv.cli.console.messages import sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import option
+from mrcnn_cv.cli.options import json_flag
 
 if TYPE_CHECKING:
     from mrcnn_cv.engines.select import Probe
 
 
 @click.command(cls=GroupedCommand, short_help="Show what works here: CUDA, OpenCL, CPU.")
-@option("Output", "--json", "as_json", is_flag=True, help="Print JSON instead of a table.", environment=False)
+@json_flag()
 def backends(as_json: bool) -> None:
     """Show every backend: whether this OpenCV has it, whether a tiny net really ran on it, and the remedy where not."""
     from mrcnn_cv.engines import select as backend
@@ -42,7 +42,7 @@ def backends(as_json: bool) -> None:
     click.echo(f"OpenCV {cv2.__version__}; --backend auto takes {chosen}\n")
     click.echo(f"{'backend':<13}  {'in build':<8}  {'works':<5}  device")
     for found in probes:
-        row = (found.backend.name, _yes(found.in_build), _yes(found.problem is None), plain(found.device) or "-")
+        row = (found.backend.name, _yes(found.in_build), _yes(found.problem is None), sanitize(found.device) or "-")
         click.echo(f"{row[0]:<13}  {row[1]:<8}  {row[2]:<5}  {row[3]}")
     _print_remedies(probes)
 
@@ -56,7 +56,7 @@ def _print_remedies(probes: list[Probe]) -> None:
     for remedy, group in by_remedy.items():
         click.echo()
         for found in group:
-            click.echo(_wrapped(f"{found.backend.name}: {plain(found.problem or '')}."))
+            click.echo(_wrapped(f"{found.backend.name}: {sanitize(found.problem or '')}."))
         click.echo(_wrapped(f"  Remedy: {remedy}."))
 
 

@@ -1,74 +1,60 @@
-"""`mrcnn-cv bench`: how fast this machine runs a model, and against other ways of running it."""
+"""`mrcnn-cv bench`: how fast a model is here, step by step."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mrcnn_cv.cli.console.messages import plain, say
+from mrcnn_cv.cli.console.messages import echo_message, sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import BACKENDS, MOST_THREADS, ROI, option
-from mrcnn_cv.cli.param_types import Names, PathText, Whole
-from mrcnn_cv.cli.setup import check_stdout, take_model
-from mrcnn_cv.errors import UsageError
+from mrcnn_cv.cli.options import (
+    BACKENDS,
+    MAX_THREADS,
+    ROI,
+    config_option,
+    device_option,
+    flag,
+    model_file_options,
+    option,
+    overwrite_option,
+    plot_option,
+    quiet_option,
+    report_option,
+)
+from mrcnn_cv.cli.param_types import CommaList, PathText, Size, is_engine
+from mrcnn_cv.cli.resolve_model import resolve_model
+from mrcnn_cv.cli.setup import check_stdout
 
 if TYPE_CHECKING:
-    from mrcnn_cv.bench.results import Report
-    from mrcnn_cv.jobs.result_file import ResultFile
+    from mrcnn_cv.bench.results import BenchResults
+    from mrcnn_cv.jobs.report_file import ReportFile
 
-MODEL, RUNS, OUTPUT, MESSAGES = "Model", "What runs", "Output", "Messages"
+RUNS = "What runs"
 
-# Spelled out, so that --help imports neither OpenCV nor numpy; a test compares them with the real ones.
-PEERS = ("whole-graph", "tensorflow", "openvino", "openvino-bf16", "onnxruntime")
-EVERY = "all"
-
-_MOST_KEPT = 1000
+MAX_KEPT = 1000
 
 
-@click.command(cls=GroupedCommand, short_help="Time a model here, step by step, and against peers.")
+@click.command(cls=GroupedCommand, short_help="Time a model here, step by step.")
 @click.argument("image", required=False, type=PathText(), metavar="[IMAGE]")
-@option(
-    MODEL,
-    "--model",
-    type=PathText(),
-    metavar="PATH|NAME",
-    help="Frozen graph (.pb), .onnx, the folder or .tar.gz that holds it, or a name from `mrcnn-cv models list`.",
-    default_note="the small demo model that comes with mrcnn-cv",
-)
-@option(
-    MODEL,
-    "--yes",
-    is_flag=True,
-    environment=False,
-    envvar="MRCNN_CV_AUTO_PULL",
-    help="Pull the named model without asking where it is not on this machine yet.",
-)
-@option(
-    MODEL,
-    "--pipeline-config",
-    type=PathText(),
-    metavar="FILE",
-    help="The model's pipeline.config, or values of a matterport Config or a Detectron2 config.",
-    default_note="the one beside the model",
-)
+@model_file_options
+@config_option()
 @option(
     RUNS,
     "--backend",
     "backends",
-    type=Names(BACKENDS),
+    type=CommaList(BACKENDS, is_plugin=is_engine),
     default="auto",
     metavar="NAMES",
     help="Backends to time, comma-separated: cpu,openvino.",
 )
-@option(RUNS, "--device", metavar="NAME", help="What OpenVINO computes on: CPU, GPU, NPU.", default_note="CPU")
+@device_option
 @option(
     RUNS,
     "--threads",
-    type=Names(),
+    type=CommaList(item=click.IntRange(1, MAX_THREADS)),
     metavar="NUMBERS",
     help="Threads, comma-separated: 1,2.",
     default_note="all processors",
@@ -77,15 +63,15 @@ _MOST_KEPT = 1000
     RUNS,
     "--size",
     "sizes",
-    type=Names(),
+    type=CommaList(item=Size()),
     metavar="SIZES",
-    help="Sizes to which the picture is brought first, comma-separated: 640x480,4000x3000.",
+    help="Sizes to which the image is resized first, comma-separated: 640x480,4000x3000.",
     default_note="its own",
 )
 @option(
     RUNS,
     "--kept",
-    type=Names(),
+    type=CommaList(item=click.IntRange(1, MAX_KEPT)),
     default="5",
     metavar="NUMBERS",
     help="Instances to keep, the best ones whatever their score, comma-separated: 5,20.",
@@ -93,129 +79,86 @@ _MOST_KEPT = 1000
 @option(
     RUNS,
     "--roi",
-    type=Names(ROI),
+    type=CommaList(ROI),
     default="align",
     metavar="METHODS",
     help="How regions are cut from feature maps, comma-separated: align, as models are trained, pool.",
 )
-@option(RUNS, "--fast", is_flag=True, help="Time it with a third of the model's proposals, too.")
-@option(
-    RUNS,
-    "--against",
-    type=Names((*PEERS, EVERY), alone=EVERY),
-    metavar="PEERS",
-    help=f"Other ways to run the same file, comma-separated: {', '.join(PEERS)}; or {EVERY}.",
-    default_note="none",
-)
-@option(
-    RUNS,
-    "--peer-python",
-    "pythons",
-    type=PathText(),
-    multiple=True,
-    metavar="PYTHON",
-    help="The Python of an environment with peers that are not installed here; may be given several times.",
-    default_note="none",
-)
-@option(RUNS, "--rounds", type=Whole(1, 1000), default="7", metavar="N", help="Rounds in which all run in turn.")
-@option(
-    OUTPUT,
-    "--json",
-    "as_json",
-    type=PathText(),
-    metavar="FILE",
-    help="All numbers as JSON; - is stdout.",
-    environment=False,
-)
-@option(OUTPUT, "--plot", type=PathText(), metavar="FILE.png", help="The times as a picture.", environment=False)
-@option(OUTPUT, "--overwrite", is_flag=True, help="Replace files other than outputs of an earlier run.")
-@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Do not say on stderr what is going on.")
-def bench(image: str | None, **options: Any) -> None:
+@flag(RUNS, "--fast", help="Time it with a third of the model's proposals, too.")
+@option(RUNS, "--rounds", type=click.IntRange(1, 1000), default="7", metavar="N", help="Rounds; all take turns.")
+@report_option("All numbers as JSON; - is stdout.", environment=False)
+@plot_option("The times as a plot.", environment=False)
+@overwrite_option()
+@quiet_option("Do not say on stderr what is going on.")
+@click.pass_context
+def bench(context: click.Context, /, image: str | None, **_: Any) -> None:
     """Time a model on this machine.
 
-    IMAGE is a picture; without one it is made up. Each step is timed, over several rounds after a warm-up; shown are
-    the median and the quartiles, what the arithmetic alone would take, and with --against how many times as fast
-    mrcnn-cv is as others on the same file and picture, in the same rounds.
+    Without an IMAGE one is made up. Each step is timed, over several rounds after a warm-up, in which all backends
+    run in turn; shown are the median and the quartiles.
     """
-    numbers = {name: _numbers(f"--{name}", options[name], most) for name, most in _NUMBERS.items()}
-    sizes = tuple(_size(text) for text in options["sizes"] or ())
-    against = options["against"] or ()
-    check_stdout(options["as_json"])
-    model = _model(options)
-    as_json, plot = _files(image, options)
-    from mrcnn_cv.bench.run import Plan, Variant
+    params = context.params
+    for width, height in params["sizes"] or ():
+        _check_pixels(width, height)
+    check_stdout(params["report"])
+    resolve_model(context)
+    report, plot = _report_files(context, image)
+    from mrcnn_cv.bench.run import BenchOptions, Variant
     from mrcnn_cv.bench.run import bench as run
 
-    plan = Plan(
-        model=model,
+    options = BenchOptions(
+        model=Path(params["model"]),
         image=None if image is None else Path(image),
-        config=options["pipeline_config"],
-        backends=options["backends"],
-        device=options["device"],
-        threads=numbers["threads"],
-        sizes=sizes,
-        kept=numbers["kept"],
-        variants=tuple(Variant(roi, fast) for fast in (False, True)[: 1 + options["fast"]] for roi in options["roi"]),
-        against=PEERS if EVERY in against else against,
-        pythons=options["pythons"],
-        rounds=options["rounds"],
+        config=params["pipeline_config"],
+        backends=params["backends"],
+        device=params["device"],
+        threads=params["threads"] or (),
+        sizes=params["sizes"] or (),
+        kept=params["kept"],
+        variants=tuple(Variant(roi, fast) for fast in (False, True)[: 1 + params["fast"]] for roi in params["roi"]),
+        rounds=params["rounds"],
     )
-    report = run(plan, (lambda text: None) if options["quiet"] else (lambda text: say(f"mrcnn-cv: {text}")))
-    _show(report, as_json, plot)
+    quiet = params["quiet"]
+    _show(run(options, lambda text: None if quiet else echo_message(f"mrcnn-cv: {text}")), report, plot)
 
 
-_NUMBERS = {"threads": MOST_THREADS, "kept": _MOST_KEPT}
-
-
-def _numbers(name: str, texts: tuple[str, ...] | None, most: int) -> tuple[int, ...]:
-    for text in texts or ():
-        if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= most):
-            raise UsageError(f"{name} takes whole numbers from 1 to {most}, comma-separated, not '{text}'")
-    return tuple(dict.fromkeys(map(int, texts or ())))
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
-    if match is None:
-        raise UsageError(f"--size takes WIDTHxHEIGHT in pixels, such as 640x480, not '{text}'")
+def _check_pixels(width: int, height: int) -> None:
     # Not at the top, so that --help does not import numpy.
-    from mrcnn_cv.inputs.images.header_size import most_pixels
+    from mrcnn_cv.inputs.images.header_size import max_pixels
 
-    width, height = int(match[1]), int(match[2])
-    if width * height > most_pixels():
-        raise UsageError(f"--size takes at most {most_pixels():,} pixels, and {text} has {width * height:,}")
-    return width, height
-
-
-def _model(options: dict[str, Any]) -> Path:
-    take_model(options)
-    return Path(options["model"])
+    if width * height > max_pixels():
+        raise click.UsageError(
+            f"--size takes at most {max_pixels():,} pixels, and {width}x{height} has {width * height:,}"
+        )
 
 
-def _files(image: str | None, options: dict[str, Any]) -> tuple[ResultFile | None, ResultFile | None]:
+def _report_files(context: click.Context, image: str | None) -> tuple[ReportFile | None, ReportFile | None]:
     """What --json and --plot name. A run takes minutes: what cannot be written at its end is said at its beginning."""
-    from mrcnn_cv.jobs.result_file import ResultFile, check_different, model_files
+    from mrcnn_cv.jobs.options import ModelOptions
+    from mrcnn_cv.jobs.report_file import ReportFile, check_different
 
-    check_different(options["as_json"], options["plot"])
-    protected = [*model_files(options), *([] if image is None else [Path(image)])]
-    as_json, plot = (
-        None if name is None else ResultFile(name, option, overwrite=options["overwrite"], protected=protected)
-        for option, name in (("--json", options["as_json"]), ("--plot", options["plot"]))
+    params = context.params
+    check_different(params["report"], params["plot"])
+    protected = ModelOptions(params["model"], config=params["pipeline_config"]).files
+    protected += [] if image is None else [Path(image)]
+    report, plot = (
+        None if name is None else ReportFile(name, overwrite=params["overwrite"], protected=protected)
+        for name in (params["report"], params["plot"])
     )
-    return as_json, plot
+    return report, plot
 
 
-def _show(report: Report, as_json: ResultFile | None, plot: ResultFile | None) -> None:
+def _show(results: BenchResults, report: ReportFile | None, plot: ReportFile | None) -> None:
     """The table, unless the JSON takes its place on stdout; then the files."""
     from mrcnn_cv.bench.table import lines
 
-    if as_json is None or as_json.name != "-":
-        for line in lines(report):
-            click.echo(plain(line))
-    if as_json is not None:
+    if report is None or report.name != "-":
+        for line in lines(results):
+            click.echo(sanitize(line))
+    if report is not None:
         # ASCII alone: names of files may hold bytes that are no UTF-8.
-        as_json.write(json.dumps(report.to_dict(), indent=2).encode("ascii") + b"\n")
+        report.write(json.dumps(results.to_dict(), indent=2).encode("ascii") + b"\n")
     if plot is not None:
         from mrcnn_cv.bench.plot import png
 
-        plot.write(png(report))
+        plot.write(png(results))

@@ -6,14 +6,14 @@ from dataclasses import asdict
 
 import click
 
-from mrcnn_cv.cli.console.messages import plain
+from mrcnn_cv.cli.console.messages import sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import option
+from mrcnn_cv.cli.options import json_flag
 from mrcnn_cv.util.json import dumps
 
 
 @click.command(cls=GroupedCommand, short_help="List the cameras of this machine.")
-@option("Output", "--json", "as_json", is_flag=True, help="Print JSON instead of a table.", environment=False)
+@json_flag()
 def devices(as_json: bool) -> None:
     """List the cameras of this machine, each with the SOURCE by which mrcnn-cv takes it."""
     from mrcnn_cv.inputs.video.devices import list_devices
@@ -33,4 +33,4 @@ def devices(as_json: bool) -> None:
 
 
 def _named(name: str | None, problem: str | None) -> str:
-    return plain(name or "-") + (f" ({problem})" if problem else "")
+    return sanitize(name or "-") + (f" ({problem})" if problem else "")

@@ -11,16 +11,28 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from mrcnn_cv.cli.console.messages import plain, say
+from mrcnn_cv.cli.console.messages import describe_bad_value, echo_message, sanitize
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import option
-from mrcnn_cv.cli.param_types import PathText, Whole
+from mrcnn_cv.cli.options import (
+    FILTER,
+    MODEL,
+    OUTPUT,
+    STYLE,
+    config_option,
+    flag,
+    json_flag,
+    labels_option,
+    option,
+    overwrite_option,
+    quiet_option,
+)
+from mrcnn_cv.cli.param_types import PathText
 from mrcnn_cv.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
     from mrcnn_cv.hub.registry import ZooModel
 
-SOURCE, MODEL, OUTPUT, MESSAGES = "Where from", "Model", "Output", "Messages"
+SOURCE = "Where from"
 
 
 class ModelName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -29,12 +41,12 @@ class ModelName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "name"
 
     def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
-        from mrcnn_cv.cli.console.model_table import names
+        from mrcnn_cv.hub.catalog import known_names
 
-        return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in known_names() if name.startswith(incomplete)]
 
 
-class _Group(click.Group):
+class _ModelsGroup(click.Group):
     """Alone it shows its help, as `mrcnn-cv` does."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
@@ -44,45 +56,45 @@ class _Group(click.Group):
         return super().parse_args(context, args)
 
 
-@click.group(cls=_Group, short_help="Pull models of the zoo; register your own by name.")
+@click.group(cls=_ModelsGroup, short_help="Pull models of the zoo; register your own by name.")
 def models() -> None:
     """Models by name, for --model: those of the TensorFlow zoo, and your own."""
 
 
 @models.command("list", cls=GroupedCommand, short_help="Show every model that has a name.")
-@option(OUTPUT, "--json", "as_json", is_flag=True, help="Print JSON instead of a table.", environment=False)
+@json_flag()
 def list_models(as_json: bool) -> None:
     """Show the models of the zoo, the demo model and your own: classes, size, COCO AP, whether they are here."""
-    from mrcnn_cv.cli.console.model_table import record, records, table
+    from mrcnn_cv.cli.console.model_table import table
+    from mrcnn_cv.hub.catalog import catalog
 
-    if as_json:
-        click.echo(json.dumps([record(row) for row in records()], indent=2))
-    else:
-        click.echo(table(records()))
+    entries = catalog()
+    click.echo(json.dumps([entry.to_dict() for entry in entries], indent=2) if as_json else table(entries))
 
 
 @models.command(cls=GroupedCommand, short_help="Say all that is known about a model.")
 @click.argument("name", type=ModelName())
-@option(OUTPUT, "--json", "as_json", is_flag=True, help="Print JSON instead of lines.", environment=False)
+@json_flag("Print JSON instead of lines.")
 def info(name: str, as_json: bool) -> None:
     """Say all that is known about a model: where from, how large, how good, how fast, where on this machine."""
-    from mrcnn_cv.cli.console.model_table import details, named, record
+    from mrcnn_cv.cli.console.model_table import details
+    from mrcnn_cv.hub.catalog import entry
 
-    row = named(name)
-    click.echo(json.dumps(record(row), indent=2) if as_json else details(row))
+    found = entry(name)
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else details(found))
 
 
 @models.command(cls=GroupedCommand, short_help="Print where a model lies, for scripts.")
 @click.argument("name", type=ModelName())
 def path(name: str) -> None:
     """Print the path of the model's frozen graph."""
-    from mrcnn_cv.hub.find import by_name
     from mrcnn_cv.hub.registry import GRAPH_NAME
+    from mrcnn_cv.hub.resolve import by_name
 
     found = by_name(name).path
     graph = found / GRAPH_NAME
     shown = str(graph if graph.is_file() else found)
-    click.echo(plain(shown) if sys.stdout.isatty() else shown)
+    click.echo(sanitize(shown) if sys.stdout.isatty() else shown)
 
 
 @models.command(cls=GroupedCommand, short_help="Fetch models of the zoo into the cache.")
@@ -99,20 +111,20 @@ def path(name: str) -> None:
 @option(
     SOURCE,
     "--timeout",
-    type=Whole(1, 3600),
+    type=click.IntRange(1, 3600),
     default=30,
     metavar="SECONDS",
     help="How long to wait for a server that says nothing.",
     environment=False,
 )
-@option(SOURCE, "--again", is_flag=True, help="Also where the model is here already.", environment=False)
-@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Errors only.")
+@flag(SOURCE, "--again", help="Also where the model is here already.", environment=False)
+@quiet_option()
 def pull(names: tuple[str, ...], source: str | None, timeout: int, again: bool, quiet: bool) -> None:
     """Fetch models of the zoo: resumed where an earlier pull ended, verified before anything is unpacked."""
     from mrcnn_cv.cli.console.download_progress import PullProgress
     from mrcnn_cv.hub import pull as pulling
     from mrcnn_cv.hub.cache import is_pulled
-    from mrcnn_cv.hub.download import Patience
+    from mrcnn_cv.hub.download import RetryPolicy
 
     wanted = [_of_the_zoo(name) for name in dict.fromkeys(names)]
     if source is not None and len(wanted) > 1 and len({pulling.locate(model, source) for model in wanted}) == 1:
@@ -120,14 +132,14 @@ def pull(names: tuple[str, ...], source: str | None, timeout: int, again: bool, 
     for model in wanted:
         here = is_pulled(model.name) and not again
         with PullProgress(model.name, quiet=quiet) as progress:
-            folder = pulling.pull(model, source, again=again, patience=Patience(timeout=timeout), listener=progress)
+            folder = pulling.pull(model, source, again=again, retry=RetryPolicy(timeout=timeout), listener=progress)
         if not quiet:
-            say(f"{model.name} is {'here already' if here else 'ready'}: {folder}")
+            echo_message(f"{model.name} is {'here already' if here else 'ready'}: {folder}")
 
 
 @models.command(cls=GroupedCommand, short_help="Remove models from the cache, or forget your own.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", type=ModelName())
-@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Errors only.")
+@quiet_option()
 def remove(names: tuple[str, ...], quiet: bool) -> None:
     """Remove what was pulled, also half of it; a model of your own is only forgotten, its files stay.
 
@@ -139,7 +151,7 @@ def remove(names: tuple[str, ...], quiet: bool) -> None:
         if done is None:
             missing.append(name)
         elif not quiet:
-            say(done)
+            echo_message(done)
     if missing:
         raise ModelFileError(
             f"there is nothing to remove of {', '.join(missing)}: 'mrcnn-cv models list' shows what is here"
@@ -149,15 +161,7 @@ def remove(names: tuple[str, ...], quiet: bool) -> None:
 @models.command(cls=GroupedCommand, short_help="Give a name to a model of your own.")
 @click.argument("name")
 @click.argument("path", metavar="PATH", type=PathText())
-@option(
-    MODEL,
-    "--labels",
-    type=PathText(),
-    metavar="FILE",
-    help="Names of the classes: .pbtxt, .names, .txt or .json.",
-    default_note="the label file beside the model",
-    environment=False,
-)
+@labels_option("the label file beside the model", environment=False)
 @option(
     MODEL,
     "--set",
@@ -169,38 +173,36 @@ def remove(names: tuple[str, ...], quiet: bool) -> None:
     default_note="none",
     environment=False,
 )
-@option(
-    MODEL, "--overwrite", is_flag=True, help="Replace an earlier model of that name, or the zoo's.", environment=False
-)
+@overwrite_option("Replace an earlier model of that name, or the zoo's.", MODEL, environment=False)
 def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], overwrite: bool) -> None:
     """Give the name NAME to the model at PATH: a frozen graph (.pb), the folder that holds it, or a .tar.gz.
 
     The files stay where they are. `--model NAME` then means this model with its labels and options.
     """
-    from mrcnn_cv.cli.register_config import is_config_value, write_config
     from mrcnn_cv.hub import user_models
+    from mrcnn_cv.hub.matterport_settings import is_config_value, write_config
 
     user_models.check_name(name, overwrite=overwrite)
     defaults = dict(_setting(each) for each in settings if not is_config_value(each))
 
     from mrcnn_cv.hub.archive import is_archive
-    from mrcnn_cv.hub.find import unpacked
+    from mrcnn_cv.hub.resolve import unpacked
     from mrcnn_cv.importers.load import open_model
     from mrcnn_cv.model.labels import read_labels
 
     given = Path(os.path.abspath(path))
     config_values = [each for each in settings if is_config_value(each)]
     if config_values:
-        say(f"the values are kept in {write_config(given, config_values)}")
+        echo_message(f"the values are kept in {write_config(given, config_values)}")
     opened = open_model(unpacked(given) if given.is_file() and is_archive(given) else given)
     names = Path(os.path.abspath(labels)) if labels else None
     if names is not None:
-        read_labels(names, opened.spec.class_count)
+        read_labels(names, opened.definition.class_count)
     model = user_models.UserModel(
-        name, given, names, defaults, family=opened.spec.architecture, classes=opened.spec.class_count
+        name, given, names, defaults, family=opened.definition.architecture, classes=opened.definition.class_count
     )
     user_models.add(model, overwrite=overwrite)
-    say(f"{name} is registered: {given}")
+    echo_message(f"{name} is registered: {given}")
 
 
 @models.command(cls=GroupedCommand, short_help="Write a model as ONNX nets and JSON numbers.")
@@ -215,29 +217,12 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
     default_note="none, it must be given",
     environment=False,
 )
-@option(
-    MODEL,
-    "--labels",
-    type=PathText(),
-    metavar="FILE",
-    help="Names of the classes: .pbtxt, .names, .txt or .json.",
-    default_note="those beside the model",
-    environment=False,
-)
-@option(
-    MODEL,
-    "--pipeline-config",
-    type=PathText(),
-    metavar="FILE",
-    help="pipeline.config, or values of a matterport or Detectron2 config.",
-    default_note="the one beside the model",
-    environment=False,
-)
-@option(OUTPUT, "--overwrite", is_flag=True, help="Replace an earlier export in DIR.", environment=False)
-@option(MESSAGES, "-q", "--quiet", is_flag=True, help="Errors only.")
-def export(
-    model: str, output: str | None, labels: str | None, pipeline_config: str | None, overwrite: bool, quiet: bool
-) -> None:
+@labels_option("those beside the model", environment=False)
+@config_option(environment=False)
+@overwrite_option("Replace an earlier export in DIR.", environment=False)
+@quiet_option()
+@click.pass_context
+def export(context: click.Context, /, output: str | None, overwrite: bool, quiet: bool, **_: Any) -> None:
     """Write MODEL, a path or a name, into a folder for other programs: three nets as ONNX, every number as JSON.
 
     backbone.onnx, box_head.onnx, mask_head.onnx (where there are masks), model.json and a README.md that says what goes
@@ -248,32 +233,32 @@ def export(
     from mrcnn_cv.cli.resolve_model import find_model
     from mrcnn_cv.jobs.export import export as write
 
-    options: dict[str, Any] = {"model": model, "labels": labels}
-    find_model(click.get_current_context(), options)
-    names, config = (None if each is None else Path(each) for each in (options["labels"], pipeline_config))
-    done = write(Path(options["model"]), Path(output), config, names, overwrite)
+    find_model(context)
+    params = context.params
+    labels, config = (None if each is None else Path(each) for each in (params["labels"], params["pipeline_config"]))
+    done = write(Path(params["model"]), Path(output), config, labels, overwrite)
     if quiet:
         return
     for warning in done.warnings:
-        say(f"mrcnn-cv: warning: {warning}")
+        echo_message(f"mrcnn-cv: warning: {warning}")
     for path, size in done.files:
-        say(f"{path}  {size / 1e6:.1f} MB")
+        echo_message(f"{path}  {size / 1e6:.1f} MB")
 
 
 def _of_the_zoo(name: str) -> ZooModel:
-    from mrcnn_cv.cli.console.model_table import named
+    from mrcnn_cv.hub.catalog import entry
     from mrcnn_cv.hub.registry import zoo_model
 
     model = zoo_model(name)
     if model is None:
-        named(name)
+        entry(name)
         raise UsageError(f"{name} is not of the zoo, so there is nothing to pull: see 'mrcnn-cv models info {name}'")
     return model
 
 
 def _removed(name: str) -> str | None:
     """What was removed, in words; None where there was nothing."""
-    from mrcnn_cv.hub import cache, find, user_models
+    from mrcnn_cv.hub import cache, resolve, user_models
     from mrcnn_cv.hub.pull import remove as remove_pulled
     from mrcnn_cv.hub.registry import zoo_model
 
@@ -282,7 +267,7 @@ def _removed(name: str) -> str | None:
     model = zoo_model(name)
     if model is not None:
         return f"{model.name} is removed" if remove_pulled(model.name) else None
-    folder = find.archive_folder(Path(name))
+    folder = resolve.archive_folder(Path(name))
     if not folder.exists():
         return None
     with cache.locked(folder.name, lambda: None), cache.writable(folder):
@@ -300,8 +285,7 @@ def _setting(text: str) -> tuple[str, str]:
     settable = {
         max(each.opts, key=len).lstrip("-"): each
         for each in predict.params
-        if getattr(each, "heading", None) in ("Model", "What counts as found", "Look of the overlay")
-        and not getattr(each, "is_flag", False)
+        if getattr(each, "heading", None) in (MODEL, FILTER, STYLE) and not getattr(each, "is_flag", False)
     }
     for own in ("model", "labels", "pipeline-config"):
         settable.pop(own, None)
@@ -312,5 +296,5 @@ def _setting(text: str) -> tuple[str, str]:
     try:
         parsed(click.Context(predict), settable[key], value)
     except click.BadParameter as error:
-        raise UsageError(f"--set {key} {error.message}") from error
+        raise UsageError(f"--set {key} {describe_bad_value(error)}") from error
     return key, value

@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import re
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import BinaryIO
 
 import click
 from click.core import ParameterSource
 
+from mrcnn_cv.cli.param_types import MAX_WORKERS, CommaList, Workers, unknown_choice
 from mrcnn_cv.errors import one_line
 
+_REFUSED = re.compile(r"^'?(.*?)'? is not (?:in the range|one of|a valid)", re.DOTALL)
+"""How click words that a value is no number, out of range, or none of the choices."""
 
-def plain(text: str) -> str:
+
+def sanitize(text: str) -> str:
     """Text on one line without control characters: file names and labels may hold terminal escape sequences."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
-def say(message: str) -> None:
+def echo_message(message: str) -> None:
     """Print one line on stderr; a terminal that has gone away is no reason to fail."""
     with suppress(OSError):
-        click.echo(plain(message), err=True)
+        click.echo(sanitize(message), err=True)
 
 
-def own_stdout() -> BinaryIO:
-    """Standard output for records alone: what a C library prints there (OpenCL drivers do) now goes to stderr."""
-    sys.stdout.flush()
-    own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return own
+def duration(seconds: float) -> str:
+    """Minutes and seconds for people: 4:07, 2:04:07."""
+    whole = min(round(seconds), 359_999)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-def explain(error: click.ClickException) -> str:
+def readable_size(size: int) -> str:
+    """Bytes for people: 178 MB, 1.2 GB."""
+    value, unit = float(size), "bytes"
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.1f} {unit}" if value < 9.95 and unit != "bytes" else f"{value:.0f} {unit}"
+
+
+def format_click_error(error: click.ClickException) -> str:
     """What click has to say about the command line, as one sentence that names the option and where to look."""
     context = getattr(error, "ctx", None)
     command = context.command_path if isinstance(context, click.Context) else "mrcnn-cv"
     return one_line(f"{_problem(error, context).rstrip('.')} (see {command} --help)")
+
+
+def describe_bad_value(error: click.BadParameter) -> str:
+    """What the value of an option must be, to be put behind its name."""
+    if getattr(error.param, "is_flag", False):
+        return "must be 1 or 0"
+    kind = None if error.param is None else error.param.type
+    kind = kind.item if isinstance(kind, CommaList) and kind.item is not None else kind
+    match = _REFUSED.match(error.message)
+    if match is not None and isinstance(kind, Workers):
+        return f"must be a whole number from 1 to {MAX_WORKERS}, or auto, not '{match[1]}'"
+    if match is not None and isinstance(kind, click.IntRange):
+        return f"must be a whole number from {kind.min} to {kind.max}, not '{match[1]}'"
+    if match is not None and isinstance(kind, click.Choice):
+        return unknown_choice(match[1], [str(each) for each in kind.choices])
+    return error.message
 
 
 def _problem(error: click.ClickException, context: click.Context | None) -> str:
@@ -51,7 +78,7 @@ def _problem(error: click.ClickException, context: click.Context | None) -> str:
             return "SOURCE is missing: name an image file"
         return f"{(error.param.metavar or error.param.name or 'an argument').upper().rstrip('.')} is missing"
     if isinstance(error, click.BadParameter) and error.param is not None:
-        return f"{_origin(error.param, context)} {_wrong_value(error.param, error.message)}"
+        return f"{_origin(error.param, context)} {describe_bad_value(error)}"
     if isinstance(error, click.BadOptionUsage):
         return f"{error.option_name} needs a value" if "requires an argument" in error.message else error.message
     message = error.format_message()
@@ -68,10 +95,6 @@ def _origin(parameter: click.Parameter, context: click.Context | None) -> str:
     if source is not ParameterSource.ENVIRONMENT:
         return longest if isinstance(parameter, click.Option) else _argument(parameter)
     return f"{parameter.envvar} in the environment ({longest})"
-
-
-def _wrong_value(parameter: click.Parameter, message: str) -> str:
-    return "must be 1 or 0" if getattr(parameter, "is_flag", False) else message
 
 
 def _argument(parameter: click.Parameter) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mrcnn_cv.engines.base import Float, one_line
 from mrcnn_cv.engines.onnxruntime.package import CPU, canonical, devices, ort, provider_of, version
-from mrcnn_cv.errors import BackendError, ModelFileError
+from mrcnn_cv.errors import BackendError, ModelFileError, Remedy
 from mrcnn_cv.graph.export.onnx import to_onnx, without_weights
 from mrcnn_cv.graph.export.onnx_layers import RESIZE_BY_AXES
 from mrcnn_cv.graph.ir import NetGraph, Relu
@@ -22,8 +22,6 @@ OPSET = RESIZE_BY_AXES
 """Nodes that compute shapes would run on the processor, whatever runs the others."""
 
 _NO_FALLBACK = "session.disable_cpu_ep_fallback"
-
-_REMEDY = "--backend cpu does without it"
 
 
 def problem_with(device: str) -> str | None:
@@ -94,7 +92,9 @@ class OnnxRuntimeNet:
         options = _options(self._threads)
         provider = provider_of(self._device)
         if provider is None:
-            raise BackendError(f"ONNX Runtime {version()} has no provider for {self._device}; {_REMEDY}")
+            raise BackendError(
+                f"ONNX Runtime {version()} has no provider for {self._device}: {Remedy.CPU_BACKEND}", Remedy.CPU_BACKEND
+            )
         if self._device == CPU:
             model, others = without_weights(self._net, self._shapes, OPSET)
             # They must stay until the session is made, which keeps copies in orders of its own.
@@ -114,7 +114,9 @@ class OnnxRuntimeNet:
         session.disable_fallback()
         if provider not in session.get_providers():
             raise BackendError(
-                f"ONNX Runtime {version()} runs the net on the processor instead of {self._device}; {_REMEDY}"
+                f"ONNX Runtime {version()} runs the net on the processor instead of {self._device}:"
+                f" {Remedy.CPU_BACKEND}",
+                Remedy.CPU_BACKEND,
             )
         return session
 
@@ -180,4 +182,6 @@ def _as_backend_error(device: str) -> Iterator[None]:
             raise MemoryError(text) from error
         if "fallback to CPU EP has been explicitly disabled" in text:
             text = "it has no way to run some of the net's layers there"
-        raise BackendError(f"ONNX Runtime {version()} failed on {device}: {text}; {_REMEDY}") from error
+        raise BackendError(
+            f"ONNX Runtime {version()} failed on {device}, {text}: {Remedy.CPU_BACKEND}", Remedy.CPU_BACKEND
+        ) from error

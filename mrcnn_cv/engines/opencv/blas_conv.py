@@ -18,7 +18,7 @@ from mrcnn_cv.engines.opencv.packed import packed
 from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size
 from mrcnn_cv.engines.opencv.windows import Window, window_of
 from mrcnn_cv.graph import ir
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 LEAST_GAIN = 100
 """Multiplications for each number that is handed over to or from cv2.dnn; with fewer, that costs more than is saved."""
@@ -97,7 +97,7 @@ def _gain(layers: Layers, group: _Group, inside: Collection[str]) -> float:
     handed = 0 if group.source in inside else group.taken * math.prod(group.window.strides)
     for chain, given in group.chains:
         end = chain.names[-1]
-        stays = end not in layers.outputs and all(taker in inside for taker in layers.takers.get(end, []))
+        stays = end not in layers.outputs and all(taker in inside for taker in layers.consumers.get(end, []))
         handed += 0 if stays else given
     return group.taken * sum(given for _, given in group.chains) / handed if handed else math.inf
 
@@ -171,7 +171,7 @@ class Product:
                     added = inputs[operand].reshape(-1, result.shape[1])[:, own] if kind is ir.Add else operand
                     apply_step(kind, result[each.rows, own], added)
 
-        in_parallel(work, result.shape[1])
+        parallel_for(work, result.shape[1])
 
     def _run_many(self, inputs: Mapping[str, Float], results: list[Float]) -> None:
         """Maps side by side as columns, as many at a time as fit into the processor's cache."""
@@ -199,7 +199,7 @@ class Product:
                         apply_step(kind, rows, added[:, :, np.newaxis] if kind is None else added)
                     turned(result, own)[:] = rows
 
-        in_parallel(work, len(maps), least=1)
+        parallel_for(work, len(maps), minimum=1)
 
     def _see(self, padded: Float, columns: Float, size: Size) -> None:
         """Lay what the window sees of maps (N, C, h, w) into columns (places in the window * C, N * pixels)."""

@@ -10,7 +10,7 @@ from mrcnn_cv.engines.base import Float
 from mrcnn_cv.engines.opencv.packed import packed
 from mrcnn_cv.engines.opencv.partition import Chain, Layers
 from mrcnn_cv.graph import ir
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 FOLLOWERS = (ir.Relu, ir.Relu6)
 """What may follow such a layer."""
@@ -52,7 +52,7 @@ class Rows:
                 if activation is ir.Relu6:
                     np.minimum(result[own], 6, out=result[own])
 
-        in_parallel(work, len(rows))
+        parallel_for(work, len(rows))
         return [result]
 
     def devices(self) -> set[str]:

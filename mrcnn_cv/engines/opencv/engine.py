@@ -50,9 +50,7 @@ class OpenCvEngine:
             return backend.remedy
         if backend is PLUGIN:
             return BACKENDS[PLUGIN.name].remedy
-        return (
-            "pip install 'opencv-python<5.1' in its place, or take --backend onnxruntime or openvino for other devices"
-        )
+        return "pip install 'opencv-python<5.1' in its place, or use the backend onnxruntime or openvino"
 
     def problem(self, backend: Backend, device: str | None) -> str | None:
         """Only a net tells."""

@@ -20,7 +20,7 @@ from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.passes.flatten_channels_last import flatten_channels_last
 from mrcnn_cv.graph.shape_inference import Shape, ShapeInference
 from mrcnn_cv.util import blas
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 
 class ViewedNet(Protocol):
@@ -174,7 +174,7 @@ def _all_running(pieces: Sequence[Piece], make_net: MakeNet) -> list[Running]:
             made[number] = _running(pieces[number], make_net)
 
     with blas.without_threads():
-        in_parallel(make, len(pieces), least=1)
+        parallel_for(make, len(pieces), minimum=1)
     return [made[number] for number in range(len(pieces))]
 
 

@@ -10,7 +10,7 @@ from mrcnn_cv.engines.base import Float
 from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size
 from mrcnn_cv.engines.opencv.windows import window_of
 from mrcnn_cv.graph import ir
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 MOST_PIXELS = 64
 """Of a map that is tiny."""
@@ -71,7 +71,7 @@ class Pool:
                 for column in range(1, self._window.kernel[1]):
                     np.maximum(result[own], across.seen(tallest, (0, column), (height, width)), out=result[own])
 
-        in_parallel(work, len(flat), least=LEAST_MAPS)
+        parallel_for(work, len(flat), minimum=LEAST_MAPS)
         return [result.reshape(count, channels, height, width)]
 
     def devices(self) -> set[str]:

@@ -37,7 +37,7 @@ class Layers:
         self.net = net
         self.outputs = frozenset(net.outputs)
         self.by_name = net.by_name
-        self.takers = {name: [layer.name for layer in layers] for name, layers in net.consumers().items()}
+        self.consumers = {name: [layer.name for layer in layers] for name, layers in net.consumers().items()}
 
     def convolutions(self) -> list[ir.Conv2d]:
         """Those that take all channels of their maps at once, each at its place."""
@@ -72,10 +72,10 @@ class Layers:
         """A layer and those of `kinds` behind it that alone take what comes before. group: see `Chain`."""
         found = [first]
         while found[-1] not in self.outputs:
-            takers = self.takers.get(found[-1], [])
-            if len(takers) != 1 or not isinstance(self.by_name[takers[0]], kinds):
+            consumers = self.consumers.get(found[-1], [])
+            if len(consumers) != 1 or not isinstance(self.by_name[consumers[0]], kinds):
                 break
-            found.append(takers[0])
+            found.append(consumers[0])
         return Chain(kind, tuple(found), first if group is None else group)
 
 
@@ -131,6 +131,6 @@ def some_of(layers: Layers, names: list[str]) -> ir.NetGraph:
     own = [layers.by_name[name] for name in names]
     inputs = tuple(dict.fromkeys(source for layer in own for source in layer.inputs if source not in inside))
     outputs = tuple(
-        name for name in names if name in layers.outputs or not inside.issuperset(layers.takers.get(name, []))
+        name for name in names if name in layers.outputs or not inside.issuperset(layers.consumers.get(name, []))
     )
     return ir.NetGraph(inputs, outputs, tuple(own), layers.net.source)

@@ -17,7 +17,7 @@ from mrcnn_cv.engines.opencv.blas_conv import FOLLOWERS, apply_step, steps_of
 from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size, some_of
 from mrcnn_cv.engines.opencv.windows import window_of
 from mrcnn_cv.graph import ir
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 MakeNet = Callable[[ir.NetGraph], Net]
 """Makes a net of cv2.dnn."""
@@ -38,15 +38,15 @@ def on_enlarged(layers: Layers, size: Size) -> list[Chain]:
     full = {layer.name for layer in layers.convolutions()}
     found = []
     for layer in layers.net:
-        takers = layers.takers.get(layer.name, [])
+        consumers = layers.consumers.get(layer.name, [])
         # Upsample, which repeats whole pixels, has a fast way of its own.
-        if not isinstance(layer, ir.Resize) or len(takers) != 1 or takers[0] not in full:
+        if not isinstance(layer, ir.Resize) or len(consumers) != 1 or consumers[0] not in full:
             continue
         small = sizes.get(layer.inputs[0])
         if layer.name in layers.outputs or small is None:
             continue
-        if _is_worth_it(layers.by_name[takers[0]], math.prod(small), math.prod(layer.size)):
-            convolution = layers.chain("enlarged", takers[0], FOLLOWERS)
+        if _is_worth_it(layers.by_name[consumers[0]], math.prod(small), math.prod(layer.size)):
+            convolution = layers.chain("enlarged", consumers[0], FOLLOWERS)
             found.append(Chain("enlarged", (layer.name, *convolution.names), layer.name))
     return found
 
@@ -106,7 +106,7 @@ class Enlarged:
                     added = inputs[operand][own].reshape(result[own].shape) if kind is ir.Add else operand
                     apply_step(kind, result[own], added)
 
-        in_parallel(work, count, least=1)
+        parallel_for(work, count, minimum=1)
         return [result.reshape(count, self._channels, height, width)]
 
     def devices(self) -> set[str]:

@@ -25,7 +25,7 @@ from mrcnn_cv.engines.opencv.partition import Chain, Layers, Size
 from mrcnn_cv.engines.opencv.windows import window_of
 from mrcnn_cv.graph import ir
 from mrcnn_cv.util.opencv import cv2
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.util.parallel import parallel_for
 
 MOST_PADDING = 2
 """With more, tiles may lie beside the map."""
@@ -138,7 +138,7 @@ class Winograd:
             for number in part:
                 self._convolve(inputs, result, blocks[number])
 
-        in_parallel(work, len(blocks), least=1)
+        parallel_for(work, len(blocks), minimum=1)
         return [result]
 
     def devices(self) -> set[str]:

@@ -11,7 +11,7 @@ from math import prod
 from typing import Protocol
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.export.onnx_layers import RESIZE_BY_AXES, Tensor, Translation
+from mrcnn_cv.graph.export.onnx_layers import RESIZE_BY_AXES, OnnxLayers, Tensor
 from mrcnn_cv.graph.ir import Array, NetGraph
 from mrcnn_cv.graph.partial_shapes import Shape, Side
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
@@ -57,7 +57,7 @@ def write_onnx(net: NetGraph, file: Writable, shapes: Shapes | None = None, opse
     there, N, H and W may. Inputs and outputs keep their names and order. opset: `OPSET`; with 18 (ONNX Runtime 1.14 and
     later, OpenVINO) a Resize of maps of any number is one node. ModelFileError for nets of more than 2 GiB.
     """
-    translation = Translation(net, shapes, opset)
+    translation = OnnxLayers(net, shapes, opset)
     rest = _graph(net, translation).SerializeToString()
     tensors = [(tensor, tensor.message().SerializeToString()) for tensor in translation.tensors.values()]
     length = len(rest) + sum(_length_as_field(_INITIALIZER, _tensor_length(*each)) for each in tensors)
@@ -78,7 +78,7 @@ def without_weights(net: NetGraph, shapes: Shapes | None = None, opset: int = OP
 
     For readers that take the weights as arrays: ONNX Runtime.
     """
-    translation = Translation(net, shapes, opset)
+    translation = OnnxLayers(net, shapes, opset)
     model = _header(opset)
     model.graph.CopyFrom(_graph(net, translation))
     others = []
@@ -107,7 +107,7 @@ def _header(opset: int) -> pb.ModelProto:
     )
 
 
-def _graph(net: NetGraph, translation: Translation) -> pb.GraphProto:
+def _graph(net: NetGraph, translation: OnnxLayers) -> pb.GraphProto:
     """All but the constants."""
     return pb.GraphProto(
         name="net",

@@ -72,7 +72,7 @@ class Tensor:
         return pb.TensorProto(name=self.name, dims=self.shape, data_type=DATA_TYPES[data_type])
 
 
-class Translation:
+class OnnxLayers:
     """The nodes and constants of a net."""
 
     def __init__(self, net: NetGraph, inputs: Mapping[str, Sequence[int | None]] | None, opset: int) -> None:
@@ -128,7 +128,7 @@ def _attribute(name: str, value: Attribute) -> pb.AttributeProto:
     return pb.AttributeProto(name=name, type=pb.AttributeProto.INTS, ints=value)
 
 
-def _window(translation: Translation, layer: Window) -> dict[str, Attribute]:
+def _window(translation: OnnxLayers, layer: Window) -> dict[str, Attribute]:
     found: dict[str, Attribute] = {"kernel_shape": layer.kernel, "strides": layer.stride}
     size: Shape = translation.shapes[layer.inputs[0]][2:]
     padding = same_padding(layer, size) if layer.padding == "same" else layer.padding
@@ -139,7 +139,7 @@ def _window(translation: Translation, layer: Window) -> dict[str, Attribute]:
     return found
 
 
-def _conv(translation: Translation, layer: Conv2d) -> None:
+def _conv(translation: OnnxLayers, layer: Conv2d) -> None:
     """ModelFileError for one with a stride, a dilation and "same" on a map of unknown size: no engine computes that."""
     attributes = _window(translation, layer) | {"dilations": layer.dilation, "group": layer.groups}
     if "auto_pad" in attributes and layer.dilation != (1, 1):
@@ -150,16 +150,16 @@ def _conv(translation: Translation, layer: Conv2d) -> None:
     translation.add("Conv", layer.name, [*layer.inputs, *translation.weights(layer)], **attributes)
 
 
-def _transposed(translation: Translation, layer: ConvTranspose2d) -> None:
+def _transposed(translation: OnnxLayers, layer: ConvTranspose2d) -> None:
     inputs = [*layer.inputs, *translation.weights(layer)]
     translation.add("ConvTranspose", layer.name, inputs, kernel_shape=layer.kernel, strides=layer.kernel)
 
 
-def _linear(translation: Translation, layer: Linear) -> None:
+def _linear(translation: OnnxLayers, layer: Linear) -> None:
     translation.add("Gemm", layer.name, [*layer.inputs, *translation.weights(layer)], transB=1)
 
 
-def _affine(translation: Translation, layer: Affine) -> None:
+def _affine(translation: OnnxLayers, layer: Affine) -> None:
     sides = [1] * (len(translation.shapes[layer.inputs[0]]) - 2)
     with np.errstate(over="ignore"):
         scale, shift = (each.astype(np.float32).reshape(-1, *sides) for each in (layer.scale, layer.shift))
@@ -168,21 +168,21 @@ def _affine(translation: Translation, layer: Affine) -> None:
     translation.add("Add", layer.name, [scaled, translation.constant(f"{layer.name}.shift", shift)])
 
 
-def _max_pool(translation: Translation, layer: MaxPool2d) -> None:
+def _max_pool(translation: OnnxLayers, layer: MaxPool2d) -> None:
     translation.add("MaxPool", layer.name, layer.inputs, **_window(translation, layer))
 
 
-def _avg_pool(translation: Translation, layer: AvgPool2d) -> None:
+def _avg_pool(translation: OnnxLayers, layer: AvgPool2d) -> None:
     translation.add("AveragePool", layer.name, layer.inputs, **_window(translation, layer), count_include_pad=0)
 
 
-def _pad(translation: Translation, layer: Pad) -> None:
+def _pad(translation: OnnxLayers, layer: Pad) -> None:
     top, left, bottom, right = layer.padding
     pads = translation.constant(f"{layer.name}.pads", [0, 0, top, left, 0, 0, bottom, right], np.int64)
     translation.add("Pad", layer.name, [*layer.inputs, pads], mode="constant")
 
 
-def _upsample(translation: Translation, layer: Upsample) -> None:
+def _upsample(translation: OnnxLayers, layer: Upsample) -> None:
     scales = translation.constant(f"{layer.name}.scales", [1, 1, *layer.factors])
     translation.add(
         "Resize",
@@ -194,7 +194,7 @@ def _upsample(translation: Translation, layer: Upsample) -> None:
     )
 
 
-def _resize(translation: Translation, layer: Resize) -> None:
+def _resize(translation: OnnxLayers, layer: Resize) -> None:
     attributes: dict[str, Attribute] = {
         "mode": "linear" if layer.mode == "bilinear" else "nearest",
         "coordinate_transformation_mode": layer.coordinates,
@@ -214,7 +214,7 @@ def _resize(translation: Translation, layer: Resize) -> None:
     translation.add("Resize", layer.name, [*layer.inputs, "", "", sizes], **attributes)
 
 
-def _with_others(translation: Translation, layer: Resize, size: str) -> str:
+def _with_others(translation: OnnxLayers, layer: Resize, size: str) -> str:
     """(N, C, height, width) of a resized map whose N nobody knows yet."""
     shape = translation.add("Shape", translation.free(f"{layer.name}.shape"), layer.inputs)
     first, last = (translation.constant(f"{layer.name}.axis_{axis}", [axis], np.int64) for axis in (0, 2))
@@ -222,30 +222,30 @@ def _with_others(translation: Translation, layer: Resize, size: str) -> str:
     return translation.add("Concat", translation.free(f"{layer.name}.sizes"), [others, size], axis=0)
 
 
-def _relu6(translation: Translation, layer: Relu6) -> None:
+def _relu6(translation: OnnxLayers, layer: Relu6) -> None:
     bounds = [translation.constant(f"{layer.name}.{name}", value) for name, value in (("least", 0.0), ("most", 6.0))]
     translation.add("Clip", layer.name, [*layer.inputs, *bounds])
 
 
-def _hard_sigmoid(translation: Translation, layer: HardSigmoid) -> None:
+def _hard_sigmoid(translation: OnnxLayers, layer: HardSigmoid) -> None:
     translation.add("HardSigmoid", layer.name, layer.inputs, alpha=float(layer.alpha), beta=float(layer.beta))
 
 
-def _flatten(translation: Translation, layer: Flatten) -> None:
+def _flatten(translation: OnnxLayers, layer: Flatten) -> None:
     inputs = layer.inputs
     if layer.channels_last:
         inputs = (translation.add("Transpose", translation.free(f"{layer.name}.turned"), inputs, perm=(0, 2, 3, 1)),)
     translation.add("Flatten", layer.name, inputs, axis=1)
 
 
-def _as(op: str, **attributes: Attribute) -> Callable[[Translation, Layer], None]:
-    def layer_of_one_node(translation: Translation, layer: Layer) -> None:
+def _as(op: str, **attributes: Attribute) -> Callable[[OnnxLayers, Layer], None]:
+    def layer_of_one_node(translation: OnnxLayers, layer: Layer) -> None:
         translation.add(op, layer.name, layer.inputs, **attributes)
 
     return layer_of_one_node
 
 
-_LAYERS: dict[type[Layer], Callable[[Translation, Any], None]] = {
+_LAYERS: dict[type[Layer], Callable[[OnnxLayers, Any], None]] = {
     Conv2d: _conv,
     ConvTranspose2d: _transposed,
     Linear: _linear,

@@ -55,7 +55,7 @@ class _Exporter:
         self.net = net
         self.layers = net.by_name
         self.results = {name: name for name in net.inputs}
-        self.takers = net.consumers()
+        self.consumers = net.consumers()
         self.ordered: set[str] = set()
 
     def source(self, layer: ir.Layer) -> str:
@@ -105,7 +105,7 @@ def _dilated(exporter: _Exporter, layer: ir.Conv2d) -> str:
     bias = np.zeros(layer.out_channels, np.float32) if layer.bias is None else layer.bias
     biases = writer.values(f"{name}/biases", bias)
     result = writer.node(f"{name}{BIAS_SUFFIX}", "BiasAdd", [result, biases])
-    if name in exporter.net.outputs and len(exporter.takers.get(name, [])) == 1:
+    if name in exporter.net.outputs and len(exporter.consumers.get(name, [])) == 1:
         # With the one activation that takes it, cv2.dnn makes one layer of all three even where the bias is asked for,
         # and hands out memory that nobody wrote (4.10 to 5.0). What two take it leaves alone.
         writer.node(f"{name}/once_more", "MaxPool", [result], **POINT)

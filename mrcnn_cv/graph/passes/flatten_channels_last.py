@@ -14,14 +14,14 @@ from mrcnn_cv.graph.partial_shapes import partial_shapes
 def flatten_channels_last(net: ir.NetGraph) -> ir.NetGraph:
     """The net with the same results; a Flatten stays as it is where its channels are unknown, or others look at it."""
     shapes = partial_shapes(net)
-    takers = net.consumers()
+    consumers = net.consumers()
     layers = net.by_name
     turned: dict[str, ir.Layer] = {}
     for layer in net:
         if not isinstance(layer, ir.Flatten) or layer.channels_last:
             continue
         count = shapes[layer.inputs[0]][1]
-        linear = _linear_behind(layer.name, takers, net.outputs)
+        linear = _linear_behind(layer.name, consumers, net.outputs)
         if count is None or linear is None:
             continue
         turned[layer.name] = replace(layer, channels_last=True)
@@ -31,14 +31,14 @@ def flatten_channels_last(net: ir.NetGraph) -> ir.NetGraph:
     return replace(net, layers=tuple(turned.get(name, layer) for name, layer in layers.items()))
 
 
-def _linear_behind(name: str, takers: dict[str, list[ir.Layer]], outputs: tuple[str, ...]) -> list[ir.Linear] | None:
+def _linear_behind(name: str, consumers: dict[str, list[ir.Layer]], outputs: tuple[str, ...]) -> list[ir.Linear] | None:
     """All fully connected layers that take a row, through activations; None where anything else does."""
     found: list[ir.Linear] = []
     waiting = [name]
     for each in waiting:
         if each in outputs:
             return None
-        for taker in takers.get(each, []):
+        for taker in consumers.get(each, []):
             if isinstance(taker, ir.Linear):
                 found.append(taker)
             elif isinstance(taker, ir.ACTIVATIONS):

@@ -30,7 +30,7 @@ def fold_affine(net: NetGraph) -> NetGraph:
 
     Raises ModelFileError where factors do not fit the channels before them, or a number is not finite.
     """
-    takers = net.consumers()
+    consumers = net.consumers()
     layers: dict[str, Layer] = {}
     names: dict[str, str] = {}
     rows: dict[str, _Factors] = {}
@@ -38,7 +38,7 @@ def fold_affine(net: NetGraph) -> NetGraph:
         own = replace(layer, inputs=tuple(names.get(name, name) for name in layer.inputs))
         if isinstance(own, Affine):
             base = own.inputs[0]
-            alone = len(takers[layer.inputs[0]]) == 1 and layer.inputs[0] not in net.outputs
+            alone = len(consumers[layer.inputs[0]]) == 1 and layer.inputs[0] not in net.outputs
             if alone and isinstance(layers.get(base), (Affine, *WEIGHTED)):
                 rows[base] = _multiplied_up(own, rows.get(base, _Factors(np.ones(1), np.zeros(1))))
                 names[own.name] = base

@@ -61,9 +61,9 @@ def split_transposed_conv(net: NetGraph) -> tuple[NetGraph, int]:
 
 
 def _find(net: NetGraph) -> _End | None:
-    layers, takers = net.by_name, net.consumers()
+    layers, consumers = net.by_name, net.consumers()
     predictor = layers.get(net.outputs[0])
-    if len(net.outputs) != 1 or not isinstance(predictor, Conv2d) or takers.get(predictor.name):
+    if len(net.outputs) != 1 or not isinstance(predictor, Conv2d) or consumers.get(predictor.name):
         return None
     plain = predictor.kernel == predictor.stride == (1, 1) and predictor.padding in (NO_PADDING, "same")
     activation = layers.get(predictor.inputs[0])
@@ -72,6 +72,6 @@ def _find(net: NetGraph) -> _End | None:
     transposed = layers.get(activation.inputs[0])
     if not isinstance(transposed, ConvTranspose2d):
         return None
-    if any(len(takers[layer.name]) > 1 for layer in (activation, transposed)):
+    if any(len(consumers[layer.name]) > 1 for layer in (activation, transposed)):
         return None
     return _End(transposed, activation, predictor)

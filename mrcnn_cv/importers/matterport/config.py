@@ -27,7 +27,7 @@ from mrcnn_cv.model.validate import MAX_SIDE
 
 
 @dataclass(frozen=True)
-class Config:
+class MatterportConfig:
     """What a config file says of the settings that matter here, by the names of matterport's mrcnn/config.py."""
 
     path: Path | None = None
@@ -40,16 +40,16 @@ def find_config(graph: Path) -> Path | None:
     return next((graph.parent / name for name in names if (graph.parent / name).is_file()), None)
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path) -> MatterportConfig:
     """Read a config: a JSON or TOML table of values by matterport's names; those of training are passed over.
 
-    Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that cannot be meant.
+    Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that is invalid.
     """
-    content = _parse(path, read_text(path, "the values of a Config"))
+    content = _parse(path, read_text(path, "the values of a MatterportConfig"))
     if not isinstance(content, dict) or not content.keys() & SETTINGS.keys():
         raise ModelFileError(f"{path} holds no values of a matterport Config, such as IMAGE_MAX_DIM")
     try:
-        return Config(path, {name: check(name, content[name]) for name in SETTINGS if name in content})
+        return MatterportConfig(path, {name: check(name, content[name]) for name in SETTINGS if name in content})
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from error
 
@@ -65,7 +65,7 @@ def _parse(path: Path, text: str) -> Any:
 
 
 def check(name: str, value: Any) -> Any:
-    """A value in its own type; ValueError, a sentence with the name, for one that cannot be meant."""
+    """A value in its own type; ValueError, a sentence with the name, for one that is invalid."""
     if name not in SETTINGS:
         raise ValueError(f"{name} is no value of a matterport Config that mrcnn-cv needs: {', '.join(SETTINGS)}")
     try:
@@ -74,7 +74,7 @@ def check(name: str, value: Any) -> Any:
         raise ValueError(f"{name} must be {error}, not {quoted(value)}") from error
 
 
-def settle(from_graph: Values, config: Config, graph_name: str) -> tuple[Values, list[str]]:
+def settle(from_graph: Values, config: MatterportConfig, graph_name: str) -> tuple[Values, list[str]]:
     """(every value, warnings): the graph's own, else the config's, else the default, which is an assumption."""
     values, warnings, assumed = {}, [], []
     for name, setting in SETTINGS.items():
@@ -95,7 +95,7 @@ def settle(from_graph: Values, config: Config, graph_name: str) -> tuple[Values,
         warnings.append(
             f"neither the graph nor a config beside it says {len(assumed)} numbers, so matterport's defaults are"
             f" assumed: {', '.join(assumed)}; if your Config has others, put them into {graph_name}.json beside the"
-            " graph, or let 'mrcnn-cv models add' do that (docs/models.md)"
+            " graph, or let 'mrcnn-cv models add' do that"
         )
     return values, warnings
 

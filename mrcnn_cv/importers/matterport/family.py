@@ -12,10 +12,16 @@ from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
 from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.matterport.anchors import anchor_specs
-from mrcnn_cv.importers.matterport.config import Config, settle
+from mrcnn_cv.importers.matterport.config import MatterportConfig, settle
 from mrcnn_cv.importers.matterport.heads import plain_heads
-from mrcnn_cv.importers.matterport.hyperparameters import Layout, NumberReader
-from mrcnn_cv.importers.matterport.structure import Crops, Parts, find_parts, pyramid_crops, with_bias
+from mrcnn_cv.importers.matterport.hyperparameters import Layout, MatterportHyperparameters
+from mrcnn_cv.importers.matterport.structure import (
+    MatterportStructure,
+    PyramidRoiAlign,
+    find_parts,
+    pyramid_crops,
+    with_bias,
+)
 from mrcnn_cv.importers.tensorflow.extract import extract_net
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
 from mrcnn_cv.model.definition import (
@@ -24,7 +30,7 @@ from mrcnn_cv.model.definition import (
     MaskSpec,
     ModelDefinition,
     NmsSpec,
-    PixelStep,
+    NormalizationStep,
     PyramidSpec,
     ResizeSpec,
 )
@@ -38,13 +44,13 @@ def is_matterport(graph: Graph) -> bool:
     return bool(pyramid_crops(graph)) and any(node.op in NMS_OPS for node in graph.nodes.values())
 
 
-def read_model(graph: Graph, config: Config, name: str) -> ModelDefinition:
+def read_model(graph: Graph, config: MatterportConfig, name: str) -> ModelDefinition:
     """The ModelDefinition of a graph. config: values that the graph does not hold; name: the file's without its ending.
 
     Raises ModelFileError (without the file's name) for a graph that is not matterport's.
     """
     parts = find_parts(graph)
-    read = NumberReader(graph, parts)
+    read = MatterportHyperparameters(graph, parts)
     layout = read.layout()
     trunk = extract_net(graph, {parts.image: ir.IMAGE}, [*parts.features, *parts.rpn_encodings, *parts.rpn_logits])
     strides = _strides(trunk, len(parts.rpn_encodings))
@@ -58,7 +64,7 @@ def read_model(graph: Graph, config: Config, name: str) -> ModelDefinition:
         {graph.inputs(parts.box.first_layer)[0]: ir.CROPS},
         [with_bias(plain, plain.nodes[layer.name]) for layer in (parts.box_encodings, parts.class_logits)],
     )
-    mask_head, interleaved = _mask_head(graph, plain, parts)
+    mask_head, mask_block_size = _mask_head(graph, plain, parts)
     return ModelDefinition(
         family="matterport Mask R-CNN",
         architecture="Mask R-CNN" if mask_head else "Faster R-CNN",
@@ -66,22 +72,22 @@ def read_model(graph: Graph, config: Config, name: str) -> ModelDefinition:
         exporter=_exporter(graph, layout),
         class_count=class_count,
         resize=_resize(values),
-        pixels=(PixelStep("sub", values["MEAN_PIXEL"]),),
+        pixels=(NormalizationStep("sub", values["MEAN_PIXEL"]),),
         anchors=anchor_specs(values, strides, read.per_cell(), layout.in_pixels),
         proposal_coder=_coder(values["RPN_BBOX_STD_DEV"]),
         proposal_nms=_proposal_nms(values),
         crop=_crop(read, parts.box, flat=True),
         box_coder=_coder(values["BBOX_STD_DEV"]),
         class_agnostic_boxes=False,
-        score_conversion="softmax",
+        score_activation="softmax",
         logit_factor=1.0,
         detection_nms=_detection_nms(values, layout),
-        mask=_mask(read, parts, mask_head, interleaved),
+        mask=_mask(read, parts, mask_head, mask_block_size),
         trunk=trunk,
         box_head=box_head,
         mask_head=mask_head,
         box_edges="pixels" if layout.in_pixels else "centers",
-        whole_pixels=True,
+        round_boxes=True,
         warnings=tuple(warnings),
     )
 
@@ -102,8 +108,8 @@ def _proposal_nms(values: Values) -> NmsSpec:
         max_per_class=values["POST_NMS_ROIS_INFERENCE"],
         max_total=values["POST_NMS_ROIS_INFERENCE"],
         clip_first=True,
-        max_candidates=values["PRE_NMS_LIMIT"],
-        min_side=None,
+        pre_nms_top_n=values["PRE_NMS_LIMIT"],
+        min_box_size=None,
         clip_to_input=True,
     )
 
@@ -116,8 +122,8 @@ def _detection_nms(values: Values, layout: Layout) -> NmsSpec:
         max_per_class=values["DETECTION_MAX_INSTANCES"],
         max_total=values["DETECTION_MAX_INSTANCES"],
         clip_first=True,
-        best_only=True,
-        min_side=None,
+        argmax_class_only=True,
+        min_box_size=None,
         round_first=layout.in_pixels,
     )
 
@@ -145,20 +151,20 @@ def _resize(values: Values) -> ResizeSpec:
         half_pixel_centers=True,
         shrinks=False,
         zero_border=True,
-        whole_values=True,
+        truncate_pixels=True,
         # matterport refuses other sizes in the mode "none"; a black border does no harm.
         pad_multiple=None if square else COARSEST,
         pad_centered=True,
     )
 
 
-def _crop(read: NumberReader, crops: Crops, flat: bool) -> CropSpec:
+def _crop(read: MatterportHyperparameters, crops: PyramidRoiAlign, flat: bool) -> CropSpec:
     level, side = read.canonical(crops)
     pyramid = PyramidSpec(len(crops.levels), level - crops.level_numbers[0], side, rounding="nearest")
     return CropSpec(read.crop_size(crops), "crop_and_resize", flat=flat, pyramid=pyramid)
 
 
-def _mask_head(graph: Graph, plain: Graph, parts: Parts) -> tuple[ir.NetGraph | None, int]:
+def _mask_head(graph: Graph, plain: Graph, parts: MatterportStructure) -> tuple[ir.NetGraph | None, int]:
     """(the net, `MaskSpec.interleaved`)."""
     if parts.mask is None or parts.mask_logits is None:
         return None, 1
@@ -168,14 +174,16 @@ def _mask_head(graph: Graph, plain: Graph, parts: Parts) -> tuple[ir.NetGraph | 
     )
 
 
-def _mask(read: NumberReader, parts: Parts, mask_head: ir.NetGraph | None, interleaved: int) -> MaskSpec | None:
+def _mask(
+    read: MatterportHyperparameters, parts: MatterportStructure, mask_head: ir.NetGraph | None, mask_block_size: int
+) -> MaskSpec | None:
     if parts.mask is None or mask_head is None:
         return None
     crop = _crop(read, parts.mask, flat=False)
     channels = read.crop_channels(parts.mask)
     (output,) = ShapeInference(mask_head).results({ir.CROPS: (1, channels, *crop.size)})
-    size = (output[2] * interleaved, output[3] * interleaved)
-    return MaskSpec(size, crop, class_agnostic=False, sampling="centers", interleaved=interleaved)
+    size = (output[2] * mask_block_size, output[3] * mask_block_size)
+    return MaskSpec(size, crop, class_agnostic=False, sampling="centers", mask_block_size=mask_block_size)
 
 
 def _strides(trunk: ir.NetGraph, levels: int) -> list[int]:
@@ -188,7 +196,7 @@ def _strides(trunk: ir.NetGraph, levels: int) -> list[int]:
     return [side // cells for cells in sides]
 
 
-def _backbone(graph: Graph, parts: Parts) -> str:
+def _backbone(graph: Graph, parts: MatterportStructure) -> str:
     """From the names that Keras gave its layers; else how many layers there are. Nothing is decided by this."""
     names = list(graph.upstream(parts.features))
     for pattern, title in ((r"(^|/)res4w_", "ResNet-101"), (r"(^|/)res4f_", "ResNet-50")):

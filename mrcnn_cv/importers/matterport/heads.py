@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.matterport.structure import FREEZE, LOOPS, Crops, Parts, is_layer
+from mrcnn_cv.importers.matterport.structure import FREEZE, LOOPS, MatterportStructure, PyramidRoiAlign, is_layer
 from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
 
 
-def plain_heads(graph: Graph, parts: Parts, class_count: int, crop_size: tuple[int, int]) -> Graph:
+def plain_heads(graph: Graph, parts: MatterportStructure, class_count: int, crop_size: tuple[int, int]) -> Graph:
     """The graph with plain heads: all names stay.
 
     The box head takes crops as rows of numbers. Its box encodings and the mask logits lose the background's share.
@@ -42,13 +42,13 @@ class _Rewriter:
         self._nodes = nodes
         self._values = Evaluator(graph)
 
-    def _between(self, crops: Crops, end: pb.NodeDef) -> list[pb.NodeDef]:
+    def _between(self, crops: PyramidRoiAlign, end: pb.NodeDef) -> list[pb.NodeDef]:
         """The nodes of a head, from its first layer to `end`, without what computes weights."""
         after = self._graph.downstream(crops.first_layer)
         before = self._graph.upstream([end.name], lambda node: node is crops.first_layer)
         return [node for name, node in before.items() if name in after]
 
-    def straighten(self, crops: Crops, end: pb.NodeDef) -> None:
+    def straighten(self, crops: PyramidRoiAlign, end: pb.NodeDef) -> None:
         """Let go of the reshapes that only move the axis of the regions, or axes of length 1."""
         flat = end.op == "MatMul"
         for node in self._between(crops, end):
@@ -71,7 +71,7 @@ class _Rewriter:
             return len(self._graph.inputs(shape))
         return int(self._constant(node, 1).size)
 
-    def as_matrices(self, crops: Crops, end: pb.NodeDef, crop_size: tuple[int, int]) -> None:
+    def as_matrices(self, crops: PyramidRoiAlign, end: pb.NodeDef, crop_size: tuple[int, int]) -> None:
         """Make a matrix product of every convolution of a head that sees its whole map at once."""
         for node in self._between(crops, end):
             if node.op != "Conv2D":

@@ -12,7 +12,14 @@ from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.matterport.anchors import read_grid, side_of
 from mrcnn_cv.importers.matterport.config import check
-from mrcnn_cv.importers.matterport.structure import Crops, Parts, after, is_layer, layer_of, level_choice
+from mrcnn_cv.importers.matterport.structure import (
+    MatterportStructure,
+    PyramidRoiAlign,
+    after,
+    is_layer,
+    layer_of,
+    level_choice,
+)
 from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.functions import function_graph
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
@@ -34,10 +41,10 @@ class Layout:
     anchors: Array | None
 
 
-class NumberReader:
+class MatterportHyperparameters:
     """Reads the numbers of one graph. A number that the graph does not hold, or not as a constant, is None."""
 
-    def __init__(self, graph: Graph, parts: Parts) -> None:
+    def __init__(self, graph: Graph, parts: MatterportStructure) -> None:
         self._graph = graph
         self._parts = parts
         self._values = Evaluator(graph)
@@ -51,7 +58,7 @@ class NumberReader:
             raise ModelFileError(f"has no constant weights at '{layer.name}': it is not frozen")
         return int(weights.shape[-2 if layer.op == "MatMul" and layer.attr["transpose_b"].b else -1])
 
-    def crop_channels(self, crops: Crops) -> int:
+    def crop_channels(self, crops: PyramidRoiAlign) -> int:
         """How many channels the crops of a head have."""
         weights = self.value(self._graph.inputs(crops.first_layer)[1])
         if weights is None or weights.ndim != 4:
@@ -65,7 +72,7 @@ class NumberReader:
         except NotConstant:
             return None
 
-    def crop_size(self, crops: Crops) -> tuple[int, int]:
+    def crop_size(self, crops: PyramidRoiAlign) -> tuple[int, int]:
         """(height, width) of the crops, the same at all levels."""
         sizes = [self.value(self._graph.inputs(level)[3]) for level in crops.levels]
         known = {tuple(map(int, size.ravel())) for size in sizes if size is not None and size.size == 2}
@@ -76,7 +83,7 @@ class NumberReader:
         height, width = known.pop()
         return height, width
 
-    def canonical(self, crops: Crops) -> tuple[int, float]:
+    def canonical(self, crops: PyramidRoiAlign) -> tuple[int, float]:
         """(level, side in pixels) of the region that belongs to the middle of the pyramid, usually 4 and 224."""
         level: int | None = None
         side: float | None = None
@@ -115,7 +122,7 @@ class NumberReader:
         return next((value.ravel() for value in values if value is not None and value.size == 4), None)
 
     def read(self, layout: Layout, strides: list[int]) -> Values:
-        """Every value that the graph holds, checked; ModelFileError for one that cannot be meant."""
+        """Every value that the graph holds, checked; ModelFileError for one that is invalid."""
         nms = self._graph.inputs(self._parts.proposal_nms)
         found = {
             **self._input(layout, strides),
@@ -132,7 +139,7 @@ class NumberReader:
         try:
             return {name: check(name, value) for name, value in found.items() if value is not None}
         except ValueError as error:
-            raise ModelFileError(f"holds a number that cannot be meant: {error}") from error
+            raise ModelFileError(f"holds a number that is invalid: {error}") from error
 
     def _number(self, tensor: str) -> float | None:
         value = self.value(tensor)

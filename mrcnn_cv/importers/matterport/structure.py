@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.importers.standalone import FREEZE_SCRIPT
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD, TRANSPOSED, WEIGHTED
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
@@ -17,11 +18,11 @@ from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
 LAYERS = WEIGHTED | {TRANSPOSED}
 LOOPS = frozenset({"While", "StatelessWhile", "Exit", "LoopCond", "TensorArrayGatherV3", "TensorListStack"})
 """What a loop over the regions leaves behind, as TimeDistributed writes it on TensorFlow 1.15 to 2.1."""
-FREEZE = "freeze the weights with scripts/freeze_matterport.py (docs/models.md)"
+FREEZE = f"freeze the weights with {FREEZE_SCRIPT} in the environment where the model runs"
 
 
 @dataclass(frozen=True)
-class Crops:
+class PyramidRoiAlign:
     """The crops of one head. levels: a CropAndResize for each feature map, finest first."""
 
     joined: pb.NodeDef
@@ -32,7 +33,7 @@ class Crops:
 
 
 @dataclass(frozen=True)
-class Parts:
+class MatterportStructure:
     """The landmarks of a graph, tensors by name; what belongs to masks is None for a graph without them."""
 
     image: str
@@ -41,11 +42,11 @@ class Parts:
     """For each level of anchors, in their order."""
     rpn_logits: tuple[str, ...]
     proposal_nms: pb.NodeDef
-    box: Crops
+    box: PyramidRoiAlign
     box_encodings: pb.NodeDef
     """The last layer with weights, before its bias; as the next two."""
     class_logits: pb.NodeDef
-    mask: Crops | None
+    mask: PyramidRoiAlign | None
     mask_logits: pb.NodeDef | None
 
 
@@ -65,7 +66,7 @@ def pyramid_crops(graph: Graph) -> list[tuple[pb.NodeDef, tuple[pb.NodeDef, ...]
     return found
 
 
-def find_parts(graph: Graph) -> Parts:
+def find_parts(graph: Graph) -> MatterportStructure:
     """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
     box, mask = _heads(graph)
     features = tuple(node_name(graph.inputs(level)[0]) for level in box.levels)
@@ -90,7 +91,7 @@ def find_parts(graph: Graph) -> Parts:
     mask_ends = [] if mask is None else _last_layers(graph, after(graph, mask.first_layer, None), None)
     if len(mask_ends) > 1:
         raise ModelFileError(f"has a mask head that ends in {len(mask_ends)} layers, where there is one")
-    return Parts(
+    return MatterportStructure(
         image=_image(graph, features),
         features=features,
         rpn_encodings=_levels(graph, graph.inputs(suppressions[0])[0], "boxes"),
@@ -104,7 +105,7 @@ def find_parts(graph: Graph) -> Parts:
     )
 
 
-def _heads(graph: Graph) -> tuple[Crops, Crops | None]:
+def _heads(graph: Graph) -> tuple[PyramidRoiAlign, PyramidRoiAlign | None]:
     """The crops of the box head and of the mask head."""
     groups = pyramid_crops(graph)
     if len(groups) == 2:
@@ -126,7 +127,7 @@ def _heads(graph: Graph) -> tuple[Crops, Crops | None]:
     return heads[0], heads[1] if len(heads) == 2 else None
 
 
-def _crops(graph: Graph, joined: pb.NodeDef, levels: tuple[pb.NodeDef, ...]) -> Crops:
+def _crops(graph: Graph, joined: pb.NodeDef, levels: tuple[pb.NodeDef, ...]) -> PyramidRoiAlign:
     numbers = [_level_number(graph, level) for level in levels]
     if len(set(numbers)) != len(numbers) or None in numbers:
         raise ModelFileError(f"does not say which regions are cropped from which level, at the node '{joined.name}'")
@@ -137,7 +138,7 @@ def _crops(graph: Graph, joined: pb.NodeDef, levels: tuple[pb.NodeDef, ...]) -> 
         raise ModelFileError(f"computes its heads in a loop over the regions, which is not supported: {FREEZE}")
     if len(first) != 1:
         raise ModelFileError(f"hands the crops '{joined.name}' to {len(first)} layers, where there is one")
-    return Crops(joined, tuple(levels[i] for i in order), tuple(known[i] for i in order), first[0])
+    return PyramidRoiAlign(joined, tuple(levels[i] for i in order), tuple(known[i] for i in order), first[0])
 
 
 def _level_number(graph: Graph, crop: pb.NodeDef) -> int | None:
@@ -154,7 +155,7 @@ def _level_number(graph: Graph, crop: pb.NodeDef) -> int | None:
     return None
 
 
-def level_choice(graph: Graph, crops: Crops) -> dict[str, pb.NodeDef]:
+def level_choice(graph: Graph, crops: PyramidRoiAlign) -> dict[str, pb.NodeDef]:
     """The nodes that compute the level of a region, nearest first."""
     equals = [
         node
@@ -164,7 +165,7 @@ def level_choice(graph: Graph, crops: Crops) -> dict[str, pb.NodeDef]:
     return graph.upstream([equals[0].name], lambda node: node.op in NMS_OPS or is_layer(node))
 
 
-def after(graph: Graph, node: pb.NodeDef, mask: Crops | None) -> list[pb.NodeDef]:
+def after(graph: Graph, node: pb.NodeDef, mask: PyramidRoiAlign | None) -> list[pb.NodeDef]:
     """What follows a node up to the crops of masks, itself first."""
     later = {} if mask is None else graph.downstream(mask.joined)
     # Where a detection stands in the batch also reaches the masks past their crops.
@@ -172,7 +173,7 @@ def after(graph: Graph, node: pb.NodeDef, mask: Crops | None) -> list[pb.NodeDef
     return [other for name, other in found.items() if name not in later]
 
 
-def _last_layers(graph: Graph, head: list[pb.NodeDef], mask: Crops | None) -> list[pb.NodeDef]:
+def _last_layers(graph: Graph, head: list[pb.NodeDef], mask: PyramidRoiAlign | None) -> list[pb.NodeDef]:
     """The layers with weights of a head after which there are none."""
     layers = [node for node in head if is_layer(node)]
     return [node for node in layers if not any(map(is_layer, after(graph, node, mask)[1:]))]

@@ -8,12 +8,12 @@ from typing import TypeVar
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.importers.object_detection_api.crops import read_crop
-from mrcnn_cv.importers.object_detection_api.hyperparameters import NumberReader
+from mrcnn_cv.importers.object_detection_api.hyperparameters import HyperparameterReader
 from mrcnn_cv.importers.object_detection_api.nms import SuppressionReader
 from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig, disagreements
 from mrcnn_cv.importers.object_detection_api.provenance import backbone, exporter
 from mrcnn_cv.importers.object_detection_api.resize import read_resize
-from mrcnn_cv.importers.object_detection_api.structure import Parts, find_parts
+from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, find_parts
 from mrcnn_cv.importers.tensorflow.extract import extract_net
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
 from mrcnn_cv.model.definition import MaskSpec, ModelDefinition
@@ -34,7 +34,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
     Raises ModelFileError (without the file's name) for another kind of graph, or a number that neither of them holds.
     """
     parts = find_parts(graph)
-    read = NumberReader(graph, parts)
+    read = HyperparameterReader(graph, parts)
     suppressions = SuppressionReader(graph, read)
     config = config or PipelineConfig()
     class_count = read.channels(parts.class_logits) - 1
@@ -44,7 +44,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
             f"predicts {class_count + 1} scores and {encodings} box numbers per region, which do not fit"
         )
     mask, mask_head = _mask(graph, read, parts, class_count, config)
-    conversion, factor = read.score_conversion()
+    conversion, factor = read.score_activation()
     resize = _either(
         read_resize(graph, parts, read, config.resize), None, "its image resizer (min_dimension, max_dimension)"
     )
@@ -66,7 +66,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
         crop=crop,
         box_coder=read.box_coder(parts.detection_nms[0], first_stage),
         class_agnostic_boxes=encodings == 4 and class_count > 1,
-        score_conversion=conversion,
+        score_activation=conversion,
         logit_factor=factor,
         detection_nms=_either(
             suppressions.read_detections(parts.detection_nms, class_count, config.detection_nms),
@@ -83,7 +83,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
 
 
 def _mask(
-    graph: Graph, read: NumberReader, parts: Parts, class_count: int, config: PipelineConfig
+    graph: Graph, read: HyperparameterReader, parts: ObjectDetectionStructure, class_count: int, config: PipelineConfig
 ) -> tuple[MaskSpec, ir.NetGraph] | tuple[None, None]:
     """The mask branch and its net; None for both where there is none."""
     if parts.mask_crop is None or parts.mask_logits is None:
@@ -94,7 +94,7 @@ def _mask(
     size = _either(read.mask_size(), config.mask_size, "the size of its masks")
     # Its regions are fractions of the image even where the network's input is padded.
     crop, crops = read_crop(graph, parts.mask_crop, read.crop_size(parts.mask_crop))
-    mask = MaskSpec(size, replace(crop, of_image=True), class_agnostic=channels == 1 and class_count > 1)
+    mask = MaskSpec(size, replace(crop, relative_to_image=True), class_agnostic=channels == 1 and class_count > 1)
     return mask, extract_net(graph, dict.fromkeys(crops, ir.CROPS), [parts.mask_logits])
 
 

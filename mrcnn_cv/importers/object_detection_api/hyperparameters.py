@@ -11,7 +11,7 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.object_detection_api.structure import Parts, is_predictor
+from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, is_predictor
 from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
@@ -28,10 +28,10 @@ _SCORE_OPS = frozenset(
 """Between logits and scores: what converts them, or moves them about (with the ops of TensorArrays and TensorLists)."""
 
 
-class NumberReader:
+class HyperparameterReader:
     """Reads the numbers of one graph."""
 
-    def __init__(self, graph: Graph, parts: Parts) -> None:
+    def __init__(self, graph: Graph, parts: ObjectDetectionStructure) -> None:
         self._graph = graph
         self._parts = parts
         self._values = Evaluator(graph)
@@ -164,7 +164,7 @@ class NumberReader:
     def _has_exponent(self, tensor: str) -> bool:
         return any(node.op == "Exp" for node in self._graph.upstream([tensor], is_predictor).values())
 
-    def score_conversion(self) -> tuple[Literal["softmax", "sigmoid", "identity"], float]:
+    def score_activation(self) -> tuple[Literal["softmax", "sigmoid", "identity"], float]:
         """How logits become scores, and the factor that they are multiplied with first."""
         scores = self._graph.upstream_values([self._graph.inputs(self._parts.detection_nms[0])[1]], is_predictor)
         # The first stage converts its scores too, and how many boxes it found reaches into the second.

@@ -8,7 +8,7 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.object_detection_api.hyperparameters import CLIPPING, NumberReader
+from mrcnn_cv.importers.object_detection_api.hyperparameters import CLIPPING, HyperparameterReader
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
 from mrcnn_cv.model.definition import NmsSpec
 
@@ -16,7 +16,7 @@ from mrcnn_cv.model.definition import NmsSpec
 class SuppressionReader:
     """Reads the suppressions of one graph."""
 
-    def __init__(self, graph: Graph, numbers: NumberReader) -> None:
+    def __init__(self, graph: Graph, numbers: HyperparameterReader) -> None:
         self._graph = graph
         self._numbers = numbers
 

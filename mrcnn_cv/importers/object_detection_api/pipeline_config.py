@@ -28,7 +28,7 @@ class PipelineConfig:
     proposal_nms: NmsSpec | None = None
     crop_size: tuple[int, int] | None = None
     detection_nms: NmsSpec | None = None
-    score_conversion: str | None = None
+    score_activation: str | None = None
     mask_size: tuple[int, int] | None = None
 
 
@@ -65,7 +65,7 @@ def _from_message(path: Path, model: pb.FasterRcnn) -> PipelineConfig:
         ),
         crop_size=(crop, crop) if crop else None,
         detection_nms=_detection_nms(model.second_stage_post_processing),
-        score_conversion=_score_conversion(model.second_stage_post_processing),
+        score_activation=_score_conversion(model.second_stage_post_processing),
         mask_size=(predictor.mask_height, predictor.mask_width) if predictor.predict_instance_masks else None,
     )
 
@@ -124,7 +124,7 @@ def disagreements(spec: ModelDefinition, config: PipelineConfig) -> ModelDefinit
         **_anchor_numbers(config.anchors),
         **_nms_numbers("proposals", config.proposal_nms),
         **_nms_numbers("detections", config.detection_nms),
-        "score converter": config.score_conversion,
+        "score converter": config.score_activation,
         "crop size": config.crop_size,
         "mask size": config.mask_size,
     }
@@ -134,7 +134,7 @@ def disagreements(spec: ModelDefinition, config: PipelineConfig) -> ModelDefinit
         **_anchor_numbers(spec.anchors[0]),
         **_nms_numbers("proposals", spec.proposal_nms),
         **_nms_numbers("detections", spec.detection_nms),
-        "score converter": spec.score_conversion,
+        "score converter": spec.score_activation,
         "crop size": spec.crop.size,
         "mask size": spec.mask.size if spec.mask else None,
     }

@@ -6,7 +6,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
-from mrcnn_cv.model.definition import PixelStep
+from mrcnn_cv.model.definition import NormalizationStep
 
 _PIXEL_OPS = {"Mul": "mul", "Add": "add", "AddV2": "add", "Sub": "sub", "RealDiv": "div"}
 _MOVED = {
@@ -18,7 +18,7 @@ _MOVED = {
 """Ops that only move images about, in and out of a loop over the batch, and their inputs that are images."""
 
 
-def read_pixel_steps(graph: Graph, batch: str) -> tuple[tuple[PixelStep, ...], str]:
+def read_pixel_steps(graph: Graph, batch: str) -> tuple[tuple[NormalizationStep, ...], str]:
     """(steps, what the trunk takes), given the batch of resized images.
 
     TensorFlow 1's exporter prepares the whole batch, TensorFlow 2's each image, in the loop that also resizes it.
@@ -39,9 +39,9 @@ def read_pixel_steps(graph: Graph, batch: str) -> tuple[tuple[PixelStep, ...], s
         node = following[0]
 
 
-def _steps_before(graph: Graph, values: Evaluator, batch: str) -> list[PixelStep]:
+def _steps_before(graph: Graph, values: Evaluator, batch: str) -> list[NormalizationStep]:
     """Steps between the resizer and the batch."""
-    found: list[tuple[pb.NodeDef, PixelStep]] = []
+    found: list[tuple[pb.NodeDef, NormalizationStep]] = []
     queue, seen = [batch], {batch}
     for tensor in queue:
         node = graph.node(tensor)
@@ -57,7 +57,7 @@ def _steps_before(graph: Graph, values: Evaluator, batch: str) -> list[PixelStep
     return [step for _, step in reversed(found)]
 
 
-def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> tuple[PixelStep, str] | None:
+def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> tuple[NormalizationStep, str] | None:
     """(step, image) of a node that combines an image with constants per channel."""
     if node.op not in _PIXEL_OPS:
         return None
@@ -73,5 +73,5 @@ def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> tuple[Pixe
                 f"prepares pixels in a way that is not supported, at the node '{node.name}' ({node.op})"
             )
         numbers = tuple(float(value) for value in operand.ravel())
-        return PixelStep(_PIXEL_OPS[node.op], numbers), inputs[1 - index]  # type: ignore[arg-type]
+        return NormalizationStep(_PIXEL_OPS[node.op], numbers), inputs[1 - index]  # type: ignore[arg-type]
     return None

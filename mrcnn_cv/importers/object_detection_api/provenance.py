@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mrcnn_cv.importers.object_detection_api.structure import Parts, is_predictor
+from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, is_predictor
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 
 _BACKBONES = (
@@ -23,7 +23,7 @@ _BACKBONES = (
 )
 
 
-def backbone(graph: Graph, parts: Parts) -> str:
+def backbone(graph: Graph, parts: ObjectDetectionStructure) -> str:
     """The name of the feature extractor, from the scopes of its layers; else how many layers it has."""
     trunk = graph.upstream([parts.features], lambda node: node.name == parts.image)
     names = [name for name, node in trunk.items() if is_predictor(node)]

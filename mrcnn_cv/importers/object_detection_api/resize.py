@@ -7,8 +7,8 @@ from typing import Literal
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.object_detection_api.hyperparameters import NumberReader
-from mrcnn_cv.importers.object_detection_api.structure import Parts
+from mrcnn_cv.importers.object_detection_api.hyperparameters import HyperparameterReader
+from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure
 from mrcnn_cv.importers.tensorflow.extract import WEIGHTED
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 from mrcnn_cv.model.definition import ResizeSpec
@@ -21,7 +21,9 @@ _METHODS: dict[str, Literal["bilinear", "nearest", "bicubic", "area"]] = {
 }
 
 
-def read_resize(graph: Graph, parts: Parts, read: NumberReader, config: ResizeSpec | None) -> ResizeSpec | None:
+def read_resize(
+    graph: Graph, parts: ObjectDetectionStructure, read: HyperparameterReader, config: ResizeSpec | None
+) -> ResizeSpec | None:
     """The resizer: what happens between the image and the batch of resized images; None if its numbers are missing.
 
     config: the limits to take where the graph does not hold them.
@@ -34,7 +36,7 @@ def read_resize(graph: Graph, parts: Parts, read: NumberReader, config: ResizeSp
     return None if spec is None else replace(spec, gray_weights=gray_weights)
 
 
-def _not_resized(graph: Graph, read: NumberReader, nodes: dict[str, pb.NodeDef]) -> ResizeSpec:
+def _not_resized(graph: Graph, read: HyperparameterReader, nodes: dict[str, pb.NodeDef]) -> ResizeSpec:
     """identity_resizer, or pad_to_multiple_resizer, which appends zeros."""
     multiples = set()
     for node in nodes.values():
@@ -53,7 +55,7 @@ def _not_resized(graph: Graph, read: NumberReader, nodes: dict[str, pb.NodeDef])
 
 def _resized(
     graph: Graph,
-    read: NumberReader,
+    read: HyperparameterReader,
     resizers: list[pb.NodeDef],
     nodes: dict[str, pb.NodeDef],
     config: ResizeSpec | None,
@@ -72,7 +74,7 @@ def _resized(
 
 def _sized(
     graph: Graph,
-    read: NumberReader,
+    read: HyperparameterReader,
     resizers: list[pb.NodeDef],
     nodes: dict[str, pb.NodeDef],
     config: ResizeSpec | None,
@@ -100,7 +102,7 @@ def _sized(
     return ResizeSpec("keep_aspect", *limits, pad_to_max=bool(pads), pad_value=_pad_value(graph, read, pads))
 
 
-def _conditional(graph: Graph, read: NumberReader, sizes: list[str]) -> ResizeSpec | None:
+def _conditional(graph: Graph, read: HyperparameterReader, sizes: list[str]) -> ResizeSpec | None:
     """Maximum(Minimum(height, width), a number) for the shorter side, or the other way round for the longer one."""
     for node in graph.upstream(sizes, lambda node: node.op in _METHODS).values():
         if node.op not in ("Minimum", "Maximum"):
@@ -113,7 +115,7 @@ def _conditional(graph: Graph, read: NumberReader, sizes: list[str]) -> ResizeSp
     return None
 
 
-def _gray_weights(graph: Graph, read: NumberReader, nodes: dict[str, pb.NodeDef]) -> tuple[float, ...]:
+def _gray_weights(graph: Graph, read: HyperparameterReader, nodes: dict[str, pb.NodeDef]) -> tuple[float, ...]:
     """The weights of red, green and blue where a resizer converts images to gray, else none."""
     for node in nodes.values():
         product = graph.node(graph.inputs(node)[0]) if node.op == "Sum" else node
@@ -123,7 +125,7 @@ def _gray_weights(graph: Graph, read: NumberReader, nodes: dict[str, pb.NodeDef]
     return ()
 
 
-def _size_limits(graph: Graph, read: NumberReader, sizes: list[str]) -> tuple[int, int | None] | None:
+def _size_limits(graph: Graph, read: HyperparameterReader, sizes: list[str]) -> tuple[int, int | None] | None:
     """(min, max) dimension of a keep-aspect resizer, from the sums that its size comes from.
 
     Exporters since 2019 slice them from constant pairs (min, max) and (max, min); those of 2018 divide each by a side
@@ -142,7 +144,7 @@ def _size_limits(graph: Graph, read: NumberReader, sizes: list[str]) -> tuple[in
     return round(min(found)), round(max(found)) if max(found) > min(found) or len(found) > 1 else None
 
 
-def _pad_value(graph: Graph, read: NumberReader, pads: list[pb.NodeDef]) -> tuple[float, ...]:
+def _pad_value(graph: Graph, read: HyperparameterReader, pads: list[pb.NodeDef]) -> tuple[float, ...]:
     """What padded pixels are: one number, or one per channel in RGB order."""
     found: dict[str, float] = {}
     for node in pads:
@@ -161,7 +163,9 @@ def _pad_value(graph: Graph, read: NumberReader, pads: list[pb.NodeDef]) -> tupl
     return (0.0,)
 
 
-def _refuse_other_channels(graph: Graph, parts: Parts, read: NumberReader, channels: int) -> None:
+def _refuse_other_channels(
+    graph: Graph, parts: ObjectDetectionStructure, read: HyperparameterReader, channels: int
+) -> None:
     """A trunk must look at red, green and blue, or at the one channel that its resizer makes of them."""
     for node in graph.downstream(graph.node(parts.image), lambda node: node.op in WEIGHTED).values():
         weights = read.value(graph.inputs(node)[1]) if node.op in WEIGHTED else None

@@ -15,7 +15,7 @@ from mrcnn_cv.importers.object_detection_api.preprocessing import read_pixel_ste
 from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
 from mrcnn_cv.importers.tensorflow.extract import ADD, NET_OPS
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
-from mrcnn_cv.model.definition import PixelStep
+from mrcnn_cv.model.definition import NormalizationStep
 
 CONTROL_OPS = frozenset({"If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"})
 FUNCTION_OPS = CONTROL_OPS | {"PartitionedCall", "StatefulPartitionedCall"}
@@ -34,12 +34,12 @@ _COMBINING = ADD | {"Sub", "Mul", "RealDiv"}
 
 
 @dataclass(frozen=True)
-class Parts:
+class ObjectDetectionStructure:
     """The landmarks of a graph, tensors by name; what belongs to masks is None or empty for a Faster R-CNN."""
 
     resized: str
     """Batch of resized images, before the pixel preprocessing."""
-    pixels: tuple[PixelStep, ...]
+    pixels: tuple[NormalizationStep, ...]
     image: str
     """What the trunk's first layer takes."""
     features: str
@@ -60,7 +60,7 @@ def is_predictor(node: pb.NodeDef) -> bool:
     return node.op in PREDICTORS
 
 
-def find_parts(graph: Graph) -> Parts:
+def find_parts(graph: Graph) -> ObjectDetectionStructure:
     """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
     crop, mask_crop = _crop_nodes(graph)
     functions = [node for node in graph.upstream([crop.name]).values() if node.op in FUNCTION_OPS]
@@ -82,7 +82,7 @@ def find_parts(graph: Graph) -> Parts:
     rpn_encodings, rpn_logits = _predictors(graph, proposal_nms[0], lambda node: True, "region proposal")
     in_head = graph.downstream(crop, lambda node: node.op in NMS_OPS)
     box_encodings, class_logits = _predictors(graph, detection_nms[0], lambda node: node.name in in_head, "box")
-    return Parts(
+    return ObjectDetectionStructure(
         resized=resized,
         pixels=pixels,
         image=image,
@@ -126,18 +126,18 @@ def _leads_to_masks(graph: Graph, crop: pb.NodeDef) -> bool:
 
 def _first(graph: Graph, suppressions: list[pb.NodeDef]) -> list[pb.NodeDef]:
     """Those that no other one comes before: what is found may be sorted out once more, for an output of its own."""
-    behind: set[str] = set()
+    skip_identity: set[str] = set()
 
     def known(node: pb.NodeDef) -> bool:
-        return node.name in behind
+        return node.name in skip_identity
 
     for node in suppressions:
         for consumer in graph.consumers(node.name):
-            behind |= graph.downstream(consumer, known).keys()
-    return [node for node in suppressions if node.name not in behind] or suppressions
+            skip_identity |= graph.downstream(consumer, known).keys()
+    return [node for node in suppressions if node.name not in skip_identity] or suppressions
 
 
-def _image_input(graph: Graph, features: str) -> tuple[str, tuple[PixelStep, ...], str]:
+def _image_input(graph: Graph, features: str) -> tuple[str, tuple[NormalizationStep, ...], str]:
     """(batch of resized images, pixel steps, what the trunk takes): where the net's layers end, going up."""
     values = Evaluator(graph)
     outside = _beginnings(graph, features, values)

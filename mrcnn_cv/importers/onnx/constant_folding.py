@@ -29,7 +29,7 @@ class OnnxEvaluator:
 
     def value(self, tensor: str) -> Array:
         """The value of a tensor; raises NotConstant when it depends on the image."""
-        tensor = self._graph.behind(tensor)
+        tensor = self._graph.skip_identity(tensor)
         stack = [tensor]
         while stack:
             name = stack[-1]
@@ -58,20 +58,20 @@ class OnnxEvaluator:
         return float(value.item()) if value is not None and value.size == 1 and value.dtype.kind in "iuf" else None
 
     def _needs(self, tensor: str) -> list[str]:
-        node = self._graph.maker(tensor)
+        node = self._graph.producer(tensor)
         if node is None or node.op not in _OPS:
             return []
-        return [self._graph.behind(name) for name in node.inputs if name]
+        return [self._graph.skip_identity(name) for name in node.inputs if name]
 
     def _compute(self, tensor: str) -> Array | NotConstant:
         if self._graph.is_constant(tensor):
             return self._graph.constant(tensor)
-        node = self._graph.maker(tensor)
+        node = self._graph.producer(tensor)
         if node is None or node.op not in _OPS or tensor != node.outputs[0]:
             return NotConstant(f"'{tensor}' is {'an input' if node is None else f'a {node.op}'}")
         inputs: list[Array | None] = []
         for name in node.inputs:
-            value = self._values[self._graph.behind(name)] if name else None
+            value = self._values[self._graph.skip_identity(name)] if name else None
             if isinstance(value, NotConstant):
                 return value
             inputs.append(value)

@@ -22,7 +22,7 @@ _NAME, _TENSOR = pb.AttributeProto.NAME_FIELD_NUMBER, pb.AttributeProto.T_FIELD_
 
 
 @dataclass(frozen=True)
-class Constants:
+class OnnxConstants:
     """What was taken out of a model's graph: of its initializers, and of its Constant nodes, by their places.
 
     Of branches nothing is: what they compute is small.
@@ -32,7 +32,7 @@ class Constants:
     nodes: Mapping[int, Content] = field(default_factory=dict)
 
 
-def parse_model(data: memoryview) -> tuple[pb.ModelProto, Constants]:
+def parse_model(data: memoryview) -> tuple[pb.ModelProto, OnnxConstants]:
     """A model without its large constants, and these; raises what `protobuf_limits.parse` does."""
     message = pb.ModelProto()
     walk = _ModelWalk(data)
@@ -40,9 +40,9 @@ def parse_model(data: memoryview) -> tuple[pb.ModelProto, Constants]:
         pieces = walk.model()
     except NotPlain:
         parse(data, message)
-        return message, Constants()
+        return message, OnnxConstants()
     parse(b"".join(pieces), message)
-    return message, Constants(walk.initializers, walk.nodes)
+    return message, OnnxConstants(walk.initializers, walk.nodes)
 
 
 class _ModelWalk(Walk):

@@ -11,7 +11,7 @@ from mrcnn_cv.graph.passes import standard_passes
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.model import OnnxGraph
 from mrcnn_cv.importers.onnx.ops import INSIDE, is_inside, is_layer, sources
-from mrcnn_cv.importers.onnx.translation import Map, Translation
+from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
 
 __all__ = ["Map", "Output", "beginnings", "extract_net"]
 
@@ -25,10 +25,10 @@ class Output(NamedTuple):
 
 def beginnings(graph: OnnxGraph, values: OnnxEvaluator, tensors: Sequence[str]) -> list[str]:
     """The tensors that the layers before `tensors` begin at; constants are none."""
-    queue = [graph.behind(tensor) for tensor in tensors]
+    queue = [graph.skip_identity(tensor) for tensor in tensors]
     seen, found = set(queue), []
     for tensor in queue:
-        node = graph.maker(tensor)
+        node = graph.producer(tensor)
         if node is None or not is_layer(graph, values, node):
             found.append(tensor)
             continue
@@ -51,23 +51,23 @@ def extract_net(
     traced: sizes of maps in the graph are those of the image with which it was traced, and mean nothing; False: they
     are meant. Raises ModelFileError where something on the way is no layer, or is out of bounds.
     """
-    translation = Translation(graph, values, starts, traced)
+    translation = GraphTranslation(graph, values, starts, traced)
     for output in outputs:
         _order(translation, output)
     for output in outputs:
-        _translate_all_before(translation, graph.behind(output.tensor))
-    made = [translation.maps[graph.behind(output.tensor)] for output in outputs]
+        _translate_all_before(translation, graph.skip_identity(output.tensor))
+    made = [translation.maps[graph.skip_identity(output.tensor)] for output in outputs]
     if any(result.turned for result in made):
         raise ModelFileError("puts out a map whose axes are turned")
     return standard_passes(translation.net.finish([result.name for result in made]))
 
 
-def _order(translation: Translation, output: Output) -> None:
+def _order(translation: GraphTranslation, output: Output) -> None:
     """Pass the wanted channels of an output up to the layer with weights that makes them."""
-    tensor = translation.graph.behind(output.tensor)
+    tensor = translation.graph.skip_identity(output.tensor)
     while output.channels is not None:
         translation.orders[tensor] = output.channels
-        node = translation.graph.maker(tensor)
+        node = translation.graph.producer(tensor)
         if node is None or node.op in ("Conv", "Gemm", "MatMul", "ConvTranspose"):
             return
         found = (
@@ -80,14 +80,14 @@ def _order(translation: Translation, output: Output) -> None:
         tensor = found[0]
 
 
-def _translate_all_before(translation: Translation, tensor: str) -> None:
+def _translate_all_before(translation: GraphTranslation, tensor: str) -> None:
     stack = [tensor]
     while stack:
         name = stack[-1]
         if name in translation.maps:
             stack.pop()
             continue
-        node = translation.graph.maker(name)
+        node = translation.graph.producer(name)
         if node is None or not is_inside(translation, node):
             raise ModelFileError(
                 f"has a node '{name}' ({'an input' if node is None else node.op}) inside of its nets, which is not"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
-from mrcnn_cv.importers.onnx.constants import Constants, parse_model
+from mrcnn_cv.importers.onnx.constants import OnnxConstants, parse_model
 from mrcnn_cv.importers.onnx.tensors import tensor_value
 from mrcnn_cv.importers.wire_format import Content
 from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
@@ -85,16 +85,16 @@ class OnnxGraph:
     """A checked graph. The branches of an If are part of it: their nodes are nodes, their results the If's inputs.
 
     nodes: in the order in which they can be computed. inputs: name → shape, None for a side of any length. opset: of
-    the standard ops. producer: the exporter and its version. file: where the large constants lie, which the model does
+    the standard ops. exporter: its name and version. file: where the large constants lie, which the model does
     not hold itself.
     """
 
     def __init__(
-        self, model: pb.ModelProto, constants: Constants | None = None, file: MappedFile | None = None
+        self, model: pb.ModelProto, constants: OnnxConstants | None = None, file: MappedFile | None = None
     ) -> None:
         self.file = file
-        self._taken = constants or Constants()
-        self.producer = f"{model.producer_name} {model.producer_version}".strip()
+        self._taken = constants or OnnxConstants()
+        self.exporter = f"{model.producer_name} {model.producer_version}".strip()
         versions = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
         self.opset = max(versions, default=0)
         self.inputs = {
@@ -118,7 +118,7 @@ class OnnxGraph:
         self._consumers: dict[str, list[Node]] = defaultdict(list)
         for node in self.nodes:
             for position in value_inputs(node):
-                self._consumers[self.behind(node.inputs[position])].append(node)
+                self._consumers[self.skip_identity(node.inputs[position])].append(node)
 
     def _read(self, graph: pb.GraphProto, outer: Mapping[str, str], depth: int) -> dict[str, str]:
         """Take in a graph; returns how its tensors are called here. outer: the same for what it may look at."""
@@ -129,7 +129,7 @@ class OnnxGraph:
             raise ModelFileError(f"has more than {MAX_NODES} nodes, so it is not a detector")
         own = {name: name for name in self.inputs} if depth == 0 else {}
         # Nothing was taken out of branches.
-        taken = self._taken if depth == 0 else Constants()
+        taken = self._taken if depth == 0 else OnnxConstants()
         for index, tensor in enumerate(graph.initializer):
             own[tensor.name] = self._new_name(tensor.name, depth)
             self._constants[own[tensor.name]] = tensor, taken.initializers.get(index)
@@ -182,20 +182,20 @@ class OnnxGraph:
     def _in_order(self) -> tuple[Node, ...]:
         """The nodes, each after those that it takes from."""
         waiting: dict[int, int] = {}
-        takers: dict[str, list[Node]] = defaultdict(list)
+        consumers: dict[str, list[Node]] = defaultdict(list)
         ready: deque[Node] = deque()
         for node in self._list:
             sources = [name for name in dict.fromkeys(node.inputs) if name in self._makers]
             waiting[id(node)] = len(sources)
             for name in sources:
-                takers[name].append(node)
+                consumers[name].append(node)
             if not sources:
                 ready.append(node)
         ordered: list[Node] = []
         while ready:
             node = ready.popleft()
             ordered.append(node)
-            for taker in (taker for name in node.outputs for taker in takers[name]):
+            for taker in (taker for name in node.outputs for taker in consumers[name]):
                 waiting[id(taker)] -= 1
                 if waiting[id(taker)] == 0:
                     ready.append(taker)
@@ -205,36 +205,36 @@ class OnnxGraph:
         return tuple(ordered)
 
     def _looked_through(self) -> dict[str, str]:
-        behind: dict[str, str] = {}
+        skip_identity: dict[str, str] = {}
         for node in self.nodes:
             if node.op in PASS_THROUGH and node.inputs and node.inputs[0]:
-                behind[node.outputs[0]] = behind.get(node.inputs[0], node.inputs[0])
-        return behind
+                skip_identity[node.outputs[0]] = skip_identity.get(node.inputs[0], node.inputs[0])
+        return skip_identity
 
-    def behind(self, tensor: str) -> str:
+    def skip_identity(self, tensor: str) -> str:
         """The tensor that a chain of identities hands on, itself where there is none."""
         return self._behind.get(tensor, tensor)
 
     def input(self, node: Node, index: int) -> str:
         """The tensor that a node takes, identities looked through; '' where it is left out."""
-        return self.behind(node.inputs[index]) if index < len(node.inputs) else ""
+        return self.skip_identity(node.inputs[index]) if index < len(node.inputs) else ""
 
-    def maker(self, tensor: str) -> Node | None:
+    def producer(self, tensor: str) -> Node | None:
         """The node that makes a tensor; None for an input of the graph or a constant."""
-        return self._makers.get(self.behind(tensor))
+        return self._makers.get(self.skip_identity(tensor))
 
     def is_constant(self, tensor: str) -> bool:
         """Whether a tensor stands in the file."""
-        return self.behind(tensor) in self._constants
+        return self.skip_identity(tensor) in self._constants
 
     def constant(self, tensor: str) -> NDArray[np.generic]:
         """The value of a constant, a view of the file where it is large; ModelFileError where it contradicts itself."""
-        stored, taken = self._constants[self.behind(tensor)]
+        stored, taken = self._constants[self.skip_identity(tensor)]
         return tensor_value(stored, tensor, taken)
 
     def consumers(self, tensor: str) -> list[Node]:
         """Nodes that compute with the values of a tensor; readers of its shape and identities are left out."""
-        return [node for node in self._consumers[self.behind(tensor)] if node.op not in PASS_THROUGH]
+        return [node for node in self._consumers[self.skip_identity(tensor)] if node.op not in PASS_THROUGH]
 
     def upstream(
         self, tensors: Iterable[str], stop: Callable[[Node], bool] = lambda node: False, values: bool = True
@@ -251,21 +251,21 @@ class OnnxGraph:
             return [] if stop(node) else found
 
         known = self._sources_of[values]
-        return self._walk([self.maker(tensor) for tensor in tensors], sources)
+        return self._walk([self.producer(tensor) for tensor in tensors], sources)
 
     def _sources(self, node: Node, values: bool) -> list[Node]:
         """The nodes that make what a node takes."""
         positions = value_inputs(node) if values else range(len(node.inputs))
-        found = (self.maker(node.inputs[position]) for position in positions)
+        found = (self.producer(node.inputs[position]) for position in positions)
         return [source for source in found if source is not None]
 
     def downstream(self, tensors: Iterable[str], stop: Callable[[Node], bool] = lambda node: False) -> list[Node]:
         """The nodes that the values of `tensors` reach, nearest first; what a `stop` node feeds is left out."""
 
-        def takers(node: Node) -> list[Node]:
+        def consumers(node: Node) -> list[Node]:
             return [] if stop(node) else [taker for name in node.outputs for taker in self.consumers(name)]
 
-        return self._walk([taker for tensor in tensors for taker in self.consumers(tensor)], takers)
+        return self._walk([taker for tensor in tensors for taker in self.consumers(tensor)], consumers)
 
     def _walk(self, start: Iterable[Node | None], step: Callable[[Node], list[Node]]) -> list[Node]:
         seen = {id(node): node for node in start if node is not None}

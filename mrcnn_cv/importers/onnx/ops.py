@@ -40,7 +40,7 @@ from mrcnn_cv.importers.onnx.ops_windowed import (
     pool,
     transposed_convolution,
 )
-from mrcnn_cv.importers.onnx.translation import Map, Translation
+from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
 
 COMBINING = frozenset({"Add", "Sub", "Mul", "Div"})
 
@@ -55,7 +55,7 @@ def is_layer(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> bool:
     return node.op in LAYERS
 
 
-def is_inside(translation: Translation, node: Node) -> bool:
+def is_inside(translation: GraphTranslation, node: Node) -> bool:
     """Whether a node between a net's beginning and its end can be translated."""
     if node.op == "Transpose":
         return not translation.traced
@@ -64,13 +64,13 @@ def is_inside(translation: Translation, node: Node) -> bool:
 
 def sources(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> list[str]:
     """The maps that a layer takes."""
-    inputs = [graph.behind(name) for name in node.inputs if name]
+    inputs = [graph.skip_identity(name) for name in node.inputs if name]
     if node.op in COMBINING or node.op == "Concat":
         return [name for name in inputs if values.find(name) is None]
     return inputs[:1]
 
 
-def _combine(translation: Translation, node: Node) -> Map:
+def _combine(translation: GraphTranslation, node: Node) -> Map:
     """A sum or product of two maps, or of a map and a constant per channel."""
     known = [translation.values.find(translation.graph.input(node, index)) for index in (0, 1)]
     if known[0] is None and known[1] is None:
@@ -91,7 +91,7 @@ def _combine(translation: Translation, node: Node) -> Map:
     return affine(translation, node, source, np.ones(1), -vector if node.op == "Sub" else vector)
 
 
-def _join(translation: Translation, node: Node) -> Map:
+def _join(translation: GraphTranslation, node: Node) -> Map:
     first, second = translation.map(node, 0), translation.map(node, 1)
     if node.op not in ("Add", "Mul"):
         raise ModelFileError(
@@ -115,9 +115,9 @@ def _join(translation: Translation, node: Node) -> Map:
     return replace(first, name=translation.add(Add, node, [first.name, second.name]))
 
 
-def _gates(translation: Translation, node: Node, index: int) -> bool:
+def _gates(translation: GraphTranslation, node: Node, index: int) -> bool:
     """Whether an input is the hard sigmoid (with torch's slope) of the other one."""
-    gate = translation.graph.maker(node.inputs[index])
+    gate = translation.graph.producer(node.inputs[index])
     return (
         gate is not None
         and gate.op == "HardSigmoid"
@@ -130,7 +130,7 @@ def _gates(translation: Translation, node: Node, index: int) -> bool:
 _ACTIVATIONS: dict[str, type[Layer]] = {"Relu": Relu, "Sigmoid": Sigmoid, "HardSwish": HardSwish}
 
 
-def _activation(translation: Translation, node: Node) -> Map:
+def _activation(translation: GraphTranslation, node: Node) -> Map:
     source = translation.map(node)
     if node.op == "HardSigmoid":
         slope = {"alpha": node.real("alpha", 0.2), "beta": node.real("beta", 0.5)}
@@ -138,7 +138,7 @@ def _activation(translation: Translation, node: Node) -> Map:
     return replace(source, name=translation.add(_ACTIVATIONS[node.op], node, [source.name]))
 
 
-def _clip(translation: Translation, node: Node) -> Map:
+def _clip(translation: GraphTranslation, node: Node) -> Map:
     least, most = translation.number(node, 1, "min"), translation.number(node, 2, "max")
     if (least, most) != (0, 6):
         raise ModelFileError(f"has a node '{node.name}' that clips to {least} and {most}, where a net clips to 0 and 6")
@@ -146,7 +146,7 @@ def _clip(translation: Translation, node: Node) -> Map:
     return replace(source, name=translation.add(Relu6, node, [source.name]))
 
 
-def _resize(translation: Translation, node: Node) -> Map:
+def _resize(translation: GraphTranslation, node: Node) -> Map:
     """A map whose pixels are repeated, as often as the map needs to which it is added."""
     if not translation.traced:
         return resize_as_written(translation, node)
@@ -178,16 +178,16 @@ _REPEATING = {
 """Rules that repeat every pixel when a map becomes a whole number of times as large."""
 
 
-def _shrunk_beside(translation: Translation, node: Node) -> tuple[Fraction, Fraction] | None:
+def _shrunk_beside(translation: GraphTranslation, node: Node) -> tuple[Fraction, Fraction] | None:
     """Pixels of the net's input per cell of the map to which a node's result is added; None if it is to none."""
     graph, values = translation.graph, translation.values
     sums = [taker for taker in graph.consumers(node.outputs[0]) if taker.op == "Add"]
-    others = [graph.behind(name) for taker in sums for name in taker.inputs]
+    others = [graph.skip_identity(name) for taker in sums for name in taker.inputs]
     tensor = next((name for name in others if name != node.outputs[0]), "")
     rows, columns = Fraction(1), Fraction(1)
     while tensor not in translation.maps:
         graph.budget.step(8)
-        layer = graph.maker(tensor)
+        layer = graph.producer(tensor)
         if layer is None or not is_layer(graph, values, layer) or layer.op in ("Resize", "Upsample"):
             return None
         if layer.op in ("Conv", "MaxPool", "AveragePool"):
@@ -198,7 +198,7 @@ def _shrunk_beside(translation: Translation, node: Node) -> tuple[Fraction, Frac
     return known[0] * rows, known[1] * columns
 
 
-def _concat(translation: Translation, node: Node) -> Map:
+def _concat(translation: GraphTranslation, node: Node) -> Map:
     sources = [translation.map(node, index) for index in range(len(node.inputs))]
     name = translation.add(Concat, node, [source.name for source in sources])
     if sources[0].size is None or any(source.size is None for source in sources):
@@ -208,7 +208,7 @@ def _concat(translation: Translation, node: Node) -> Map:
     )
 
 
-def _pad(translation: Translation, node: Node) -> Map:
+def _pad(translation: GraphTranslation, node: Node) -> Map:
     source = translation.map(node)
     amounts = node.wholes("pads") or translation.constant(node, 1, "pads").astype(int).tolist()
     fill = translation.number(node, 2, "value") if len(node.inputs) > 2 or node.has("value") else 0
@@ -221,7 +221,7 @@ def _pad(translation: Translation, node: Node) -> Map:
     return replace(source, name=name, size=size)
 
 
-def _flatten(translation: Translation, node: Node) -> Map:
+def _flatten(translation: GraphTranslation, node: Node) -> Map:
     """One row of numbers per crop."""
     source = translation.map(node)
     if source.flat:
@@ -234,21 +234,21 @@ def _flatten(translation: Translation, node: Node) -> Map:
     return replace(source, name=name, flat=True, turned=False)
 
 
-def _is_flattening(translation: Translation, node: Node) -> bool:
+def _is_flattening(translation: GraphTranslation, node: Node) -> bool:
     if node.op == "Flatten":
         return node.whole("axis", 1) == 1
     sides = translation.values.find(translation.graph.input(node, 1))
     if sides is not None:
         return bool(sides.size == 2 and (sides[0] == -1 or sides[1] == -1))
-    shape = translation.graph.maker(translation.graph.input(node, 1))
+    shape = translation.graph.producer(translation.graph.input(node, 1))
     return shape is not None and shape.op == "Concat" and len(shape.inputs) == 2
 
 
-def _same(translation: Translation, node: Node) -> Map:
+def _same(translation: GraphTranslation, node: Node) -> Map:
     return translation.map(node)
 
 
-LAYERS: dict[str, Callable[[Translation, Node], Map]] = {
+LAYERS: dict[str, Callable[[GraphTranslation, Node], Map]] = {
     "Conv": convolution,
     "ConvTranspose": transposed_convolution,
     "Gemm": fully_connected,

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import Resize, Upsample
 from mrcnn_cv.importers.onnx.model import Node
-from mrcnn_cv.importers.onnx.translation import Map, Translation
+from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
 
 _MODES = {"linear": "bilinear", "nearest": "nearest"}
 _RULES = ("asymmetric", "half_pixel", "align_corners")
 
 
-def resize_as_written(translation: Translation, node: Node) -> Map:
+def resize_as_written(translation: GraphTranslation, node: Node) -> Map:
     """A map whose pixels are repeated, by whole scales, or one that is resized to a fixed size."""
     source = translation.map(node)
     mode, rule = node.text("mode", "nearest"), node.text("coordinate_transformation_mode", "half_pixel")
@@ -36,7 +36,7 @@ def resize_as_written(translation: Translation, node: Node) -> Map:
     return replace(source, name=name, size=source.size and (source.size[0], height, width))
 
 
-def _repeated(translation: Translation, node: Node, source: Map, scales: NDArray[Any]) -> Map:
+def _repeated(translation: GraphTranslation, node: Node, source: Map, scales: NDArray[Any]) -> Map:
     if scales.size != 4 or scales.dtype.kind not in "fiu" or not np.isin(scales.ravel(), np.arange(1, 65)).all():
         raise _not_supported(node)
     count, channels, rows, columns = (int(scale) for scale in scales.ravel())
@@ -47,12 +47,12 @@ def _repeated(translation: Translation, node: Node, source: Map, scales: NDArray
     return replace(source, name=name, size=size, shrunk=(source.shrunk[0] / rows, source.shrunk[1] / columns))
 
 
-def _size(translation: Translation, node: Node) -> tuple[int, int]:
+def _size(translation: GraphTranslation, node: Node) -> tuple[int, int]:
     """(height, width): the last of four sizes, the sizes of the axes 2 and 3 alone, or behind N and C of the map."""
     graph, values = translation.graph, translation.values
     tensor = graph.input(node, 3)
     sizes = values.find(tensor)
-    joined = graph.maker(tensor)
+    joined = graph.producer(tensor)
     if sizes is None and joined is not None and joined.op == "Concat" and len(joined.inputs) == 2:
         if _is_count_and_channels(translation, graph.input(joined, 0), graph.input(node, 0)):
             sizes = values.find(graph.input(joined, 1))
@@ -65,17 +65,17 @@ def _size(translation: Translation, node: Node) -> tuple[int, int]:
     return height, width
 
 
-def _is_count_and_channels(translation: Translation, tensor: str, source: str) -> bool:
+def _is_count_and_channels(translation: GraphTranslation, tensor: str, source: str) -> bool:
     """Whether a tensor is the first two sides of the map `source`."""
     graph = translation.graph
-    cut = graph.maker(tensor)
-    shape = None if cut is None or cut.op != "Slice" or len(cut.inputs) != 3 else graph.maker(graph.input(cut, 0))
+    cut = graph.producer(tensor)
+    shape = None if cut is None or cut.op != "Slice" or len(cut.inputs) != 3 else graph.producer(graph.input(cut, 0))
     if cut is None or shape is None or shape.op != "Shape" or graph.input(shape, 0) != source:
         return False
     return [translation.values.number(graph.input(cut, index)) for index in (1, 2)] == [0, 2]
 
 
-def turned(translation: Translation, node: Node) -> Map:
+def turned(translation: GraphTranslation, node: Node) -> Map:
     """(N, C, H, W) to (N, H, W, C), before a row is made of it."""
     source = translation.map(node)
     if node.wholes("perm") != [0, 2, 3, 1] or source.flat or translation.channels(node) is not None:

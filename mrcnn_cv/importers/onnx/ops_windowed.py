@@ -27,7 +27,7 @@ from mrcnn_cv.graph.ir import (
 )
 from mrcnn_cv.graph.partial_shapes import same_padding
 from mrcnn_cv.importers.onnx.model import Node
-from mrcnn_cv.importers.onnx.translation import Map, Translation
+from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
 
 
 def pair(node: Node, name: str, default: int) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def pads(node: Node) -> list[int]:
     return amounts
 
 
-def padding(translation: Translation, node: Node) -> Padding:
+def padding(translation: GraphTranslation, node: Node) -> Padding:
     """The same, or that it depends on the map, where the graph says what is meant."""
     if not translation.traced and node.text("auto_pad", "NOTSET") == "SAME_UPPER" and not node.wholes("pads"):
         return "same"
@@ -84,7 +84,7 @@ def windowed(
     return replace(source, size=(source.size[0] if channels is None else channels, height, width), shrunk=shrunk)
 
 
-def convolution(translation: Translation, node: Node) -> Map:
+def convolution(translation: GraphTranslation, node: Node) -> Map:
     source = translation.map(node)
     weights = translation.weights(node, 1, "weights")
     if weights.ndim != 4 or 0 in weights.shape or source.flat:
@@ -110,7 +110,7 @@ def convolution(translation: Translation, node: Node) -> Map:
     return replace(windowed(node, source, kernel, strides, around, len(weights)), name=name)
 
 
-def transposed_convolution(translation: Translation, node: Node) -> Map:
+def transposed_convolution(translation: GraphTranslation, node: Node) -> Map:
     """A transposed convolution whose patches lie side by side."""
     source, weights = translation.map(node), translation.weights(node, 1, "weights")
     strides = pair(node, "strides", 1)
@@ -127,7 +127,7 @@ def transposed_convolution(translation: Translation, node: Node) -> Map:
     return Map(name, size, (source.shrunk[0] / strides[0], source.shrunk[1] / strides[1]))
 
 
-def fully_connected(translation: Translation, node: Node) -> Map:
+def fully_connected(translation: GraphTranslation, node: Node) -> Map:
     """A fully connected layer: Gemm, or MatMul with weights on its right."""
     source, weights = translation.map(node), translation.weights(node, 1, "weights")
     if weights.ndim != 2 or 0 in weights.shape or node.whole("transA", 0) or not source.flat:
@@ -157,7 +157,7 @@ def fully_connected(translation: Translation, node: Node) -> Map:
     return replace(source, name=name, size=(outputs, 1, 1), channels_last=False)
 
 
-def batch_norm(translation: Translation, node: Node) -> Map:
+def batch_norm(translation: GraphTranslation, node: Node) -> Map:
     if node.whole("training_mode", 0):
         raise ModelFileError(f"has a batch norm '{node.name}' in training mode: export the model in eval mode")
     gamma, beta, mean, variance = (
@@ -172,7 +172,7 @@ def batch_norm(translation: Translation, node: Node) -> Map:
 
 
 def affine(
-    translation: Translation, node: Node, source: Map, scale: NDArray[np.float64], shift: NDArray[np.float64]
+    translation: GraphTranslation, node: Node, source: Map, scale: NDArray[np.float64], shift: NDArray[np.float64]
 ) -> Map:
     """scale * input + shift, (C,) or (1,) each."""
     if source.channels_last and (scale.size > 1 or shift.size > 1):
@@ -180,7 +180,7 @@ def affine(
     return replace(source, name=translation.add(Affine, node, [source.name], scale=scale, shift=shift))
 
 
-def pool(translation: Translation, node: Node) -> Map:
+def pool(translation: GraphTranslation, node: Node) -> Map:
     source, kernel, strides = translation.map(node), pair(node, "kernel_shape", 1), pair(node, "strides", 1)
     around = padding(translation, node)
     if not translation.traced and node.op == "AveragePool" and _is_same(node, source, kernel, strides, around):
@@ -200,7 +200,7 @@ def _is_same(node: Node, source: Map, kernel: tuple[int, int], strides: tuple[in
     return around != NO_PADDING and around == same_padding(layer, source.size[1:] if source.size else (None, None))
 
 
-def mean(translation: Translation, node: Node) -> Map:
+def mean(translation: GraphTranslation, node: Node) -> Map:
     source = translation.map(node)
     keeps = True
     if node.op == "ReduceMean":

@@ -36,7 +36,7 @@ class Map:
     turned: bool = False
 
 
-class Translation:
+class GraphTranslation:
     """The layers that nodes of `graph` became, in `net`.
 
     maps: tensor → its translation. orders: tensor → the channels that are wanted of it, in their order. traced: whether
@@ -47,7 +47,7 @@ class Translation:
         self.graph = graph
         self.values = values
         self.traced = traced
-        self.maps = {graph.behind(tensor): start for tensor, start in starts.items()}
+        self.maps = {graph.skip_identity(tensor): start for tensor, start in starts.items()}
         self.orders: dict[str, Sequence[int]] = {}
         self.net = NetBuilder(tuple(dict.fromkeys(start.name for start in starts.values())))
 

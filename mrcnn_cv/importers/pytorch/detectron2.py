@@ -21,9 +21,9 @@ from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import OnnxGraph
-from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, Config, settle
+from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, Detectron2Config, settle
 from mrcnn_cv.importers.pytorch.detectron2_hyperparameters import Detectron2Numbers, cell_sizes
-from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, mask_size
+from mrcnn_cv.importers.pytorch.structure import PyTorchStructure, RoiAlignGroup, channel_count, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
@@ -31,7 +31,7 @@ from mrcnn_cv.model.definition import (
     MaskSpec,
     ModelDefinition,
     NmsSpec,
-    PixelStep,
+    NormalizationStep,
     PyramidSpec,
     ResizeSpec,
 )
@@ -43,7 +43,7 @@ ANY_SIDE = 4096
 """An input of which every level of a pyramid has a whole number of cells."""
 
 
-def is_detectron2(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> bool:
+def is_detectron2(graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> bool:
     """Whether a detector has Detectron2's predictors: the background among the scores, but not among the boxes."""
     try:
         scores = channel_count(graph, values, parts.class_logits)
@@ -52,17 +52,21 @@ def is_detectron2(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> bool
         return False
 
 
-def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts, config: Config, name: str) -> ModelDefinition:
+def read_model(
+    graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure, config: Detectron2Config, name: str
+) -> ModelDefinition:
     """The ModelDefinition of a graph with these parts.
 
     config: the values of the YAML beside it. name: of the file without its suffix, for warnings. What neither says is
     Detectron2's default, with a warning. Raises ModelFileError (without the file's name) for another kind of graph.
     """
-    return _Reader(graph, values, parts, config, name).spec()
+    return _Detectron2Reader(graph, values, parts, config, name).spec()
 
 
-class _Reader:
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: Parts, config: Config, name: str) -> None:
+class _Detectron2Reader:
+    def __init__(
+        self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure, config: Detectron2Config, name: str
+    ) -> None:
         self._graph = graph
         self._evaluator = values
         self._parts = parts
@@ -89,7 +93,7 @@ class _Reader:
             family="Detectron2",
             architecture="Mask R-CNN" if mask else "Faster R-CNN",
             backbone=self._backbone(),
-            exporter=f"{self._graph.producer or 'unknown'}, ONNX opset {self._graph.opset}",
+            exporter=f"{self._graph.exporter or 'unknown'}, ONNX opset {self._graph.opset}",
             class_count=self._class_count,
             resize=self._resize(),
             pixels=self._pixels(),
@@ -99,7 +103,7 @@ class _Reader:
             crop=crop,
             box_coder=self._coder(parts.box_encodings, "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS"),
             class_agnostic_boxes=self._is_agnostic(),
-            score_conversion=self._read.conversion(),
+            score_activation=self._read.conversion(),
             logit_factor=1.0,
             detection_nms=self._detection_nms(),
             mask=mask,
@@ -149,12 +153,12 @@ class _Reader:
             Output(self._parts.class_logits, background_first),
         ]
 
-    def _head(self, crops: Crops, outputs: Sequence[Output], pooler: str) -> tuple[CropSpec, NetGraph]:
+    def _head(self, crops: RoiAlignGroup, outputs: Sequence[Output], pooler: str) -> tuple[CropSpec, NetGraph]:
         crop = self._read.crop(crops)
         coarsest = round(-math.log2(crop.scales[0]))
         default = PyramidSpec(len(crops.aligns), canonical_level=4 - coarsest)
         # Detectron2 adds its epsilon to the size, where no float32 notices, not to the level.
-        pyramid = replace(self._read.pyramid(crops) or default, nudge=0.0)
+        pyramid = replace(self._read.pyramid(crops) or default, epsilon=0.0)
         taken = self._graph.consumers(crops.tensor)
         flat = bool(taken) and all(node.op in ("Flatten", "Reshape") for node in taken)
         aligned = self._values[pooler] == "ROIAlignV2"
@@ -175,7 +179,7 @@ class _Reader:
         crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits)], "MODEL.ROI_MASK_HEAD.POOLER_TYPE")
         size = mask_size(head, crop, self._channels(parts.features[0]))
         head, side = split_transposed_conv(head)
-        mask = MaskSpec(size, crop, class_agnostic=channels == 1, sampling="centers", interleaved=side)
+        mask = MaskSpec(size, crop, class_agnostic=channels == 1, sampling="centers", mask_block_size=side)
         return mask, head
 
     def _backbone(self) -> str:
@@ -204,11 +208,11 @@ class _Reader:
             pad_prepared=True,
         )
 
-    def _pixels(self) -> tuple[PixelStep, ...]:
+    def _pixels(self) -> tuple[NormalizationStep, ...]:
         mean, deviation = self._values["MODEL.PIXEL_MEAN"], self._values["MODEL.PIXEL_STD"]
         order = -1 if self._values["INPUT.FORMAT"] == "BGR" else 1
-        steps = [PixelStep("sub", mean[::order])]
-        return tuple(steps if set(deviation) == {1.0} else [*steps, PixelStep("div", deviation[::order])])
+        steps = [NormalizationStep("sub", mean[::order])]
+        return tuple(steps if set(deviation) == {1.0} else [*steps, NormalizationStep("div", deviation[::order])])
 
     # Proposals and detections.
 
@@ -251,10 +255,10 @@ class _Reader:
             max_per_class=values["MODEL.RPN.POST_NMS_TOPK_TEST"],
             max_total=values["MODEL.RPN.POST_NMS_TOPK_TEST"],
             clip_first=True,
-            max_candidates=values["MODEL.RPN.PRE_NMS_TOPK_TEST"],
-            by_level=True,
+            pre_nms_top_n=values["MODEL.RPN.PRE_NMS_TOPK_TEST"],
+            per_level=True,
             # Sides must be larger than this, not only as large.
-            min_side=float(np.nextafter(np.float32(least), np.float32(math.inf))) if least else 0.0,
+            min_box_size=float(np.nextafter(np.float32(least), np.float32(math.inf))) if least else 0.0,
         )
 
     def _detection_nms(self) -> NmsSpec:
@@ -266,7 +270,7 @@ class _Reader:
             max_total=values["TEST.DETECTIONS_PER_IMAGE"],
             clip_first=True,
             # Boxes without area count for the limit; what is put out has none (detector_postprocess).
-            min_side=None,
+            min_box_size=None,
         )
 
     def _coder(self, encodings: str, weights: str) -> BoxCoder:

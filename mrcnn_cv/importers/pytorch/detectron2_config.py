@@ -34,7 +34,7 @@ BASE = "_BASE_"
 
 
 @dataclass(frozen=True)
-class Config:
+class Detectron2Config:
     """What a config file says of the settings that matter here, by the keys of Detectron2's config/defaults.py.
 
     Levels are joined by dots. incomplete: it builds on another file.
@@ -51,10 +51,10 @@ def find_config(model: Path) -> Path | None:
     return next((model.parent / name for name in names if (model.parent / name).is_file()), None)
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path) -> Detectron2Config:
     """Read a config as Detectron2 dumps it; what an answer does not depend on is passed over.
 
-    Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that cannot be meant.
+    Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that is invalid.
     """
     content = _parse(path, read_text(path, "a Detectron2 config"))
     if not isinstance(content, dict) or not content.keys() & {"MODEL", "INPUT", "TEST", BASE}:
@@ -67,7 +67,7 @@ def read_config(path: Path) -> Config:
                 values[name] = SETTINGS[name].check(found)
             except ValueError as error:
                 raise ModelFileError(f"{path}: {name} must be {error}, not {quoted(found)}: correct it") from error
-    return Config(path, values, BASE in content)
+    return Detectron2Config(path, values, BASE in content)
 
 
 def _parse(path: Path, text: str) -> Any:
@@ -118,7 +118,7 @@ def _at(content: dict[Any, Any], name: str) -> Any:
     return found
 
 
-def settle(from_graph: Values, config: Config, wanted: list[str], model: str) -> tuple[Values, list[str]]:
+def settle(from_graph: Values, config: Detectron2Config, wanted: list[str], model: str) -> tuple[Values, list[str]]:
     """(the values of `wanted`, warnings): the graph's own, else the config's, else the default, an assumption."""
     values, warnings, assumed = {}, [], []
     for name in wanted:
@@ -140,7 +140,6 @@ def settle(from_graph: Values, config: Config, wanted: list[str], model: str) ->
         warnings.append(
             f"{source} {len(assumed)} values{base}, so Detectron2's defaults are assumed: {', '.join(assumed)}; put the"
             f" config that it was exported with beside it, whole, as {model}.yaml: cfg.dump() in Python gives it"
-            " (docs/models.md)"
         )
     return values, warnings
 

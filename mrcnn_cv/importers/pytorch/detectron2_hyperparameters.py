@@ -16,8 +16,8 @@ from mrcnn_cv.importers.config_schema import Values
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
-from mrcnn_cv.importers.pytorch.structure import WEIGHTED, Crops, Parts
-from mrcnn_cv.model.definition import AnchorSpec, PixelStep
+from mrcnn_cv.importers.pytorch.structure import WEIGHTED, PyTorchStructure, RoiAlignGroup
+from mrcnn_cv.model.definition import AnchorSpec, NormalizationStep
 
 HALF_PIXEL_OPSET = 16
 """Before, ONNX cannot say that regions are aligned: exporters drop it, with a warning to their user."""
@@ -28,7 +28,7 @@ Float = NDArray[np.float32]
 class Detectron2Numbers(OnnxNumbers):
     """The numbers of `graph`, whose landmarks are `parts`."""
 
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> None:
+    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> None:
         super().__init__(graph, values)
         self._parts = parts
 
@@ -54,14 +54,14 @@ class Detectron2Numbers(OnnxNumbers):
             values["MODEL.ROI_MASK_HEAD.POOLER_TYPE"] = self._pooler(self._parts.mask_crops)
         return {name: value for name, value in values.items() if value is not None}
 
-    def _pooler(self, crops: Crops) -> str | None:
+    def _pooler(self, crops: RoiAlignGroup) -> str | None:
         if self._graph.opset < HALF_PIXEL_OPSET:
             return "ROIAlignV2" if all(map(self._is_shifted, crops.aligns)) else None
         return "ROIAlignV2" if self.crop(crops).aligned else "ROIAlign"
 
     def _is_shifted(self, align: Node) -> bool:
         """Whether regions are moved by half a cell first, as exporters of 2020 and 2021 stated alignment."""
-        shift = self._graph.maker(align.inputs[1])
+        shift = self._graph.producer(align.inputs[1])
         amount = self.stored(shift, 1) if shift is not None and shift.op == "Sub" else None
         return amount is not None and math.isclose(amount, 0.5 / align.real("spatial_scale", 1), rel_tol=1e-3)
 
@@ -129,9 +129,9 @@ class Detectron2Numbers(OnnxNumbers):
         for node in self._graph.downstream([encodings], lambda node: node.op in ("Exp", "NonMaxSuppression")):
             if node.op == "Slice" and self._values.number(self._graph.input(node, 4)) == 4:
                 start = self._values.number(self._graph.input(node, 1))
-                takers = self._graph.consumers(node.outputs[0])
-                if start in (0, 1, 2, 3) and len(takers) == 1:
-                    found.append((round(start), takers[0]))
+                consumers = self._graph.consumers(node.outputs[0])
+                if start in (0, 1, 2, 3) and len(consumers) == 1:
+                    found.append((round(start), consumers[0]))
         return found
 
     # Anchors.
@@ -187,11 +187,11 @@ class Detectron2Numbers(OnnxNumbers):
                 if len(known) != 1:
                     return None
                 found.append(known[0].astype(np.float32).ravel())
-            takers = self._graph.consumers(node.outputs[0])
+            consumers = self._graph.consumers(node.outputs[0])
             if op != "Add":
-                if len(takers) != 1:
+                if len(consumers) != 1:
                     return None
-                node = takers[0]
+                node = consumers[0]
         return found[0], found[1]
 
 
@@ -199,7 +199,7 @@ _IMAGE_OPS = frozenset({"Sub", "Add", "Div", "Mul", "Cast", "Pad", "Unsqueeze", 
 _KINDS = {"sub": "mean", "add": "mean", "div": "deviation", "mul": "deviation"}
 
 
-def _spread(step: PixelStep, turned: bool = False) -> tuple[float, ...]:
+def _spread(step: NormalizationStep, turned: bool = False) -> tuple[float, ...]:
     """The operand of a step for each channel."""
     operand = step.operand * (3 // len(step.operand))
     return tuple(-each for each in operand) if turned else operand

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
-from mrcnn_cv.importers.pytorch.structure import WEIGHTED, Crops
-from mrcnn_cv.model.definition import AnchorSpec, CropSpec, PixelStep, PyramidSpec
+from mrcnn_cv.importers.pytorch.structure import WEIGHTED, RoiAlignGroup
+from mrcnn_cv.model.definition import AnchorSpec, CropSpec, NormalizationStep, PyramidSpec
 
 MAX_DETECTIONS = 1 << 20
 
@@ -43,7 +43,7 @@ class OnnxNumbers:
         """The nodes from the graph's input to what the trunk takes."""
         path: list[Node] = []
         tensor = image
-        while (node := self._graph.maker(tensor)) is not None:
+        while (node := self._graph.producer(tensor)) is not None:
             path.append(node)
             sources = [name for name in node.inputs if name and self._values.find(name) is None]
             if not sources or len(path) > 100:
@@ -51,9 +51,9 @@ class OnnxNumbers:
             tensor = sources[0]
         return path[::-1]
 
-    def pixel_steps(self, path: list[Node]) -> tuple[PixelStep, ...]:
+    def pixel_steps(self, path: list[Node]) -> tuple[NormalizationStep, ...]:
         """The preprocessing of pixels on the way from the graph's input to the trunk."""
-        steps: list[PixelStep] = []
+        steps: list[NormalizationStep] = []
         for node in path:
             if node.op not in _PIXEL_OPS:
                 continue
@@ -61,7 +61,7 @@ class OnnxNumbers:
             value = self._values.find(self._graph.input(node, index))
             if value is None or value.size not in (1, 3) or (index == 0 and node.op in ("Sub", "Div")):
                 raise ModelFileError(f"prepares pixels in a way that is not supported, at the node '{node.name}'")
-            steps.append(PixelStep(_PIXEL_OPS[node.op], tuple(float(each) for each in value.ravel())))  # type: ignore[arg-type]
+            steps.append(NormalizationStep(_PIXEL_OPS[node.op], tuple(float(each) for each in value.ravel())))  # type: ignore[arg-type]
         return tuple(steps)
 
     def side_limits(self, resize: Node) -> tuple[int, int] | None:
@@ -72,7 +72,7 @@ class OnnxNumbers:
                 continue
             found: dict[str, float] = {}
             for name in node.inputs:
-                product = self._graph.maker(name)
+                product = self._graph.producer(name)
                 number = self.operand(product) if product is not None and product.op in ("Mul", "Div") else None
                 sides = self._graph.upstream([name], values=False)
                 ends = {side.op for side in sides} & {"ReduceMin", "ReduceMax"}
@@ -85,7 +85,7 @@ class OnnxNumbers:
     def pad_multiple(self, pad: Node) -> int | None:
         """The number whose multiples the sides of the input are: Ceil(side / number)."""
         for node in self._graph.upstream([name for name in pad.inputs[1:] if name], values=False):
-            division = self._graph.maker(node.inputs[0]) if node.op == "Ceil" else None
+            division = self._graph.producer(node.inputs[0]) if node.op == "Ceil" else None
             number = self.stored(division, 1) if division is not None and division.op == "Div" else None
             if number is not None:
                 return round(number)
@@ -151,8 +151,8 @@ class OnnxNumbers:
 
     def _next(self, tensor: str, op: str) -> Node | None:
         """The one node that takes a tensor, if it is an `op`."""
-        takers = self._graph.consumers(tensor)
-        return takers[0] if len(takers) == 1 and takers[0].op == op else None
+        consumers = self._graph.consumers(tensor)
+        return consumers[0] if len(consumers) == 1 and consumers[0].op == op else None
 
     def _vector(self, node: Node) -> NDArray[Any] | None:
         """The stored numbers, one for each anchor, that a node combines something with."""
@@ -189,13 +189,13 @@ class OnnxNumbers:
 
     def _after(self, nms: Node) -> Iterator[Node]:
         """What takes the indices of a suppression, until they choose boxes."""
-        takers: dict[str, list[Node]] = {}
+        consumers: dict[str, list[Node]] = {}
         for node in self._graph.nodes:
             for name in node.inputs:
-                takers.setdefault(self._graph.behind(name), []).append(node)
+                consumers.setdefault(self._graph.skip_identity(name), []).append(node)
         queue, seen = list(nms.outputs), set(nms.outputs)
         for tensor in queue:
-            for node in takers.get(tensor, []):
+            for node in consumers.get(tensor, []):
                 yield node
                 if node.op in ("Gather", "Slice", "Squeeze", "Cast", "Reshape", "Concat", "If", "Unsqueeze"):
                     new = [name for name in node.outputs if name not in seen]
@@ -208,7 +208,7 @@ class OnnxNumbers:
             number = self.operand(node) if node.op in _COMPARISONS else None
             if number is None:
                 continue
-            others = [self._graph.maker(name) for name in node.inputs if not self._graph.is_constant(name)]
+            others = [self._graph.producer(name) for name in node.inputs if not self._graph.is_constant(name)]
             is_size = any(other is not None and other.op == "Sub" for other in others)
             if is_size == with_sizes:
                 return float(np.float32(number))
@@ -228,12 +228,12 @@ class OnnxNumbers:
 
     def _divisor(self, tensor: str) -> float | None:
         """What a coordinate was divided by; simplifiers drop a division by one."""
-        node = self._graph.maker(tensor)
+        node = self._graph.producer(tensor)
         return self._values.number(self._graph.input(node, 1)) if node is not None and node.op == "Div" else 1.0
 
     # Crops.
 
-    def crop(self, crops: Crops) -> CropSpec:
+    def crop(self, crops: RoiAlignGroup) -> CropSpec:
         """How regions are cut; `flat` is not decided here. ModelFileError for aligns that disagree."""
         kinds = {
             (
@@ -257,7 +257,7 @@ class OnnxNumbers:
             raise ModelFileError(f"cuts regions from maps with the scales {list(scales)}, which cannot be")
         return CropSpec((height, width), "roi_align", ratio, rule == "half_pixel", scales)
 
-    def pyramid(self, crops: Crops) -> PyramidSpec | None:
+    def pyramid(self, crops: RoiAlignGroup) -> PyramidSpec | None:
         """How regions are given to levels: floor(level + log2(sqrt(area) / size) + nudge), clipped to the levels."""
         found: dict[str, float] = {}
         rounding = None
@@ -267,7 +267,7 @@ class OnnxNumbers:
                     self._values.number(self._graph.input(node, 1)),
                     self._values.number(self._graph.input(node, 2)),
                 )
-                source = self._graph.maker(node.inputs[0])
+                source = self._graph.producer(node.inputs[0])
                 if least is None or most is None or source is None or source.op not in ("Floor", "Round", "Cast"):
                     continue
                 found |= {"least": least, "most": most}
@@ -281,7 +281,7 @@ class OnnxNumbers:
             canonical_level=round(found["level"] - found["least"]),
             canonical_size=found["size"],
             rounding="nearest" if rounding == "Round" else "floor",
-            nudge=found.get("nudge", 0.0),
+            epsilon=found.get("nudge", 0.0),
         )
 
     def _level_numbers(self, tensor: str) -> dict[str, float]:
@@ -293,7 +293,7 @@ class OnnxNumbers:
                 continue
             if node.op == "Add":
                 found["level" if abs(number) >= 1 else "nudge"] = number
-            elif (source := self._graph.maker(node.inputs[0])) is not None and source.op in ("Sqrt", "Add"):
+            elif (source := self._graph.producer(node.inputs[0])) is not None and source.op in ("Sqrt", "Add"):
                 found["size"] = number
                 if source.op == "Add":
                     found.pop("nudge", None)

@@ -23,7 +23,7 @@ WEIGHTED = frozenset({"Conv", "Gemm", "MatMul", "ConvTranspose"})
 
 
 @dataclass(frozen=True)
-class Crops:
+class RoiAlignGroup:
     """Where regions are cut: one RoiAlign per level, the finest first; `tensor`: all crops, as a head takes them."""
 
     aligns: tuple[Node, ...]
@@ -31,7 +31,7 @@ class Crops:
 
 
 @dataclass(frozen=True)
-class Parts:
+class PyTorchStructure:
     """The landmarks of a graph, tensors by name; what belongs to masks is None for a Faster R-CNN.
 
     image: what the trunk's first layer takes. rpn_encodings, rpn_logits: one for each level of anchors.
@@ -42,15 +42,15 @@ class Parts:
     rpn_encodings: tuple[str, ...]
     rpn_logits: tuple[str, ...]
     proposal_nms: Node
-    crops: Crops
+    crops: RoiAlignGroup
     box_encodings: str
     class_logits: str
     detection_nms: Node
-    mask_crops: Crops | None
+    mask_crops: RoiAlignGroup | None
     mask_logits: str | None
 
 
-def find_parts(graph: OnnxGraph, values: OnnxEvaluator) -> Parts:
+def find_parts(graph: OnnxGraph, values: OnnxEvaluator) -> PyTorchStructure:
     """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
     first, second = _stages(graph)
     proposal_nms, detection_nms = _suppressions(graph, first)
@@ -59,10 +59,10 @@ def find_parts(graph: OnnxGraph, values: OnnxEvaluator) -> Parts:
     in_head = graph.downstream([align.outputs[0] for align in first])
     box_encodings = _one(_predictors(graph, detection_nms.inputs[0], in_head), "boxes")
     class_logits = _one(_predictors(graph, detection_nms.inputs[1], in_head), "classes")
-    crops = Crops(first, _beginning(graph, values, [box_encodings, class_logits], first))
+    crops = RoiAlignGroup(first, _beginning(graph, values, [box_encodings, class_logits], first))
     features = tuple(graph.input(align, 0) for align in first)
     mask_logits = _mask_logits(graph, second) if second else None
-    mask_crops = Crops(second, _beginning(graph, values, [mask_logits], second)) if mask_logits else None
+    mask_crops = RoiAlignGroup(second, _beginning(graph, values, [mask_logits], second)) if mask_logits else None
     if mask_crops is not None and tuple(graph.input(align, 0) for align in mask_crops.aligns) != features:
         raise ModelFileError("cuts masks from other feature maps than boxes, which is not supported")
     images = beginnings(graph, values, [*features, *rpn_encodings, *rpn_logits])
@@ -72,7 +72,7 @@ def find_parts(graph: OnnxGraph, values: OnnxEvaluator) -> Parts:
             " or with layers that mrcnn-cv does not know"
         )
     _nothing_skipped(graph, images[0], ())
-    return Parts(
+    return PyTorchStructure(
         image=images[0],
         features=features,
         rpn_encodings=rpn_encodings,
@@ -88,7 +88,7 @@ def find_parts(graph: OnnxGraph, values: OnnxEvaluator) -> Parts:
 
 
 def _op(graph: OnnxGraph, tensor: str) -> str:
-    node = graph.maker(tensor)
+    node = graph.producer(tensor)
     return "an input" if node is None else node.op
 
 
@@ -150,7 +150,7 @@ def with_bias(graph: OnnxGraph, layer: Node) -> str:
     """The result of a layer with weights after a bias of its own, as a MatMul has one."""
     following = graph.consumers(layer.outputs[0])
     if len(following) == 1 and following[0].op == "Add":
-        others = [name for name in following[0].inputs if graph.behind(name) != layer.outputs[0]]
+        others = [name for name in following[0].inputs if graph.skip_identity(name) != layer.outputs[0]]
         if len(others) == 1 and graph.is_constant(others[0]):
             return following[0].outputs[0]
     return layer.outputs[0]
@@ -160,7 +160,7 @@ def _by_source(graph: OnnxGraph, encodings: Sequence[str], logits: Sequence[str]
     """The encodings in the order of the logits: those of a level look at the same map."""
 
     def source(tensor: str) -> str:
-        node = graph.maker(tensor)
+        node = graph.producer(tensor)
         return "" if node is None else graph.input(node, 0)
 
     by_map = {source(tensor): tensor for tensor in encodings}
@@ -218,14 +218,14 @@ def _mask_logits(graph: OnnxGraph, second: Sequence[Node]) -> str:
 
 def channel_count(graph: OnnxGraph, values: OnnxEvaluator, tensor: str) -> int:
     """How many channels a map has, from the weights of the layer that makes it."""
-    node = graph.maker(tensor)
+    node = graph.producer(tensor)
     while node is not None and node.op not in WEIGHTED:
         graph.budget.step()
         if not is_layer(graph, values, node) or node.op == "Concat":
             node = None
             break
         sources = [name for name in node.inputs if name and values.find(name) is None]
-        node = graph.maker(sources[0]) if sources else None
+        node = graph.producer(sources[0]) if sources else None
     weights = values.find(graph.input(node, 1)) if node is not None else None
     if node is None or weights is None or weights.ndim < 2:
         raise ModelFileError(f"has a map '{tensor}' with channels that no weights tell")

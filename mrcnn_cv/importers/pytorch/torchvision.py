@@ -19,7 +19,7 @@ from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
-from mrcnn_cv.importers.pytorch.structure import Crops, Parts, channel_count, mask_size
+from mrcnn_cv.importers.pytorch.structure import PyTorchStructure, RoiAlignGroup, channel_count, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
@@ -27,7 +27,7 @@ from mrcnn_cv.model.definition import (
     MaskSpec,
     ModelDefinition,
     NmsSpec,
-    PixelStep,
+    NormalizationStep,
     PyramidSpec,
     ResizeSpec,
 )
@@ -42,17 +42,17 @@ MAX_GROWTH = math.log(1000 / 16)
 PROPOSAL_MIN_SIDE, DETECTION_MIN_SIDE = 1e-3, 1e-2
 
 
-def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> ModelDefinition:
+def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> ModelDefinition:
     """The ModelDefinition of a graph with these parts.
 
     What the graph does not hold is torchvision's default, with a warning. Raises ModelFileError (without the file's
     name) for another kind of graph.
     """
-    return _Reader(graph, values, parts).spec()
+    return _TorchvisionReader(graph, values, parts).spec()
 
 
-class _Reader:
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: Parts) -> None:
+class _TorchvisionReader:
+    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> None:
         self._graph = graph
         self._values = values
         self._parts = parts
@@ -76,7 +76,7 @@ class _Reader:
             family="torchvision",
             architecture="Mask R-CNN" if mask else "Faster R-CNN",
             backbone=self._backbone(),
-            exporter=f"{self._graph.producer or 'unknown'}, ONNX opset {self._graph.opset}",
+            exporter=f"{self._graph.exporter or 'unknown'}, ONNX opset {self._graph.opset}",
             class_count=class_count,
             resize=self._resize(path),
             pixels=steps,
@@ -86,7 +86,7 @@ class _Reader:
             crop=crop,
             box_coder=self._coder(parts.box_encodings, parts.detection_nms, (10.0, 10.0, 5.0, 5.0), "detections"),
             class_agnostic_boxes=False,
-            score_conversion="softmax",
+            score_activation="softmax",
             logit_factor=1.0,
             detection_nms=self._detection_nms(),
             mask=mask,
@@ -123,11 +123,11 @@ class _Reader:
             Output(self._parts.class_logits),
         ]
 
-    def _head(self, crops: Crops, outputs: Sequence[Output]) -> tuple[CropSpec, NetGraph]:
+    def _head(self, crops: RoiAlignGroup, outputs: Sequence[Output]) -> tuple[CropSpec, NetGraph]:
         crop = self._read.crop(crops)
         if len(crops.aligns) > 1:
             least = round(-math.log2(crop.scales[0]))
-            default = PyramidSpec(len(crops.aligns), 4 - least, nudge=1e-6)
+            default = PyramidSpec(len(crops.aligns), 4 - least, epsilon=1e-6)
             crop = replace(
                 crop, pyramid=self._assumed(self._read.pyramid(crops), default, "how regions are given to its levels")
             )
@@ -139,10 +139,10 @@ class _Reader:
 
     def _takes_rows(self, crops: str) -> bool:
         """Whether a head begins by flattening its crops: then they are cut flat."""
-        takers = self._graph.consumers(crops)
-        while len(takers) == 1 and takers[0].op == "Cast":
-            takers = self._graph.consumers(takers[0].outputs[0])
-        return bool(takers) and all(taker.op in ("Flatten", "Reshape") for taker in takers)
+        consumers = self._graph.consumers(crops)
+        while len(consumers) == 1 and consumers[0].op == "Cast":
+            consumers = self._graph.consumers(consumers[0].outputs[0])
+        return bool(consumers) and all(taker.op in ("Flatten", "Reshape") for taker in consumers)
 
     def _mask(self, class_count: int) -> tuple[MaskSpec | None, NetGraph | None]:
         parts = self._parts
@@ -154,7 +154,7 @@ class _Reader:
         crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits, range(1, channels))])
         size = mask_size(head, crop, self._channels(parts.features[0]))
         head, side = split_transposed_conv(head)
-        return MaskSpec(size, crop, class_agnostic=False, sampling="expanded", interleaved=side), head
+        return MaskSpec(size, crop, class_agnostic=False, sampling="expanded", mask_block_size=side), head
 
     def _backbone(self) -> str:
         """By how many convolutions there are before the pyramid, which has two for each level."""
@@ -169,16 +169,16 @@ class _Reader:
 
     # The image.
 
-    def _pixels(self, path: list[Node]) -> tuple[PixelStep, ...]:
+    def _pixels(self, path: list[Node]) -> tuple[NormalizationStep, ...]:
         steps = self._read.pixel_steps(path)
         if not steps:
-            default = (PixelStep("sub", (0.485, 0.456, 0.406)), PixelStep("div", (0.229, 0.224, 0.225)))
+            default = (NormalizationStep("sub", (0.485, 0.456, 0.406)), NormalizationStep("div", (0.229, 0.224, 0.225)))
             steps = self._assumed(None, default, "mean and deviation of its pixels")
         scaled = steps[0].op in ("div", "mul") and len(steps) > 1
         if scaled or max(abs(each) for each in steps[0].operand) > 2:
             # Whoever exported it put the division by 255 inside, or trained without.
             return steps
-        return (PixelStep("div", (255.0,)), *steps)
+        return (NormalizationStep("div", (255.0,)), *steps)
 
     def _resize(self, path: list[Node]) -> ResizeSpec:
         resizes = [node for node in path if node.op in ("Resize", "Upsample")]
@@ -215,7 +215,7 @@ class _Reader:
                 if _floored(given) != (height, width):
                     raise ModelFileError(
                         f"was exported for images of one size, and a simplifier has left of its resizing only that they"
-                        f" become {width}x{height}: export it again with dynamic_axes (docs/models.md)"
+                        f" become {width}x{height}: export it again with dynamic_axes for its height and width"
                     )
         shorter, longer = self._assumed(limits, SIDES, "the sides that it resizes images to")
         return ResizeSpec("keep_aspect", shorter, longer)
@@ -243,11 +243,11 @@ class _Reader:
             max_per_class=self._kept(nms, 1000, "proposals"),
             max_total=self._kept(nms, 1000, "proposals"),
             clip_first=True,
-            max_candidates=self._assumed(
+            pre_nms_top_n=self._assumed(
                 self._read.candidates(nms), 1000, "how many candidates for proposals it looks at per level"
             ),
-            by_level=True,
-            min_side=self._assumed(
+            per_level=True,
+            min_box_size=self._assumed(
                 self._read.compared(nms, with_sizes=True), PROPOSAL_MIN_SIDE, "the least side of proposals"
             ),
         )
@@ -261,7 +261,7 @@ class _Reader:
             max_per_class=self._kept(nms, 100, "detections"),
             max_total=self._kept(nms, 100, "detections"),
             clip_first=True,
-            min_side=self._assumed(
+            min_box_size=self._assumed(
                 self._read.compared(nms, with_sizes=True), DETECTION_MIN_SIDE, "the least side of detections"
             ),
         )

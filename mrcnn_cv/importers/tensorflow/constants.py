@@ -27,14 +27,14 @@ Contents = Mapping[str, Content]
 
 
 @dataclass(frozen=True)
-class Constants:
+class TensorFlowConstants:
     """What was taken out of a graph's nodes, and of those of its functions, by their names."""
 
     nodes: Contents = field(default_factory=dict)
     functions: Mapping[str, Contents] = field(default_factory=dict)
 
 
-def parse_graph(data: memoryview) -> tuple[pb.GraphDef, Constants]:
+def parse_graph(data: memoryview) -> tuple[pb.GraphDef, TensorFlowConstants]:
     """A GraphDef without its large constants, and these; raises what `protobuf_limits.parse` does."""
     message = pb.GraphDef()
     walk = _GraphWalk(data)
@@ -42,10 +42,10 @@ def parse_graph(data: memoryview) -> tuple[pb.GraphDef, Constants]:
         pieces = walk.graph()
     except NotPlain:
         parse(data, message)
-        return message, Constants()
+        return message, TensorFlowConstants()
     parse(b"".join(pieces), message)
     nodes, functions = message.node, message.library.function
-    return message, Constants(
+    return message, TensorFlowConstants(
         {nodes[index].name: content for index, content in walk.found.items()},
         {
             function.signature.name: {

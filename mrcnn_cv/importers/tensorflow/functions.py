@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constants import Constants
+from mrcnn_cv.importers.tensorflow.constants import TensorFlowConstants
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 
 
 def function_graph(graph: Graph, name: str) -> Graph:
     """The body of a function; its arguments are Placeholders. Raises ModelFileError for one that contradicts itself."""
-    constants = Constants(graph.constants.functions.get(name, {}))
+    constants = TensorFlowConstants(graph.constants.functions.get(name, {}))
     return Graph(_nodes(graph.functions[name]), budget=graph.budget, constants=constants, file=graph.file)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constants import RAW, Constants, parse_graph
+from mrcnn_cv.importers.tensorflow.constants import RAW, TensorFlowConstants, parse_graph
 from mrcnn_cv.importers.tensorflow.fused_ops import unfused
 from mrcnn_cv.importers.wire_format import Content
 from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
@@ -107,11 +107,11 @@ class Graph:
         nodes: Iterable[pb.NodeDef],
         functions: Iterable[pb.FunctionDef] = (),
         budget: Budget | None = None,
-        constants: Constants | None = None,
+        constants: TensorFlowConstants | None = None,
         file: MappedFile | None = None,
     ) -> None:
         self.functions = {function.signature.name: function for function in functions}
-        self.constants = constants or Constants()
+        self.constants = constants or TensorFlowConstants()
         self.file = file
         self.nodes: dict[str, pb.NodeDef] = {}
         self.budget = budget or Budget()
@@ -208,10 +208,10 @@ class Graph:
     ) -> dict[str, pb.NodeDef]:
         """All nodes that the values of `node` reach, itself first; what a `stop` node feeds is left out."""
 
-        def takers(name: str) -> list[str]:
+        def consumers(name: str) -> list[str]:
             return [taker for taker in self._consumers[name] if self._ops[taker] not in METADATA_OPS]
 
-        return self._walk([node.name], stop, takers)
+        return self._walk([node.name], stop, consumers)
 
     def _sources(self, name: str) -> list[str]:
         """Names of the nodes that a node takes values of; they are asked for over and over."""

@@ -13,7 +13,7 @@ PRECISION_BITS = 22
 ROWS_AT_ONCE = 32
 
 
-class _Taps(NamedTuple):
+class _PillowFilter(NamedTuple):
     """For each of n pixels of the result, along one axis: its k source pixels (n, k) and their weights (n, k)."""
 
     pixels: NDArray[np.intp]
@@ -38,11 +38,11 @@ def resize_antialiased(planes: NDArray[np.uint8], size: tuple[int, int], out: ND
         if columns is not None:
             source = _weigh(source, columns, axis=2)
         if rows is not None:
-            source = _weigh(source, _Taps(rows.pixels[chosen] - first, rows.weights[chosen]), axis=1)
+            source = _weigh(source, _PillowFilter(rows.pixels[chosen] - first, rows.weights[chosen]), axis=1)
         out[:, chosen] = source
 
 
-def _taps(length: int, new_length: int) -> _Taps:
+def _taps(length: int, new_length: int) -> _PillowFilter:
     scale = length / new_length
     reach = max(scale, 1.0)
     centres = (np.arange(new_length) + 0.5) * scale
@@ -55,10 +55,10 @@ def _taps(length: int, new_length: int) -> _Taps:
     for share in shares.T:  # From first to last, as Pillow adds them up.
         total += share
     weights = np.trunc(0.5 + shares / total[:, np.newaxis] * (1 << PRECISION_BITS)).astype(np.int32)
-    return _Taps(np.minimum(pixels, length - 1), weights)
+    return _PillowFilter(np.minimum(pixels, length - 1), weights)
 
 
-def _weigh(planes: NDArray[np.uint8], taps: _Taps, axis: int) -> NDArray[np.uint8]:
+def _weigh(planes: NDArray[np.uint8], taps: _PillowFilter, axis: int) -> NDArray[np.uint8]:
     """The weighted mean of the source pixels along one axis, rounded."""
     shape = [-1 if each == axis else 1 for each in range(3)]
     total: NDArray[np.int32] | None = None

@@ -14,7 +14,7 @@ CUBIC_STEPS = 1024
 """TensorFlow takes the weights of its bicubic rule from a table with this many positions between two pixels."""
 
 
-class _Taps(NamedTuple):
+class _BilinearFilter(NamedTuple):
     """For each of n pixels of the result, along one axis: its k source pixels (n, k) and their weights (n, k)."""
 
     pixels: NDArray[np.intp]
@@ -44,21 +44,21 @@ def resample(planes: NDArray[np.uint8], method: str, align_corners: bool, out: F
         out[:] = _weigh(_weigh(planes, rows, axis=1), columns, axis=2)
 
 
-def _nearest_taps(length: int, new_length: int, align_corners: bool) -> _Taps:
+def _nearest_taps(length: int, new_length: int, align_corners: bool) -> _BilinearFilter:
     places = np.arange(new_length, dtype=np.float32) * step(length, new_length, align_corners)
     whole = np.floor(places + np.float32(0.5)) if align_corners else np.floor(places)
     pixels = np.minimum(whole.astype(np.intp), length - 1)[:, np.newaxis]
-    return _Taps(pixels, np.ones(pixels.shape, np.float32))
+    return _BilinearFilter(pixels, np.ones(pixels.shape, np.float32))
 
 
-def _cubic_taps(length: int, new_length: int, align_corners: bool) -> _Taps:
+def _cubic_taps(length: int, new_length: int, align_corners: bool) -> _BilinearFilter:
     places = np.arange(new_length, dtype=np.float32) * step(length, new_length, align_corners)
     whole = np.floor(places)
     offset = np.rint((places - whole) * np.float32(CUBIC_STEPS)).astype(np.intp)
     near, far = _cubic_table()
     weights = np.stack([far[offset], near[offset], near[CUBIC_STEPS - offset], far[CUBIC_STEPS - offset]], axis=1)
     pixels = whole.astype(np.intp)[:, np.newaxis] + np.arange(-1, 3)
-    return _Taps(np.clip(pixels, 0, length - 1), weights)
+    return _BilinearFilter(np.clip(pixels, 0, length - 1), weights)
 
 
 def _cubic_table() -> tuple[Float, Float]:
@@ -71,7 +71,7 @@ def _cubic_table() -> tuple[Float, Float]:
     return near.astype(np.float32), far.astype(np.float32)
 
 
-def _area_taps(length: int, new_length: int, align_corners: bool) -> _Taps:
+def _area_taps(length: int, new_length: int, align_corners: bool) -> _BilinearFilter:
     """Every source pixel counts with the length of it that a pixel of the result covers."""
     each, one = step(length, new_length, align_corners), np.float32(1)
     bounds = np.arange(new_length + 1, dtype=np.float32) * each
@@ -83,10 +83,10 @@ def _area_taps(length: int, new_length: int, align_corners: bool) -> _Taps:
     not_cut_before = np.where(after > end, end - pixels, one)
     weights = np.where(pixels < start, cut_before, not_cut_before)
     weights[pixels >= np.ceil(end)] = 0
-    return _Taps(np.clip(pixels, 0, length - 1).astype(np.intp), weights.astype(np.float32))
+    return _BilinearFilter(np.clip(pixels, 0, length - 1).astype(np.intp), weights.astype(np.float32))
 
 
-def _weigh(planes: NDArray[np.generic], taps: _Taps, axis: int) -> Float:
+def _weigh(planes: NDArray[np.generic], taps: _BilinearFilter, axis: int) -> Float:
     """The weighted sum of the source pixels along one axis, added up from first to last."""
     shape = [-1 if each == axis else 1 for each in range(3)]
     total = np.zeros(1, np.float32)
@@ -95,7 +95,7 @@ def _weigh(planes: NDArray[np.generic], taps: _Taps, axis: int) -> Float:
     return total
 
 
-_TAPS: dict[str, Callable[[int, int, bool], _Taps]] = {
+_TAPS: dict[str, Callable[[int, int, bool], _BilinearFilter]] = {
     "nearest": _nearest_taps,
     "bicubic": _cubic_taps,
     "area": _area_taps,

@@ -12,8 +12,8 @@ from mrcnn_cv.errors import InputError
 from mrcnn_cv.inference.preprocess.antialias import resize_antialiased
 from mrcnn_cv.inference.preprocess.resample import resample, step
 from mrcnn_cv.inference.preprocess.zero_border import resize_zero_border
-from mrcnn_cv.model.definition import PixelStep, ResizeSpec
-from mrcnn_cv.util.parallel import in_parallel
+from mrcnn_cv.model.definition import NormalizationStep, ResizeSpec
+from mrcnn_cv.util.parallel import parallel_for
 
 Float = NDArray[np.float32]
 
@@ -104,7 +104,7 @@ def padded_size(spec: ResizeSpec, size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def prepare(image_bgr: NDArray[np.uint8], spec: ResizeSpec, steps: tuple[PixelStep, ...]) -> NetworkInput:
+def prepare(image_bgr: NDArray[np.uint8], spec: ResizeSpec, steps: tuple[NormalizationStep, ...]) -> NetworkInput:
     """Resize and preprocess an image (H, W, 3) uint8 BGR.
 
     Raises InputError for an image that is so long and thin that nothing is left of its shorter side.
@@ -122,7 +122,7 @@ def prepare(image_bgr: NDArray[np.uint8], spec: ResizeSpec, steps: tuple[PixelSt
     top, left = ((whole - part) // 2 if spec.pad_centered else 0 for whole, part in zip(padded, size, strict=True))
     inside = result[0, :, top : top + size[0], left : left + size[1]]
     if spec.zero_border:
-        resize_zero_border(_planes(image_bgr), size, spec.whole_values, inside)
+        resize_zero_border(_planes(image_bgr), size, spec.truncate_pixels, inside)
     elif spec.method == "antialiased":
         resize_antialiased(_planes(image_bgr), size, inside)
     elif spec.method == "bilinear":
@@ -188,7 +188,7 @@ def resize_bilinear(
                 upper = across[places[top[rows]]]
                 result[:] = upper + (across[places[bottom[rows]]] - upper) * y_weights[rows, np.newaxis]
 
-    in_parallel(work, size[0], least=ROWS_AT_ONCE)
+    parallel_for(work, size[0], minimum=ROWS_AT_ONCE)
 
 
 def _samples(

@@ -9,12 +9,12 @@ ROWS_AT_ONCE = 32
 
 
 def resize_zero_border(
-    planes: NDArray[np.uint8], size: tuple[int, int], whole_values: bool, out: NDArray[np.float32]
+    planes: NDArray[np.uint8], size: tuple[int, int], truncate_pixels: bool, out: NDArray[np.float32]
 ) -> None:
     """Resize (3, H, W) uint8 into `out` (3, height, width) float32, bit for bit.
 
     As `skimage.transform.resize(image, size, order=1, mode="constant", anti_aliasing=False, preserve_range=True)`; with
-    `whole_values` what is behind the point is cut off. Source of the order of operations: SciPy's
+    `truncate_pixels` what is behind the point is cut off. Source of the order of operations: SciPy's
     ndimage/src/ni_interpolation.c (NI_ZoomShift).
     """
     if planes.shape[1:] == size:
@@ -35,7 +35,7 @@ def resize_zero_border(
         total += lower.take(left[0], axis=2) * x_weights[0]
         total += lower.take(left[1], axis=2) * x_weights[1]
         np.maximum(total, darkest, out=total)
-        out[:, rows] = np.trunc(total) if whole_values else total
+        out[:, rows] = np.trunc(total) if truncate_pixels else total
 
 
 def _taps(length: int, new_length: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

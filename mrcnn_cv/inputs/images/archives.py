@@ -7,24 +7,25 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images import sniff as content
-from mrcnn_cv.inputs.images.directories import Search
+from mrcnn_cv.inputs.images.directories import DirectoryScan
 from mrcnn_cv.inputs.images.sorting import by_tree
-from mrcnn_cv.inputs.images.tar import Unpacked, is_tar
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.inputs.images.tar import BoundedTar, is_tar
+from mrcnn_cv.util import filenames
 
-MOST_BYTES = 1 << 29
-"""A picture that unpacks to more than this is a bomb, not a picture."""
+MAX_BYTES = 1 << 29
+"""An image that unpacks to more than this is a bomb, not an image."""
 
-MOST_MEMBERS = 2_000_000
+MAX_MEMBERS = 2_000_000
 
-MOST_NAME = 4096
+MAX_NAME = 4096
 """Characters of a member's name: no file system has longer paths."""
 
 _PIECE = 1 << 20
@@ -43,6 +44,76 @@ else:
 Member = tuple[str, Callable[[], bytes]]
 """Name, and what reads it."""
 
+OPEN_ARCHIVES = 4
+"""Archives that are kept open: to open one takes as long as it has members, and one that is packed is read in order."""
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """An archive as it was when its members were listed. modified: in nanoseconds."""
+
+    path: Path
+    size: int
+    modified: int
+
+    def check(self) -> None:
+        """InputError where it is another one by now, or gone."""
+        try:
+            now = _as_it_is(self.path)
+        except OSError as error:
+            raise InputError(f"cannot be read: {self.path}: {error.strerror or error}") from error
+        if self != now:
+            raise InputError("cannot be read: the archive was changed after its images were listed")
+
+
+@dataclass(frozen=True)
+class _ZipMember:
+    """Reads a member of a .zip. index: among all of its members, of which several may have one name."""
+
+    archive: _Archive
+    index: int
+
+    def __call__(self) -> bytes:
+        file = _open_zip(self.archive)
+        member = file.infolist()[self.index]
+        _check_size(member.file_size)
+        is_plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        with file.open(member) as opened:
+            return _read_image(opened, _PIECE if is_plain else _SMALL_PIECE)
+
+
+@dataclass(frozen=True)
+class _TarMember:
+    """Reads a member of a .tar: so many bytes from an offset of what it unpacks to."""
+
+    archive: _Archive
+    start: int
+    size: int
+
+    def __call__(self) -> bytes:
+        _check_size(self.size)
+        file, lock = _open_tar(self.archive)
+        with lock, file.member(self.start, self.size) as member:
+            return _read_image(member, _PIECE)
+
+
+def _as_it_is(path: Path) -> _Archive:
+    status = path.stat()
+    return _Archive(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(OPEN_ARCHIVES)
+def _open_zip(archive: _Archive) -> zipfile.ZipFile:
+    archive.check()
+    # It locks where it reads, so that several threads may.
+    return zipfile.ZipFile(archive.path)
+
+
+@lru_cache(OPEN_ARCHIVES)
+def _open_tar(archive: _Archive) -> tuple[BoundedTar, threading.Lock]:
+    archive.check()
+    return BoundedTar(archive.path), threading.Lock()
+
 
 def is_archive(path: Path) -> bool:
     """Whether a file holds other files: by its content, so that photos.zip.1 counts and notes.zip does not."""
@@ -60,43 +131,43 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def in_archive(path: Path, search: Search) -> list[Item]:
-    """The pictures in an archive: of a .zip in natural order, of a .tar in its own, which is the fast one.
+def in_archive(path: Path, scan: DirectoryScan) -> list[ImageRef]:
+    """The images in an archive: of a .zip in natural order, of a .tar in its own, which is the fast one.
 
     InputError where the archive cannot be read.
     """
     try:
         is_zip = zipfile.is_zipfile(path)
-        found = [item for item in (_item(path, *member, search) for member in _members(path, is_zip)) if item]
+        found = [item for item in (_ref(path, *member, scan) for member in _members(path, is_zip)) if item]
     except MemoryError as error:
         raise InputError(f"{path} does not fit into the memory of this machine: unpack it first") from error
     except _ERRORS as error:
         raise InputError(
             f"{path} is damaged or of a kind that Python cannot unpack ({error}): unpack it first"
         ) from error
-    return sorted(found, key=lambda item: by_tree(item.place)) if is_zip else found
+    return sorted(found, key=lambda item: by_tree(item.output_path)) if is_zip else found
 
 
 def _members(path: Path, is_zip: bool) -> Iterator[Member]:
     for count, member in enumerate(_zip(path) if is_zip else _tar(path)):
-        if count >= MOST_MEMBERS:
-            raise InputError(f"{path} holds more than {MOST_MEMBERS:,} files: unpack it first")
+        if count >= MAX_MEMBERS:
+            raise InputError(f"{path} holds more than {MAX_MEMBERS:,} files: unpack it first")
         yield member
 
 
-def _item(path: Path, name: str, read: Callable[[], bytes], search: Search) -> Item | None:
+def _ref(path: Path, name: str, read: Callable[[], bytes], scan: DirectoryScan) -> ImageRef | None:
     """The item of a member that is wanted; None for others."""
-    if len(name) > MOST_NAME:
-        search.left_out += 1
+    if len(name) > MAX_NAME:
+        scan.left_out += 1
         return None
-    place = names.place(name.replace("\\", "/").split("/"))
+    output_path = filenames.safe_relative_path(name.replace("\\", "/").split("/"))
     if any(part.startswith(".") and part.strip(".") for part in name.split("/")) or "__MACOSX" in name:
         return None
-    if not search.recursive and len(place.parts) > 1:
+    if not scan.recursive and len(output_path.parts) > 1:
         return None
-    if search.chosen(place):
-        return Item(f"{path}/{name}", place, None, partial(_read, read, f"{path}/{name}"))
-    search.left_out += 1
+    if scan.path_filter(output_path):
+        return ImageRef(f"{path}/{name}", output_path, None, partial(_read, read, f"{path}/{name}"))
+    scan.left_out += 1
     return None
 
 
@@ -112,40 +183,26 @@ def _read(read: Callable[[], bytes], name: str) -> bytes:
 
 
 def _zip(path: Path) -> Iterator[Member]:
-    archive = zipfile.ZipFile(path)
-    # A ZipFile locks where it reads, so that several threads may.
-    for member in archive.infolist():
+    archive = _as_it_is(path)
+    for index, member in enumerate(_open_zip(archive).infolist()):
         if not member.is_dir():
-            yield member.filename, partial(_zip_member, archive, member)
-
-
-def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    _check_size(member.file_size)
-    is_plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    with archive.open(member) as file:
-        return _picture(file, _PIECE if is_plain else _SMALL_PIECE)
+            yield member.filename, _ZipMember(archive, index)
 
 
 def _tar(path: Path) -> Iterator[Member]:
-    file = Unpacked(path)
-    lock = threading.Lock()
-    for name, start, size in file.members():
-        yield name, partial(_tar_member, file, start, size, lock)
-
-
-def _tar_member(file: Unpacked, start: int, size: int, lock: threading.Lock) -> bytes:
-    _check_size(size)
-    with lock, file.member(start, size) as member:
-        return _picture(member, _PIECE)
+    archive = _as_it_is(path)
+    # A file of its own: members are read while a folder that is watched is listed again.
+    for name, start, size in BoundedTar(path).members():
+        yield name, _TarMember(archive, start, size)
 
 
 def _check_size(size: int) -> None:
-    if size > MOST_BYTES:
-        raise InputError(f"would unpack to {size} bytes, which no picture has")
+    if size > MAX_BYTES:
+        raise InputError(f"would unpack to {size} bytes, which no image has")
 
 
-def _picture(file: IO[bytes], piece: int) -> bytes:
-    """All bytes of a member that may be a picture, whatever its archive says of its size."""
+def _read_image(file: IO[bytes], piece: int) -> bytes:
+    """All bytes of a member that may be an image, whatever its archive says of its size."""
     head = file.read(content.HEAD_BYTES)
     # Of a small file the decoder says what it is.
     if len(head) == content.HEAD_BYTES and (seems := content.not_an_image(head)):
@@ -154,14 +211,14 @@ def _picture(file: IO[bytes], piece: int) -> bytes:
     while data := file.read(piece):
         pieces.append(data)
         size += len(data)
-        if size > MOST_BYTES:
-            raise InputError(f"unpacks to more than {MOST_BYTES} bytes, which no picture has")
+        if size > MAX_BYTES:
+            raise InputError(f"unpacks to more than {MAX_BYTES} bytes, which no image has")
     return b"".join(pieces)
 
 
-def archive_place(path: Path) -> PurePosixPath:
+def archive_output_path(path: Path) -> PurePosixPath:
     """The folder that an archive would be unpacked to."""
     stem = path.name
     for suffix in (".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz2", ".txz", ".tar"):
         stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) and len(stem) > len(suffix) else stem
-    return names.place([stem])
+    return filenames.safe_relative_path([stem])

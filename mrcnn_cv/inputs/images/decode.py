@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to pixels."""
+"""From the bytes of an image file to pixels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images import sniff as content
-from mrcnn_cv.inputs.images.header_size import MOST_PIXELS, most_pixels, pixel_size
+from mrcnn_cv.inputs.images.header_size import MAX_PIXELS, max_pixels, pixel_size
 from mrcnn_cv.util.opencv import cv2, quiet
 
-# libpng's own limit on a side; it prints to the terminal where a picture is over it.
+# libpng's own limit on a side; it prints to the terminal where an image is over it.
 _PNG_MAX_SIDE = 1_000_000
 
 # One in eight mutated files ended the process; from 4.11 on none does.
@@ -20,14 +20,14 @@ _FAULTY_JPEG_2000 = re.compile(r"4\.10\.")
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """The picture in `data` as (H, W, 3) uint8, BGR; `name` is for messages.
+    """The image in `data` as (H, W, 3) uint8, BGR; `name` is for messages.
 
-    Grey and palette pictures become colour, 16-bit samples are scaled to 8, CMYK JPEGs are converted, the EXIF
-    orientation is applied, transparency is dropped (the colours underneath show; in a TIFF OpenCV darkens them), colour
-    profiles are ignored, and of an animation or a document of many pages the first picture is taken.
+    Grey and palette images become color, 16-bit samples are scaled to 8, CMYK JPEGs are converted, the EXIF
+    orientation is applied, transparency is dropped (the colors underneath show; in a TIFF OpenCV darkens them), color
+    profiles are ignored, and of an animation or a document of many pages the first image is taken.
 
-    InputError, one sentence, for bytes that are no picture, are cut off or damaged, claim more pixels than
-    `most_pixels`, or are of a variant that this OpenCV cannot decode.
+    InputError, one sentence, for bytes that are no image, are cut off or damaged, claim more pixels than
+    `max_pixels`, or are of a variant that this OpenCV cannot decode.
     """
     kind = _check(data, name)
     if kind == "PNG":
@@ -64,12 +64,12 @@ def _check(data: bytes, name: str) -> str | None:
         raise InputError(
             f"{name} is too large: {size[0]} x {size[1]} pixels, and a PNG may have {_PNG_MAX_SIDE} a side"
         )
-    if size is not None and size[0] * size[1] > most_pixels():
+    if size is not None and size[0] * size[1] > max_pixels():
         raise InputError(_too_many_pixels(name, size))
     if kind == "JPEG 2000" and _FAULTY_JPEG_2000.match(cv2.__version__):
         raise InputError(
-            f"{name} is a JPEG 2000 picture, and damaged ones can crash OpenCV {cv2.__version__}, so it reads none: pip"
-            " install -U opencv-python, or save the picture as PNG"
+            f"{name} is a JPEG 2000 image, and damaged ones can crash OpenCV {cv2.__version__}, so it reads none: pip"
+            " install -U opencv-python, or save the image as PNG"
         )
     return kind
 
@@ -77,8 +77,8 @@ def _check(data: bytes, name: str) -> str | None:
 def _too_many_pixels(name: str, size: tuple[int, int] | None) -> str:
     measure = f" ({size[0]} x {size[1]})" if size else ""
     return (
-        f"{name} has more pixels{measure} than are read: make the picture smaller, or raise the limit with the"
-        f" environment variable OPENCV_IO_MAX_IMAGE_PIXELS ({MOST_PIXELS:,} pixels where it is not set)"
+        f"{name} has more pixels{measure} than are read: make the image smaller, or raise the limit with the"
+        f" environment variable OPENCV_IO_MAX_IMAGE_PIXELS ({MAX_PIXELS:,} pixels where it is not set)"
     )
 
 
@@ -88,5 +88,5 @@ def _why_refused(error: Exception, kind: str | None, data: bytes, name: str) -> 
     if "CV_IO_MAX_IMAGE" in str(error):
         return _too_many_pixels(name, size)
     if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
-        return f"{name}{measure} does not fit into the memory of this machine: make the picture smaller"
+        return f"{name}{measure} does not fit into the memory of this machine: make the image smaller"
     return f"{name} cannot be decoded: OpenCV says {getattr(error, 'err', None) or error}"

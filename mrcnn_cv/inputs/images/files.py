@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images import sniff as content
 from mrcnn_cv.inputs.images.decode import decode_image
-from mrcnn_cv.inputs.images.header_size import most_pixels
+from mrcnn_cv.inputs.images.header_size import max_pixels
 
 # Some builds of OpenCV decode formats that content.py does not know, but nobody wants a disk image in memory for that.
-_MOST_UNKNOWN_BYTES = 1 << 28
+_MAX_UNKNOWN_BYTES = 1 << 28
 
 _BYTES_OF_A_PIXEL = 8
 """Four samples of 16 bits, not compressed."""
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """One picture file as (H, W, 3) uint8, BGR, upright by its EXIF orientation.
+    """One image file as (H, W, 3) uint8, BGR, upright by its EXIF orientation.
 
     The bytes are read by Python and decoded from memory, so names outside ASCII work on every system. InputError, one
     sentence with the file's name, for everything that cannot be read; see `decode_image` for what decoding does.
@@ -31,7 +31,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
 
 def read_file(path: Path) -> bytes:
-    """All bytes of a file that may be a picture; InputError for anything else."""
+    """All bytes of a file that may be an image; InputError for anything else."""
     name = str(path)
     try:
         status = path.stat()
@@ -40,32 +40,32 @@ def read_file(path: Path) -> bytes:
             raise InputError(f"{name} is a folder, not an image file: give the files in it, for example {name}/*.jpg")
         # Opening a pipe or a device would wait for a writer that may never come.
         if not stat.S_ISREG(mode):
-            raise InputError(f"{name} is a device or a pipe, not an image file: save the picture to a file first")
+            raise InputError(f"{name} is a device or a pipe, not an image file: save the image to a file first")
         with path.open("rb") as file:
             head = file.read(content.HEAD_BYTES)
             if head and (seems := content.not_an_image(head)):
                 raise InputError(f"{name} is not an image: it seems to be {seems}")
-            if status.st_size > _MOST_UNKNOWN_BYTES and content.image_kind(head) is None:
+            if status.st_size > _MAX_UNKNOWN_BYTES and content.image_kind(head) is None:
                 raise InputError(f"{name} is not an image in a format that OpenCV knows")
-            if status.st_size > most_bytes():
+            if status.st_size > max_bytes():
                 raise InputError(
-                    f"{name} has {status.st_size:,} bytes, more than a picture of {most_pixels():,} pixels needs, and"
-                    " none larger is read: make the picture smaller"
+                    f"{name} has {status.st_size:,} bytes, more than an image of {max_pixels():,} pixels needs, and"
+                    " none larger is read: make the image smaller"
                 )
             return head + file.read()
     except (OSError, ValueError, MemoryError) as error:
         raise InputError(why_unreadable(error, path, name)) from error
 
 
-def most_bytes() -> int:
-    """How many bytes a picture's file may have: what the largest picture needs, and some for what comes with it."""
-    return _BYTES_OF_A_PIXEL * most_pixels() + (1 << 26)
+def max_bytes() -> int:
+    """How many bytes a picture's file may have: what the largest image needs, and some for what comes with it."""
+    return _BYTES_OF_A_PIXEL * max_pixels() + (1 << 26)
 
 
 def why_unreadable(error: Exception, path: Path, name: str) -> str:
     """One sentence for an error from opening or reading the file `path`, which the user calls `name`."""
     if isinstance(error, MemoryError):
-        return f"{name} is too large for the memory of this machine: make the picture smaller"
+        return f"{name} is too large for the memory of this machine: make the image smaller"
     if isinstance(error, PermissionError):
         return f"{name} cannot be read, permission denied: check who may read the file (ls -l, chmod)"
     if isinstance(error, FileNotFoundError) and path.is_symlink():

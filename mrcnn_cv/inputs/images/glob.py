@@ -11,7 +11,7 @@ _SEPARATORS = r"[/\\]" if os.name == "nt" else "/"
 _ANY_DEPTH = re.compile(rf"(^|.*?{_SEPARATORS})\*\*(?:{_SEPARATORS}+|$)(.*)", re.DOTALL)
 
 
-def found(pattern: str) -> list[str]:
+def glob_files(pattern: str) -> list[str]:
     """The files and folders that match, each folder entered once.
 
     Python's own glob follows links in circles: two links to the folder that they lie in keep it busy for ever.
@@ -22,7 +22,7 @@ def found(pattern: str) -> list[str]:
     before, after = split[1], split[2] or "*"
     bases = glob.glob(before) if before else [""]
     below = [folder for base in bases for folder in _folders(base, set())]
-    return [*dict.fromkeys(path for folder in below for path in found(os.path.join(glob.escape(folder), after)))]
+    return [*dict.fromkeys(path for folder in below for path in glob_files(os.path.join(glob.escape(folder), after)))]
 
 
 def _folders(base: str, entered: set[tuple[int, int]]) -> Iterator[str]:

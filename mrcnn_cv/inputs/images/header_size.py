@@ -1,26 +1,31 @@
-"""How many pixels a picture's file claims to have, told from its header before a decoder makes room for them."""
+"""How many pixels a picture's file claims to have, told from its header before a decoder makes room for them.
+
+By hand, since a limit needs what the decoder will go by, and at once. imagesize 2.0 gives GIFs of more than 32,767
+pixels a side a negative size, BMPs of OS/2 a wrong one, and PAM, PFM, Radiance, Sun and bare JPEG 2000 none; it and
+Pillow believe JPEG 2000's box instead of its stream, and take seconds for headers that never end.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import struct
-from collections.abc import Callable
-
-from mrcnn_cv.util import opencv_env as opencv_variables
+from collections.abc import Callable, Iterator
 
 Size = tuple[int, int]
 
-MOST_PIXELS = 1 << 27
-"""A picture with more pixels than this (11585 x 11585) is not decoded: decoders take up to 14 bytes for each."""
+MAX_PIXELS = 1 << 27
+"""An image with more pixels than this (11585 x 11585) is not decoded: decoders take up to 14 bytes for each."""
 
 _VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
+_LIMIT = re.compile(r"([0-9]{1,20})(KB|Kb|kb|MB|Mb|mb)?")
+"""Numbers as OpenCV reads them."""
 
 
-def most_pixels() -> int:
+def max_pixels() -> int:
     """The limit on pixels: ours, or OpenCV's where the user has set that."""
-    given = opencv_variables.number(os.environ.get(_VARIABLE, ""))
-    return MOST_PIXELS if given is None else given
+    given = _LIMIT.fullmatch(os.environ.get(_VARIABLE, ""))
+    return MAX_PIXELS if given is None else int(given[1]) << {"K": 10, "M": 20}.get((given[2] or "")[:1].upper(), 0)
 
 
 def pixel_size(kind: str, data: bytes) -> Size | None:
@@ -33,9 +38,8 @@ def pixel_size(kind: str, data: bytes) -> Size | None:
         return None
 
 
-def jpeg_segments(data: bytes) -> list[tuple[int, int]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
     """(marker, offset of its length field) of the segments up to and with the first start of scan."""
-    segments: list[tuple[int, int]] = []
     position = 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:
@@ -48,11 +52,10 @@ def jpeg_segments(data: bytes) -> list[tuple[int, int]]:
         if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
             position += 1 if marker == 0xFF else 2
             continue
-        segments.append((marker, position + 2))
+        yield marker, position + 2
         if marker in (0xDA, 0xD9):
             break
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return segments
 
 
 def _largest(sizes: list[Size]) -> Size | None:
@@ -94,7 +97,7 @@ def _webp(data: bytes) -> Size | None:
 
 
 def _tiff(data: bytes) -> Size | None:
-    """Of the first picture, which is the one that is decoded. Format: TIFF 6.0, and BigTIFF with longer fields."""
+    """Of the first image, which is the one that is decoded. Format: TIFF 6.0, and BigTIFF with longer fields."""
     order = "<" if data[:2] == b"II" else ">"
     is_big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
     start, entry = (f"{order}Q", 20) if is_big else (f"{order}I", 12)
@@ -124,7 +127,7 @@ def _avif(data: bytes) -> Size | None:
     return _largest([(width, height) for width, height in found])
 
 
-_NUMBERS = re.compile(rb"P[1-6Ff](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)")
+_SPACE, _NUMBER = re.compile(rb"\s*"), re.compile(rb"\d+")
 _WIDTH, _HEIGHT = re.compile(rb"^WIDTH\s+(\d+)", re.MULTILINE), re.compile(rb"^HEIGHT\s+(\d+)", re.MULTILINE)
 _RADIANCE = re.compile(rb"^[-+]Y\s+(\d+)\s+[-+]X\s+(\d+)", re.MULTILINE)
 
@@ -133,8 +136,21 @@ def _portable(data: bytes) -> Size | None:
     if data[:2] == b"P7":
         width, height = _WIDTH.search(data, 0, 4096), _HEIGHT.search(data, 0, 4096)
         return (int(width[1]), int(height[1])) if width and height else None
-    found = _NUMBERS.match(data)
-    return (int(found[1]), int(found[2])) if found else None
+    width = _number(data, 2)
+    height = width and _number(data, width.end())
+    return (int(width[0]), int(height[0])) if width and height else None
+
+
+def _number(data: bytes, at: int) -> re.Match[bytes] | None:
+    """The next number of a header, behind space and comments; a pattern for all of them takes 120 bytes a letter."""
+    while True:
+        space = _SPACE.match(data, at)
+        at = space.end() if space else at
+        if data[at : at + 1] != b"#":
+            return _NUMBER.match(data, at)
+        at = data.find(b"\n", at)
+        if at < 0:
+            return None
 
 
 def _radiance(data: bytes) -> Size | None:

@@ -1,4 +1,4 @@
-"""Lists of pictures: a text file with a path on each line, or a CSV file with a column of paths."""
+"""Lists of images: a text file with a path on each line, or a CSV file with a column of paths."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ import io
 import os
 from pathlib import Path
 
-from mrcnn_cv.errors import UsageError
-from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.inputs.images.directories import file_item
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.errors import Remedy, UsageError
+from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.inputs.images.directories import file_ref
+from mrcnn_cv.util import filenames
 from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes
 
 COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 """Names of a CSV's column of paths, the first that is there."""
 
-MOST_BYTES = 1 << 26
+MAX_BYTES = 1 << 26
 """Of a list: half a million paths of a hundred letters."""
 
 
-def listed(file: Path) -> list[Item]:
-    """The pictures that a list names, in its order; relative paths start in the current folder, else beside the list.
+def listed(file: Path) -> list[ImageRef]:
+    """The images that a list names, in its order; relative paths start in the current folder, else beside the list.
 
-    UsageError where the list itself cannot be used; a picture that is missing fails when its turn comes.
+    UsageError where the list itself cannot be used; an image that is missing fails when its turn comes.
     """
     paths = _paths(file)
     if not paths:
-        raise UsageError(f"{file} lists no pictures: give it one path on each line (--list)")
+        raise UsageError(f"{file} lists no images: give it one path on each line", Remedy.IMAGE_LIST)
     found = [_find(text, file.parent) for text in dict.fromkeys(paths)]
     absolute = [Path(os.path.abspath(path)) for path in found]
     common = _common(absolute)
     items = []
     for path, full in zip(found, absolute, strict=True):
-        items.append(file_item(path, names.place(_relative(full, common))))
+        items.append(file_ref(path, filenames.safe_relative_path(_relative(full, common))))
     return items
 
 
 def _paths(file: Path) -> list[str]:
     try:
-        text = read_bytes(file, "a list of pictures", MOST_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
+        text = read_bytes(file, "a list of pictures", MAX_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
     except UnfitFile as error:
-        raise UsageError(f"{file} {error} (--list)") from error
+        raise UsageError(f"{file} {error}", Remedy.IMAGE_LIST) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{file} cannot be read: {reason}; check --list") from error
+        raise UsageError(f"{file} cannot be read, {reason}: {Remedy.IMAGE_LIST}", Remedy.IMAGE_LIST) from error
     if "\0" in text:
-        raise UsageError(f"{file} is not a text file with one path on each line (--list)")
+        raise UsageError(f"{file} is not a text file with one path on each line", Remedy.IMAGE_LIST)
     if file.suffix.lower() == ".csv":
         return _column(file, text)
     return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
@@ -58,10 +58,12 @@ def _column(file: Path, text: str) -> list[str]:
         header = [name.strip().lower() for name in next(rows, [])]
         column = next((header.index(wanted) for wanted in COLUMNS if wanted in header), None)
         if column is None:
-            raise UsageError(f"{file} has no column named {COLUMNS[0]}: its first line must name the columns (--list)")
+            raise UsageError(
+                f"{file} has no column named {COLUMNS[0]}: its first line must name the columns", Remedy.IMAGE_LIST
+            )
         return [row[column] for row in rows if len(row) > column and row[column].strip()]
     except csv.Error as error:
-        raise UsageError(f"{file} is not a CSV file: {error} (--list)") from error
+        raise UsageError(f"{file} is not a CSV file: {error}", Remedy.IMAGE_LIST) from error
 
 
 def _find(text: str, folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """What a file is by its first bytes, and whether a picture's file is all there.
 
-OpenCV's decoders print to stderr and return half-grey pictures for some broken files; what can be told from the file's
+OpenCV's decoders print to stderr and return half-grey images for some broken files; what can be told from the file's
 structure is told here, before a decoder sees it. No cv2 here.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mrcnn_cv.inputs.images.header_size import jpeg_segments
 
@@ -34,13 +34,13 @@ _IMAGES: list[tuple[str, re.Pattern[bytes]]] = [
 _CONVERT = "save it as JPEG or PNG first"
 _OTHERS: list[tuple[str, re.Pattern[bytes]]] = [
     (
-        f"a HEIC picture (iPhone), which OpenCV cannot decode: {_CONVERT}",
+        f"a HEIC image (iPhone), which OpenCV cannot decode: {_CONVERT}",
         re.compile(rb"....ftyp(hei[cmsx]|hev[cx]|mif1|msf1)", re.DOTALL),
     ),
-    (f"a JPEG XL picture, which OpenCV cannot decode: {_CONVERT}", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
+    (f"a JPEG XL image, which OpenCV cannot decode: {_CONVERT}", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
     (f"an SVG drawing: {_CONVERT}", re.compile(rb"\s*<(.*<)?(!DOCTYPE svg|svg)[\s>]", re.DOTALL)),
     (f"a Photoshop document: {_CONVERT}", re.compile(rb"8BPS")),
-    (f"a DICOM picture: {_CONVERT}", re.compile(rb".{128}DICM", re.DOTALL)),
+    (f"a DICOM image: {_CONVERT}", re.compile(rb".{128}DICM", re.DOTALL)),
     ("a PDF document: save its page as an image first", re.compile(rb"%PDF-")),
     ("a video", re.compile(rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3|\0\0\x01[\xba\xb3]|FLV\x01", re.DOTALL)),
     (
@@ -57,12 +57,12 @@ _OTHERS: list[tuple[str, re.Pattern[bytes]]] = [
 
 
 def image_kind(head: bytes) -> str | None:
-    """Name of the picture format by a file's first bytes; None where it is none that OpenCV knows."""
+    """Name of the image format by a file's first bytes; None where it is none that OpenCV knows."""
     return next((kind for kind, pattern in _IMAGES if pattern.match(head)), None)
 
 
 def not_an_image(head: bytes) -> str | None:
-    """What a file seems to be that is certainly no picture for OpenCV; None where it may be one."""
+    """What a file seems to be that is certainly no image for OpenCV; None where it may be one."""
     if image_kind(head) is not None:
         return None
     for what, pattern in _OTHERS:
@@ -89,7 +89,7 @@ def fault(kind: str, data: bytes) -> str | None:
 
 
 def without_png_profile(data: bytes) -> bytes:
-    """The same PNG without its colour profile.
+    """The same PNG without its color profile.
 
     OpenCV ignores the profile, but libpng prints a warning to the terminal for many that are in wide use.
     """
@@ -125,7 +125,7 @@ def _png_fault(data: bytes) -> str | None:
         end = position + 12 + length
         if end > len(data):
             break
-        # An upper-case first letter marks a chunk without which there is no picture.
+        # An upper-case first letter marks a chunk without which there is no image.
         if data[position + 4] & 0x20 == 0:
             checksum = zlib.crc32(memoryview(data)[position + 4 : end - 4])
             if checksum != int.from_bytes(data[end - 4 : end], "big"):
@@ -134,6 +134,15 @@ def _png_fault(data: bytes) -> str | None:
             return None
         position = end
     return "is truncated: the end of the PNG is missing"
+
+
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of the chunks of a WebP file; the last one may end behind the file's end."""
+    start = 12
+    while start + 8 <= len(data):
+        size = int.from_bytes(data[start + 4 : start + 8], "little")
+        yield data[start : start + 4], start + 8, start + 8 + size
+        start += 8 + size + size % 2
 
 
 def _webp_fault(data: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""The order of names, and which names are pictures that a folder is searched for."""
+"""The order of names, and which names are images that a folder is searched for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-PICTURES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
         *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff", "gif", "jp2", "avif"),
@@ -17,7 +17,7 @@ PICTURES = frozenset(
 """Suffixes of what OpenCV may be able to read."""
 
 _DIGITS = re.compile(r"(\d+)")
-_MOST_DIGITS = 255
+_MAX_DIGITS = 255
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -25,32 +25,32 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     parts = (part for part in _DIGITS.split(name) if part)
     # Python turns no more than some thousand digits into a number.
     keys = (
-        (0, int(part), part) if part.isdecimal() and len(part) <= _MOST_DIGITS else (1, 0, part.casefold())
+        (0, int(part), part) if part.isdecimal() and len(part) <= _MAX_DIGITS else (1, 0, part.casefold())
         for part in parts
     )
     # Names that differ by case alone still have an order.
     return (*keys, (-1, 0, name))
 
 
-def by_tree(place: PurePosixPath) -> tuple[tuple[int, tuple[tuple[int, int, str], ...]], ...]:
+def by_tree(output_path: PurePosixPath) -> tuple[tuple[int, tuple[tuple[int, int, str], ...]], ...]:
     """A key that sorts places folder by folder, naturally, the files of a folder before its subfolders."""
-    last = len(place.parts) - 1
-    return tuple((int(index < last), natural(part)) for index, part in enumerate(place.parts))
+    last = len(output_path.parts) - 1
+    return tuple((int(index < last), natural(part)) for index, part in enumerate(output_path.parts))
 
 
-class Chosen:
+class PathFilter:
     """Which places in a folder are wanted: include, exclude are patterns (*.jpg, street/*) of names or whole places."""
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
         self._include, self._exclude = tuple(include), tuple(exclude)
 
-    def __call__(self, place: PurePosixPath) -> bool:
-        if any(_matches(place, pattern) for pattern in self._exclude):
+    def __call__(self, output_path: PurePosixPath) -> bool:
+        if any(_matches(output_path, pattern) for pattern in self._exclude):
             return False
         if self._include:
-            return any(_matches(place, pattern) for pattern in self._include)
-        return place.suffix.lower() in PICTURES
+            return any(_matches(output_path, pattern) for pattern in self._include)
+        return output_path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _matches(place: PurePosixPath, pattern: str) -> bool:
-    return fnmatchcase(str(place), pattern) or fnmatchcase(place.name, pattern)
+def _matches(output_path: PurePosixPath, pattern: str) -> bool:
+    return fnmatchcase(str(output_path), pattern) or fnmatchcase(output_path.name, pattern)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-MOST_HEADER = 1 << 20
+MAX_HEADER = 1 << 20
 """Bytes of one header. Honest ones have some hundred, or some thousand where a name is long."""
 
 FREE, RATIO = 1 << 28, 100
-"""A packed .tar may unpack to so many bytes, and so many times its own size more: pictures hardly shrink."""
+"""A packed .tar may unpack to so many bytes, and so many times its own size more: images hardly shrink."""
 
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 
@@ -24,13 +24,13 @@ def is_tar(path: Path, head: bytes) -> bool:
     if not head.startswith(_PACKED) and head[257:262] != b"ustar":
         return False
     try:
-        next(Unpacked(path).members(), None)
+        next(BoundedTar(path).members(), None)
     except tarfile.TarError:
         return False
     return True
 
 
-class Unpacked:
+class BoundedTar:
     """The bytes of the .tar at `path`, as a file for tarfile. ValueError for what no honest archive needs."""
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class Unpacked:
     def member(self, start: int, size: int) -> IO[bytes]:
         """A file of these bytes; one at a time."""
         self.seek(start)
-        return io.BufferedReader(_Part(self._file, size), 1 << 16)
+        return io.BufferedReader(_MemberReader(self._file, size), 1 << 16)
 
     def tell(self) -> int:
         """Where the next byte is read."""
@@ -67,14 +67,14 @@ class Unpacked:
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, those of a header."""
-        if not 0 <= size <= MOST_HEADER:
+        if not 0 <= size <= MAX_HEADER:
             raise ValueError("a header has an absurd size")
         data = self._file.read(size)
         self._at += len(data)
         return data
 
 
-class _Part(io.RawIOBase):
+class _MemberReader(io.RawIOBase):
     """The next bytes of a file, as a file."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:

@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mrcnn_cv.errors import InputError, MrcnnCvError
-from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.util import filenames as names
-from mrcnn_cv.util.redact import shown
+from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.util import filenames
+from mrcnn_cv.util.redact import redact_url
 from mrcnn_cv.util.version import __version__
 
 if TYPE_CHECKING:
     # Most runs need no network, and these imports take their time.
     from urllib.request import Request
 
-MOST_BYTES = 1 << 28
+MAX_BYTES = 1 << 28
 SECONDS = 30.0
 
 
-def is_address(text: str) -> bool:
-    """Whether a source is the address of a picture."""
+def is_url(text: str) -> bool:
+    """Whether a source is the address of an image."""
     return text.lower().startswith(("http://", "https://"))
 
 
-def at_address(address: str) -> Item:
-    """The picture at an http or https address; it is fetched when its turn comes."""
-    name = shown(address)
+def ref_at_url(address: str) -> ImageRef:
+    """The image at an http or https address; it is fetched when its turn comes."""
+    name = redact_url(address)
     try:
         parts = urlsplit(name)
         last = unquote(parts.path.rsplit("/", 1)[-1]) or parts.hostname or "picture"
     except ValueError:
         last = "picture"
-    return Item(name, names.place([last]), None, partial(_fetch, address))
+    return ImageRef(name, filenames.safe_relative_path([last]), None, partial(_fetch, address))
 
 
 def request_for(address: str) -> Request:
@@ -47,8 +47,8 @@ def request_for(address: str) -> Request:
     from urllib.request import Request
 
     wrong = InputError(
-        f"{shown(address)} is not an address that can be asked for: write spaces, and / ? # @ and : of a password, as"
-        " %20, %2F, %3F, %23, %40 and %3A"
+        f"{redact_url(address)} is not an address that can be asked for: write spaces, and / ? # @ and : of a password,"
+        " as %20, %2F, %3F, %23, %40 and %3A"
     )
     try:
         parts = urlsplit(address)
@@ -73,11 +73,11 @@ def _fetch(address: str) -> bytes:
 
     from mrcnn_cv.util.http import opener
 
-    name, request = shown(address), request_for(address)
+    name, request = redact_url(address), request_for(address)
     request.add_header("Accept", "image/*, */*")
     try:
         with opener().open(request, timeout=SECONDS) as answer:
-            data: bytes = answer.read(MOST_BYTES + 1)
+            data: bytes = answer.read(MAX_BYTES + 1)
             expected = answer.headers.get("Content-Length")
     except HTTPError as error:
         raise InputError(f"{name} cannot be fetched: the server answers {error.code} {error.reason}") from error
@@ -85,8 +85,8 @@ def _fetch(address: str) -> bytes:
         # What is wrong with an address is told with parts of it.
         reason = "this is no address" if isinstance(error, ValueError | InvalidURL) else _reason(error)
         raise InputError(f"{name} cannot be fetched ({reason}): check the address and the connection") from error
-    if len(data) > MOST_BYTES:
-        raise InputError(f"{name} has more than {MOST_BYTES >> 20} MiB: fetch it yourself and give the file")
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{name} has more than {MAX_BYTES >> 20} MiB: fetch it yourself and give the file")
     if expected is not None and expected.isdecimal() and int(expected) != len(data):
         raise InputError(f"{name} was cut short, {len(data)} of {expected} bytes came: try again")
     return data

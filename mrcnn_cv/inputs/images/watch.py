@@ -1,17 +1,17 @@
-"""A folder that pictures arrive in."""
+"""A folder that images arrive in."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.image_ref import ImageRef
 
 SECONDS = 1.0
 
 
 class Watch:
-    """The pictures that `find` finds, then those that it finds later, until `stopped`.
+    """The images that `find` finds, then those that it finds later, until `stopped`.
 
     A file counts as there when its size and its time of change were the same at two looks in a row, so half-written
     files are waited for. One that changes afterwards comes again. While there is nothing new, it gives None.
@@ -19,7 +19,7 @@ class Watch:
 
     def __init__(
         self,
-        find: Callable[[], Sequence[Item]],
+        find: Callable[[], Sequence[ImageRef]],
         stopped: Callable[[], bool],
         seconds: float = SECONDS,
     ) -> None:
@@ -27,7 +27,7 @@ class Watch:
         self._stopped = stopped
         self._seconds = seconds
 
-    def __iter__(self) -> Iterator[Item | None]:
+    def __iter__(self) -> Iterator[ImageRef | None]:
         seen: dict[str, tuple[int, int]] = {}
         given: dict[str, tuple[int, int]] = {}
         while not self._stopped():
@@ -46,7 +46,7 @@ class Watch:
                 time.sleep(min(left, 0.1))
 
 
-def _state(item: Item) -> tuple[int, int] | None:
+def _state(item: ImageRef) -> tuple[int, int] | None:
     """(size, time of change) of a picture's file; None while there is none."""
     try:
         status = item.path.stat() if item.path is not None else None

@@ -8,17 +8,26 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
-from mrcnn_cv.structures.frame import Frame, Unreadable
-from mrcnn_cv.structures.video_info import Colours, VideoInfo, import_av
+from mrcnn_cv.structures.frame import Frame, FrameError
+from mrcnn_cv.structures.video_info import ColorProperties, VideoInfo, import_av
 
-__all__ = ["MOST_PIXELS", "Choice", "Chooser", "Colours", "MovingSource", "Point", "VideoInfo", "import_av"]
+__all__ = [
+    "MAX_PIXELS",
+    "ColorProperties",
+    "FrameSampler",
+    "FrameSampling",
+    "StreamPosition",
+    "VideoInfo",
+    "VideoSource",
+    "import_av",
+]
 
-MOST_PIXELS = 1 << 25
+MAX_PIXELS = 1 << 25
 """A frame with more pixels than this (8192 x 4096) is not decoded: a decoder may hold two dozen of them."""
 
 
-class MovingSource(Protocol):
-    """An iterable of Frame, Unreadable, or None where there is nothing at the moment; a context manager.
+class VideoSource(Protocol):
+    """An iterable of Frame, FrameError, or None where there is nothing at the moment; a context manager.
 
     damaged   frames that could not be decoded, and were left out
     dropped   frames that came too fast, and were left out
@@ -37,19 +46,19 @@ class MovingSource(Protocol):
     @property
     def warnings(self) -> list[str]: ...
 
-    def __enter__(self) -> MovingSource: ...
+    def __enter__(self) -> VideoSource: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def __iter__(self) -> Iterator[Frame | Unreadable | None]: ...
+    def __iter__(self) -> Iterator[Frame | FrameError | None]: ...
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
-class Point:
+class StreamPosition:
     """Where a source was left: the index and time of the last frame that was taken, and how many were taken."""
 
     index: int
@@ -58,7 +67,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Choice:
+class FrameSampling:
     """Which frames are wanted.
 
     start, end  in seconds from the start of the source; a frame at `end` is not wanted any more
@@ -86,27 +95,27 @@ class Choice:
         return round(count) if self.max_frames is None else min(round(count), self.max_frames)
 
 
-class Chooser:
+class FrameSampler:
     """Tells frame by frame which ones a Choice takes; `after`: those up to there were taken before."""
 
     # Times are binary fractions of decimal rates: a frame a hair before its turn has its turn.
     _HAIR = 1e-6
 
-    def __init__(self, choice: Choice, after: Point | None = None) -> None:
-        self._choice = choice
+    def __init__(self, sampling: FrameSampling, after: StreamPosition | None = None) -> None:
+        self._sampling = sampling
         self._slot = -1 if after is None else self._slot_of(after.time)
         self.taken = 0 if after is None else after.taken
 
     def is_over(self, time: float) -> bool:
         """Whether no frame from this time on is wanted."""
-        choice = self._choice
+        choice = self._sampling
         if choice.max_frames is not None and self.taken >= choice.max_frames:
             return True
         return choice.end is not None and time >= choice.end - self._HAIR
 
     def takes(self, index: int, time: float) -> bool:
         """Whether this frame is wanted; the ones before it have been asked for."""
-        choice = self._choice
+        choice = self._sampling
         if time < choice.start - self._HAIR or index % choice.stride:
             return False
         slot = self._slot_of(time)
@@ -117,5 +126,5 @@ class Chooser:
         return True
 
     def _slot_of(self, time: float) -> int:
-        rate = self._choice.max_fps
-        return 0 if rate is None else math.floor((time - self._choice.start) * rate + self._HAIR)
+        rate = self._sampling.max_fps
+        return 0 if rate is None else math.floor((time - self._sampling.start) * rate + self._HAIR)

@@ -13,13 +13,13 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import InputError, Remedy
 from mrcnn_cv.inputs.video.base import VideoInfo
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2, quiet
 
-FIRST_PICTURE_SECONDS = 10.0
-"""Cameras take a while to wake up; one that has no picture by then has none at all."""
+FIRST_FRAME_SECONDS = 10.0
+"""Cameras take a while to wake up; one that has no image by then has none at all."""
 
 _SEE = "`mrcnn-cv devices` lists the cameras"
 
@@ -27,8 +27,8 @@ _SEE = "`mrcnn-cv devices` lists the cameras"
 class Camera:
     """A camera: an endless source.
 
-    Opening takes the first picture, since its size is the only proof of what the camera really gives. InputError, one
-    sentence, for a camera that is not there, that may not be used, that another program has, or that gives no picture.
+    Opening takes the first image, since its size is the only proof of what the camera really gives. InputError, one
+    sentence, for a camera that is not there, that may not be used, that another program has, or that gives no image.
 
     source  a number from 0, or a device path (/dev/video0)
     size    (width, height) to ask the camera for; it may give another one
@@ -43,7 +43,7 @@ class Camera:
         source: str,
         size: tuple[int, int] | None = None,
         rate: float | None = None,
-        first_picture_seconds: float = FIRST_PICTURE_SECONDS,
+        first_image_seconds: float = FIRST_FRAME_SECONDS,
     ) -> None:
         self.name = source
         self.warnings: list[str] = []
@@ -57,7 +57,7 @@ class Camera:
                     f"camera {source} cannot be opened: another program may be using it, or it is no camera; {_SEE}"
                 )
             _ask(self._capture, size, rate)
-            self._first: NDArray[np.uint8] | None = self._first_picture(first_picture_seconds)
+            self._first: NDArray[np.uint8] | None = self._first_frame(first_image_seconds)
             real_rate = float(self._capture.get(cv2.CAP_PROP_FPS))
         height, width = self._first.shape[:2]
         if size is not None and size != (width, height):
@@ -81,13 +81,13 @@ class Camera:
     ) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[Frame | Unreadable | None]:
+    def __iter__(self) -> Iterator[Frame | FrameError | None]:
         start, index = time.monotonic(), 0
         while not self._closed:
             image, self._first = (self._first if self._first is not None else self._read()), None
             if image is None:
-                reason = f"camera {self.name} gives no pictures any more: check that it is plugged in"
-                yield Unreadable(self.name, index, InputError(reason))
+                reason = f"camera {self.name} gives no images any more: check that it is plugged in"
+                yield FrameError(self.name, index, InputError(reason))
                 return
             arrived = time.monotonic()
             yield Frame(image, self.name, index, time=arrived - start, arrived=arrived)
@@ -98,20 +98,21 @@ class Camera:
         self._closed = True
         self._capture.release()
 
-    def _first_picture(self, seconds: float) -> NDArray[np.uint8]:
+    def _first_frame(self, seconds: float) -> NDArray[np.uint8]:
         end = time.monotonic() + seconds
         while (image := self._read()) is None:
             if time.monotonic() >= end:
                 self._capture.release()
                 raise InputError(
-                    f"camera {self.name} opens but gives no picture: another program may be using it, or it wants"
-                    f" another size (--camera-size); {_SEE}"
+                    f"camera {self.name} opens but gives no image: another program may be using it, or it needs"
+                    f" another size; {_SEE}",
+                    Remedy.CAMERA_SIZE,
                 )
             time.sleep(0.05)
         return image
 
     def _read(self) -> NDArray[np.uint8] | None:
-        """A picture (H, W, 3); None where there is none."""
+        """An image (H, W, 3); None where there is none."""
         try:
             done, image = self._capture.read()
         except cv2.error:

@@ -19,7 +19,7 @@ _DEVICE_CAPABILITIES_AT = 88
 _CAPTURE = 0x1 | 0x1000
 """V4L2_CAP_VIDEO_CAPTURE and its multi-planar sister."""
 
-_MOST_TRIED = 10
+_MAX_TRIED = 10
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ def list_devices() -> list[Device]:
 
 
 def _of_kernel(names: Path, nodes: Path) -> list[Device]:
-    """Those in /sys and /dev. A camera has more nodes than one; what cannot take pictures is left out."""
+    """Those in /sys and /dev. A camera has more nodes than one; what cannot take images is left out."""
     numbers = {_number(path.name) for folder in (names, nodes) for path in folder.glob("video*")} - {None}
     found = []
     for number in sorted(number for number in numbers if number is not None):
         node, name = nodes / f"video{number}", names / f"video{number}" / "name"
-        takes_pictures, problem = _look(node)
-        if takes_pictures or problem is not None:
+        takes_images, problem = _look(node)
+        if takes_images or problem is not None:
             found.append(Device(str(number), str(node), _text(name), problem))
     return found
 
@@ -68,7 +68,7 @@ def _text(path: Path) -> str | None:
 
 
 def _look(node: Path) -> tuple[bool, str | None]:
-    """(whether it takes pictures, why that cannot be known)."""
+    """(whether it takes images, why that cannot be known)."""
     import fcntl
 
     try:
@@ -101,7 +101,7 @@ def _by_trying() -> list[Device]:
 
     found: list[Device] = []
     with quiet():
-        for number in range(_MOST_TRIED):
+        for number in range(_MAX_TRIED):
             capture = open_capture(str(number))
             if capture.isOpened():
                 found.append(Device(str(number)))

@@ -13,12 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import InputError, Remedy
 from mrcnn_cv.inputs.images.files import why_unreadable
-from mrcnn_cv.inputs.video.base import MOST_PIXELS, Choice, Chooser, Colours, Point, VideoInfo, import_av
-from mrcnn_cv.inputs.video.pyav_frames import Image, colours_of, pixels, upright
+from mrcnn_cv.inputs.video.base import (
+    MAX_PIXELS,
+    ColorProperties,
+    FrameSampler,
+    FrameSampling,
+    StreamPosition,
+    VideoInfo,
+    import_av,
+)
+from mrcnn_cv.inputs.video.pyav_frames import Image, colors_of, pixels, upright
 from mrcnn_cv.inputs.video.webp import WebpAnimation, webp_file
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.video_info import failures
 from mrcnn_cv.util.opencv import cv2
 
@@ -33,18 +41,21 @@ _HAIR = 1e-6
 
 
 def open_video(
-    path: str | Path, place: PurePosixPath | None = None, choice: Choice | None = None, after: Point | None = None
+    path: str | Path,
+    output_path: PurePosixPath | None = None,
+    sampling: FrameSampling | None = None,
+    after: StreamPosition | None = None,
 ) -> VideoFile | WebpAnimation:
     """A file of frames, whatever it is; the arguments are those of VideoFile. InputError where it cannot be read."""
     source = VideoFile if webp_file(Path(path)) is None else WebpAnimation
-    return source(path, place, choice, after)
+    return source(path, output_path, sampling, after)
 
 
 class VideoFile:
     """A video file as an iterable of Frame; frames that cannot be decoded are counted in `damaged` and left out.
 
-    place   folder of the frames' own outputs: clip gives clip/000123.jpg
-    choice  the frames that are wanted
+    output_path   folder of the frames' own outputs: clip gives clip/000123.jpg
+    sampling  the frames that are wanted
     after   go on behind this point, where an earlier run was left
 
     Frame.index counts the frames of the file as it is displayed; Frame.time is in seconds from its start. InputError,
@@ -56,23 +67,23 @@ class VideoFile:
     def __init__(
         self,
         path: str | Path,
-        place: PurePosixPath | None = None,
-        choice: Choice | None = None,
-        after: Point | None = None,
+        output_path: PurePosixPath | None = None,
+        sampling: FrameSampling | None = None,
+        after: StreamPosition | None = None,
     ) -> None:
         self.path, self.name = Path(path), str(path)
-        self.place = place or PurePosixPath(self.path.stem)
-        self.choice = choice or Choice()
+        self.output_path = output_path or PurePosixPath(self.path.stem)
+        self.sampling = sampling or FrameSampling()
         self.damaged = 0
         self.warnings: list[str] = []
         self._after = after
         self._container: Any = None
         self._reopen()
-        self._frames = self._from(self.choice.start if after is None else after.time)
+        self._frames = self._from(self.sampling.start if after is None else after.time)
         self._first = next(self._frames, None)
         if self._first is None and after is None:
             self.close()
-            raise InputError(_why_no_frame(self.name, self.damaged, self.choice.start))
+            raise _no_frame(self.name, self.damaged, self.sampling.start)
         self.info = self._describe()
 
     def __enter__(self) -> VideoFile:
@@ -89,9 +100,9 @@ class VideoFile:
             self._container.close()
             self._container = None
 
-    def __iter__(self) -> Iterator[Frame | Unreadable | None]:
+    def __iter__(self) -> Iterator[Frame | FrameError | None]:
         """The frames that are wanted; may be asked for once."""
-        chooser = Chooser(self.choice, self._after)
+        chooser = FrameSampler(self.sampling, self._after)
         pending = [] if self._first is None else [self._first]
         self._first = None
         while pending or self._container is not None:
@@ -103,8 +114,8 @@ class VideoFile:
             if chooser.takes(index, time):
                 image = self._fitted(upright(decoded, pixels(decoded)))
                 milliseconds = (perf_counter() - start) * 1000
-                place = self.place / f"{index:06}.jpg"
-                yield Frame(image, self.name, index, time, None, milliseconds, place)
+                output_path = self.output_path / f"{index:06}.jpg"
+                yield Frame(image, self.name, index, time, None, milliseconds, output_path)
 
     def _reopen(self) -> None:
         av = import_av()
@@ -130,33 +141,33 @@ class VideoFile:
         self._zero = min(starts, default=Fraction(0))
 
     def _chosen_stream(self) -> Any:
-        """The first stream that is a video and no cover picture, ready to be decoded."""
+        """The first stream that is a video and no cover image, ready to be decoded."""
         # av.stream.Disposition.attached_pic
         streams = [stream for stream in self._container.streams.video if not int(_number(stream.disposition)) & 0x400]
         if not streams:
             sound = ", only sound" if self._container.streams.audio else ""
-            raise InputError(f"{self.name} holds no video{sound}: give a file with pictures that move")
+            raise InputError(f"{self.name} holds no video{sound}: give a file with images that move")
         stream = streams[0]
         context = stream.codec_context
         if context is None:
             raise InputError(
                 f"{self.name} is coded in a way that this PyAV cannot decode: convert it to H.264 with another program"
             )
-        if context.width * context.height > MOST_PIXELS:
+        if context.width * context.height > MAX_PIXELS:
             raise InputError(
                 f"{self.name} has frames of {context.width} x {context.height} pixels, and at most"
-                f" {MOST_PIXELS:,} pixels are decoded: make the video smaller"
+                f" {MAX_PIXELS:,} pixels are decoded: make the video smaller"
             )
-        context.options = {"max_pixels": str(MOST_PIXELS)}
+        context.options = {"max_pixels": str(MAX_PIXELS)}
         context.thread_type, context.thread_count = "AUTO", 2
         return stream
 
     def _describe(self) -> VideoInfo:
         stream, container = self._stream, self._container
-        context, colours, width, height = stream.codec_context, Colours(), stream.width, stream.height
+        context, colors, width, height = stream.codec_context, ColorProperties(), stream.width, stream.height
         if self._first is not None:
             decoded = self._first[2]
-            colours = colours_of(decoded)
+            colors = colors_of(decoded)
             height, width = upright(decoded, np.empty((decoded.height, decoded.width, 0), np.uint8)).shape[:2]
         rate = stream.average_rate or stream.guessed_rate
         seconds = None if container.duration is None else container.duration / 1_000_000
@@ -175,7 +186,7 @@ class VideoFile:
             codec=context.codec.canonical_name,
             pixel_aspect=1 / aspect if (width, height) == (context.height, context.width) else aspect,
             time_base=stream.time_base,
-            colours=colours,
+            colors=colors,
         )
 
     def _from(self, start: float) -> Iterator[tuple[int, float, Any]]:
@@ -280,9 +291,9 @@ def _number(value: Any) -> int:
     return int(getattr(value, "value", value))
 
 
-def _why_no_frame(name: str, damaged: int, start: float) -> str:
+def _no_frame(name: str, damaged: int, start: float) -> InputError:
     if damaged:
-        return f"{name} holds no frame that can be decoded ({damaged} are damaged): copy or download it again"
+        return InputError(f"{name} has no frame that can be decoded ({damaged} are damaged): copy or download it again")
     if start:
-        return f"{name} has no frame after {start:g} seconds: check --start"
-    return f"{name} holds no frames: copy or download it again"
+        return InputError(f"{name} has no frame after {start:g} seconds: {Remedy.START}", Remedy.START)
+    return InputError(f"{name} holds no frames: copy or download it again")

@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.video.base import Choice, Chooser
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.inputs.video.base import FrameSampler, FrameSampling
+from mrcnn_cv.structures.frame import Frame, FrameError
 
 if TYPE_CHECKING:
-    from mrcnn_cv.inputs.video.base import MovingSource, VideoInfo
+    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
 
-MOST_BYTES = 1 << 29
+MAX_BYTES = 1 << 29
 """Of frames that wait where all are kept; then the source is no longer read from until there is room."""
 
 OPEN_SECONDS = 30.0
@@ -32,14 +32,14 @@ _LOOK_SECONDS = 0.1
 _GAP_SECONDS = 1.0
 _CLOSE_SECONDS = 1.0
 
-Taken = Frame | Unreadable | None
+Taken = Frame | FrameError | None
 
 
-class Newest:
+class LatestFrameSource:
     """A live source that is opened and read by a thread of its own.
 
     Iterating gives each time the newest frame since the last one, and None where there is none for a moment. `dropped`
-    counts the frames that newer ones replaced. An Unreadable is never dropped.
+    counts the frames that newer ones replaced. A FrameError is never dropped.
 
     name      of the source, for messages
     open      opens it; called by the thread
@@ -50,24 +50,24 @@ class Newest:
     def __init__(
         self,
         name: str,
-        open: Callable[[], MovingSource],
+        open: Callable[[], VideoSource],
         *,
         keep_all: bool = False,
-        choice: Choice | None = None,
+        sampling: FrameSampling | None = None,
         open_seconds: float = OPEN_SECONDS,
         hung_seconds: float = HUNG_SECONDS,
     ) -> None:
         self.name = name
         self._open = open
         self._keep_all = keep_all
-        choice = choice or Choice()
-        self._most = choice.max_frames
-        self._chooser = Chooser(replace(choice, max_frames=None))
+        sampling = sampling or FrameSampling()
+        self._max_frames = sampling.max_frames
+        self._sampler = FrameSampler(replace(sampling, max_frames=None))
         self._open_seconds = open_seconds
         self._hung_seconds = hung_seconds
         self._changed = threading.Condition()
-        self._waiting: deque[Frame | Unreadable] = deque()
-        self._source: MovingSource | None = None
+        self._waiting: deque[Frame | FrameError] = deque()
+        self._source: VideoSource | None = None
         self._failure: Exception | None = None
         self._ended = False
         self._closed = False
@@ -78,7 +78,7 @@ class Newest:
         self._thread = threading.Thread(target=self._read, name="live-reader", daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> Newest:
+    def __enter__(self) -> LatestFrameSource:
         return self
 
     def __exit__(
@@ -109,21 +109,21 @@ class Newest:
     def __iter__(self) -> Iterator[Taken]:
         self._opened()
         given = 0
-        while not self._is_over() and given != self._most:
+        while not self._is_over() and given != self._max_frames:
             taken = self.take(_LOOK_SECONDS)
             given += isinstance(taken, Frame)
             yield taken
 
-    def tickets(self) -> Iterator[Callable[[], Taken]]:
+    def frame_futures(self) -> Iterator[Callable[[], Taken]]:
         """Promises of a frame, which is the newest at the moment when the promise is called in.
 
         They may be called in by several threads, each once; the frames come in the order of the tickets. None: no frame
         came any more.
         """
         for number in count():
-            if self._is_over() or number == self._most:
+            if self._is_over() or number == self._max_frames:
                 return
-            yield partial(self._redeem, number)
+            yield partial(self._resolve, number)
 
     def take(self, seconds: float | None = None) -> Taken:
         """Wait for a frame that nobody had yet; None after `seconds` without one, or at the end."""
@@ -152,7 +152,7 @@ class Newest:
             self._changed.notify_all()
         self._thread.join(_CLOSE_SECONDS)
 
-    def _redeem(self, number: int) -> Taken:
+    def _resolve(self, number: int) -> Taken:
         with self._changed:
             while self._turn != number and not self._closed:
                 self._changed.wait(_LOOK_SECONDS)
@@ -167,7 +167,7 @@ class Newest:
         with self._changed:
             return self._closed or (self._ended and not self._waiting and self._failure is None)
 
-    def _opened(self) -> MovingSource:
+    def _opened(self) -> VideoSource:
         end = time.monotonic() + self._open_seconds
         with self._changed:
             while self._source is None and not self._ended and not self._closed:
@@ -190,7 +190,7 @@ class Newest:
             error = InputError(
                 f"{self.name} gives no sign of life any more, since {silent:.0f} seconds: plug it in anew"
             )
-            self._waiting.append(Unreadable(self.name, self._last_index + 1, error))
+            self._waiting.append(FrameError(self.name, self._last_index + 1, error))
             self._ended = True
 
     def _read(self) -> None:
@@ -204,7 +204,7 @@ class Newest:
                     self._sign_of_life = time.monotonic()
                     if self._closed or self._ended:
                         break
-                    if isinstance(taken, Frame) and self._chooser.is_over(taken.time or 0.0):
+                    if isinstance(taken, Frame) and self._sampler.is_over(taken.time or 0.0):
                         break
                     if taken is not None and self._is_wanted(taken):
                         self._put(taken)
@@ -215,22 +215,22 @@ class Newest:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _is_wanted(self, taken: Frame | Unreadable) -> bool:
-        return isinstance(taken, Unreadable) or self._chooser.takes(taken.index, taken.time or 0.0)
+    def _is_wanted(self, taken: Frame | FrameError) -> bool:
+        return isinstance(taken, FrameError) or self._sampler.takes(taken.index, taken.time or 0.0)
 
-    def _put(self, taken: Frame | Unreadable) -> None:
+    def _put(self, taken: Frame | FrameError) -> None:
         with self._changed:
             if isinstance(taken, Frame):
                 self._last_index = taken.index
                 if not self._keep_all and self._waiting and isinstance(self._waiting[-1], Frame):
                     self._waiting.pop()
                     self._replaced += 1
-            while self._keep_all and not self._closed and _size(self._waiting) > MOST_BYTES:
+            while self._keep_all and not self._closed and _size(self._waiting) > MAX_BYTES:
                 self._changed.wait(_LOOK_SECONDS)
                 self._sign_of_life = time.monotonic()
             self._waiting.append(taken)
             self._changed.notify_all()
 
 
-def _size(frames: deque[Frame | Unreadable]) -> int:
+def _size(frames: deque[Frame | FrameError]) -> int:
     return sum(frame.image.nbytes for frame in frames if isinstance(frame, Frame))

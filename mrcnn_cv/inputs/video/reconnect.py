@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
-    from mrcnn_cv.inputs.video.base import MovingSource, VideoInfo
+    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
 
 _LONGEST_WAIT = 30.0
 _LOOK_SECONDS = 0.1
 
-Taken = Frame | Unreadable | None
+Taken = Frame | FrameError | None
 
 
 def back_off(failures: int) -> float:
@@ -31,9 +31,9 @@ def back_off(failures: int) -> float:
 class Reconnecting:
     """A live source as one, however often it is lost in between.
 
-    Opening it the first time raises what `open` raises. Afterwards a source that gives an Unreadable, or ends although
+    Opening it the first time raises what `open` raises. Afterwards a source that gives a FrameError, or ends although
     it has no end of its own, counts as lost. While it is away None is given; then indexes go on, times go on by the
-    clock, and pictures keep the size that `info` tells. When `tries` in a row have failed, an Unreadable ends it.
+    clock, and images keep the size that `info` tells. When `tries` in a row have failed, a FrameError ends it.
 
     name   of the source, for messages
     tries  0: the first loss ends it; an end of the source is then no loss
@@ -44,7 +44,7 @@ class Reconnecting:
     def __init__(
         self,
         name: str,
-        open: Callable[[], MovingSource],
+        open: Callable[[], VideoSource],
         tries: int,
         tell: Callable[[str], None] = lambda text: None,
         wait: Callable[[int], float] | None = None,
@@ -62,7 +62,7 @@ class Reconnecting:
         self._next_index = 0
         self._first_at: float | None = None
         self._last_time = 0.0
-        self._source: MovingSource | None = open()
+        self._source: VideoSource | None = open()
         self.info: VideoInfo = self._source.info
         self._size = (self.info.width, self.info.height)
         self.warnings = self._source.warnings
@@ -76,7 +76,7 @@ class Reconnecting:
         self.close()
 
     @property
-    def is_away(self) -> bool:
+    def is_disconnected(self) -> bool:
         """Whether the source is lost at the moment."""
         return self._failures > 0
 
@@ -92,7 +92,7 @@ class Reconnecting:
 
     def __iter__(self) -> Iterator[Taken]:
         while True:
-            lost = yield from self._pictures()
+            lost = yield from self._frames()
             self._leave()
             if lost is None or self._closed:
                 return
@@ -119,14 +119,14 @@ class Reconnecting:
             self._dropped += source.dropped
             source.close()
 
-    def _pictures(self) -> Generator[Taken, None, Unreadable | None]:
+    def _frames(self) -> Generator[Taken, None, FrameError | None]:
         """What comes until the source is lost or at its end; gives why it was lost, None for the end."""
         source = self._source
         if source is None:
             return None
         shift: tuple[int, float] | None = None
         for taken in source:
-            if isinstance(taken, Unreadable):
+            if isinstance(taken, FrameError):
                 return replace(taken, index=self._next_index)
             if taken is None:
                 yield None
@@ -139,12 +139,12 @@ class Reconnecting:
             yield self._placed(taken, *shift)
         if not self._tries or source.info.seconds is not None:
             return None
-        return Unreadable(self.name, self._next_index, InputError(f"{self.name} has ended"))
+        return FrameError(self.name, self._next_index, InputError(f"{self.name} has ended"))
 
-    def _come_back(self, lost: Unreadable) -> Generator[None, None, Unreadable | None]:
+    def _come_back(self, lost: FrameError) -> Generator[None, None, FrameError | None]:
         """Open the source again; gives what to say where that is in vain.
 
-        A source that never gave a picture is not tried again.
+        A source that never gave an image is not tried again.
         """
         reason = str(lost.error)
         if not self._next_index or not self._tries:
@@ -170,7 +170,7 @@ class Reconnecting:
         return replace(lost, error=InputError(text))
 
     def _now(self) -> float:
-        """Seconds since the first picture."""
+        """Seconds since the first image."""
         now = time.monotonic()
         if self._first_at is None:
             self._first_at = now

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.video.base import MOST_PIXELS, VideoInfo, import_av
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, VideoInfo, import_av
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.video_info import failures
-from mrcnn_cv.util.redact import shown
+from mrcnn_cv.util.redact import redact_url
 from mrcnn_cv.util.version import __version__
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 SECONDS = 10.0
-"""How long to wait for an answer, and for each picture."""
+"""How long to wait for an answer, and for each image."""
 
 # No `file`: what comes from the network must not name files of this machine.
 _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,udplite,rtp,rtsp,rtmp,rtmps,rtmpt,rtmpe,srt,rist,mmsh,mmst,crypto,data"
@@ -34,7 +34,7 @@ _OPTIONS = {
     # Its head does not say which streams there are, and FFmpeg would wait five seconds for more of them.
     "rtmp": {"analyzeduration": "1000000"},
     "rtmps": {"analyzeduration": "1000000"},
-    # More than comes while a picture is decoded; what is lost beyond that is damage, not the end.
+    # More than comes while an image is decoded; what is lost beyond that is damage, not the end.
     "udp": {"fifo_size": "100000", "overrun_nonfatal": "1"},
     "http": {"user_agent": f"mrcnn-cv/{__version__}"},
     "https": {"user_agent": f"mrcnn-cv/{__version__}"},
@@ -42,20 +42,20 @@ _OPTIONS = {
 _WITHOUT_TIME = frozenset(("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe", "h264", "hevc"))
 """Formats that say nothing about time; FFmpeg makes up 25 frames per second."""
 
-_MOST_JUMP_SECONDS = 10.0
+_MAX_JUMP_SECONDS = 10.0
 
 
 class Stream:
     """A stream at an address. It ends where the server says so, and is given up where nothing comes for `seconds`.
 
-    Opening raises InputError, one sentence, for an address that cannot be reached, that is no stream of pictures, or
+    Opening raises InputError, one sentence, for an address that cannot be reached, that is no stream of images, or
     that sends nothing for `seconds`. `damaged` counts frames that could not be decoded, or only in part.
     """
 
     dropped = 0
 
     def __init__(self, address: str, seconds: float = SECONDS) -> None:
-        self.name = shown(address)
+        self.name = redact_url(address)
         self.damaged = 0
         self.warnings: list[str] = []
         self._seconds = seconds
@@ -63,7 +63,7 @@ class Stream:
         self._iterating = False
         self._container = _open(address, self.name, seconds)
         try:
-            self._stream = _pictures_of(self._container, self.name)
+            self._stream = _video_stream(self._container, self.name)
             self._is_without_time = not _WITHOUT_TIME.isdisjoint(self._container.format.name.split(","))
             self.info = self._look()
         except BaseException:
@@ -78,7 +78,7 @@ class Stream:
     ) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[Frame | Unreadable | None]:
+    def __iter__(self) -> Iterator[Frame | FrameError | None]:
         self._iterating = True
         try:
             yield from self._frames()
@@ -109,24 +109,24 @@ class Stream:
             codec=codec.name,
         )
 
-    def _frames(self) -> Iterator[Frame | Unreadable | None]:
-        clock, index, last = _Clock(), 0, time.monotonic()
+    def _frames(self) -> Iterator[Frame | FrameError | None]:
+        clock, index, last = _StreamClock(), 0, time.monotonic()
         for decoded in self._decoded():
             now = time.monotonic()
             if self._closed:
                 return
             if isinstance(decoded, InputError):
-                yield Unreadable(self.name, index, decoded)
+                yield FrameError(self.name, index, decoded)
                 return
             if decoded is None:
                 if now - last > self._seconds:
-                    why = f"{self.name} sends data, but no picture came for {now - last:.0f} s: check the camera"
-                    yield Unreadable(self.name, index, InputError(why))
+                    why = f"{self.name} sends data, but no image came for {now - last:.0f} s: check the camera"
+                    yield FrameError(self.name, index, InputError(why))
                     return
                 yield None
                 continue
-            if decoded.width * decoded.height > MOST_PIXELS:
-                yield Unreadable(self.name, index, _too_large(self.name, decoded.width, decoded.height))
+            if decoded.width * decoded.height > MAX_PIXELS:
+                yield FrameError(self.name, index, _too_large(self.name, decoded.width, decoded.height))
                 return
             image = np.asarray(decoded.to_ndarray(format="bgr24"), dtype=np.uint8)
             seconds = clock.seconds(None if self._is_without_time else decoded.time, now)
@@ -159,8 +159,8 @@ class Stream:
             yield from whole or [None]
 
 
-class _Clock:
-    """Seconds since the first picture, by the stream's own time stamps where they make sense, else by the clock."""
+class _StreamClock:
+    """Seconds since the first image, by the stream's own time stamps where they make sense, else by the clock."""
 
     def __init__(self) -> None:
         self._first: float | None = None
@@ -175,7 +175,7 @@ class _Clock:
         if stamp is not None and self._shift is None:
             self._shift = elapsed - stamp
         time_of_stream = None if stamp is None or self._shift is None else stamp + self._shift
-        if time_of_stream is None or not 0 <= time_of_stream - self._last <= _MOST_JUMP_SECONDS:
+        if time_of_stream is None or not 0 <= time_of_stream - self._last <= _MAX_JUMP_SECONDS:
             # A clock of the camera that was set, or that went round.
             time_of_stream = max(elapsed, self._last)
             self._shift = None if stamp is None else time_of_stream - stamp
@@ -200,16 +200,16 @@ def _scheme(address: str) -> str:
         return ""
 
 
-def _pictures_of(container: InputContainer, name: str) -> Any:
-    """The stream of pictures, set up for little delay."""
+def _video_stream(container: InputContainer, name: str) -> Any:
+    """The stream of images, set up for little delay."""
     if not container.streams.video:
         what = "only sound" if container.streams.audio else "nothing that is known here"
-        raise InputError(f"{name} holds no pictures ({what}): check the address")
+        raise InputError(f"{name} holds no images ({what}): check the address")
     stream = container.streams.video[0]
     codec = stream.codec_context
     if codec is None:
         raise InputError(f"{name} is coded in a way that this PyAV cannot decode: set the camera to H.264")
-    if codec.width * codec.height > MOST_PIXELS:
+    if codec.width * codec.height > MAX_PIXELS:
         raise _too_large(name, codec.width, codec.height)
     # Threads that decode a frame each keep back as many frames as there are threads.
     stream.thread_type = "SLICE"
@@ -218,9 +218,7 @@ def _pictures_of(container: InputContainer, name: str) -> Any:
 
 
 def _too_large(name: str, width: int, height: int) -> InputError:
-    return InputError(
-        f"{name} sends pictures of {width}x{height}, more than is taken: set the camera to a smaller size"
-    )
+    return InputError(f"{name} sends images of {width}x{height}, more than is taken: set the camera to a smaller size")
 
 
 def _why_closed(error: Exception, name: str, seconds: float) -> str:
@@ -239,9 +237,9 @@ def _why_closed(error: Exception, name: str, seconds: float) -> str:
         reason = str(error.strerror or error).removeprefix("Server returned ")
         return f"{name} cannot be opened, the server answers {reason}: check the address"
     if isinstance(error, OSError) and error.errno == errno.EIO:
-        return f"{name} cannot be opened, there is no such host or it sends no pictures: check the address"
+        return f"{name} cannot be opened, there is no such host or it sends no images: check the address"
     if isinstance(error, (av.error.InvalidDataError, av.error.DecoderNotFoundError, av.error.DemuxerNotFoundError)):
-        return f"{name} is not a stream of pictures: check the address"
+        return f"{name} is not a stream of images: check the address"
     reason = getattr(error, "strerror", None) or str(error)
     return f"{name} cannot be opened ({reason}): check the address and the network"
 

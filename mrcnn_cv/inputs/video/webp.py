@@ -1,6 +1,8 @@
-"""Animated WebP files: each picture is decoded by OpenCV as a WebP of its own, and laid on a canvas.
+"""Animated WebP files: each image is decoded by OpenCV as a WebP of its own, and laid on a canvas as libwebp does it.
 
-Older FFmpegs cannot read them. The format: developers.google.com/speed/webp/docs/riff_container.
+By hand, since nothing that is there reads them an image at a time: older FFmpegs not at all, OpenCV from 4.11 on and
+all images at once, and libwebp's own decoder (Pillow's, 7 MB more to download for everybody) nothing of a file that
+is cut off or damaged. The format: developers.google.com/speed/webp/docs/riff_container.
 """
 
 from __future__ import annotations
@@ -16,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.images.sniff import image_kind
-from mrcnn_cv.inputs.video.base import MOST_PIXELS, Choice, Chooser, Point, VideoInfo
-from mrcnn_cv.structures.frame import Frame, Unreadable
+from mrcnn_cv.inputs.images.sniff import image_kind, webp_chunks
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, FrameSampler, FrameSampling, StreamPosition, VideoInfo
+from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2, quiet
 
-_MOST_BYTES = 1 << 28
+_MAX_BYTES = 1 << 28
 _ALPHA = 0x10
 _BAND = 256
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """One picture of an animation: where it lies on the canvas, and a whole WebP file of it."""
+class _AnimationFrame:
+    """One image of an animation: where it lies on the canvas, and from where to where in the file."""
 
     left: int
     top: int
@@ -37,38 +39,41 @@ class _Picture:
     milliseconds: int
     replaces: bool
     vanishes: bool
-    data: bytes
+    start: int
+    end: int
 
 
 class WebpAnimation:
-    """As VideoFile, for an animated WebP. What shows through is black; each frame has the colours alone."""
+    """As VideoFile, for an animated WebP. Transparency is dropped; what no image was laid on is black."""
 
     dropped = 0
 
     def __init__(
         self,
         path: str | Path,
-        place: PurePosixPath | None = None,
-        choice: Choice | None = None,
-        after: Point | None = None,
+        output_path: PurePosixPath | None = None,
+        sampling: FrameSampling | None = None,
+        after: StreamPosition | None = None,
     ) -> None:
         self.path, self.name = Path(path), str(path)
-        self.place = place or PurePosixPath(self.path.stem)
-        self.choice = choice or Choice()
+        self.output_path = output_path or PurePosixPath(self.path.stem)
+        self.sampling = sampling or FrameSampling()
         self.damaged = 0
         self.warnings: list[str] = []
         self._after = after
-        data = webp_file(self.path) or b""
-        self._size, self._pictures = _parse(data)
-        if not self._pictures or not all(self._size):
+        self._data = webp_file(self.path) or b""
+        self._size = _canvas_size(self._data)
+        count, milliseconds = 0, 0
+        for picture in _pictures(self._data):
+            count, milliseconds = count + 1, milliseconds + picture.milliseconds
+        if not count or not all(self._size):
             raise InputError(f"{self.name} holds no frame that can be decoded: copy or download it again")
-        if self._size[0] * self._size[1] > MOST_PIXELS:
+        if self._size[0] * self._size[1] > MAX_PIXELS:
             raise InputError(
-                f"{self.name} has frames of {self._size[0]} x {self._size[1]} pixels, and at most {MOST_PIXELS:,}"
+                f"{self.name} has frames of {self._size[0]} x {self._size[1]} pixels, and at most {MAX_PIXELS:,}"
                 " pixels are decoded: make the animation smaller"
             )
-        seconds = sum(each.milliseconds for each in self._pictures) / 1000
-        count = len(self._pictures)
+        seconds = milliseconds / 1000
         rate = count / seconds if seconds else 10.0
         self.info = VideoInfo(
             *self._size, rate, count, seconds or None, False, False, "webp", time_base=Fraction(1, 1000)
@@ -85,14 +90,14 @@ class WebpAnimation:
     def close(self) -> None:
         """Nothing is open."""
 
-    def __iter__(self) -> Iterator[Frame | Unreadable | None]:
+    def __iter__(self) -> Iterator[Frame | FrameError | None]:
         """The frames that are wanted."""
-        chooser = Chooser(self.choice, self._after)
+        chooser = FrameSampler(self.sampling, self._after)
         done = -1 if self._after is None else self._after.index
         start, milliseconds = perf_counter(), 0
-        for index, canvas in enumerate(self._canvases()):
+        for index, (picture, canvas) in enumerate(self._canvases()):
             time = milliseconds / 1000
-            milliseconds += self._pictures[index].milliseconds
+            milliseconds += picture.milliseconds
             if canvas is None or index <= done:
                 self.damaged += canvas is None and index > done
                 continue
@@ -101,22 +106,22 @@ class WebpAnimation:
             if chooser.takes(index, time):
                 image = np.ascontiguousarray(canvas[..., :3])
                 spent = (perf_counter() - start) * 1000
-                yield Frame(image, self.name, index, time, None, spent, self.place / f"{index:06}.jpg")
+                yield Frame(image, self.name, index, time, None, spent, self.output_path / f"{index:06}.jpg")
             start = perf_counter()
 
-    def _canvases(self) -> Iterator[NDArray[np.uint8] | None]:
-        """The canvas after each picture, BGRA; None for a picture that cannot be decoded."""
+    def _canvases(self) -> Iterator[tuple[_AnimationFrame, NDArray[np.uint8] | None]]:
+        """Each image with the canvas after it, BGRA; None for an image that cannot be decoded."""
         width, height = self._size
         canvas = np.zeros((height, width, 4), np.uint8)
-        for picture in self._pictures:
+        for picture in _pictures(self._data):
             rows = slice(picture.top, picture.top + picture.height)
             columns = slice(picture.left, picture.left + picture.width)
-            image = _decode(picture)
+            image = _decode(self._data, picture)
             if image is None or canvas[rows, columns].shape != image.shape:
-                yield None
+                yield picture, None
                 continue
             canvas[rows, columns] = image if picture.replaces else _over(image, canvas[rows, columns])
-            yield canvas
+            yield picture, canvas
             if picture.vanishes:
                 canvas[rows, columns] = 0
 
@@ -124,7 +129,7 @@ class WebpAnimation:
 def webp_file(path: Path) -> bytes | None:
     """The bytes of a file that is a WebP; None where it is something else, or cannot be read."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             return None
         with path.open("rb") as file:
             head = file.read(64)
@@ -133,32 +138,34 @@ def webp_file(path: Path) -> bytes | None:
         return None
 
 
-def _parse(data: bytes) -> tuple[tuple[int, int], list[_Picture]]:
-    """((width, height), pictures)."""
-    size, pictures = (0, 0), []
-    for name, start, end in _chunks(data, 12, len(data)):
-        if name == b"VP8X" and end - start >= 10:
-            size = (_whole(data, start + 4) + 1, _whole(data, start + 7) + 1)
-        elif name == b"ANMF" and end - start > 16:
+def _canvas_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of the frames; zeros where the file is none of an animation."""
+    for name, start, end in webp_chunks(data):
+        if name == b"VP8X" and 10 <= end - start <= len(data) - start:
+            return _whole(data, start + 4) + 1, _whole(data, start + 7) + 1
+    return 0, 0
+
+
+def _pictures(data: bytes) -> Iterator[_AnimationFrame]:
+    """The images that are all there."""
+    for name, start, end in webp_chunks(data):
+        if name == b"ANMF" and 16 < end - start <= len(data) - start:
             flags = data[start + 15]
-            pictures.append(
-                _Picture(
-                    left=2 * _whole(data, start),
-                    top=2 * _whole(data, start + 3),
-                    width=_whole(data, start + 6) + 1,
-                    height=_whole(data, start + 9) + 1,
-                    milliseconds=_whole(data, start + 12),
-                    replaces=bool(flags & 2),
-                    vanishes=bool(flags & 1),
-                    data=_still(data, start),
-                )
+            yield _AnimationFrame(
+                left=2 * _whole(data, start),
+                top=2 * _whole(data, start + 3),
+                width=_whole(data, start + 6) + 1,
+                height=_whole(data, start + 9) + 1,
+                milliseconds=_whole(data, start + 12),
+                replaces=bool(flags & 2),
+                vanishes=bool(flags & 1),
+                start=start,
+                end=end,
             )
-    return size, pictures
 
 
-def _still(data: bytes, start: int) -> bytes:
-    """A WebP file of one picture, from the part of an animation that begins at `start`."""
-    end = start + int.from_bytes(data[start - 4 : start], "little")
+def _still(data: bytes, start: int, end: int) -> bytes:
+    """A WebP file of one image, from the part of an animation that lies there."""
     body = data[start + 16 : end]
     has_alpha = body[:4] == b"ALPH"
     if has_alpha:
@@ -166,27 +173,18 @@ def _still(data: bytes, start: int) -> bytes:
     return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
 
 
-def _chunks(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(name, start, end) of the parts that are all there."""
-    while start + 8 <= end:
-        size = int.from_bytes(data[start + 4 : start + 8], "little")
-        if start + 8 + size > end:
-            return
-        yield data[start : start + 4], start + 8, start + 8 + size
-        start += 8 + size + size % 2
-
-
 def _whole(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 3], "little")
 
 
-def _decode(picture: _Picture) -> NDArray[np.uint8] | None:
+def _decode(data: bytes, picture: _AnimationFrame) -> NDArray[np.uint8] | None:
     """(height, width, 4) uint8 BGRA; None for what cannot be decoded, or is not of the size that it claims."""
-    if picture.width * picture.height > MOST_PIXELS:
+    if picture.width * picture.height > MAX_PIXELS:
         return None
     with quiet():
         try:
-            image = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_UNCHANGED)
+            still = np.frombuffer(_still(data, picture.start, picture.end), np.uint8)
+            image = cv2.imdecode(still, cv2.IMREAD_UNCHANGED)
         except cv2.error:
             return None
     if image is None or image.ndim != 3 or image.shape[:2] != (picture.height, picture.width):
@@ -197,15 +195,17 @@ def _decode(picture: _Picture) -> NDArray[np.uint8] | None:
 
 
 def _over(above: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One picture over another, by the upper one's opacity."""
+    """One image over another, neither multiplied by its opacity: as libwebp blends them, to within 1."""
     if (above[..., 3] == 255).all():
         return above
     result = np.empty_like(above)
-    # In real numbers a large picture takes sixteen times its memory.
+    # In 32 bits a large image takes sixteen times its memory.
     for start in range(0, len(above), _BAND):
         upper, lower = above[start : start + _BAND], below[start : start + _BAND]
-        share = upper[..., 3:].astype(np.float32) / 255
-        mixed = np.rint(upper * share + lower * (1 - share))
-        mixed[..., 3] = np.maximum(upper[..., 3], lower[..., 3])
-        result[start : start + _BAND] = mixed
+        opacity = upper[..., 3:].astype(np.uint32)
+        share = lower[..., 3:] * (256 - opacity) >> 8
+        scale = (1 << 24) // np.maximum(opacity + share, 1)
+        mixed = (upper * opacity + lower * share) * scale >> 24
+        mixed[..., 3:] = opacity + share
+        result[start : start + _BAND] = np.where(share == 0, upper, np.where(opacity == 0, lower, mixed))
     return result

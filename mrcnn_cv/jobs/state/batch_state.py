@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mrcnn_cv.errors import UsageError
-from mrcnn_cv.inputs.image_ref import Item
-from mrcnn_cv.inputs.listing import STDIN
-from mrcnn_cv.jobs.state.decode_probe import ENDED, tried
-from mrcnn_cv.jobs.state.manifest import NAME, Manifest, Past, check_same
-from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY, Totals, write_summary
-from mrcnn_cv.outputs.storage.dataset_files import AggregateFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.pipeline.runner import Listener
+from mrcnn_cv.errors import Remedy, UsageError
+from mrcnn_cv.inputs.base import STDIN
+from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.jobs.state.decode_probe import ENDED, probe_decoding
+from mrcnn_cv.jobs.state.manifest import NAME, Manifest, PreviousRun, check_same
+from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY, RunStatistics, write_summary
+from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.pipeline.runner import RunObserver
 
 
 def holds_batch(directory: Path) -> bool:
@@ -27,73 +27,80 @@ def check_free(directory: Path, resume: bool, overwrite: bool) -> None:
     """UsageError where a folder holds a batch run and the user did not say what is to become of it."""
     if holds_batch(directory) and not (resume or overwrite):
         raise UsageError(
-            f"{directory} holds a batch run: give --resume to go on with it, --overwrite to start anew, or another"
-            " output folder (-o)"
+            f"{directory} holds a batch run: resume it, start a new one that overwrites it, or choose another output"
+            " folder",
+            Remedy.RESUME,
+            Remedy.OVERWRITE,
+            Remedy.OUTPUT_DIRECTORY,
         )
 
 
-class Books:
+class RunState:
     """Keeps the books in the output folder, from `open` to `close`.
 
     resume  go on with the run that the folder holds, if it holds one
     """
 
-    def __init__(self, folder: OutputFolder, resume: bool) -> None:
+    def __init__(self, folder: OutputDirectory, resume: bool) -> None:
         self._folder = folder
         self._manifest = Manifest(folder.directory)
-        self.past: Past | None = self._manifest.past() if resume else None
-        self.totals = Totals()
+        self.previous: PreviousRun | None = self._manifest.previous() if resume else None
+        self.totals = RunStatistics()
 
     @property
-    def listeners(self) -> Sequence[Listener]:
+    def observers(self) -> Sequence[RunObserver]:
         """Those that keep the books, in order."""
         return [self._manifest, self.totals]
 
-    def to_do(self, items: Sequence[Item], aggregates: AggregateFiles | None) -> list[Item]:
+    def to_do(self, items: Sequence[ImageRef], datasets: DatasetFiles | None) -> list[ImageRef]:
         """The items that are not done yet, or whose outputs are not there any more; the others are counted as kept."""
-        self.totals.pictures = len(items)
-        if self.past is None:
+        self.totals.images = len(items)
+        if self.previous is None:
             return list(items)
         left, kept = [], []
         for item in items:
-            if self.is_done(item, aggregates):
-                kept.append(str(item.place))
+            if self.is_done(item, datasets):
+                kept.append(str(item.output_path))
             else:
-                self._check_unchanged(str(item.place))
+                self._check_unchanged(str(item.output_path))
                 left.append(item)
-        self.totals.keep(self.past, kept)
-        return self._without_fatal(left, self.past)
+        self.totals.keep(self.previous, kept)
+        return self._without_fatal(left, self.previous)
 
-    def _without_fatal(self, left: list[Item], past: Past) -> list[Item]:
+    def _without_fatal(self, left: list[ImageRef], previous: PreviousRun) -> list[ImageRef]:
         """The items; those that may have ended the earlier run fail if they would end this one, too."""
         # Standard input can be read once.
-        new = [item for item in left if str(item.place) not in past.pictures and item.name != STDIN]
+        new = [item for item in left if str(item.output_path) not in previous.images and item.name != STDIN]
         # As many as may have been in work when it was killed.
-        some = new[: max(32, 2 * (os.cpu_count() or 1) + 2)] if not past.has_ended else []
-        known = [item for item in left if (each := past.pictures.get(str(item.place))) and ENDED in (each.reason or "")]
+        some = new[: max(32, 2 * (os.cpu_count() or 1) + 2)] if not previous.has_ended else []
+        known = [
+            item
+            for item in left
+            if (each := previous.images.get(str(item.output_path))) and ENDED in (each.reason or "")
+        ]
         if not some and not known:
             return left
-        tested = {str(item.place): item for item in tried([*some, *known])}
-        return [tested.get(str(item.place), item) for item in left]
+        tested = {str(item.output_path): item for item in probe_decoding([*some, *known])}
+        return [tested.get(str(item.output_path), item) for item in left]
 
-    def _check_unchanged(self, place: str) -> None:
+    def _check_unchanged(self, output_path: str) -> None:
         """OutputError where an output is to be made again that somebody has worked on since."""
-        picture = self.past.pictures.get(place) if self.past is not None else None
-        for path, _ in picture.files if picture is not None else ():
+        image = self.previous.images.get(output_path) if self.previous is not None else None
+        for path, _ in image.files if image is not None else ():
             self._folder.check_replaceable(self._folder.directory / path)
 
-    def is_done(self, item: Item, aggregates: AggregateFiles | None) -> bool:
+    def is_done(self, item: ImageRef, datasets: DatasetFiles | None) -> bool:
         """Whether the run that is resumed did this item, and all that came of it is still there."""
-        done = self.past is not None and self.past.is_done(item.place, self._folder.directory)
-        return done and (aggregates is None or aggregates.holds(item.place))
+        done = self.previous is not None and self.previous.is_done(item.output_path, self._folder.directory)
+        return done and (datasets is None or datasets.holds(item.output_path))
 
-    def open(self, head: Mapping[str, Any]) -> None:
+    def open(self, metadata: Mapping[str, Any]) -> None:
         """Begin. UsageError where the run that is resumed was another one; OutputError where nothing can be written."""
-        if self.past is not None:
-            check_same(self.past, head, self._folder.directory)
+        if self.previous is not None:
+            check_same(self.previous, metadata, self._folder.directory)
         for name in (SUMMARY, FAILURES):
             self._folder.check_replaceable(self._folder.directory / name)
-        self._manifest.open(head, keep=self.past is not None)
+        self._manifest.open(metadata, keep=self.previous is not None)
 
     def close(self, exit_code: int) -> None:
         """End: summary.json, failures.csv, and the last line of the manifest."""

@@ -15,23 +15,23 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.image_ref import Item
+from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images.decode import decode_image
 
 ENDED = "ends the process that decodes it"
-"""Part of the reason why such a picture failed, by which it is known later."""
+"""Part of the reason why such an image failed, by which it is known later."""
 
 SECONDS = 60.0
 _SIZE = 8
 
 
-def tried(items: Iterable[Item]) -> list[Item]:
-    """The items; one whose picture ends a process that decodes it, or keeps it for a minute, fails when it is read."""
+def probe_decoding(items: Iterable[ImageRef]) -> list[ImageRef]:
+    """The items; one whose image ends a process that decodes it, or keeps it for a minute, fails when it is read."""
     with _Child() as child:
         return [item if child.survives(item) else _fatal(item) for item in items]
 
 
-def _fatal(item: Item) -> Item:
+def _fatal(item: ImageRef) -> ImageRef:
     def read() -> bytes:
         raise InputError(
             f"{item.name} {ENDED}: it is damaged in a way that crashes OpenCV or fills the memory; open it in an image"
@@ -42,7 +42,7 @@ def _fatal(item: Item) -> Item:
 
 
 class _Child:
-    """A process that decodes pictures, and another one where it ends."""
+    """A process that decodes images, and another one where it ends."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,8 +53,8 @@ class _Child:
     def __exit__(self, *exception: object) -> None:
         self._end()
 
-    def survives(self, item: Item) -> bool:
-        """Whether the process is still there when the picture is decoded, or refused."""
+    def survives(self, item: ImageRef) -> bool:
+        """Whether the process is still there when the image is decoded, or refused."""
         try:
             data = item.read()
         except InputError:
@@ -92,7 +92,7 @@ class _Child:
 
 
 def _decode_all(source: BinaryIO, answers: BinaryIO) -> None:
-    """What the child does: a dot for each picture that did not end it."""
+    """What the child does: a dot for each image that did not end it."""
     while len(size := source.read(_SIZE)) == _SIZE:
         with suppress(InputError):
             decode_image(source.read(int.from_bytes(size, "little")), "")

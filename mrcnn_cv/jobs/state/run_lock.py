@@ -10,7 +10,7 @@ from mrcnn_cv.outputs.storage.locks import NAME, locked
 
 
 @contextmanager
-def alone_in(directory: Path) -> Iterator[None]:
+def lock_directory(directory: Path) -> Iterator[None]:
     """Be the only run that keeps books in this folder. UsageError where another one is; OutputError for no folder.
 
     The operating system holds the lock, so that it is free again however a process ended. Where a file system knows no

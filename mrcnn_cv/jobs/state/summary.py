@@ -12,27 +12,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrcnn_cv.jobs.state.manifest import Past
+from mrcnn_cv.jobs.state.manifest import PreviousRun
 from mrcnn_cv.outputs.formats.csv import inert
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder
-from mrcnn_cv.pipeline.runner import Done, Listener
-from mrcnn_cv.structures.frame import Unreadable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.pipeline.runner import FrameResult, RunObserver
+from mrcnn_cv.structures.frame import FrameError
 
 SUMMARY, FAILURES = "summary.json", "failures.csv"
 
 
 @dataclass
-class Totals(Listener):
+class RunStatistics(RunObserver):
     """Counts of a run.
 
-    pictures      how many there are in all; None where nobody knows yet
+    images      how many there are in all; None where nobody knows yet
     done, failed  of this run; `kept`: done by an earlier one, and left alone
     instances     by label, those of `kept` included
-    failures      (name, reason) by place; a picture that is watched may have been half written, and be done later
+    failures      (name, reason) by place; an image that is watched may have been half written, and be done later
     stages        seconds by stage, over all workers
     """
 
-    pictures: int | None = None
+    images: int | None = None
     done_count: int = 0
     failed_count: int = 0
     kept: int = 0
@@ -41,22 +41,22 @@ class Totals(Listener):
     stages: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
 
-    def keep(self, past: Past, places: Iterable[str]) -> None:
+    def keep(self, previous: PreviousRun, places: Iterable[str]) -> None:
         """Count what an earlier run did and this one leaves alone."""
-        for place in places:
+        for output_path in places:
             self.kept += 1
-            self.instances.update(past.pictures[place].instances)
+            self.instances.update(previous.images[output_path].instances)
 
-    def done(self, done: Done) -> None:
+    def done(self, done: FrameResult) -> None:
         self.done_count += 1
-        self.failures.pop(str(done.frame.place or done.frame.name), None)
-        self.instances.update(done.found.counts())
-        for stage, milliseconds in done.found.timings_ms.items():
+        self.failures.pop(str(done.frame.output_path or done.frame.name), None)
+        self.instances.update(done.instances.counts())
+        for stage, milliseconds in done.instances.timings_ms.items():
             self.stages[stage] += milliseconds / 1000  # type: ignore[assignment]
 
-    def failed(self, failed: Unreadable) -> None:
+    def failed(self, failed: FrameError) -> None:
         self.failed_count += 1
-        self.failures[str(failed.place or failed.name)] = (failed.name, str(failed.error))
+        self.failures[str(failed.output_path or failed.name)] = (failed.name, str(failed.error))
 
     @property
     def seconds(self) -> float:
@@ -71,7 +71,7 @@ class Totals(Listener):
     def to_dict(self) -> dict[str, Any]:
         """summary.json; docs/batch.md describes it."""
         return {
-            "pictures": self.pictures,
+            "pictures": self.images,
             "done": self.done_count,
             "kept": self.kept,
             "failed": self.failed_count,
@@ -80,11 +80,14 @@ class Totals(Listener):
             "instances": sum(self.instances.values()),
             "instances_by_class": dict(self.instances.most_common()),
             "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self.stages.items()},
-            "failures": [{"place": place, "name": name, "reason": why} for place, (name, why) in self.failures.items()],
+            "failures": [
+                {"place": output_path, "name": name, "reason": why}
+                for output_path, (name, why) in self.failures.items()
+            ],
         }
 
 
-def write_summary(folder: OutputFolder, totals: Totals, more: Mapping[str, Any]) -> Path:
+def write_summary(folder: OutputDirectory, totals: RunStatistics, more: Mapping[str, Any]) -> Path:
     """Write summary.json, and failures.csv where anything failed (an older one goes where nothing does)."""
     text = json.dumps({**totals.to_dict(), **more}, ensure_ascii=False, indent=2)
     folder.write(folder.directory / SUMMARY, text.encode("utf-8", "backslashreplace") + b"\n")
@@ -95,9 +98,9 @@ def write_summary(folder: OutputFolder, totals: Totals, more: Mapping[str, Any])
 
 
 def failures_csv(failures: Mapping[str, tuple[str, str]]) -> bytes:
-    """place, name and reason of every picture that failed; UTF-8 with a mark, so that spreadsheets read it right."""
+    """place, name and reason of every image that failed; UTF-8 with a mark, so that spreadsheets read it right."""
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(["place", "name", "reason"])
-    rows.writerows([*map(inert, (place, name, reason))] for place, (name, reason) in failures.items())
+    rows.writerows([*map(inert, (output_path, name, reason))] for output_path, (name, reason) in failures.items())
     return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8", "backslashreplace")

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.inputs.video.base import Point
+from mrcnn_cv.inputs.video.base import StreamPosition
 from mrcnn_cv.jobs.state.manifest import parse_line
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
-from mrcnn_cv.outputs.video.writer import Part
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.outputs.storage.output_dir import unwritable
+from mrcnn_cv.outputs.video.writer import Segment
+from mrcnn_cv.util import filenames
 
 NAME = ".mrcnn-cv-videos.jsonl"
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Checkpoint:
     """Some frames in a row that are done, with all their outputs in place.
 
     last       where the source was left
@@ -31,36 +31,36 @@ class Stretch:
     part       of the painted video; None where none is written
     """
 
-    last: Point
+    last: StreamPosition
     instances: Mapping[str, int]
     damaged: int = 0
     failed: int = 0
     last_id: int = 0
     origin: float | None = None
-    part: Part | None = None
+    part: Segment | None = None
 
 
 @dataclass
-class PastVideo:
+class PreviousVideo:
     """What earlier runs made of a video: how they were started, what is done, and whether that is all."""
 
-    head: dict[str, Any]
-    stretches: list[Stretch] = field(default_factory=list)
+    run_metadata: dict[str, Any]
+    checkpoints: list[Checkpoint] = field(default_factory=list)
     is_complete: bool = False
 
     def keep(self, count: int) -> None:
         """Take the first stretches alone for done."""
-        self.stretches = self.stretches[:count]
+        self.checkpoints = self.checkpoints[:count]
         self.is_complete = False
 
 
-class Journal:
+class VideoCheckpoints:
     """The journal of one output folder: JSON lines, only ever appended to."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
 
-    def past(self, place: str) -> PastVideo | None:
+    def previous(self, output_path: str) -> PreviousVideo | None:
         """What earlier runs made of the video whose output has this place; None where there was none."""
         try:
             data = self.path.read_bytes()
@@ -68,31 +68,37 @@ class Journal:
             return None
         except OSError as error:
             raise OutputError(f"{self.path} cannot be read: {error.strerror or error}") from error
-        past: PastVideo | None = None
+        previous: PreviousVideo | None = None
         for line in data.splitlines():
             entry = parse_line(line)
-            if entry.get("place") != place:
+            if entry.get("place") != output_path:
                 continue
             if entry.get("kind") == "video":
-                kept = 0 if past is None else entry.get("kept", 0)
-                past = PastVideo(entry, past.stretches[:kept] if past is not None and isinstance(kept, int) else [])
-            elif past is not None and entry.get("kind") == "stretch" and (stretch := _stretch(entry)) is not None:
-                past.stretches.append(stretch)
-            elif past is not None and entry.get("kind") == "end":
-                past.is_complete = entry.get("complete") is True
-        return past
+                kept = 0 if previous is None else entry.get("kept", 0)
+                previous = PreviousVideo(
+                    entry, previous.checkpoints[:kept] if previous is not None and isinstance(kept, int) else []
+                )
+            elif (
+                previous is not None
+                and entry.get("kind") == "stretch"
+                and (checkpoint := _checkpoint(entry)) is not None
+            ):
+                previous.checkpoints.append(checkpoint)
+            elif previous is not None and entry.get("kind") == "end":
+                previous.is_complete = entry.get("complete") is True
+        return previous
 
-    def begin(self, place: str, head: Mapping[str, Any], kept: int) -> None:
+    def begin(self, output_path: str, metadata: Mapping[str, Any], kept: int) -> None:
         """A run begins to work on a video; kept: how many stretches of the run before it still count."""
-        self._add({"kind": "video", "place": place, "kept": kept, **head})
+        self._add({"kind": "video", "place": output_path, "kept": kept, **metadata})
 
-    def add(self, place: str, stretch: Stretch) -> None:
+    def add(self, output_path: str, checkpoint: Checkpoint) -> None:
         """A stretch is done."""
-        self._add({"kind": "stretch", "place": place, **asdict(stretch)})
+        self._add({"kind": "stretch", "place": output_path, **asdict(checkpoint)})
 
-    def end(self, place: str, complete: bool) -> None:
+    def end(self, output_path: str, complete: bool) -> None:
         """A run is done with a video; complete: with all of it."""
-        self._add({"kind": "end", "place": place, "complete": complete})
+        self._add({"kind": "end", "place": output_path, "complete": complete})
 
     def _add(self, entry: Mapping[str, Any]) -> None:
         text = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace")
@@ -102,7 +108,7 @@ class Journal:
                 # What a killed run was at may be half a line.
                 file.write(b"\n" + text + b"\n" if file.tell() else text + b"\n")
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path)) from error
+            raise unwritable(error, self.path) from error
 
 
 def _count(value: Any) -> int:
@@ -117,26 +123,26 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
-def _part(entry: dict[str, Any]) -> Part:
+def _segment(entry: dict[str, Any]) -> Segment:
     """A part as we wrote it: a file beside the others, which starts at a time that a file can tell."""
-    part = Part(str(entry["name"]), int(entry["size"]), int(entry["start"]))
-    if not names.is_below(part.name) or "/" in part.name or not abs(part.start) < 1 << 53:
+    part = Segment(str(entry["name"]), int(entry["size"]), int(entry["start"]))
+    if not filenames.is_below(part.name) or "/" in part.name or not abs(part.start) < 1 << 53:
         raise ValueError(part)
     return part
 
 
-def _stretch(entry: dict[str, Any]) -> Stretch | None:
+def _checkpoint(entry: dict[str, Any]) -> Checkpoint | None:
     try:
         last, part = entry["last"], entry["part"]
         origin = entry["origin"]
-        return Stretch(
-            last=Point(_count(last["index"]), _seconds(last["time"]), _count(last["taken"])),
+        return Checkpoint(
+            last=StreamPosition(_count(last["index"]), _seconds(last["time"]), _count(last["taken"])),
             instances={str(label): _count(count) for label, count in entry["instances"].items()},
             damaged=_count(entry["damaged"]),
             failed=_count(entry["failed"]),
             last_id=_count(entry["last_id"]),
             origin=None if origin is None else _seconds(origin),
-            part=None if part is None else _part(part),
+            part=None if part is None else _segment(part),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None

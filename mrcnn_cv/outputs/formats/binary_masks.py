@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mrcnn_cv.outputs.formats.overlay import encode
-from mrcnn_cv.outputs.formats.per_instance import InstanceFiles
+from mrcnn_cv.outputs.formats.per_instance import PerInstanceSink
 
 if TYPE_CHECKING:
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
 
-class BinaryMasks(InstanceFiles):
+class BinaryMasks(PerInstanceSink):
     """Writes binary/photo/001-person.png: 255 inside of the mask, 0 outside."""
 
     kind = "binary"
 
-    def encode(self, frame: Frame, found: Instances, index: int) -> tuple[bytes, str]:
-        return encode(found.full_mask(index).astype(np.uint8) * 255, ".png", frame.name), ".png"
+    def encode(self, frame: Frame, instances: Instances, index: int) -> tuple[bytes, str]:
+        return encode(instances.full_mask(index).astype(np.uint8) * 255, ".png", frame.name), ".png"

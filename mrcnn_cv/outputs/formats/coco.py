@@ -9,24 +9,21 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.formats.record_masks import Instance, local_mask, rle
 from mrcnn_cv.structures import polygons
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import Settings
     from mrcnn_cv.outputs.storage.record_log import Record
 
 
-class CocoDataset:
-    """annotations.json, written in two passes over the records: pictures, then annotations.
+class CocoDataset(DatasetFormat):
+    """annotations.json, written in two passes over the records: images, then annotations.
 
     A mask is run lengths, or with `polygons` an outline for each of its parts, holes joined to it by a cut.
     """
 
     name = "annotations.json"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
         """Write the file; one record is held at a time."""
@@ -37,16 +34,16 @@ class CocoDataset:
         info = {"description": "Instances found by mrcnn-cv", "model": self.settings.model, "version": "1.0"}
         file.write(b'{"info": ' + to_json(info) + b',\n"licenses": [],\n"categories": ' + to_json(categories))
         file.write(b',\n"images": [')
-        most = 1
+        maximum = 1
         separator = b"\n"
         for image_id, record in numbered(records):
-            most = max(most, len(record["instances"]))
+            maximum = max(maximum, len(record["instances"]))
             size = {"width": record["width"], "height": record["height"]}
             file.write(separator + to_json({"id": image_id, "file_name": record["place"], **size}))
             separator = b",\n"
         file.write(b'],\n"annotations": [')
-        # Ids that tell the picture and the place in it do not change when a picture is added later.
-        stride = max(10_000, 10 ** len(str(most)))
+        # Ids that tell the image and the place in it do not change when an image is added later.
+        stride = max(10_000, 10 ** len(str(maximum)))
         separator = b"\n"
         for image_id, record in numbered(records):
             for number, instance in enumerate(record["instances"], start=1):
@@ -71,7 +68,7 @@ class CocoDataset:
 
     def _segmentation(self, record: Record, instance: Instance) -> Any:
         if self.settings.polygons:
-            parts = polygons.parts(local_mask(record, instance), min_area=self.settings.min_area)
+            parts = polygons.polygons(local_mask(record, instance), min_area=self.settings.min_area)
             # pycocotools cannot read an empty list.
             if parts:
                 return [[_short(value) for value in part.joined().ravel().tolist()] for part in parts]
@@ -79,9 +76,9 @@ class CocoDataset:
 
 
 def numbered(records: Iterable[Record]) -> Iterator[tuple[int, Record]]:
-    """(image id, record): the picture's index plus one, so that it stays the same while pictures are added.
+    """(image id, record): the picture's index plus one, so that it stays the same while images are added.
 
-    Where two runs into one folder left the same index to two pictures, the second takes a number of its own.
+    Where two runs into one folder left the same index to two images, the second takes a number of its own.
     """
     used: set[int] = set()
     # Far beyond any index, and still small enough for 32 bits.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
+from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.formats.coco import bbox, numbered, to_json
 from mrcnn_cv.outputs.formats.record_masks import rle
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mrcnn_cv.outputs.storage.record_log import Record
 
 
-class CocoResults:
+class CocoResults(DatasetFormat):
     """results.json; image ids are those of `coco`."""
 
     name = "results.json"

@@ -1,4 +1,4 @@
-"""`crops`: the picture cut to the box of every instance."""
+"""`crops`: the image cut to the box of every instance."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 
 from mrcnn_cv.outputs.formats.image_copy import format_for
 from mrcnn_cv.outputs.formats.overlay import encode
-from mrcnn_cv.outputs.formats.per_instance import InstanceFiles, window
+from mrcnn_cv.outputs.formats.per_instance import PerInstanceSink, crop_slices
 
 if TYPE_CHECKING:
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
 
-class Crops(InstanceFiles):
-    """Writes crops/photo/001-person.jpg, JPEG where the picture is one, else PNG."""
+class InstanceCrops(PerInstanceSink):
+    """Writes crops/photo/001-person.jpg, JPEG where the image is one, else PNG."""
 
     kind = "crops"
 
-    def encode(self, frame: Frame, found: Instances, index: int) -> tuple[bytes, str] | None:
-        within = window(found, index)
+    def encode(self, frame: Frame, instances: Instances, index: int) -> tuple[bytes, str] | None:
+        within = crop_slices(instances, index)
         if within is None:
             return None
         suffix = format_for(frame)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.formats.table import columns, rows
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def inert(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
-class CsvTable:
+class CsvTable(DatasetFormat):
     """instances.csv: UTF-8, commas, a heading, quotes where a value needs them (RFC 4180, with bare line feeds).
 
     Names that a spreadsheet would compute have an apostrophe in front.

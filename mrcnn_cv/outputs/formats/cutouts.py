@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.outputs.formats.overlay import encode
-from mrcnn_cv.outputs.formats.per_instance import InstanceFiles, Window, mask_in, window
+from mrcnn_cv.outputs.formats.per_instance import CropSlices, PerInstanceSink, crop_slices, mask_in
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
 
-class Cutouts(InstanceFiles):
+class Cutouts(PerInstanceSink):
     """Writes cutouts/photo/001-person.png, RGBA, cut to the instance's box.
 
     soft_edges: the mask fades out towards its border, within itself, so that nothing of the background shows.
@@ -26,23 +25,19 @@ class Cutouts(InstanceFiles):
 
     kind = "cutouts"
 
-    def __init__(self, folder: OutputFolder, soft_edges: bool = False) -> None:
-        super().__init__(folder)
-        self.soft_edges = soft_edges
-
-    def encode(self, frame: Frame, found: Instances, index: int) -> tuple[bytes, str] | None:
-        within = window(found, index)
+    def encode(self, frame: Frame, instances: Instances, index: int) -> tuple[bytes, str] | None:
+        within = crop_slices(instances, index)
         if within is None:
             return None
-        mask = mask_in(found, index, within)
-        alpha = _faded(mask, within, found.image_size) if self.soft_edges else mask.astype(np.uint8) * 255
+        mask = mask_in(instances, index, within)
+        alpha = _faded(mask, within, instances.image_size) if self.settings.soft_edges else mask.astype(np.uint8) * 255
         image = np.concatenate([frame.image[within.rows, within.columns], alpha[..., None]], axis=2)
         # What does not show takes no room in the file, and cannot be brought back by who gets it.
         image[alpha == 0] = 0
         return encode(image, ".png", frame.name), ".png"
 
 
-def _faded(mask: NDArray[np.bool_], within: Window, image_size: tuple[int, int]) -> NDArray[np.uint8]:
+def _faded(mask: NDArray[np.bool_], within: CropSlices, image_size: tuple[int, int]) -> NDArray[np.uint8]:
     """(h, w) opacity: grows from the mask's border inwards, over 3 % of its size; the picture's border is none."""
     height, width = image_size
     rows, columns = within

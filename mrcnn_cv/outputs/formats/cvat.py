@@ -1,4 +1,4 @@
-"""`cvat`: annotations.xml, which CVAT imports as "CVAT 1.1" into a task with the same pictures.
+"""`cvat`: annotations.xml, which CVAT imports as "CVAT 1.1" into a task with the same images.
 
 The format: docs.cvat.ai, "CVAT for image" (XML 1.1).
 """
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from mrcnn_cv.drawing.colors import colour
+from mrcnn_cv.drawing.colors import color
+from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.formats.record_masks import Instance, local_mask
 from mrcnn_cv.outputs.formats.xml import attribute, text
 from mrcnn_cv.outputs.storage.record_log import is_tracked
 from mrcnn_cv.structures import polygons
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import Settings
+    from mrcnn_cv.outputs.base import OutputSettings
     from mrcnn_cv.outputs.storage.record_log import Record
     from mrcnn_cv.structures.masks import LocalMask
 
@@ -28,14 +29,11 @@ _TRACK_ID = (
 )
 
 
-class CvatAnnotations:
+class CvatAnnotations(DatasetFormat):
     """annotations.xml. A mask is a `mask`, or with `polygons` a `polygon` for each of its parts, which share a group;
     the box of a model without masks is a `box`. The better score lies on top. The number of a track is an attribute."""
 
     name = "annotations.xml"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
         """Write the file; one record is held at a time."""
@@ -68,7 +66,7 @@ class CvatAnnotations:
             if local.mask.size:
                 yield "mask", _mask(local)
             return
-        parts = polygons.parts(local, min_area=self.settings.min_area)
+        parts = polygons.polygons(local, min_area=self.settings.min_area)
         grouped = f' group_id="{next(groups)}"' if len(parts) > 1 else ""
         for part in parts:
             points = ";".join(f"{x:.2f},{y:.2f}" for x, y in part.joined().tolist())
@@ -85,7 +83,7 @@ def _mask(local: LocalMask) -> str:
     return f'rle="{lengths}" left="{local.left}" top="{local.top}" width="{width}" height="{height}"'
 
 
-def _head(settings: Settings, tracked: bool) -> str:
+def _head(settings: OutputSettings, tracked: bool) -> str:
     attributes = _TRACK_ID if tracked else ""
     labels = "".join(
         f"        <label>\n          <name>{text(label)}</name>\n"
@@ -101,5 +99,5 @@ def _head(settings: Settings, tracked: bool) -> str:
 
 
 def _hex(class_id: int) -> str:
-    blue, green, red = colour(class_id)
+    blue, green, red = color(class_id)
     return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,4 +1,4 @@
-"""The pictures themselves, for formats whose readers look for them beside the annotations."""
+"""The images themselves, for formats whose readers look for them beside the annotations."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.util.opencv import cv2, quiet
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
 
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 
-# What readers of data sets look for; a picture of another format is written anew.
+# What readers of data sets look for; an image of another format is written anew.
 _WELL_KNOWN = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
-def put_picture(folder: OutputFolder, frame: Frame, base: Path) -> Path:
-    """Put the picture of `frame` at `base` with its suffix (.jpg, .png, ...); the path. OutputError where that fails.
+def copy_image(folder: OutputDirectory, frame: Frame, base: Path) -> Path:
+    """Put the image of `frame` at `base` with its suffix (.jpg, .png, ...); the path. OutputError where that fails.
 
-    A picture file is linked (a hard link: no room is taken, and a change of one is a change of both), or copied where
-    the file system has no links. A picture without a file of its own, in a format that readers of data sets do not look
+    An image file is linked (a hard link: no room is taken, and a change of one is a change of both), or copied where
+    the file system has no links. An image without a file of its own, in a format that readers of data sets do not look
     for, or turned by its EXIF orientation, which many of them ignore, is written anew: as JPEG where it was one, else
     as PNG.
     """
@@ -43,7 +43,7 @@ def put_picture(folder: OutputFolder, frame: Frame, base: Path) -> Path:
 
 
 def _is_turned(path: Path) -> bool:
-    """Whether OpenCV turns or mirrors the picture by its EXIF orientation."""
+    """Whether OpenCV turns or mirrors the image by its EXIF orientation."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -63,7 +63,7 @@ def _is_turned(path: Path) -> bool:
 
 
 def format_for(frame: Frame) -> str:
-    """The suffix of the format in which to write (parts of) a picture: .jpg where it was a JPEG, else .png."""
-    name = frame.path.name if frame.path else str(frame.place or frame.name)
+    """The suffix of the format in which to write (parts of) an image: .jpg where it was a JPEG, else .png."""
+    name = frame.path.name if frame.path else str(frame.output_path or frame.name)
     small_enough = max(frame.image.shape[:2]) <= 65_500
     return ".jpg" if PurePath(name).suffix.lower() in _JPEG and small_enough else ".png"

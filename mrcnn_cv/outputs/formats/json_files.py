@@ -1,30 +1,26 @@
-"""One JSON file per picture; docs/json.md describes the record."""
+"""One JSON file per image; docs/json.md describes the record."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.outputs.base import OpenSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.util.json import dumps
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
 
-def to_json(found: Instances) -> bytes:
-    """The record of one picture on one line, UTF-8, without a line end."""
+def to_json(instances: Instances) -> bytes:
+    """The record of one image on one line, UTF-8, without a line end."""
     # A file name that is not UTF-8 holds lone surrogates; as \udcXX they are valid JSON and come back as they were.
-    return dumps(found.to_dict()).encode("utf-8")
+    return dumps(instances.to_dict()).encode("utf-8")
 
 
-class JsonRecords(OpenSink):
+class JsonRecords(ImageFormat):
     """Writes photo.jpg.json for photo.jpg."""
 
-    def __init__(self, folder: OutputFolder) -> None:
-        self.folder = folder
-
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Write one record; OutputError where it cannot be written."""
-        self.folder.write(self.folder.path_for(frame, ".json"), to_json(found) + b"\n")
+        self.folder.write(self.folder.path_for(frame, ".json"), to_json(instances) + b"\n")

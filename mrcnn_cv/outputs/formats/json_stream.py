@@ -1,4 +1,4 @@
-"""JSON lines: one record per picture on one line, into a pipe or a file, each as soon as it is there."""
+"""JSON lines: one record per image on one line, into a pipe or a file, each as soon as it is there."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
-from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import OpenSink, SinkClosed
+from mrcnn_cv.errors import Remedy
+from mrcnn_cv.outputs.base import PerImageSink, SinkClosed
 from mrcnn_cv.outputs.formats.json_files import to_json
-from mrcnn_cv.outputs.storage.output_dir import OutputFolder, why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
 from mrcnn_cv.outputs.storage.ownership import new_digest
 
 if TYPE_CHECKING:
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
-_ELSEWHERE = "name another file (--json)"
 
-
-class JsonLines(OpenSink):
+class JsonLines(PerImageSink):
     """Writes to an open binary stream, for example `sys.stdout.buffer`, which stays open.
 
     SinkClosed from `write` once the reader has gone away (`| head -1`); OutputError where the stream cannot be written.
@@ -35,10 +33,10 @@ class JsonLines(OpenSink):
         self.stream = stream
         self.name = name
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Write one line and flush it."""
         try:
-            self.stream.write(to_json(found) + b"\n")
+            self.stream.write(to_json(instances) + b"\n")
             self.stream.flush()
         except KeyboardInterrupt:
             # Where nobody reads, what is left in the buffer would hold up the end.
@@ -50,7 +48,7 @@ class JsonLines(OpenSink):
                 _let_go(self.stream)
                 raise SinkClosed from error
             _let_go(self.stream)
-            raise OutputError(why_unwritable(error, Path(self.name), _ELSEWHERE)) from error
+            raise unwritable(error, Path(self.name), Remedy.RECORDS_FILE) from error
 
 
 class JsonLinesFile:
@@ -65,7 +63,9 @@ class JsonLinesFile:
 
     def __init__(self, path: str | Path, *, overwrite: bool = False, protected: Iterable[str | Path] = ()) -> None:
         self.path = Path(path)
-        self._folder = OutputFolder(self.path.parent, overwrite=overwrite, protected=protected, remedy=_ELSEWHERE)
+        self._folder = OutputDirectory(
+            self.path.parent, overwrite=overwrite, protected=protected, remedy=Remedy.RECORDS_FILE
+        )
         self._file: BinaryIO | None = None
         self._is_special = False
         self._size = 0
@@ -84,7 +84,7 @@ class JsonLinesFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "wb", buffering=0)
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path, _ELSEWHERE)) from error
+            raise unwritable(error, self.path, Remedy.RECORDS_FILE) from error
         return self
 
     def __exit__(
@@ -99,13 +99,13 @@ class JsonLinesFile:
         try:
             self._folder.note(self.path, self._size, self._digest.hexdigest())
         except OSError as problem:
-            raise OutputError(why_unwritable(problem, self.path, _ELSEWHERE)) from problem
+            raise unwritable(problem, self.path, Remedy.RECORDS_FILE) from problem
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Write one line; it is in the file when this returns."""
         if self._file is None:
             raise ValueError("the file is open only inside of a with block")
-        rest = memoryview(to_json(found) + b"\n")
+        rest = memoryview(to_json(instances) + b"\n")
         try:
             while rest:
                 written = self._file.write(rest)
@@ -115,7 +115,7 @@ class JsonLinesFile:
         except BrokenPipeError as error:
             raise SinkClosed from error
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.path, _ELSEWHERE)) from error
+            raise unwritable(error, self.path, Remedy.RECORDS_FILE) from error
 
 
 def is_special(path: Path) -> bool:

@@ -1,17 +1,18 @@
-"""`jsonl`: records.jsonl, the JSON record of every picture on a line."""
+"""`jsonl`: records.jsonl, the JSON record of every image on a line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
+from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.formats.coco import to_json
 
 if TYPE_CHECKING:
     from mrcnn_cv.outputs.storage.record_log import Record
 
 
-class JsonLinesTable:
+class JsonLinesTable(DatasetFormat):
     """records.jsonl: docs/json.md's record with "place" and "index" before it."""
 
     name = "records.jsonl"

@@ -1,4 +1,4 @@
-"""`labelme`: a JSON file per picture that opens in labelme.
+"""`labelme`: a JSON file per image that opens in labelme.
 
 The format: what labelme's own LabelFile reads (labelme/_label_file.py of labelme 6; the keys are those of labelme 5).
 """
@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mrcnn_cv.outputs.base import OpenSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.image_copy import format_for
 from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.structures import polygons
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import Settings
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -28,27 +26,23 @@ if TYPE_CHECKING:
 _VERSION = "5.4.1"
 
 
-class LabelmeFiles(OpenSink):
-    """Writes labelme/photo.json for photo.jpg, which names the picture where it lies.
+class LabelmeFiles(ImageFormat):
+    """Writes labelme/photo.json for photo.jpg, which names the image where it lies.
 
     A mask is a shape of the type "mask", or with `polygons` a polygon for each of its parts, which share a group. The
     box of a model without masks is a rectangle.
     """
 
-    def __init__(self, folder: OutputFolder, settings: Settings) -> None:
-        self.folder = folder
-        self.settings = settings
-
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Write one file; OutputError where it cannot be written."""
         path = self.folder.path_for(frame, ".json", kind="labelme", stem=True)
-        height, width = found.image_size
+        height, width = instances.image_size
         where = _path_between(path.parent, frame)
         content: dict[str, Any] = {
             "version": _VERSION,
             "flags": {},
-            "shapes": [shape for index in range(len(found)) for shape in self._shapes(found, index)],
-            "imagePath": where or str(frame.place or frame.name),
+            "shapes": [shape for index in range(len(instances)) for shape in self._shapes(instances, index)],
+            "imagePath": where or str(frame.output_path or frame.name),
             "imageData": _embedded(frame) if where is None else None,
             "imageHeight": height,
             "imageWidth": width,
@@ -56,11 +50,11 @@ class LabelmeFiles(OpenSink):
         text = json.dumps(content, ensure_ascii=False, allow_nan=False)
         self.folder.write(path, text.encode("utf-8", "backslashreplace") + b"\n")
 
-    def _shapes(self, found: Instances, index: int) -> list[dict[str, Any]]:
-        if found.mask_probabilities is None:
-            x1, y1, x2, y2 = (round(float(value), 3) for value in found.boxes[index])
-            return [_shape(found, index, "rectangle", [[x1, y1], [x2, y2]])]
-        local = found.local_mask(index)
+    def _shapes(self, instances: Instances, index: int) -> list[dict[str, Any]]:
+        if instances.mask_probabilities is None:
+            x1, y1, x2, y2 = (round(float(value), 3) for value in instances.boxes[index])
+            return [_shape(instances, index, "rectangle", [[x1, y1], [x2, y2]])]
+        local = instances.local_mask(index)
         if not local.mask.any():
             return []
         if not self.settings.polygons:
@@ -69,18 +63,24 @@ class LabelmeFiles(OpenSink):
             left, top = local.left + int(columns[0]), local.top + int(rows[0])
             corners = [[left, top], [left + tight.shape[1] - 1, top + tight.shape[0] - 1]]
             data = encode(tight.astype(np.uint8) * 255, ".png", "a mask")
-            return [_shape(found, index, "mask", corners, mask=base64.b64encode(data).decode("ascii"))]
-        parts = polygons.parts(local, min_area=self.settings.min_area)
+            return [_shape(instances, index, "mask", corners, mask=base64.b64encode(data).decode("ascii"))]
+        parts = polygons.polygons(local, min_area=self.settings.min_area)
         group = index + 1 if len(parts) > 1 else None
-        return [_shape(found, index, "polygon", _corners(part), group_id=group) for part in parts]
+        return [_shape(instances, index, "polygon", _corners(part), group_id=group) for part in parts]
 
 
-def _shape(found: Instances, index: int, kind: str, points: list[list[float]], **more: Any) -> dict[str, Any]:
-    common = {"label": found.labels[index], "points": points, "group_id": None, "description": "", "shape_type": kind}
-    return {**common, "flags": {}, "mask": None, "score": round(float(found.scores[index]), 6), **more}
+def _shape(instances: Instances, index: int, kind: str, points: list[list[float]], **more: Any) -> dict[str, Any]:
+    common = {
+        "label": instances.labels[index],
+        "points": points,
+        "group_id": None,
+        "description": "",
+        "shape_type": kind,
+    }
+    return {**common, "flags": {}, "mask": None, "score": round(float(instances.scores[index]), 6), **more}
 
 
-def _corners(part: polygons.Part) -> list[list[float]]:
+def _corners(part: polygons.Polygon) -> list[list[float]]:
     """labelme takes corners for pixels and paints the outline too (Pillow's `polygon`)."""
     ring: list[list[float]] = part.joined(painted=True).tolist()
     # It wants three corners, which a part of one or two pixels does not have.

@@ -1,4 +1,4 @@
-"""Overlay images: every picture again, with what was found painted over it."""
+"""Overlay images: every image again, with what was found painted over it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.drawing.annotate import draw
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import OpenSink
+from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
-    from mrcnn_cv.drawing.annotate import Style
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
 QUALITY = 95
 
-# Formats that hold an 8-bit colour picture as it is: the name that OpenCV has for each, and its largest side in pixels.
-# GIF is not among them: OpenCV's palette changes every pixel (by 17 levels on average on a smooth picture).
+# Formats that hold an 8-bit color image as it is: the name that OpenCV has for each, and its largest side in pixels.
+# GIF is not among them: OpenCV's palette changes every pixel (by 17 levels on average on a smooth image).
 _FORMATS: dict[str, tuple[str, int]] = {
     ".jpg": (".jpg", 65_500),
     ".jpeg": (".jpg", 65_500),
@@ -41,28 +39,24 @@ _FORMATS: dict[str, tuple[str, int]] = {
 }
 
 
-class OverlayImages(OpenSink):
+class OverlayImages(ImageFormat):
     """Writes each overlay under its input's own name and format; as PNG (scan.gif.png) where that cannot be written.
 
     `write` adds the milliseconds that painting took to the instances' timings as "draw".
     """
 
-    def __init__(self, folder: OutputFolder, style: Style | None = None) -> None:
-        self.folder = folder
-        self.style = style
-
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Paint and write one overlay; OutputError where it cannot be written."""
         start = perf_counter()
-        image = draw(frame.image, found, self.style)
-        found.timings_ms["draw"] = (perf_counter() - start) * 1000
+        image = draw(frame.image, instances, self.settings.style)
+        instances.timings_ms["draw"] = (perf_counter() - start) * 1000
         extension, suffix = _format(frame.path.name if frame.path else frame.name, image)
         path = self.folder.path_for(frame, suffix)
         self.folder.write(path, encode(image, extension, str(path)))
 
 
 def encode(image: NDArray[np.uint8], extension: str, name: str) -> bytes:
-    """(H, W, 3) uint8 BGR as the bytes of a picture file; JPEG, WebP, AVIF at quality 95. OutputError naming `name`."""
+    """(H, W, 3) uint8 BGR as the bytes of an image file; JPEG, WebP, AVIF at quality 95. OutputError naming `name`."""
     quality = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY, ".avif": cv2.IMWRITE_AVIF_QUALITY}
     parameters = [quality[extension], QUALITY] if extension in quality else []
     try:

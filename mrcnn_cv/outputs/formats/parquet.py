@@ -7,21 +7,24 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mrcnn_cv.errors import UsageError
+from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.formats.table import columns, rows
 
 if TYPE_CHECKING:
+    from mrcnn_cv.outputs.base import OutputSettings
     from mrcnn_cv.outputs.storage.record_log import Record
 
 _ROWS = 20_000
 """Of a row group: what is held in memory."""
 
 
-class ParquetTable:
+class ParquetTable(DatasetFormat):
     """instances.parquet, with the columns of `csv`. UsageError without pyarrow."""
 
     name = "instances.parquet"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: OutputSettings) -> None:
+        super().__init__(settings)
         try:
             import pyarrow
             import pyarrow.parquet
@@ -37,14 +40,14 @@ class ParquetTable:
         kinds = {"text": arrow.string(), "whole": arrow.int64(), "real": arrow.float64()}
         schema = arrow.schema([(name, kinds[kind]) for name, kind in columns(records).items()])
         every = rows(records)
-        with arrow.parquet.ParquetWriter(_Counted(file), schema, compression="zstd") as writer:
+        with arrow.parquet.ParquetWriter(_CountingFile(file), schema, compression="zstd") as writer:
             while some := list(islice(every, _ROWS)):
                 values = zip(*some, strict=True)
                 arrays = [arrow.array(column, each.type) for column, each in zip(values, schema, strict=True)]
                 writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 
-class _Counted:
+class _CountingFile:
     """What pyarrow wants of a file, around one that can only be written to."""
 
     closed = False

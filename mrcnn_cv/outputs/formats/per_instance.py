@@ -1,4 +1,4 @@
-"""Formats with a file per instance, in a folder per picture: `binary`, `cutouts` and `crops`."""
+"""Formats with a file per instance, in a folder per image: `binary`, `cutouts` and `crops`."""
 
 from __future__ import annotations
 
@@ -7,71 +7,70 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import OpenSink
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.outputs.base import ImageFormat
+from mrcnn_cv.outputs.storage.output_dir import unwritable
+from mrcnn_cv.util import filenames
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
 
-class Window(NamedTuple):
+class CropSlices(NamedTuple):
     """The pixels that a box touches."""
 
     rows: slice
     columns: slice
 
 
-class InstanceFiles(OpenSink):
+class PerInstanceSink(ImageFormat):
     """Writes kind/photo/001-person.png for the first instance of photo.jpg, 002-dog.png for the second, ..."""
 
     kind: str
 
-    def __init__(self, folder: OutputFolder) -> None:
-        self.folder = folder
-
-    def encode(self, frame: Frame, found: Instances, index: int) -> tuple[bytes, str] | None:
+    def encode(self, frame: Frame, instances: Instances, index: int) -> tuple[bytes, str] | None:
         """The file's data and suffix; None for an instance that has none."""
         raise NotImplementedError
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Write the picture's files; OutputError where one cannot be written.
 
         What an earlier run left of instances that there are no more is removed.
         """
-        place = self.folder.path_for(frame, kind=self.kind, stem=True)
+        output_path = self.folder.path_for(frame, kind=self.kind, stem=True)
         written = set()
-        for index in range(len(found)):
-            if (file := self.encode(frame, found, index)) is not None:
+        for index in range(len(instances)):
+            if (file := self.encode(frame, instances, index)) is not None:
                 data, suffix = file
-                name = names.fitting(f"{index + 1:03d}-{names.file_name(found.labels[index])}{suffix}")
-                self.folder.write(place / name, data)
+                name = filenames.truncate_name(
+                    f"{index + 1:03d}-{filenames.file_name(instances.labels[index])}{suffix}"
+                )
+                self.folder.write(output_path / name, data)
                 written.add(name)
         try:
-            before = [path for path in place.iterdir() if path.name not in written] if place.is_dir() else []
+            before = (
+                [path for path in output_path.iterdir() if path.name not in written] if output_path.is_dir() else []
+            )
         except OSError as error:
-            raise OutputError(why_unwritable(error, place)) from error
+            raise unwritable(error, output_path) from error
         for path in before:
             self.folder.discard(path)
 
 
-def window(found: Instances, index: int) -> Window | None:
+def crop_slices(instances: Instances, index: int) -> CropSlices | None:
     """The pixels of the image that an instance's box touches; None where it touches none."""
-    box = found.boxes[index].astype(np.float64)
+    box = instances.boxes[index].astype(np.float64)
     if not np.isfinite(box).all():
         return None
-    height, width = found.image_size
+    height, width = instances.image_size
     left, top = np.clip(np.floor(box[:2]), 0, (width, height)).astype(int).tolist()
     right, bottom = np.clip(np.ceil(box[2:]), 0, (width, height)).astype(int).tolist()
-    return Window(slice(top, bottom), slice(left, right)) if bottom > top and right > left else None
+    return CropSlices(slice(top, bottom), slice(left, right)) if bottom > top and right > left else None
 
 
-def mask_in(found: Instances, index: int, within: Window) -> NDArray[np.bool_]:
+def mask_in(instances: Instances, index: int, within: CropSlices) -> NDArray[np.bool_]:
     """The instance's mask on the pixels of a window."""
-    top, left, mask = found.local_mask(index)
+    top, left, mask = instances.local_mask(index)
     rows, columns = within
     here = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=np.bool_)
     # A mask may reach a rounding error beyond its box.

@@ -43,8 +43,8 @@ def rows(records: Iterable[Record]) -> Iterator[tuple[Any, ...]]:
     """A row per instance, in the order of `columns`; None where there is no value. One record is held at a time."""
     tracked = is_tracked(records)
     for record in records:
-        picture = (record[name] for name in ("place", "index", "source", "frame", "width", "height"))
-        common = tuple(plain(value) if isinstance(value, str) else value for value in picture)
+        image = (record[name] for name in ("place", "index", "source", "frame", "width", "height"))
+        common = tuple(plain(value) if isinstance(value, str) else value for value in image)
         for number, instance in enumerate(record["instances"], start=1):
             label = plain(instance["label"])
             mask = None if instance["mask"] is None else instance["mask"]["counts"]

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import OpenSink
-from mrcnn_cv.outputs.formats.image_copy import put_picture
-from mrcnn_cv.outputs.formats.label_images import class_ids, instance_numbers
-from mrcnn_cv.outputs.formats.png import Rgb, number_png
+from mrcnn_cv.outputs.base import ImageFormat
+from mrcnn_cv.outputs.formats.image_copy import copy_image
+from mrcnn_cv.outputs.formats.label_images import class_ids, instance_labels
+from mrcnn_cv.outputs.formats.png import Rgb, label_png
 from mrcnn_cv.outputs.formats.xml import text
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.outputs.storage.output_dir import unwritable
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import Settings
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.outputs.base import OutputSettings
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -30,16 +30,15 @@ _LARGEST = 254
 """Of a number in VOC's 8-bit images: 255 means "not annotated"."""
 
 
-class VocFolder(OpenSink):
+class VocFolder(ImageFormat):
     """Writes voc/JPEGImages, Annotations, SegmentationClass and SegmentationObject; lists and labelmap.txt at the end.
 
-    The lists in ImageSets name every picture that has annotations in the folder, so that they are complete after a run
+    The lists in ImageSets name every image that has annotations in the folder, so that they are complete after a run
     that was interrupted and resumed.
     """
 
-    def __init__(self, folder: OutputFolder, settings: Settings) -> None:
-        self.folder = folder
-        self.settings = settings
+    def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
+        super().__init__(folder, settings)
         self._root = folder.directory / "voc"
         self._is_small = max(settings.labels, default=0) <= _LARGEST
 
@@ -53,24 +52,24 @@ class VocFolder(OpenSink):
             self.folder.write(self._root / "ImageSets" / task / "train.txt", data)
         self.folder.write(self._root / "labelmap.txt", self._label_map())
 
-    def write(self, frame: Frame, found: Instances) -> None:
-        """Write the files of one picture; OutputError where one cannot be written."""
+    def write(self, frame: Frame, instances: Instances) -> None:
+        """Write the files of one image; OutputError where one cannot be written."""
         annotation = self.folder.path_for(frame, ".xml", kind="voc/Annotations", stem=True)
-        place = annotation.relative_to(self._root / "Annotations").with_suffix("")
-        picture = put_picture(self.folder, frame, self._root / "JPEGImages" / place)
+        output_path = annotation.relative_to(self._root / "Annotations").with_suffix("")
+        picture = copy_image(self.folder, frame, self._root / "JPEGImages" / output_path)
         name = picture.relative_to(self._root / "JPEGImages").as_posix()
-        self.folder.write(annotation, _annotation(name, found).encode("utf-8"))
-        numbers, classes = instance_numbers(found), class_ids(found)
-        small_numbers = len(found) <= _LARGEST
+        self.folder.write(annotation, _annotation(name, instances).encode("utf-8"))
+        numbers, classes = instance_labels(instances), class_ids(instances)
+        small_numbers = len(instances) <= _LARGEST
         for kind, image, small in (
             ("SegmentationObject", numbers, small_numbers),
             ("SegmentationClass", classes, self._is_small),
         ):
-            path = self._root / kind / place.with_name(f"{place.name}.png")
-            self.folder.write(path, number_png(image, voc_palette() if small else None))
+            path = self._root / kind / output_path.with_name(f"{output_path.name}.png")
+            self.folder.write(path, label_png(image, voc_palette() if small else None))
 
     def _label_map(self) -> bytes:
-        """The colours of the classes, as datumaro and CVAT read them."""
+        """The colors of the classes, as datumaro and CVAT read them."""
         palette = voc_palette()
         lines = ["background:0,0,0::"]
         for class_id, label in sorted(self.settings.labels.items()):
@@ -80,7 +79,7 @@ class VocFolder(OpenSink):
 
 
 def voc_palette() -> list[Rgb]:
-    """VOC's 256 colours: the bits of a number dealt out to red, green and blue in turn, the lowest to the highest."""
+    """VOC's 256 colors: the bits of a number dealt out to red, green and blue in turn, the lowest to the highest."""
 
     def channel(number: int, first: int) -> int:
         return sum((number >> (3 * step + first) & 1) << (7 - step) for step in range(3))
@@ -93,20 +92,20 @@ def _annotated(root: Path) -> Iterable[str]:
     try:
         found = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.xml"))
     except OSError as error:
-        raise OutputError(why_unwritable(error, folder)) from error
+        raise unwritable(error, folder) from error
     for name in found:
         try:
             name.encode("utf-8")
         except UnicodeEncodeError:
             continue
-        # A list has a picture per line.
+        # A list has an image per line.
         if len(name.splitlines()) == 1:
             yield name
 
 
-def _annotation(name: str, found: Instances) -> str:
-    height, width = found.image_size
-    objects = "".join(_object(found, index) for index in range(len(found)))
+def _annotation(name: str, instances: Instances) -> str:
+    height, width = instances.image_size
+    objects = "".join(_object(instances, index) for index in range(len(instances)))
     return (
         "<annotation>\n\t<folder>VOC2012</folder>\n"
         f"\t<filename>{text(name)}</filename>\n"
@@ -116,14 +115,14 @@ def _annotation(name: str, found: Instances) -> str:
     )
 
 
-def _object(found: Instances, index: int) -> str:
-    height, width = found.image_size
-    x1, y1, x2, y2 = np.nan_to_num(found.boxes[index]).astype(float).tolist()
+def _object(instances: Instances, index: int) -> str:
+    height, width = instances.image_size
+    x1, y1, x2, y2 = np.nan_to_num(instances.boxes[index]).astype(float).tolist()
     # VOC's pixels count from 1, and the last one is part of the box.
     left, top = min(max(round(x1), 0), width - 1) + 1, min(max(round(y1), 0), height - 1) + 1
     right, bottom = max(left, min(round(x2), width)), max(top, min(round(y2), height))
     return (
-        f"\t<object>\n\t\t<name>{text(found.labels[index])}</name>\n"
+        f"\t<object>\n\t\t<name>{text(instances.labels[index])}</name>\n"
         "\t\t<pose>Unspecified</pose>\n\t\t<truncated>0</truncated>\n\t\t<difficult>0</difficult>\n"
         f"\t\t<bndbox>\n\t\t\t<xmin>{left}</xmin>\n\t\t\t<ymin>{top}</ymin>\n"
         f"\t\t\t<xmax>{right}</xmax>\n\t\t\t<ymax>{bottom}</ymax>\n\t\t</bndbox>\n\t</object>\n"

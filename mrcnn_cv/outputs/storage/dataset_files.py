@@ -1,4 +1,4 @@
-"""Formats with one file for all pictures: the records go to disk one by one, the files are made from them."""
+"""Formats with one file for all images: the records go to disk one by one, the files are made from them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.storage.locks import alone_with
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
-from mrcnn_cv.outputs.storage.record_log import Records
+from mrcnn_cv.errors import OutputError, Remedy
+from mrcnn_cv.outputs.storage.locks import exclusive_lock
+from mrcnn_cv.outputs.storage.output_dir import unwritable
+from mrcnn_cv.outputs.storage.record_log import RecordLog
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import Aggregate
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.outputs.base import DatasetWriter
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -27,7 +27,7 @@ SHARE = 0.02
 """The files are made anew while a run goes on, after some seconds and for no more than this share of its time."""
 
 
-class AggregateFiles:
+class DatasetFiles:
     """Writes the files of `aggregates` into a folder. At every moment each of them is whole, and at the end complete.
 
     The records in a folder belong to one run at a time, so that another one is refused inside of the with block.
@@ -42,8 +42,8 @@ class AggregateFiles:
 
     def __init__(
         self,
-        folder: OutputFolder,
-        aggregates: Sequence[Aggregate],
+        folder: OutputDirectory,
+        aggregates: Sequence[DatasetWriter],
         *,
         keep: bool = False,
         indexes: Mapping[str, int] | None = None,
@@ -56,7 +56,7 @@ class AggregateFiles:
         self._keeps = keep
         self._held = ExitStack()
         try:
-            self._records = Records(folder.directory, keep)
+            self._records = RecordLog(folder.directory, keep)
         except OSError as error:
             raise OutputError(f"the records in {folder.directory} cannot be read: {error.strerror or error}") from error
 
@@ -72,11 +72,11 @@ class AggregateFiles:
                 pass
         self._check_replaceable()
 
-    def holds(self, place: PurePosixPath) -> bool:
-        """Whether an earlier run left a record of this picture."""
-        return str(place) in self._records
+    def holds(self, output_path: PurePosixPath) -> bool:
+        """Whether an earlier run left a record of this image."""
+        return str(output_path) in self._records
 
-    def __enter__(self) -> AggregateFiles:
+    def __enter__(self) -> DatasetFiles:
         with ExitStack() as stack:
             stack.enter_context(self._alone())
             self._check_replaceable()
@@ -97,18 +97,18 @@ class AggregateFiles:
             if not isinstance(error, OutputError):
                 self._assemble()
 
-    def write(self, frame: Frame, found: Instances) -> None:
-        """Add one picture; OutputError where its record cannot be written."""
-        place = str(frame.place or frame.name)
-        index = self._indexes.get(place, self.first_index + frame.index)
+    def write(self, frame: Frame, instances: Instances) -> None:
+        """Add one image; OutputError where its record cannot be written."""
+        output_path = str(frame.output_path or frame.name)
+        index = self._indexes.get(output_path, self.first_index + frame.index)
         with self._writing():
-            self._records.add({"place": place, "index": index, **found.to_dict()})
+            self._records.add({"place": output_path, "index": index, **instances.to_dict()})
         if time.monotonic() >= self._next:
             self._assemble()
 
     def _alone(self) -> AbstractContextManager[None]:
         directory = self._folder.directory
-        return alone_with(directory / LOCK_NAME, f"in {directory}")
+        return exclusive_lock(directory / LOCK_NAME, f"in {directory}")
 
     def _check_replaceable(self) -> None:
         for path in self.paths:
@@ -124,7 +124,7 @@ class AggregateFiles:
         try:
             yield
         except OSError as error:
-            raise OutputError(why_unwritable(error, self._records.path)) from error
+            raise unwritable(error, self._records.path) from error
 
     @contextmanager
     def _ours(self) -> Iterator[None]:
@@ -135,8 +135,10 @@ class AggregateFiles:
             if not self._keeps:
                 raise
             raise OutputError(
-                f"{self._records.path} holds records that mrcnn-cv did not write ({type(error).__name__}): give"
-                " --overwrite to start anew"
+                f"{self._records.path} holds records that mrcnn-cv did not write ({type(error).__name__}):"
+                " choose another output folder, or start a new run and allow overwriting",
+                Remedy.OUTPUT_DIRECTORY,
+                Remedy.OVERWRITE,
             ) from error
 
     def _assemble(self) -> None:

@@ -9,23 +9,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from mrcnn_cv.errors import OutputError, UsageError
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
-from mrcnn_cv.util import filenames as names
+from mrcnn_cv.errors import Remedy, UsageError
+from mrcnn_cv.outputs.storage.output_dir import unwritable
+from mrcnn_cv.util import filenames
 from mrcnn_cv.util.file_lock import try_lock
 
 NAME = ".mrcnn-cv-run.lock"
 
 
 @contextmanager
-def alone_at(path: Path) -> Iterator[None]:
-    """Be the only run at one output, and leave the rest of its folder to others. Errors as those of `alone_with`."""
-    with alone_with(path.with_name(names.fitting(f".{path.name}{NAME}")), f"at {path}"):
+def lock_output(path: Path) -> Iterator[None]:
+    """Be the only run at one output, and leave the rest of its folder to others. Errors as of `exclusive_lock`."""
+    with exclusive_lock(path.with_name(filenames.truncate_name(f".{path.name}{NAME}")), f"at {path}"):
         yield
 
 
 @contextmanager
-def alone_with(lock: Path, where: str) -> Iterator[None]:
+def exclusive_lock(lock: Path, where: str) -> Iterator[None]:
     """Be the only run that holds this lock file, which does not stay. where: "in out", for people.
 
     UsageError where another run holds it; OutputError where it cannot be made. The operating system holds the lock, so
@@ -46,17 +46,18 @@ def alone_with(lock: Path, where: str) -> Iterator[None]:
 
 
 def locked(path: Path, where: str) -> IO[bytes]:
-    """The file of a lock, which is ours until the file is closed; it stays. Errors as those of `alone_with`."""
+    """The file of a lock, which is ours until the file is closed; it stays. Errors as those of `exclusive_lock`."""
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = open(path, "a+b")  # noqa: SIM115 (the caller closes it)
         except OSError as error:
-            raise OutputError(why_unwritable(error, path)) from error
+            raise unwritable(error, path) from error
         if not _is_free(file):
             file.close()
             raise UsageError(
-                f"another run is at work {where}: wait until it has ended, or give another output folder (-o)"
+                f"another run is at work {where}: wait until it has ended, or {Remedy.OUTPUT_DIRECTORY}",
+                Remedy.OUTPUT_DIRECTORY,
             )
         if _is_there(path, file):
             return file

@@ -13,12 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OutputRecord, fingerprint_of
+from mrcnn_cv.errors import OutputError, Remedy
+from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OwnershipLog, fingerprint_of
 from mrcnn_cv.structures.frame import Frame
-from mrcnn_cv.util import filenames as names
-
-ELSEWHERE = "choose another output folder (-o)"
+from mrcnn_cv.util import filenames
 
 _TEMPORARY = re.compile(r"\.mrcnn-cv-[0-9a-f]{12}\.tmp")
 
@@ -46,7 +44,7 @@ def written_files() -> Iterator[list[tuple[Path, int]]]:
         _written.files = None
 
 
-class OutputFolder:
+class OutputDirectory:
     """One folder of outputs for one run. Several threads may write into it.
 
     directory  made at the first write, with its parents
@@ -62,12 +60,12 @@ class OutputFolder:
         *,
         overwrite: bool = False,
         protected: Iterable[str | Path] = (),
-        remedy: str = ELSEWHERE,
+        remedy: Remedy = Remedy.OUTPUT_DIRECTORY,
     ) -> None:
         self.directory = Path(directory)
         self.overwrite = overwrite
         self.remedy = remedy
-        self._record = OutputRecord(self.directory)
+        self._ownership = OwnershipLog(self.directory)
         self._inputs: dict[tuple[int, int], Path] = {}
         self._bases: dict[str, str] = {}
         self._stems: dict[str, str] = {}
@@ -79,12 +77,12 @@ class OutputFolder:
         for path in map(Path, protected):
             self.protect(path, PurePosixPath(path.name))
 
-    def protect(self, path: Path, place: PurePosixPath | None = None) -> None:
+    def protect(self, path: Path, output_path: PurePosixPath | None = None) -> None:
         """Take note of an input before the run: never write to it, and reserve the name of its outputs."""
         if (identity := _identity(path)) is not None:
             self._inputs[identity] = path
-        if place is not None:
-            self._base(os.path.abspath(path), str(place))
+        if output_path is not None:
+            self._base(os.path.abspath(path), str(output_path))
 
     def check(self) -> None:
         """OutputError where it is plain before any work that the folder cannot be used; makes nothing."""
@@ -92,9 +90,9 @@ class OutputFolder:
         while not os.path.lexists(folder) and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
-            raise OutputError(f"{folder} is a file, not a folder: {self.remedy}")
+            raise OutputError(f"{folder} is a file, not a folder: {self.remedy}", self.remedy)
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise OutputError(f"no permission to write into the folder {folder}: {self.remedy}")
+            raise OutputError(f"no permission to write into the folder {folder}: {self.remedy}", self.remedy)
 
     def path_for(self, frame: Frame, suffix: str | None = None, *, kind: str = "", stem: bool = False) -> Path:
         """Where the output of `frame` goes: its input's place, with `suffix` (".json") after its name.
@@ -104,9 +102,9 @@ class OutputFolder:
         its own below this one ("masks"), with the same tree in it. stem: `suffix` takes the place of the input's own.
         """
         if frame.path is not None:
-            return self.path_of(frame.path, suffix, kind=kind, stem=stem, place=frame.place)
-        name = str(frame.place or names.file_name(frame.name))
-        return self._path(name if frame.place else frame.name, name, suffix, kind, stem)
+            return self.path_of(frame.path, suffix, kind=kind, stem=stem, output_path=frame.output_path)
+        name = str(frame.output_path or filenames.file_name(frame.name))
+        return self._path(name if frame.output_path else frame.name, name, suffix, kind, stem)
 
     def path_of(
         self,
@@ -115,14 +113,14 @@ class OutputFolder:
         *,
         kind: str = "",
         stem: bool = False,
-        place: PurePosixPath | None = None,
+        output_path: PurePosixPath | None = None,
     ) -> Path:
         """As `path_for`, for the input file `path` as a whole."""
         key = os.path.abspath(path)
         if key not in self._bases:
-            # A picture that arrived while the run goes on.
+            # An image that arrived while the run goes on.
             self.protect(path)
-        return self._path(key, str(place or path.name), suffix, kind, stem)
+        return self._path(key, str(output_path or path.name), suffix, kind, stem)
 
     def _path(self, key: str, name: str, suffix: str | None, kind: str, stem: bool) -> Path:
         with self._lock:
@@ -131,12 +129,12 @@ class OutputFolder:
                 base = self._stems[key]
             wanted = self._wanted(base, suffix, kind)
             if self._is_input(self.directory / wanted):
-                wanted = self._wanted(names.marked(base), suffix, kind)
+                wanted = self._wanted(filenames.tagged_name(base), suffix, kind)
             return self.directory / self._claim(key, wanted, inputs_too=False)
 
     def _wanted(self, base: str, suffix: str | None, kind: str) -> str:
-        place = PurePosixPath(kind, base)
-        return str(place.with_name(names.fitting(place.name + (suffix or ""))))
+        output_path = PurePosixPath(kind, base)
+        return str(output_path.with_name(filenames.truncate_name(output_path.name + (suffix or ""))))
 
     def write(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, a path from `path_for`, whole or not at all.
@@ -165,7 +163,7 @@ class OutputFolder:
                 temporary.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+            raise unwritable(error, path, self.remedy) from error
 
     @contextmanager
     def placing(self, path: Path) -> Iterator[Path]:
@@ -184,7 +182,7 @@ class OutputFolder:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+            raise unwritable(error, path, self.remedy) from error
 
     def sweep(self) -> None:
         """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be."""
@@ -193,7 +191,7 @@ class OutputFolder:
                 if is_temporary(path) and path.is_file() and not path.is_symlink():
                     path.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(why_unwritable(error, self.directory, self.remedy)) from error
+            raise unwritable(error, self.directory, self.remedy) from error
 
     def copy(self, source: Path, path: Path) -> None:
         """Put the file `source` at `path` as well: by a hard link where the file system has them, else as a copy."""
@@ -218,33 +216,34 @@ class OutputFolder:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+            raise unwritable(error, path, self.remedy) from error
 
     def discard(self, path: Path) -> None:
         """Remove the file at `path` (in this folder) where it is an unchanged output of an earlier run."""
         try:
-            if not self._is_input(path) and self._record.is_ours(path):
+            if not self._is_input(path) and self._ownership.owns(path):
                 path.unlink()
         except OSError as error:
-            raise OutputError(why_unwritable(error, path, self.remedy)) from error
+            raise unwritable(error, path, self.remedy) from error
 
     def check_replaceable(self, path: Path) -> None:
         """OutputError where a file at `path` (in this folder) must be left alone."""
         if not os.path.lexists(path):
             return
         if path.is_dir():
-            raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}")
+            raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}", self.remedy)
         if self._is_input(path):
-            raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}")
-        if not self.overwrite and not self._record.is_ours(path):
+            raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}", self.remedy)
+        if not self.overwrite and not self._ownership.owns(path):
             raise OutputError(
-                f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or give --overwrite to replace it"
+                f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or {Remedy.OVERWRITE}",
+                Remedy.OVERWRITE,
             )
 
     def note(self, path: Path, size: int, fingerprint: str) -> None:
         """Record a file in this folder that was written piece by piece, so that a later run may replace it."""
         with self._lock:
-            self._record.add(path, size, fingerprint)
+            self._ownership.add(path, size, fingerprint)
 
     def _base(self, key: str, name: str) -> str:
         """The input's name, made different from those of all inputs before it."""
@@ -255,12 +254,12 @@ class OutputFolder:
 
     def _new_stem(self, base: str) -> str:
         """The name without its suffix, made different from those of all inputs before it."""
-        place = PurePosixPath(base)
+        output_path = PurePosixPath(base)
         number = 1
         while True:
-            stem = str(place.with_name(place.stem if number == 1 else f"{place.stem}-{number}"))
-            if names.same(stem) not in self._taken_stems:
-                self._taken_stems.add(names.same(stem))
+            stem = str(output_path.with_name(output_path.stem if number == 1 else f"{output_path.stem}-{number}"))
+            if filenames.path_key(stem) not in self._taken_stems:
+                self._taken_stems.add(filenames.path_key(stem))
                 return stem
             number += 1
 
@@ -269,18 +268,18 @@ class OutputFolder:
         if (key, wanted) in self._claimed:
             return self._claimed[key, wanted]
         # Thousands of inputs may share a name (scene-1/image.jpg, ...): go on where the last of them ended.
-        number = 1 if self._owner(wanted, key) == key else self._numbers.get(names.same(wanted), 1)
-        name = names.numbered(wanted, number)
+        number = 1 if self._owner(wanted, key) == key else self._numbers.get(filenames.path_key(wanted), 1)
+        name = filenames.numbered_name(wanted, number)
         while self._owner(name, key) != key or (not inputs_too and self._is_input(self.directory / name)):
             number += 1
-            name = names.numbered(wanted, number)
-        self._claims[names.same(name)] = key
-        self._numbers[names.same(wanted)] = number
+            name = filenames.numbered_name(wanted, number)
+        self._claims[filenames.path_key(name)] = key
+        self._numbers[filenames.path_key(wanted)] = number
         self._claimed[key, wanted] = name
         return name
 
     def _owner(self, name: str, key: str) -> str:
-        return self._claims.get(names.same(name), key)
+        return self._claims.get(filenames.path_key(name), key)
 
     def _is_input(self, path: Path) -> bool:
         identity = _identity(path)
@@ -294,13 +293,17 @@ def _report(path: Path, size: int) -> None:
         files.append((path, size))
 
 
-def why_unwritable(error: OSError, path: Path, remedy: str = ELSEWHERE) -> str:
-    """One sentence for an OSError from writing `path`."""
+def unwritable(error: OSError, path: Path, remedy: Remedy = Remedy.OUTPUT_DIRECTORY) -> OutputError:
+    """The OutputError for an OSError from writing `path`."""
+    if error.errno == errno.ENAMETOOLONG:
+        return OutputError(f"{path} cannot be written, its name is too long for this file system: rename the input")
+    return OutputError(_why_unwritable(error, path, remedy), remedy)
+
+
+def _why_unwritable(error: OSError, path: Path, remedy: Remedy) -> str:
     folder = path.parent
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return f"{path} cannot be written, the disk is full: free some space or {remedy}"
-    if error.errno == errno.ENAMETOOLONG:
-        return f"{path} cannot be written, its name is too long for this file system: rename the input"
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return f"{folder} is a file or lies in one, so it cannot be a folder: {remedy}"
     if isinstance(error, PermissionError):

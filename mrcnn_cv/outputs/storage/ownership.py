@@ -55,7 +55,7 @@ class Fingerprinted:
         return self._digest.hexdigest()
 
 
-class OutputRecord:
+class OwnershipLog:
     """The record of one folder. Nothing is read before the first question, nothing written before the first entry."""
 
     def __init__(self, directory: Path) -> None:
@@ -64,7 +64,7 @@ class OutputRecord:
         self._was_read, self._read_to = False, 0
         self._lock = threading.Lock()
 
-    def is_ours(self, path: Path) -> bool:
+    def owns(self, path: Path) -> bool:
         """True where `path`, a file in this folder, holds bytes that we wrote under its name."""
         try:
             if path.is_symlink() or not path.is_file():

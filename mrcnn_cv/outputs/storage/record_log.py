@@ -1,6 +1,6 @@
-"""The records of a run: what was found in each picture, on disk, in the order of the pictures.
+"""The records of a run: what was found in each image, on disk, in the order of the images.
 
-Formats with one file for all pictures are made from them, again and again while a run goes on, without holding them all
+Formats with one file for all images are made from them, again and again while a run goes on, without holding them all
 in memory. The file is JSON lines and only ever appended to, so a run that is killed loses at most the line it was at.
 """
 
@@ -18,7 +18,7 @@ Record = dict[str, Any]
 RECORDS_NAME = ".mrcnn-cv-records.jsonl"
 
 
-class Records:
+class RecordLog:
     """The records of one output folder. Several for one place: the last one counts."""
 
     def __init__(self, directory: Path, keep: bool = False) -> None:
@@ -66,12 +66,14 @@ class Records:
         self._offsets[record["place"]] = (record["index"], start)
 
     def reorder(self, indexes: Mapping[str, int]) -> None:
-        """Take the order of places from a new listing; pictures that are not in it any more come last."""
+        """Take the order of places from a new listing; images that are not in it any more come last."""
         last = len(indexes)
-        self._offsets = {place: (indexes.get(place, last), at) for place, (_, at) in self._offsets.items()}
+        self._offsets = {
+            output_path: (indexes.get(output_path, last), at) for output_path, (_, at) in self._offsets.items()
+        }
 
-    def __contains__(self, place: str) -> bool:
-        return place in self._offsets
+    def __contains__(self, output_path: str) -> bool:
+        return output_path in self._offsets
 
     def __len__(self) -> int:
         return len(self._offsets)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from mrcnn_cv.errors import UsageError
+from mrcnn_cv.errors import Remedy, UsageError
 from mrcnn_cv.structures.video_info import import_av
 
 Options = dict[str, str]
@@ -26,7 +26,7 @@ class Codec:
 
     encoders: tuple[str, ...]
     crf: int
-    most_crf: int
+    max_crf: int
     options: Callable[[int], Options]
     suffixes: frozenset[str]
     tag: str | None = None
@@ -75,11 +75,14 @@ def suffix_for(name: str, codec: str) -> str | None:
 def check_codec(codec: str, crf: int | None) -> None:
     """UsageError where this PyAV cannot encode with `codec`, or its quality does not go so far."""
     chosen = CODECS[codec]
-    if crf is not None and crf > chosen.most_crf:
-        raise UsageError(f"--crf goes up to {chosen.most_crf} with --codec {codec}, and is {crf}")
+    if crf is not None and crf > chosen.max_crf:
+        raise UsageError(
+            f"the quality (crf) of {codec} goes from 0 to {chosen.max_crf}, and {crf} is above: give a smaller number",
+            Remedy.CRF,
+        )
     if encoder_for(codec) is None:
         there = ", ".join(name for name in CODECS if encoder_for(name) is not None) or "none"
-        raise UsageError(f"this PyAV cannot encode {codec}: give another --codec ({there} would do)")
+        raise UsageError(f"this PyAV cannot encode {codec}: {Remedy.CODEC}, of {there}", Remedy.CODEC)
 
 
 def encoder_for(codec: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mrcnn_cv.structures.video_info import failures, import_av, is_of_the_disk
 
-_OF_PARTS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska"}
+_OF_SEGMENTS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska"}
 """Nothing else is read as a part: a playlist could name other files."""
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # What may be copied as it is, and what everything else becomes.
@@ -40,7 +40,7 @@ class Sound:
     end: float | None = None
 
 
-def join(
+def concat(
     parts: Sequence[tuple[Path, int]],
     tick: Fraction,
     target: Path,
@@ -55,12 +55,12 @@ def join(
     av = import_av()
     suffix = suffix.lower()
     try:
-        _join(av, parts, tick, target, suffix, sound, last_seconds)
+        _concat(av, parts, tick, target, suffix, sound, last_seconds)
     except failures() as error:
         # A muxer does not say which of its streams it refuses: without the sound it is plain.
         if sound is None or is_of_the_disk(error):
             raise
-        _join(av, parts, tick, target, suffix, None, last_seconds)
+        _concat(av, parts, tick, target, suffix, None, last_seconds)
         why = " ".join(str(error).split())
         return [f"{sound.path} has sound that cannot be copied ({why}): the painted video has none"]
     return []
@@ -70,7 +70,7 @@ class _SoundError(ValueError):
     """The sound cannot be read."""
 
 
-def _join(
+def _concat(
     av: Any,
     parts: Sequence[tuple[Path, int]],
     tick: Fraction,
@@ -81,7 +81,7 @@ def _join(
 ) -> None:
     movie = {} if suffix in (".mkv", ".webm") else {"movflags": "faststart"}
     with av.open(str(target), "w", format=_FORMATS[suffix], options=movie) as file:
-        with av.open(str(parts[0][0]), options=_OF_PARTS) as first:
+        with av.open(str(parts[0][0]), options=_OF_SEGMENTS) as first:
             # Opaque: as it is, also where there is no encoder under the decoder's name.
             video = file.add_stream_from_template(first.streams.video[0], opaque=True)
             video.time_base = tick
@@ -101,7 +101,7 @@ def _video_packets(
     """The packets of all parts, with the times of the whole video."""
     waiting: Any = None
     for path, start in parts:
-        with av.open(str(path), options=_OF_PARTS) as part:
+        with av.open(str(path), options=_OF_SEGMENTS) as part:
             stream = part.streams.video[0]
             for packet in part.demux(stream):
                 if packet.pts is None or not packet.size:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.storage.output_dir import why_unwritable
+from mrcnn_cv.errors import OutputError, Remedy
+from mrcnn_cv.outputs.storage.output_dir import unwritable
 from mrcnn_cv.outputs.video.codecs import CODECS, encoder_for
 from mrcnn_cv.structures.video_info import VideoInfo, failures, import_av, matrix_for, swscale_matrix
 from mrcnn_cv.util.opencv import cv2
@@ -36,7 +36,7 @@ def tick_for(info: VideoInfo, codec: str) -> Fraction:
     return fine if fine.denominator <= CODECS[codec].finest else tick
 
 
-class PartWriter:
+class SegmentWriter:
     """Encodes frames into an MP4 at `path`, from time zero on; BGR (H, W, 3) uint8 in, 4:2:0 with 8 bits out.
 
     Odd sizes get a copy of their last row or column. OutputError where encoding or writing fails.
@@ -47,7 +47,7 @@ class PartWriter:
         self.tick = tick_for(info, codec)
         self._size = (info.width, info.height)
         self._nominal = max(1, round(1 / (info.frame_rate or _DEFAULT_RATE) / self.tick))
-        self._matrix = matrix_for(info.colours.matrix, info.height)
+        self._matrix = matrix_for(info.colors.matrix, info.height)
         self._first: int | None = None
         self._last = -1
         av = self._av = import_av()
@@ -69,7 +69,7 @@ class PartWriter:
             if chosen.tag is not None:
                 context.codec_tag = chosen.tag
             context.color_range, context.colorspace = _LIMITED, self._matrix
-            context.color_primaries, context.color_trc = info.colours.primaries, info.colours.transfer
+            context.color_primaries, context.color_trc = info.colors.primaries, info.colors.transfer
         except failures() as error:
             raise self._failure(error) from error
 
@@ -129,9 +129,9 @@ class PartWriter:
     def _failure(self, error: Exception) -> OutputError:
         refused = isinstance(error, (ValueError, self._av.error.InvalidDataError, self._av.error.ArgumentError))
         if isinstance(error, OSError) and not refused:
-            return OutputError(why_unwritable(error, self.path))
+            return unwritable(error, self.path)
         width, height = self._size
         return OutputError(
-            f"{self.path} cannot be encoded, frames of {width} x {height} pixels are refused ({error}): give another"
-            " --codec"
+            f"{self.path} cannot be encoded, frames of {width} x {height} pixels are refused ({error}): {Remedy.CODEC}",
+            Remedy.CODEC,
         )

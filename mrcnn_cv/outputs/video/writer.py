@@ -17,27 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.storage.output_dir import is_temporary, why_unwritable
-from mrcnn_cv.outputs.video.concat import Sound, join
-from mrcnn_cv.outputs.video.segment import PartWriter, tick_for
+from mrcnn_cv.outputs.storage.output_dir import is_temporary, unwritable
+from mrcnn_cv.outputs.video.concat import Sound, concat
+from mrcnn_cv.outputs.video.segment import SegmentWriter, tick_for
 from mrcnn_cv.structures.video_info import failures, is_of_the_disk
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from mrcnn_cv.outputs.storage.output_dir import OutputFolder
+    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
     from mrcnn_cv.structures.video_info import VideoInfo
 
-PART_SECONDS = 10.0
+SEGMENT_SECONDS = 10.0
 """A part ends when it plays for so long."""
 
-PART_WORK_SECONDS = 60.0
+SEGMENT_WORK_SECONDS = 60.0
 """Or when so much time was spent on it."""
 
 
-class PartClock:
+class SegmentClock:
     """Tells when it is time to end a part."""
 
     def __init__(self) -> None:
@@ -60,14 +60,14 @@ class PartClock:
         """Whether the part is long enough, or took long enough."""
         if self._first is None:
             return False
-        return self._last - self._first >= PART_SECONDS or time.monotonic() - self._began >= PART_WORK_SECONDS
+        return self._last - self._first >= SEGMENT_SECONDS or time.monotonic() - self._began >= SEGMENT_WORK_SECONDS
 
 
-Paint = Callable[["Frame", "Instances"], NDArray[np.uint8]]
+Annotate = Callable[["Frame", "Instances"], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
-class Part:
+class Segment:
     """A part that is finished: its file's name, its size in bytes, and when it begins, in ticks of the whole video."""
 
     name: str
@@ -75,43 +75,43 @@ class Part:
     start: int
 
 
-class PaintedVideo:
-    """Writes the frames that `paint` gives into parts beside `path`, and joins them there. Opened once.
+class VideoWriter:
+    """Writes the frames that `annotate` gives into parts beside `path`, and joins them there. Opened once.
 
     path    of the video, in `folder`; the parts lie in a folder of that name with .parts behind it
-    info    of the source: size, frame rate, ticks, colours
-    parts   of an earlier run, to go on behind
+    info    of the source: size, frame rate, ticks, colors
+    segments   of an earlier run, to go on behind
     origin  the time in the source, in seconds, that is time zero of the video; None: that of its first frame
 
-    Every part that `end_part` returned stays, whatever happens then.
+    Every part that `end_segment` returned stays, whatever happens then.
     """
 
     ordered = True
 
     def __init__(
         self,
-        folder: OutputFolder,
+        folder: OutputDirectory,
         path: Path,
         info: VideoInfo,
-        paint: Paint,
+        annotate: Annotate,
         *,
         codec: str = "h264",
         crf: int | None = None,
-        parts: Sequence[Part] = (),
+        parts: Sequence[Segment] = (),
         origin: float | None = 0.0,
     ) -> None:
         self._folder = folder
         self.path = path
-        self.parts_path = path.with_name(f"{path.name}.parts")
-        self._info, self._paint, self._codec, self._crf, self.origin = info, paint, codec, crf, origin
-        self.parts = list(parts)
-        self._writer: PartWriter | None = None
+        self.segments_path = path.with_name(f"{path.name}.parts")
+        self._info, self._annotate, self._codec, self._crf, self.origin = info, annotate, codec, crf, origin
+        self.segments = list(parts)
+        self._writer: SegmentWriter | None = None
         self._placing: AbstractContextManager[Path] | None = None
-        self._clock = PartClock()
+        self._clock = SegmentClock()
 
-    def __enter__(self) -> PaintedVideo:
+    def __enter__(self) -> VideoWriter:
         self._folder.check_replaceable(self.path)
-        discard_parts(self._folder, self.parts_path, keep=self.parts)
+        discard_segments(self._folder, self.segments_path, keep=self.segments)
         return self
 
     def __exit__(
@@ -120,9 +120,9 @@ class PaintedVideo:
         if isinstance(error, OutputError):
             self._abandon(error)
         else:
-            self.end_part()
+            self.end_segment()
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Add one frame; OutputError where it cannot be written."""
         start = time.perf_counter()
         if self._writer is None:
@@ -132,18 +132,18 @@ class PaintedVideo:
         self.origin = at if self.origin is None else self.origin
         self._clock.saw(at)
         try:
-            self._writer.add(self._paint(frame, found), at - self.origin)
+            self._writer.add(self._annotate(frame, instances), at - self.origin)
         except OutputError as error:
             self._abandon(error)
             raise
-        found.timings_ms["encode"] = (time.perf_counter() - start) * 1000
+        instances.timings_ms["encode"] = (time.perf_counter() - start) * 1000
 
     @property
-    def is_part_due(self) -> bool:
-        """Whether it is time for `end_part`."""
+    def is_segment_due(self) -> bool:
+        """Whether it is time for `end_segment`."""
         return self._clock.is_due
 
-    def end_part(self) -> Part | None:
+    def end_segment(self) -> Segment | None:
         """Finish the part that is being written: from now on it stays. None where there is none."""
         if self._writer is None or self._placing is None:
             return None
@@ -155,12 +155,12 @@ class PaintedVideo:
             self._placing.__exit__(type(error), error, None)
             raise
         self._placing.__exit__(None, None, None)
-        path = self.parts_path / _name(len(self.parts))
+        path = self.segments_path / _name(len(self.segments))
         assert writer.start is not None
-        self.parts.append(Part(path.name, path.stat().st_size, writer.start))
-        return self.parts[-1]
+        self.segments.append(Segment(path.name, path.stat().st_size, writer.start))
+        return self.segments[-1]
 
-    def join(self, sound: Sound | None = None, last_seconds: float = 0.0) -> list[str]:
+    def concat(self, sound: Sound | None = None, last_seconds: float = 0.0) -> list[str]:
         """Make the video of all parts, in place of what an earlier run left there; what was odd about its sound.
 
         sound         goes with it; None: none does
@@ -168,30 +168,30 @@ class PaintedVideo:
 
         The parts stay, until `discard`. OutputError where there is no room, or the file may not be replaced.
         """
-        if not self.parts:
+        if not self.segments:
             return []
-        files = [(self.parts_path / part.name, part.start) for part in self.parts]
+        files = [(self.segments_path / part.name, part.start) for part in self.segments]
         tick = tick_for(self._info, self._codec)
         with self._folder.placing(self.path) as temporary:
             try:
-                return join(files, tick, temporary, self.path.suffix, sound, last_seconds)
+                return concat(files, tick, temporary, self.path.suffix, sound, last_seconds)
             except failures() as error:
                 if is_of_the_disk(error):
                     raise
                 raise OutputError(
-                    f"{self.path} cannot be made of the parts in {self.parts_path} ({error}): they stay as they are"
+                    f"{self.path} cannot be made of the parts in {self.segments_path} ({error}): they stay as they are"
                 ) from error
 
     def discard(self) -> None:
         """Remove the parts, once they are joined."""
-        discard_parts(self._folder, self.parts_path)
+        discard_segments(self._folder, self.segments_path)
 
     def _open(self) -> None:
-        path = self.parts_path / _name(len(self.parts))
+        path = self.segments_path / _name(len(self.segments))
         self._placing = self._folder.placing(path)
         temporary = self._placing.__enter__()
         try:
-            self._writer = PartWriter(temporary, self._info, self._codec, self._crf)
+            self._writer = SegmentWriter(temporary, self._info, self._codec, self._crf)
         except OutputError as error:
             self._placing.__exit__(type(error), error, None)
             raise
@@ -204,7 +204,7 @@ class PaintedVideo:
                 self._placing.__exit__(type(error), error, None)
 
 
-def discard_parts(folder: OutputFolder, directory: Path, keep: Sequence[Part] = ()) -> None:
+def discard_segments(folder: OutputDirectory, directory: Path, keep: Sequence[Segment] = ()) -> None:
     """Remove parts that an earlier run left, but for those to keep; files of the user's stay."""
     kept = {part.name for part in keep}
     try:
@@ -216,7 +216,7 @@ def discard_parts(folder: OutputFolder, directory: Path, keep: Sequence[Part] = 
         if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
     except OSError as error:
-        raise OutputError(why_unwritable(error, directory)) from error
+        raise unwritable(error, directory) from error
 
 
 def _name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""The page of --serve. It shows the picture without JavaScript; with it, also the numbers."""
+"""The page of --serve. It shows the image without JavaScript; with it, also the numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The newest picture of a run and the numbers beside it, for a window and a page that look when they like."""
+"""The newest image of a run and the numbers beside it, for a window and a page that look when they like."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.outputs.base import OpenSink
+from mrcnn_cv.outputs.base import PerImageSink
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.video.annotator import Painter
+    from mrcnn_cv.outputs.video.annotator import FrameAnnotator
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
 
@@ -24,13 +24,13 @@ _RATE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
-class Numbers:
+class LiveStatistics:
     """What is known at a moment.
 
     frames       that went through the model so far
     rate         frames per second, over the last few seconds
-    delay_ms     from the arrival of the newest picture until all was done with it; None where nobody knows
-    instances    in the newest picture
+    delay_ms     from the arrival of the newest image until all was done with it; None where nobody knows
+    instances    in the newest image
     counts       of them, by label
     totals       how many different things each label has had so far; None where nobody follows them
     """
@@ -43,73 +43,78 @@ class Numbers:
     totals: Mapping[str, int] | None = None
 
 
-class Meter(OpenSink):
+class Meter(PerImageSink):
     """Counts frames and measures; the last of the ordered sinks of a run."""
 
     ordered = True
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.numbers = Numbers()
+        self.statistics = LiveStatistics()
         self._clock = clock
         self._ended: deque[float] = deque()
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Take note of one frame."""
         now = self._clock()
         self._ended.append(now)
         while now - self._ended[0] > _RATE_SECONDS:
             self._ended.popleft()
         passed = now - self._ended[0]
-        self.numbers = Numbers(
-            frames=self.numbers.frames + 1,
+        self.statistics = LiveStatistics(
+            frames=self.statistics.frames + 1,
             rate=(len(self._ended) - 1) / passed if passed > 0 else 0.0,
             delay_ms=None if frame.arrived is None else (now - frame.arrived) * 1000,
-            instances=len(found),
-            counts=found.counts(),
-            totals=None if found.totals is None else dict(found.totals),
+            instances=len(instances),
+            counts=instances.counts(),
+            totals=None if instances.totals is None else dict(instances.totals),
         )
 
     def lines(self, frame: Frame, found: Instances) -> list[str]:
-        """What the corner of a picture is to say, at the moment when it is painted."""
+        """What the corner of an image is to say, at the moment when it is painted."""
         delay = [] if frame.arrived is None else [f"delay {(self._clock() - frame.arrived) * 1000:.0f} ms"]
         instances = f"{len(found)} instance{'' if len(found) == 1 else 's'}"
-        return [f"{self.numbers.rate:.1f} frames/s", *delay, instances]
+        return [f"{self.statistics.rate:.1f} frames/s", *delay, instances]
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class LatestFrame:
     """One frame of the view. number: from 1, counting the frames of the run."""
 
     number: int
     frame: Frame
-    found: Instances
+    instances: Instances
 
 
-class LiveView(OpenSink):
+class LiveView(PerImageSink):
     """Keeps the newest frame. It is painted when somebody wants to see it: a run without onlookers paints nothing."""
 
     ordered = True
 
-    def __init__(self, painter: Painter) -> None:
-        self._painter = painter
-        self._shot: Shot | None = None
+    def __init__(self, annotator: FrameAnnotator) -> None:
+        self._annotator = annotator
+        self._latest: LatestFrame | None = None
         self._listeners: list[Callable[[], None]] = []
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Take the next frame, and wake those who wait for one."""
-        self._shot = Shot(1 if self._shot is None else self._shot.number + 1, frame, found)
+        self._latest = LatestFrame(1 if self._latest is None else self._latest.number + 1, frame, instances)
         for wake in self._listeners:
             wake()
 
     @property
-    def newest(self) -> Shot | None:
+    def latest(self) -> LatestFrame | None:
         """The newest frame; None before the first one."""
-        return self._shot
+        return self._latest
 
-    def painted(self, shot: Shot) -> Image:
-        """The picture of a shot, which must not be changed."""
-        return self._painter.painted(shot.frame, shot.found)
+    def annotated(self, latest: LatestFrame) -> Image:
+        """The image of a shot, which must not be changed."""
+        return self._annotator.annotated(latest.frame, latest.instances)
 
     def on_new(self, wake: Callable[[], None]) -> None:
         """Call `wake` at every new frame, from the thread of the run: it must not take long, nor raise."""
         self._listeners.append(wake)
+
+
+def shifted_score(score: float, steps: int) -> float:
+    """A score threshold, 0.05 higher or lower for each step, from 0.05 to 0.95."""
+    return min(0.95, max(0.05, round(score + steps * 0.05, 2)))

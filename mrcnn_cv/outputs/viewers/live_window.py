@@ -1,4 +1,4 @@
-"""--show of a live source: the newest picture in a window that answers keys at any moment, also while none comes."""
+"""--show of a live source: the newest image in a window that answers keys at any moment, also while none comes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mrcnn_cv.outputs.viewers.window import LARGEST, STOP_KEYS, check_display
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
-    from mrcnn_cv.outputs.viewers.live_view import LiveView, Shot
+    from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
 
 KEYS = "q: end, space: pause, s: save, + and -: threshold"
 
@@ -26,15 +26,15 @@ _NOTE_SECONDS = 2.5
 class LiveWindow:
     """A window on a live view. Everything is to be called by the main thread, as window systems want it.
 
-    save       keeps a picture on request, and gives what to say about it
+    save       keeps an image on request, and gives what to say about it
     threshold  changes the score threshold by so many steps, and gives what to say about it
     """
 
-    def __init__(self, view: LiveView, save: Callable[[Shot], str], threshold: Callable[[int], str]) -> None:
+    def __init__(self, view: LiveView, save: Callable[[LatestFrame], str], threshold: Callable[[int], str]) -> None:
         self._view = view
         self._save = save
         self._threshold = threshold
-        self._shown: Shot | None = None
+        self._shown: LatestFrame | None = None
         self._is_paused = False
         self._note: tuple[float, str] = (0.0, "")
         self._title = ""
@@ -50,12 +50,12 @@ class LiveWindow:
 
     @property
     def is_paused(self) -> bool:
-        """Whether the user wants to look at one picture for longer."""
+        """Whether the user wants to look at one image for longer."""
         return self._is_paused
 
     def pump(self) -> bool:
         """Show what is new and do what the keys say; False once the user wants to end. Takes some milliseconds."""
-        newest = self._view.newest
+        newest = self._view.latest
         if newest is None:
             # There is no window yet whose keys could be asked.
             time.sleep(_WAIT_MS / 1000)
@@ -91,12 +91,12 @@ class LiveWindow:
             with suppress(cv2.error):
                 cv2.setWindowTitle(_NAME, f"mrcnn-cv ({title})")
 
-    def _show(self, shot: Shot) -> None:
-        image = self._view.painted(shot)
+    def _show(self, latest: LatestFrame) -> None:
+        image = self._view.annotated(latest)
         if self._shown is None:
             height, width = image.shape[:2]
             shrink = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
             cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
             cv2.resizeWindow(_NAME, max(1, round(width * shrink)), max(1, round(height * shrink)))
         cv2.imshow(_NAME, image)
-        self._shown = shot
+        self._shown = latest

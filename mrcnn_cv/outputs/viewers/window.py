@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.drawing.annotate import draw
-from mrcnn_cv.errors import UsageError
+from mrcnn_cv.errors import Remedy, UsageError
 from mrcnn_cv.outputs.base import SinkClosed
 from mrcnn_cv.util.opencv import cv2
 
@@ -41,21 +41,25 @@ def check_display() -> None:
     linux = sys.platform.startswith("linux")
     if linux and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
         raise UsageError(
-            "--show needs a display and there is none (DISPLAY is not set): leave --show out and look at the files in"
-            " the output folder, connect with ssh -X, or see a live source in a browser (--serve 8080)"
+            "a window needs a display and there is none (DISPLAY is not set): connect with ssh -X, show no window and"
+            " look at the files in the output folder, or see a live source in a browser",
+            Remedy.NO_WINDOW,
+            Remedy.SERVE,
         )
     returned, complaint = _probe(os.environ.get("DISPLAY"), os.environ.get("WAYLAND_DISPLAY"))
     if returned == 0:
         return
     if b"not implemented" in complaint:
         raise UsageError(
-            "--show needs an OpenCV with windows and this one has none: pip uninstall opencv-python-headless, then"
-            " pip install --force-reinstall opencv-python, or leave --show out"
+            "a window needs an OpenCV with windows and this one has none: pip uninstall opencv-python-headless"
+            " opencv-python, then pip install opencv-python, or show no window",
+            Remedy.NO_WINDOW,
         )
     where = f" {os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')}" if linux else ""
     raise UsageError(
-        f"--show cannot open a window on the display{where}: check that it can be reached (xauth, XWayland), or leave"
-        " --show out and look at the files in the output folder"
+        f"no window can be opened on the display{where}: check that it can be reached (xauth, XWayland), or show no"
+        " window and look at the files in the output folder",
+        Remedy.NO_WINDOW,
     )
 
 
@@ -75,10 +79,10 @@ def _probe(x11: str | None, wayland: str | None) -> tuple[int, bytes]:
     return probe.returncode, probe.stderr
 
 
-class Window:
+class ImageWindow:
     """Shows each overlay and waits: any key goes on, q, Esc or closing the window stops (SinkClosed).
 
-    Put it after the other sinks of a run, so that they have the picture on which the user stops.
+    Put it after the other sinks of a run, so that they have the image on which the user stops.
     """
 
     ordered = True
@@ -86,7 +90,7 @@ class Window:
     def __init__(self, style: Style | None = None) -> None:
         self.style = style
 
-    def __enter__(self) -> Window:
+    def __enter__(self) -> ImageWindow:
         check_display()
         return self
 
@@ -95,13 +99,13 @@ class Window:
     ) -> None:
         cv2.destroyAllWindows()
 
-    def write(self, frame: Frame, found: Instances) -> None:
+    def write(self, frame: Frame, instances: Instances) -> None:
         """Show one overlay until the user presses a key; adds the milliseconds that it was looked at as "show"."""
         start = perf_counter()
         try:
-            self._show(draw(frame.image, found, self.style))
+            self._show(draw(frame.image, instances, self.style))
         finally:
-            found.timings_ms["show"] = (perf_counter() - start) * 1000
+            instances.timings_ms["show"] = (perf_counter() - start) * 1000
 
     def _show(self, image: NDArray[np.uint8]) -> None:
         height, width = image.shape[:2]

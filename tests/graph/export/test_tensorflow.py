@@ -19,7 +19,7 @@ from mrcnn_cv.graph.export.tensorflow import to_tensorflow
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from tests.graph import reference
 from tests.graph.nets import HEAD, MAPS, Case, Weights, cases, one, settled
-from tests.opencv import classic_only
+from tests.support.opencv import classic_only
 
 REFUSED = {"conv_dilated": "changes the size of its input", "flatten": "by channels at 'rows'"}
 

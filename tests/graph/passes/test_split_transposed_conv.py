@@ -35,8 +35,8 @@ def head(activation: type[ir.Layer] = ir.Relu, kernel: tuple[int, int] = (2, 2),
 @pytest.mark.parametrize("fields", [{}, {"bias": None, "scale": None}])
 def test_a_mask_head_does_without_it(activation: type[ir.Layer], side: int, fields: dict[str, Any]) -> None:
     net = head(activation, (side, side), **fields).finish(["masks"])
-    split, interleaved = split_transposed_conv(net)
-    assert interleaved == side
+    split, mask_block_size = split_transposed_conv(net)
+    assert mask_block_size == side
     assert kinds(split) == ["Conv2d", *["Conv2d", activation.__name__, "Conv2d"] * side**2, "Concat"]
     assert ShapeInference(split).results({"crops": CROPS}) == [(4, 3 * side**2, 7, 9)]
     crops = {"crops": values(*CROPS, seed=9)}

@@ -1,0 +1,40 @@
+"""The images of a data set as a source of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from mrcnn_cv.errors import InputError
+from mrcnn_cv.evaluation.annotations import DatasetImage
+from mrcnn_cv.inputs.image_ref import ImageRef, load
+from mrcnn_cv.inputs.images.directories import file_ref
+from mrcnn_cv.structures.frame import Frame, FrameError
+
+
+def image_refs(images: Iterable[DatasetImage], folder: Path) -> list[ImageRef]:
+    """An item for each image; its place is its id, which no other has."""
+    return [file_ref(folder / image.name, PurePosixPath(str(image.id))) for image in images]
+
+
+def deferred_frames(
+    items: Iterable[ImageRef], images: Iterable[DatasetImage], path: Path
+) -> Iterator[Callable[[], Frame | FrameError | None]]:
+    """What reads each item when it is called. An image that has not the size that the data set `path` says fails."""
+    sizes = {str(image.id): (image.height, image.width) for image in images}
+    for index, item in enumerate(items):
+        yield partial(_read, item, index, sizes[str(item.output_path)], path)
+
+
+def _read(item: ImageRef, index: int, size: tuple[int, int], path: Path) -> Frame | FrameError:
+    frame = load(item, index)
+    if isinstance(frame, FrameError) or frame.image.shape[:2] == size:
+        return frame
+    height, width = frame.image.shape[:2]
+    turned = " after its EXIF orientation was applied" if (width, height) == size else ""
+    error = InputError(
+        f"{item.name} has {width} x {height} pixels{turned}, and {path} says {size[1]} x {size[0]}: its annotations"
+        " would not fit, so give the images that were annotated"
+    )
+    return FrameError(item.name, index, error, item.path, item.output_path)

@@ -1,0 +1,138 @@
+"""ONNX files of torchvision and Detectron2 as families, and what other ONNX files are in plain words.
+
+What reads them is imported for an ONNX file alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.importers.base import CandidateFile, Family
+from mrcnn_cv.model.definition import ModelDefinition, with_source
+
+if TYPE_CHECKING:
+    from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+    from mrcnn_cv.importers.onnx.model import OnnxGraph
+    from mrcnn_cv.importers.pytorch.structure import PyTorchStructure
+
+SUPPORTED = (
+    "mrcnn-cv runs torchvision's maskrcnn_* and fasterrcnn_* models in ONNX as torch.onnx.export(..., dynamo=False)"
+    " writes them, and Detectron2's with a feature pyramid as its tools/deploy/export_model.py writes them by tracing"
+)
+
+_CAFFE2_OPS = frozenset(
+    {
+        *(
+            "GenerateProposals",
+            "BBoxTransform",
+            "BoxWithNMSLimit",
+            "CollectRpnProposals",
+            "CollectAndDistributeFpnRpnProposals",
+        ),
+        *("AliasWithName", "RoIAlign", "RoIAlignRotated", "BatchPermutation", "CopyGPUToCPU", "CopyCPUToGPU"),
+    }
+)
+
+
+class _Detector(NamedTuple):
+    """An ONNX graph with the parts of a Faster or Mask R-CNN."""
+
+    graph: OnnxGraph
+    values: OnnxEvaluator
+    parts: PyTorchStructure
+
+
+class Torchvision(Family):
+    """torchvision's exports; it takes every detector of this structure that is not Detectron2's."""
+
+    def detect(self, file: CandidateFile) -> bool:
+        return _found(file) is not None
+
+    def load(self, file: CandidateFile, config: Path | None) -> ModelDefinition:
+        from mrcnn_cv.importers.pytorch.torchvision import read_model
+
+        found = find_detector(file)
+        try:
+            return with_source(read_model(*found), found.graph.file)
+        except ModelFileError as error:
+            raise ModelFileError(f"{file.path} {error}") from error
+
+
+class Detectron2(Family):
+    """Detectron2's exports, with the config that was given, or the one beside the model."""
+
+    def detect(self, file: CandidateFile) -> bool:
+        found = _found(file)
+        if found is None:
+            return False
+        from mrcnn_cv.importers.pytorch.detectron2 import is_detectron2
+
+        return is_detectron2(*found)
+
+    def load(self, file: CandidateFile, config: Path | None) -> ModelDefinition:
+        from mrcnn_cv.importers.config_schema import given_or_beside
+        from mrcnn_cv.importers.pytorch import detectron2, detectron2_config
+
+        found = find_detector(file)
+        # A config that is given must be good, one that lies beside the model need not.
+        given, warnings = given_or_beside(
+            config,
+            detectron2_config.find_config(file.path),
+            detectron2_config.read_config,
+            detectron2_config.Detectron2Config(),
+        )
+        try:
+            spec = detectron2.read_model(*found, given, file.path.stem)
+        except ModelFileError as error:
+            raise ModelFileError(f"{file.path} {error}") from error
+        return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), found.graph.file)
+
+
+def find_detector(file: CandidateFile) -> _Detector:
+    """The parts of a detector in an ONNX file; ModelFileError, one sentence that says what the file is instead."""
+    return file.once(_find_detector)
+
+
+def _found(file: CandidateFile) -> _Detector | None:
+    try:
+        return find_detector(file) if file.is_onnx else None
+    except ModelFileError:
+        return None
+
+
+def _find_detector(file: CandidateFile) -> _Detector:
+    from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+    from mrcnn_cv.importers.pytorch.structure import find_parts
+
+    graph = file.onnx_graph()
+    if graph.exporter.startswith("mrcnn-cv "):
+        raise ModelFileError(
+            f"{file.path} is one net of a model that mrcnn-cv has exported: name the folder that it was exported into"
+        )
+    other = _what_else(graph)
+    if other is not None:
+        raise ModelFileError(f"{file.path} {other}: {SUPPORTED}")
+    values = OnnxEvaluator(graph)
+    try:
+        return _Detector(graph, values, find_parts(graph, values))
+    except ModelFileError as error:
+        raise ModelFileError(f"{file.path} {error}") from error
+
+
+def _what_else(graph: OnnxGraph) -> str | None:
+    """A graph that is no Faster or Mask R-CNN, in plain words; None where it may be one."""
+    ops = {node.op for node in graph.nodes}
+    if ops & _CAFFE2_OPS:
+        return "is a Caffe2 model in ONNX's clothes, which nothing but Caffe2 runs; trace it to plain ONNX instead"
+    if "RoiAlign" in ops and "NonMaxSuppression" in ops:
+        return None
+    if "RoiAlign" in ops or "MaxRoiPool" in ops:
+        return "crops regions but suppresses no boxes with NonMaxSuppression, so it is a part of a detector only"
+    if "NonMaxSuppression" in ops:
+        return "is a detector without region crops, such as SSD, RetinaNet, FCOS or YOLO"
+    if "Conv" in ops:
+        return "neither crops regions nor suppresses boxes: it is a classification or segmentation network, or a YOLO"
+    return "is not a detector"

@@ -1,0 +1,119 @@
+"""A file for a report of a whole run: one of ours, a pipe or a device, or standard output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mrcnn_cv.errors import OutputError, Remedy, UsageError
+from mrcnn_cv.jobs.options import PathLike
+from mrcnn_cv.jobs.state import manifest
+from mrcnn_cv.jobs.state import video_journal as journal
+from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY
+from mrcnn_cv.outputs.formats.json_stream import is_special
+from mrcnn_cv.outputs.storage.dataset_files import LOCK_NAME
+from mrcnn_cv.outputs.storage.locks import NAME as RUN_LOCK_NAME
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
+from mrcnn_cv.outputs.storage.ownership import RECORD_NAME
+from mrcnn_cv.outputs.storage.record_log import RECORDS_NAME
+from mrcnn_cv.util import filenames
+from mrcnn_cv.util.json import dumps
+from mrcnn_cv.util.stdout import reserve_stdout
+
+_STATE_FILES = (
+    manifest.NAME,
+    SUMMARY,
+    FAILURES,
+    journal.NAME,
+    RUN_LOCK_NAME,
+    LOCK_NAME,
+    RECORDS_NAME,
+    RECORD_NAME,
+)
+
+
+def state_files(folder: Path) -> list[Path]:
+    """The files that runs keep about themselves in an output folder, whether they are there or not."""
+    return [folder / name for name in _STATE_FILES]
+
+
+def check_apart(name: PathLike, own: Iterable[Path], remedy: Remedy = Remedy.REPORT_FILE) -> None:
+    """UsageError where a file for a report is one of `own`, or lies in one of them that is a folder.
+
+    own: what else the run writes; the record of outputs beside the file is always among it.
+    """
+    parts = _parts(Path(name))
+    if any(parts[: len(each)] == each for each in map(_parts, (*own, Path(name).parent / RECORD_NAME))):
+        raise UsageError(f"{os.fspath(name)} is a file that this run writes itself: {remedy}", remedy)
+
+
+def check_different(first: PathLike | None, second: PathLike | None) -> None:
+    """UsageError where two reports go to one file: the last one written would be all that is left."""
+    if first is None or second is None or is_special(Path(first)):
+        return
+    if _parts(Path(first)) == _parts(Path(second)):
+        remedy = Remedy.REPORT_FILE
+        raise UsageError(f"two reports name the same file, {os.fspath(second)}: {remedy}", remedy)
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    """What is equal for two paths that are, through links and spellings, or may be on some file system, one file."""
+    return tuple(map(filenames.path_key, Path(os.path.realpath(path)).parts))
+
+
+class ReportFile:
+    """A file that is written at the end of a run; that it can be is known before. name: "-" is standard output.
+
+    protected  inputs, which are never written to
+    own        what else the run writes
+    """
+
+    def __init__(self, name: PathLike, *, overwrite: bool, protected: Iterable[Path], own: Iterable[Path] = ()) -> None:
+        self.name = os.fspath(name)
+        self._path = Path(name)
+        self._folder = OutputDirectory(self._path.parent, overwrite=overwrite, remedy=Remedy.REPORT_FILE)
+        self.is_special = self.name != "-" and is_special(self._path)
+        if self.name != "-" and not self.is_special:
+            for path in protected:
+                self._folder.protect(path)
+            check_apart(name, own)
+            self._folder.check()
+            self._folder.check_replaceable(self._path)
+        self._stdout = reserve_stdout() if self.name == "-" else None
+
+    def write(self, data: bytes) -> None:
+        """Write it whole, or raise OutputError."""
+        if self._stdout is not None:
+            _write_stdout(self._stdout, data)
+        elif self.is_special:
+            self._write_special(data)
+        else:
+            self._folder.write(self._path, data)
+
+    def _write_special(self, data: bytes) -> None:
+        """Into a pipe or a device, which stays what it is."""
+        try:
+            with self._path.open("wb", buffering=0) as file:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            raise unwritable(error, self._path, Remedy.REPORT_FILE) from error
+
+    def write_json(self, value: Any) -> None:
+        """Write `value` as JSON."""
+        self.write(dumps(value, indent=2).encode("utf-8") + b"\n")
+
+
+def _write_stdout(stream: BinaryIO, data: bytes) -> None:
+    try:
+        stream.write(data)
+        stream.flush()
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
