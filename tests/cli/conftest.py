@@ -67,7 +67,7 @@ def start(program: str, fork_server: ForkServer | None, tmp_path: Path) -> Start
         options = {"cwd": tmp_path, "stdin": subprocess.DEVNULL, **options}
         if fork_server is not None:
             return fork_server.start(args, environment(env), **options)
-        return subprocess.Popen([program, *map(os.fspath, args)], env=environment(env), **options)
+        return subprocess.Popen([program, *args], env=environment(env), **options)
 
     return start
 
@@ -97,7 +97,7 @@ def execute_forked(
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode("utf-8", "surrogateescape").replace("\r\n", "\n"))
-    return subprocess.CompletedProcess([*map(os.fspath, args)], code, *texts)
+    return subprocess.CompletedProcess([str(each) for each in args], code, *texts)
 
 
 @pytest.fixture(scope="session")

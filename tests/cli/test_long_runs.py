@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from tests.cli.conftest import environment
+from tests.cli.fork_server import environment
 from tests.cli.test_batch import done_places, files_in, manifest
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]

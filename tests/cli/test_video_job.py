@@ -23,7 +23,8 @@ from PIL import Image as Pillow
 from pycocotools.coco import COCO
 
 from mrcnn_cv import cli
-from tests.cli.conftest import Run, Start, environment, names_in, refusal, success
+from tests.cli.conftest import Run, Start, names_in, refusal, success
+from tests.cli.fork_server import environment
 from tests.conftest import read_image
 from tests.support.videos import Image, probed, read_stamp, seen_by_opencv, stamp, times_of, write_video
 

@@ -18,7 +18,7 @@ from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs import session
 from mrcnn_cv.jobs.options import ModelOptions
 from mrcnn_cv.outputs.formats import overlay
-from tests.cli.conftest import environment
+from tests.cli.fork_server import environment
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
 from tests.robustness.faults.test_threads import Once
 from tests.support.opencv import classic_only

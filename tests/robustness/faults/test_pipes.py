@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import environment
+from tests.cli.fork_server import environment
 from tests.robustness.faults.conftest import Batch, check_outputs
 
 pytestmark = [

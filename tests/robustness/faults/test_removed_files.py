@@ -21,7 +21,7 @@ from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline import FrameResult, run
 from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.instances import Instances
-from tests.cli.conftest import environment
+from tests.cli.fork_server import environment
 from tests.cli.test_batch import wait_for
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.cli.conftest import environment
+from tests.cli.fork_server import environment
 
 pytestmark = [
     pytest.mark.fuzz,
