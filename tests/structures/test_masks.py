@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as coco
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from mrcnn_cv.structures import masks
 from mrcnn_cv.structures.masks import LocalMask, Sampling, fill_box, paste, to_rle
 from tests.conftest import DATA
 
@@ -256,3 +259,20 @@ def test_rle_of_runs_longer_than_one_character() -> None:
     full = on_image(local, (4000, 6000))
     theirs = coco.encode(np.asfortranarray(full.astype(np.uint8)))
     assert to_rle(local, (4000, 6000))["counts"] == theirs["counts"].decode()
+
+
+def test_blas_makes_no_threads_while_a_mask_is_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = ThreadpoolController().select(user_api="blas")
+    counts: list[int] = []
+    work_on = masks.parallel_for
+
+    def noted(work: Callable[[range], object], count: int, minimum: int) -> None:
+        counts.append(max(each.get_num_threads() for each in controller.lib_controllers))
+        work_on(work, count, minimum=minimum)
+
+    monkeypatch.setattr(masks, "parallel_for", noted)
+    with threadpool_limits(2, user_api="blas"):
+        if max((each.get_num_threads() for each in controller.lib_controllers), default=1) < 2:
+            pytest.skip("this BLAS has one thread")
+        paste(np.ones((15, 15), np.float32), np.array([1, 1, 30, 20], np.float32), SIZE, 0.5, "corners")
+    assert counts == [1]

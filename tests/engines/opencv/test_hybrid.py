@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
@@ -71,3 +73,20 @@ def test_blas_makes_no_threads_while_a_net_runs(net: hybrid.HybridNet, monkeypat
         net.run({ir.IMAGE: IMAGE})
         assert set(counts) == {1}
         assert max(each.get_num_threads() for each in controller.lib_controllers) == 2
+
+
+def test_blas_makes_no_threads_while_weights_are_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = ThreadpoolController().select(user_api="blas")
+    counts: list[int] = []
+    running = hybrid._running
+
+    def noted(*arguments: Any) -> hybrid.Running:
+        counts.append(max(each.get_num_threads() for each in controller.lib_controllers))
+        return running(*arguments)
+
+    monkeypatch.setattr(hybrid, "_running", noted)
+    with threadpool_limits(2, user_api="blas"):
+        if max((each.get_num_threads() for each in controller.lib_controllers), default=1) < 2:
+            pytest.skip("this BLAS has one thread")
+        make_net(net_of_products(), BACKENDS["cpu"], size=None)
+    assert set(counts) == {1}

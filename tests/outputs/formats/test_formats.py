@@ -220,6 +220,14 @@ def test_boxes_are_cut_out(tmp_path: Path, name: str, boxed: Scene) -> None:
         assert (pixels[:, 27] == 0).all()
 
 
+def test_a_box_of_no_numbers_has_whole_numbers_in_voc(tmp_path: Path) -> None:
+    scene = Scene("a.png", boxes=[(float("nan"), 2.2, float("inf"), 40.7)])
+    export("voc", tmp_path / "out", frames(tmp_path / "in", [scene]), [scene])
+    text = (tmp_path / "out" / "voc" / "Annotations" / "a.xml").read_text(encoding="utf-8")
+    corners = {name: int(value) for name, value in re.findall(r"<([xy](?:min|max))>(\d+)</", text)}
+    assert corners == {"xmin": 1, "ymin": 3, "xmax": WIDTH, "ymax": 41}
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_cutouts_show_the_mask_and_nothing_else(tmp_path: Path, soft: bool) -> None:
     mask = disc(24, 0, 20)
