@@ -110,10 +110,13 @@ def labels_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def find(run: Run, tiny_graph: Path, labels_path: Path) -> Run:
-    """Run the program with the tiny model, named in the environment, so that options of a test come on top."""
+    """Run the program with the tiny model, named in the environment, so that options of a test come on top.
+
+    On OpenCV, which needs no time to compile a net; what "auto" chooses is of test_backends.py and test_predict.py.
+    """
 
     def find(*args: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> Result:
-        ours = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)}
+        ours = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path), "MRCNN_CV_BACKEND": "cpu"}
         return run(*args, env={**ours, **(env or {})}, **options)
 
     return find

@@ -223,7 +223,9 @@ def long_run(start: Start, tmp_path: Path, photo_path: Path, tiny_graph: Path) -
 
     def begin(*more: str) -> Any:
         arguments = ["in", "-o", "out", "--save", "overlay,json", *more]
-        return start(*arguments, env={"MRCNN_CV_MODEL": str(tiny_graph)}, stderr=subprocess.PIPE)
+        return start(
+            *arguments, env={"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_BACKEND": "cpu"}, stderr=subprocess.PIPE
+        )
 
     return begin
 
@@ -315,7 +317,9 @@ def test_watching_takes_what_arrives(start: Start, tmp_path: Path, photo_path: P
     folder = tmp_path / "in"
     folder.mkdir()
     shutil.copy(photo_path, folder / "first.png")
-    process = start("in", "-o", "out", "--watch", "-q", env={"MRCNN_CV_MODEL": str(tiny_graph)})
+    process = start(
+        "in", "-o", "out", "--watch", "-q", env={"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_BACKEND": "cpu"}
+    )
     try:
         wait_for(tmp_path / "out" / "run.jsonl", 2)
         data = photo_path.read_bytes()

@@ -75,7 +75,7 @@ def test_from_a_folder_that_is_gone(program: str, tmp_path: Path) -> None:
 
 @on_posix
 def test_closed_streams(program: str, tmp_path: Path, tiny_graph: Path, labels_path: Path, photo_path: Path) -> None:
-    env = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)}
+    env = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path), "MRCNN_CV_BACKEND": "cpu"}
 
     def shell(arguments: str) -> tuple[int, str]:
         script = f'"$0" "$1" {arguments}'
@@ -95,7 +95,7 @@ def test_closed_streams(program: str, tmp_path: Path, tiny_graph: Path, labels_p
 
 @on_posix
 def test_reader_that_wants_one_line(start: Start, tiny_graph: Path, labels_path: Path, photo_path: Path) -> None:
-    env = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)}
+    env = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path), "MRCNN_CV_BACKEND": "cpu"}
     command = [*[photo_path] * 500, "--save", "none", "--json", "-", "-q"]
     process = start(*command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process.stderr:
@@ -137,7 +137,7 @@ def test_interrupted(
     for name in names:
         os.link(shutil.copy(photo_path, tmp_path / "first.png"), tmp_path / name)
     arguments = ["--save", "overlay,json", "--json", "all.jsonl"]
-    env = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)}
+    env = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path), "MRCNN_CV_BACKEND": "cpu"}
     process = start(*names, *arguments, env=env, stderr=subprocess.PIPE)
     with process.stderr:
         for _ in range(5):

@@ -19,6 +19,7 @@ def fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_graph: Path) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mrcnn_cv.inference.predictor.prepare", fail)
     monkeypatch.setenv("MRCNN_CV_MODEL", str(tiny_graph))
+    monkeypatch.setenv("MRCNN_CV_BACKEND", "cpu")
     monkeypatch.setenv("MRCNN_CV_QUIET", "1")
 
 

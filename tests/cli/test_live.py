@@ -40,6 +40,7 @@ def live(tmp_path: Path, tiny_graph: Path, labels_path: Path, monkeypatch: pytes
     """Run the program in this process, with the tiny model, in the test's folder; its exit code."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MRCNN_CV_MODEL", str(tiny_graph))
+    monkeypatch.setenv("MRCNN_CV_BACKEND", "cpu")
     monkeypatch.setenv("MRCNN_CV_LABELS", str(labels_path))
     monkeypatch.setattr(reconnect, "back_off", lambda failures: 0.0)
     return lambda *arguments: cli._run([str(argument) for argument in arguments])
@@ -353,7 +354,7 @@ def recorder(start: Start, tiny_graph: Path, labels_path: Path) -> Iterator[Call
     started: list[Any] = []
 
     def begin(*arguments: str) -> Any:
-        ours = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path)}
+        ours = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path), "MRCNN_CV_BACKEND": "cpu"}
         process = start(*arguments, env=ours, stderr=subprocess.PIPE, patches=_SHORT_PARTS)
         started.append(process)
         return process

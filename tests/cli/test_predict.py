@@ -39,7 +39,7 @@ def one(result: Result) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def model(tiny_graph: Path) -> MaskRCNN:
-    return MaskRCNN.load(tiny_graph, labels=None)
+    return MaskRCNN.load(tiny_graph, labels=None, backend="cpu")
 
 
 def assert_same(record: dict[str, Any], found: Instances) -> None:
@@ -83,8 +83,12 @@ def _module() -> list[str]:
     return [sys.executable, "-m", "mrcnn_cv"]
 
 
-def test_json_lines_on_stdout_are_what_the_python_api_finds(find: Run, photo_path: Path, model: MaskRCNN) -> None:
-    result = success(find(photo_path, ASTRONAUT, "--json", "-", "--save", "none"))
+def test_json_lines_on_stdout_are_what_the_python_api_finds(
+    run: Run, photo_path: Path, tiny_graph: Path, labels_path: Path
+) -> None:
+    options = ("--model", tiny_graph, "--labels", labels_path, "--json", "-", "--save", "none")
+    result = success(run(photo_path, ASTRONAUT, *options))
+    model = MaskRCNN.load(tiny_graph)
     lines = records(result.stdout)
     assert [line["source"] for line in lines] == [str(photo_path), str(ASTRONAUT)]
     for line, path in zip(lines, (photo_path, ASTRONAUT), strict=True):
@@ -131,7 +135,7 @@ def test_save_none_writes_nothing(find: Run, tmp_path: Path, photo_path: Path) -
 def test_options_ask_what_the_python_api_asks(
     find: Run, photo_path: Path, tiny_graph: Path, labels_path: Path, arguments: list[str], asked: Any
 ) -> None:
-    model = MaskRCNN.load(tiny_graph, labels=labels_path)
+    model = MaskRCNN.load(tiny_graph, labels=labels_path, backend="cpu")
     if asked == "lower":
         asked = {"score_threshold": 0.05, "nms_threshold": 0.9, "max_instances": 7}
     record = one(find(photo_path, "--json", "-", "--save", "none", "--threads", "1", *arguments))

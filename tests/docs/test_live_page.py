@@ -44,6 +44,7 @@ def test_commands(line: str, tmp_path: Path, tiny_graph: Path, photo: Image, mon
     (tmp_path / "model_folder").mkdir()
     shutil.copy(tiny_graph, "model_folder")
     monkeypatch.setenv("MRCNN_CV_MODEL", "model_folder")
+    monkeypatch.setenv("MRCNN_CV_BACKEND", "cpu")
     plug_in(monkeypatch, FakeCapture(picture=photo))
     fake = FakeLive([frame(index) for index in range(3)], seconds=0.3)
     monkeypatch.setattr("mrcnn_cv.inputs.video.stream.Stream", lambda address: fake)

@@ -197,7 +197,7 @@ def survives(content: bytes, path: Path) -> bool:
 
 def test_a_graph_cut_short_anywhere_is_refused(tiny_graph: Path, tmp_path: Path) -> None:
     content = tiny_graph.read_bytes()
-    ends = [*range(40), *np.random.default_rng(3).integers(40, len(content) - 3000, 200).tolist()]
+    ends = [*range(40), *np.random.default_rng(3).integers(40, len(content) - 3000, 80).tolist()]
     for end in ends:
         assert not survives(content[:end], tmp_path / "cut.pb"), end
 
@@ -207,12 +207,12 @@ def test_a_graph_with_flipped_bytes_never_crashes(tiny_graph: Path, tmp_path: Pa
     content = tiny_graph.read_bytes()
     rng = np.random.default_rng(4)
     survived = 0
-    for _ in range(200):
+    for _ in range(80):
         spoilt = bytearray(content)
         for position in rng.integers(0, len(content), rng.integers(1, 20)):
             spoilt[position] ^= int(rng.integers(1, 256))
         survived += survives(bytes(spoilt), tmp_path / "spoilt.pb")
-    assert 0 < survived < 200
+    assert 0 < survived < 80
 
 
 def test_a_graph_with_flipped_numbers_is_refused(tiny_graph: Path, tmp_path: Path) -> None:
@@ -259,13 +259,13 @@ def test_a_graph_with_spoilt_nodes_never_crashes(graphs: Path, tmp_path: Path) -
     messages = [read(graphs / name / "frozen_inference_graph.pb") for name in ("tiny_mask_rcnn", "tiny_faster_rcnn")]
     rng = np.random.default_rng(6)
     survived = 0
-    for index in range(40):
+    for index in range(20):
         message = pb.GraphDef()
         message.CopyFrom(messages[index % 2])
         for _ in range(rng.integers(1, 5)):
             spoil(message, rng)
         survived += survives(message.SerializeToString(), tmp_path / "spoilt.pb")
-    assert 0 < survived < 40
+    assert 0 < survived < 20
 
 
 def test_what_no_reader_knows_to_be_wrong_is_still_a_refusal(tiny_graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:

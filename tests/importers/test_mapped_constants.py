@@ -283,7 +283,7 @@ def test_parts_of_a_library_and_of_a_graph_are_joined() -> None:
 
 
 @pytest.mark.usefixtures("_everything")
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=graphs())
 @example(data=const(TENSOR + field(4, FULL)) * 1 + TWO_LIBRARIES)
 def test_graphs_are_read_as_protobuf_reads_them(data: bytes) -> None:
@@ -291,7 +291,7 @@ def test_graphs_are_read_as_protobuf_reads_them(data: bytes) -> None:
 
 
 @pytest.mark.usefixtures("_everything")
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=models())
 @example(data=TWO_GRAPHS)
 def test_models_are_read_as_protobuf_reads_them(data: bytes) -> None:

@@ -35,7 +35,11 @@ def whole_graph(path: Path, image: Image) -> tuple[NDArray[Any], NDArray[Any] | 
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("tiny_resnet101", 0.9), ("tiny_inception_resnet_v2", 0.7), ("tiny_resnet50_atrous", 0.5)],
+    [
+        ("tiny_resnet101", 0.9),
+        pytest.param("tiny_inception_resnet_v2", 0.7, marks=pytest.mark.long),
+        ("tiny_resnet50_atrous", 0.5),
+    ],
 )
 def test_it_finds_what_the_three_nets_find(graphs: Path, photo: Image, name: str, least: float) -> None:
     # Not all of it: cv2.dnn clips boxes to the image before it suppresses them, and TensorFlow afterwards, which in a

@@ -153,8 +153,8 @@ def test_one_ring_goes_the_short_way() -> None:
 
 
 def test_a_mask_of_thousands_of_specks_takes_no_minute() -> None:
-    mask = LocalMask(0, 0, np.random.default_rng(0).random((200, 200)) < 0.3)
+    mask = LocalMask(0, 0, np.random.default_rng(0).random((130, 130)) < 0.3)
     start = time.perf_counter()
     ring = joined_ring(polygons(mask))
-    assert time.perf_counter() - start < 30
+    assert time.perf_counter() - start < 15
     assert area(ring) == np.count_nonzero(mask.mask)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,8 +99,18 @@ def parity(message: pb.GraphDef, name: str, folder: Path) -> None:
     check_parity(model.predict(golden.image, score_threshold=None), golden, model.definition)
 
 
-@pytest.mark.parametrize("generation", [the_whole_of_2018, of_1_13, of_1_14, of_1_15], ids=lambda edit: edit.__name__)
-@pytest.mark.parametrize("name", ARCHITECTURES)
+def every_generation() -> Iterator[Any]:
+    """(architecture, generation): the first and the last one of all, those between of one with masks and one without.
+
+    The others are in the suite `long`.
+    """
+    for name in ARCHITECTURES:
+        for edit in (the_whole_of_2018, of_1_13, of_1_14, of_1_15):
+            is_quick = edit in (the_whole_of_2018, of_1_15) or name in ("tiny_faster_rcnn", "tiny_mask_rcnn")
+            yield pytest.param(name, edit, marks=[] if is_quick else pytest.mark.long, id=f"{name}-{edit.__name__}")
+
+
+@pytest.mark.parametrize(("name", "generation"), every_generation())
 def test_a_generation(graphs: Path, tmp_path: Path, name: str, generation: Edit) -> None:
     message = read(graphs / name / "frozen_inference_graph.pb")
     generation(message)

@@ -10,7 +10,7 @@ import pytest
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipeline_config
-from mrcnn_cv.model.definition import NmsSpec, ResizeSpec
+from mrcnn_cv.model.definition import ModelDefinition, NmsSpec, ResizeSpec
 
 
 def write(folder: Path, text: str) -> Path:
@@ -59,6 +59,12 @@ def test_unknown_fields_are_skipped(tmp_path: Path) -> None:
     assert found.class_count == 7
 
 
+@pytest.fixture(scope="module")
+def own(tiny_graph: Path) -> ModelDefinition:
+    """What the graph says itself."""
+    return open_model(tiny_graph).definition
+
+
 @pytest.mark.parametrize(
     ("before", "after", "what"),
     [
@@ -85,7 +91,7 @@ def test_unknown_fields_are_skipped(tmp_path: Path) -> None:
     ],
 )
 def test_one_warning_for_each_number_and_the_graph_wins(
-    tiny_graph: Path, tmp_path: Path, text: str, before: str, after: str, what: str
+    tiny_graph: Path, own: ModelDefinition, tmp_path: Path, text: str, before: str, after: str, what: str
 ) -> None:
     assert text.count(before) == 1
     config = write(tmp_path, text.replace(before, after))
@@ -93,7 +99,6 @@ def test_one_warning_for_each_number_and_the_graph_wins(
     (warning,) = found.warnings
     assert what in warning
     assert str(config) in warning
-    own = open_model(tiny_graph).definition
     assert own.warnings == ()
     assert (found.resize, found.anchors, found.detection_nms) == (own.resize, own.anchors, own.detection_nms)
 

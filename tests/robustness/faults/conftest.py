@@ -27,6 +27,7 @@ def batch(tmp_path: Path, photo_path: Path, tiny_graph: Path, monkeypatch: pytes
         shutil.copy(photo_path, tmp_path / "in" / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MRCNN_CV_MODEL", str(tiny_graph))
+    monkeypatch.setenv("MRCNN_CV_BACKEND", "cpu")
     # Tests put their faults into OpenCV's nets.
     monkeypatch.setenv("MRCNN_CV_BACKEND", "cpu")
     monkeypatch.delenv("MRCNN_CV_DEBUG", raising=False)

@@ -29,7 +29,7 @@ def test_twice_ends_a_run_whose_records_nobody_reads(
     process = subprocess.Popen(
         [program, "in", "-o", "out", "--save", "overlay,json,coco,csv,jsonl", "--json", "-", "-q"],
         cwd=tmp_path,
-        env=environment({"MRCNN_CV_MODEL": str(tiny_graph)}),
+        env=environment({"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_BACKEND": "cpu"}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

@@ -96,7 +96,7 @@ def test_a_disk_that_becomes_read_only_ends_the_run_and_resume_ends_the_work(
     for number in range(len(NAMES), 120):
         shutil.copy(photo_path, tmp_path / "in" / f"{number}.png")
     command = [program, "in", "-o", "disk/out", "--save", "overlay,json,coco,csv,jsonl", "-q"]
-    env = environment({"MRCNN_CV_MODEL": str(tiny_graph)})
+    env = environment({"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_BACKEND": "cpu"})
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE)
     wait_for(disk / "out" / "run.jsonl", 10)
     # The manifest is open, which keeps the disk itself from becoming read-only.

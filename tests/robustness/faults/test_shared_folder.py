@@ -88,6 +88,7 @@ def test_a_second_run_leaves_alone_the_video_that_the_first_is_at(
         write_video(tmp_path / name, [photo] * 12, rate=12)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MRCNN_CV_MODEL", str(tiny_graph))
+    monkeypatch.setenv("MRCNN_CV_BACKEND", "cpu")
     codes: list[int] = []
     calls: list[object] = []
     own = MaskRCNN.predict
@@ -117,6 +118,7 @@ def second_at_work(photo_path: Path, tmp_path: Path, tiny_graph: Path, monkeypat
     """Run one command, and another one while it is at its third image; (exit code of the first, of the second)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MRCNN_CV_MODEL", str(tiny_graph))
+    monkeypatch.setenv("MRCNN_CV_BACKEND", "cpu")
     for name in NAMES:
         shutil.copy(photo_path, tmp_path / name)
     write_video(tmp_path / "clip.mp4", [read_image(photo_path)] * 5, rate=12)
