@@ -141,9 +141,7 @@ def kind_of_file(path: Path) -> Kind | None:
         return "video" if is_animation(path) else "pictures"
     if image is not None:
         return "pictures"
-    # Boxes of a HEIC image begin as those of a movie do.
-    seems = content.not_an_image(head) or ""
-    if "picture" not in seems and (_MOVIES.match(head) or _TRANSPORT.match(head)):
+    if not content.is_heic(head) and (_MOVIES.match(head) or _TRANSPORT.match(head)):
         return "video"
     return "video" if path.suffix.lower() in VIDEOS else None
 

@@ -77,6 +77,11 @@ def test_what_is_there_goes_by_its_content(tmp_path: Path) -> None:
     assert classify(str(tmp_path)) == "pictures"
 
 
+def test_a_heic_image_is_no_movie(tmp_path: Path) -> None:
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    assert classify(str(tmp_path / "photo.heic")) == "pictures"
+
+
 def test_a_pattern_of_videos_alone_is_videos(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         write_video(tmp_path / name, [stamp(0)])

@@ -31,12 +31,10 @@ _IMAGES: list[tuple[str, re.Pattern[bytes]]] = [
     ("Sun raster", re.compile(rb"\x59\xa6\x6a\x95")),
 ]
 
+_HEIC = re.compile(rb"....ftyp(hei[cmsx]|hev[cx]|mif1|msf1)", re.DOTALL)
 _CONVERT = "save it as JPEG or PNG first"
 _OTHERS: list[tuple[str, re.Pattern[bytes]]] = [
-    (
-        f"a HEIC image (iPhone), which OpenCV cannot decode: {_CONVERT}",
-        re.compile(rb"....ftyp(hei[cmsx]|hev[cx]|mif1|msf1)", re.DOTALL),
-    ),
+    (f"a HEIC image (iPhone), which OpenCV cannot decode: {_CONVERT}", _HEIC),
     (f"a JPEG XL image, which OpenCV cannot decode: {_CONVERT}", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
     (f"an SVG drawing: {_CONVERT}", re.compile(rb"\s*<(.*<)?(!DOCTYPE svg|svg)[\s>]", re.DOTALL)),
     (f"a Photoshop document: {_CONVERT}", re.compile(rb"8BPS")),
@@ -51,7 +49,7 @@ _OTHERS: list[tuple[str, re.Pattern[bytes]]] = [
         "a web page: the download went wrong, or needs a login",
         re.compile(rb"\s*<(.*<)?(!doctype html|html)[\s>]", re.DOTALL | re.IGNORECASE),
     ),
-    ("a Git LFS pointer: run git lfs pull to get the picture", re.compile(rb"version https://git-lfs")),
+    ("a Git LFS pointer: run git lfs pull to get the image", re.compile(rb"version https://git-lfs")),
     ("a numpy array: save it as PNG first", re.compile(rb"\x93NUMPY")),
 ]
 
@@ -59,6 +57,11 @@ _OTHERS: list[tuple[str, re.Pattern[bytes]]] = [
 def image_kind(head: bytes) -> str | None:
     """Name of the image format by a file's first bytes; None where it is none that OpenCV knows."""
     return next((kind for kind, pattern in _IMAGES if pattern.match(head)), None)
+
+
+def is_heic(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a HEIC image, whose boxes begin as those of a movie do."""
+    return _HEIC.match(head) is not None
 
 
 def not_an_image(head: bytes) -> str | None:
