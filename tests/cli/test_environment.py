@@ -96,7 +96,7 @@ def test_closed_streams(program: str, tmp_path: Path, tiny_graph: Path, labels_p
 @on_posix
 def test_reader_that_wants_one_line(start: Start, tiny_graph: Path, labels_path: Path, photo_path: Path) -> None:
     env = {"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_LABELS": str(labels_path), "MRCNN_CV_BACKEND": "cpu"}
-    command = [*[photo_path] * 500, "--save", "none", "--json", "-", "-q"]
+    command: list[str | Path] = [*[photo_path] * 500, "--save", "none", "--json", "-", "-q"]
     process = start(*command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process.stderr:
         with process.stdout:

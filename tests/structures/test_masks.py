@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from mrcnn_cv.structures import masks
 from mrcnn_cv.structures.masks import LocalMask, Sampling, fill_box, paste, to_rle
+from mrcnn_cv.util.parallel import parallel_for
 from tests.conftest import DATA
 
 Float = NDArray[np.float32]
@@ -264,13 +264,12 @@ def test_rle_of_runs_longer_than_one_character() -> None:
 def test_blas_makes_no_threads_while_a_mask_is_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
     controller = ThreadpoolController().select(user_api="blas")
     counts: list[int] = []
-    work_on = masks.parallel_for
 
-    def noted(work: Callable[[range], object], count: int, minimum: int) -> None:
+    def noted(work: Callable[[range], None], count: int, minimum: int) -> None:
         counts.append(max(each.get_num_threads() for each in controller.lib_controllers))
-        work_on(work, count, minimum=minimum)
+        parallel_for(work, count, minimum=minimum)
 
-    monkeypatch.setattr(masks, "parallel_for", noted)
+    monkeypatch.setattr("mrcnn_cv.structures.masks.parallel_for", noted)
     with threadpool_limits(2, user_api="blas"):
         if max((each.get_num_threads() for each in controller.lib_controllers), default=1) < 2:
             pytest.skip("this BLAS has one thread")
