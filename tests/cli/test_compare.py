@@ -55,6 +55,8 @@ def test_two_models_that_differ(run: Run, pictures: Path, tmp_path: Path, tiny_g
         tiny_graph,
         other,
         "photos",
+        "--backend",
+        "cpu",
         "--score",
         "0.1",
         "-o",
@@ -89,7 +91,21 @@ def test_the_two_orders_mirror_each_other(
     both = []
     for models in ((tiny_graph, other), (other, tiny_graph)):
         result = success(
-            run("compare", *models, "photos", "--score", "0.1", "--worst", "0", "--json", "-", "--min-agreement", "0")
+            run(
+                "compare",
+                *models,
+                "photos",
+                "--backend",
+                "cpu",
+                "--score",
+                "0.1",
+                "--worst",
+                "0",
+                "--json",
+                "-",
+                "--min-agreement",
+                "0",
+            )
         )
         both.append(json.loads(result.stdout))
     assert both[0]["only_first"] == both[1]["only_second"]
@@ -100,13 +116,13 @@ def test_the_two_orders_mirror_each_other(
 
 def test_pictures_that_cannot_be_used_are_left_out(run: Run, pictures: Path, tiny_graph: Path) -> None:
     (pictures / "bad.png").write_bytes(b"no picture")
-    result = run("compare", tiny_graph, tiny_graph, "photos")
+    result = run("compare", tiny_graph, tiny_graph, "photos", "--backend", "cpu")
     assert result.returncode == 5
     assert "bad.png is not an image" in result.stderr
     assert "2 images, agreement 1.0000" in result.stdout
     for name in ("a.png", "b.png"):
         (pictures / name).unlink()
-    result = run("compare", tiny_graph, tiny_graph, "photos")
+    result = run("compare", tiny_graph, tiny_graph, "photos", "--backend", "cpu")
     assert result.returncode == 5
     assert "none of the images could be used" in result.stderr
 
