@@ -12,6 +12,7 @@ from mrcnn_cv.engines.registry import AUTOMATIC, BACKENDS, CHOICES, ENGINES, PLU
 from mrcnn_cv.errors import BackendError, ModelFileError, Remedy, UsageError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.structures.instances import BackendUse
+from mrcnn_cv.util.c_locale import c_locale
 from mrcnn_cv.util.machine import available_processors
 from mrcnn_cv.util.opencv import cv2, quiet
 
@@ -22,6 +23,7 @@ __all__ = [
     "available_processors",
     "choose",
     "device_name",
+    "following",
     "make_net",
     "offers",
     "probe",
@@ -58,7 +60,7 @@ class Probe:
 def probe(name: str, device: str | None = None) -> Probe:
     """Run a tiny net on a backend and look where it really ran."""
     backend = _known(name)
-    with ENGINES.blame(backend.engine):
+    with ENGINES.blame(backend.engine), c_locale():
         return _probed(backend, device)
 
 
@@ -87,10 +89,12 @@ def _tried(found: Probe) -> Probe:
     """The same, with its problem if a tiny net does not run there."""
     try:
         with quiet():
-            net = found.build(tiny_net())
+            net = found.build(_probe_net())
             net.run({ir.IMAGE: np.ones((1, 3, 8, 8), dtype=np.float32)})
     except (BackendError, ModelFileError) as error:
         return replace(found, problem=f"a test net failed on it: {error}")
+    except MemoryError:
+        return replace(found, problem="the memory that is left does not suffice for a test net")
     if found.backend.name not in net.devices():
         title = engine_of(found.backend).title
         problem = f"{title} ran a test net on {_names(net.devices())} instead, without an error"
@@ -102,6 +106,15 @@ def tiny_net() -> ir.NetGraph:
     """A convolution of 3x3 ones on three channels, which puts out four."""
     layer = ir.Conv2d("probe", (ir.IMAGE,), np.ones((4, 3, 3, 3), np.float32), padding=(1, 1, 1, 1))
     return ir.NetGraph((ir.IMAGE,), (layer.name,), (layer,))
+
+
+def _probe_net() -> ir.NetGraph:
+    """The tiny net with a layer of each kind behind it that engines have failed at where convolutions ran."""
+    convolution = tiny_net().layers[0]
+    maximum = ir.MaxPool2d("maximum", (convolution.name,), (3, 3), (2, 2), (0, 0, 1, 1))
+    mean = ir.AvgPool2d("mean", (maximum.name,), (2, 2), (2, 2))
+    upsampled = ir.Upsample("upsampled", (mean.name,), (2, 2))
+    return ir.NetGraph((ir.IMAGE,), (upsampled.name,), (convolution, maximum, mean, upsampled))
 
 
 def choose(requested: str, device: str | None = None) -> Probe:
@@ -132,6 +145,12 @@ def choose(requested: str, device: str | None = None) -> Probe:
             f"the backend {requested} cannot run here: {found.problem}; {offers()}{remedy}", Remedy.BACKEND
         )
     return found
+
+
+def following(failed: Probe) -> Probe | None:
+    """What `auto` chooses next where nets cannot be built on what it chose; None where nothing is left."""
+    names = AUTOMATIC[AUTOMATIC.index(failed.backend.name) + 1 :]
+    return next((found for found in map(probe, names) if found.problem is None), None)
 
 
 def _backend_for(device: str) -> str:
@@ -177,7 +196,7 @@ def device_name(backend: Backend) -> str:
 def make_net(net: ir.NetGraph, backend: Backend, device: str | None = None, size: tuple[int, int] | None = None) -> Net:
     """See `Engine.make_net`."""
     engine = engine_of(backend)
-    with ENGINES.blame(backend.engine):
+    with ENGINES.blame(backend.engine), c_locale():
         return engine.make_net(net, backend, device, size)
 
 

@@ -11,8 +11,10 @@ from functools import partial
 from weakref import WeakSet
 
 from mrcnn_cv.engines import select as backends
-from mrcnn_cv.engines.base import Float, Net
+from mrcnn_cv.engines.base import Float, Net, one_line
+from mrcnn_cv.errors import BackendError
 from mrcnn_cv.model.definition import ModelDefinition
+from mrcnn_cv.util.c_locale import c_locale
 from mrcnn_cv.util.machine import available_processors
 
 
@@ -46,7 +48,7 @@ class OneAtATime:
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """See `Net.run`."""
-        with self._turn:
+        with self._turn, c_locale():
             return self._net.run(inputs)
 
     def devices(self) -> set[str]:
@@ -74,6 +76,27 @@ def build_nets(spec: ModelDefinition, chosen: backends.Probe) -> Nets:
         heads.append(partial(chosen.build, spec.mask_head, spec.mask.crop.map_size))
     box_head, *mask_head, trunk = _all_of([*heads, partial(chosen.build, spec.trunk)])
     return Nets(OneAtATime(trunk), OneAtATime(box_head), OneAtATime(mask_head[0]) if mask_head else None)
+
+
+def build_on_any(spec: ModelDefinition, chosen: backends.Probe) -> tuple[Nets, backends.Probe, list[str]]:
+    """(the nets, the backend that they were built on, a sentence for each that failed before it), where any will do.
+
+    chosen: the first to try. Raises BackendError or MemoryError, of the last one, where none can build them.
+    """
+    notes: list[str] = []
+    while True:
+        try:
+            return build_nets(spec, chosen), chosen, notes
+        except (BackendError, MemoryError) as error:
+            after = backends.following(chosen)
+            if after is None:
+                raise
+            reason = one_line(error.__cause__ or error) or "not enough memory"
+            notes.append(
+                f"the backend {chosen.backend.name} failed to build the nets of this model ({reason}):"
+                f" {after.backend.name} runs them"
+            )
+            chosen = after
 
 
 def _all_of(makers: Sequence[Callable[[], Net]]) -> list[Net]:

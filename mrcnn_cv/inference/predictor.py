@@ -21,7 +21,7 @@ from mrcnn_cv.inference.box_ops import Boxes, is_nonempty
 from mrcnn_cv.inference.coordinates import Geometry, detector_postprocess, geometry
 from mrcnn_cv.inference.detections import Detections, find_detections, limits
 from mrcnn_cv.inference.mask_select import select_masks
-from mrcnn_cv.inference.nets import Nets, build_nets
+from mrcnn_cv.inference.nets import Nets, build_nets, build_on_any
 from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
 from mrcnn_cv.inference.proposals import find_proposals
@@ -165,7 +165,12 @@ class MaskRCNN:
         if roi == "pool":
             definition = with_roi_pooling(definition)
         plan = ShapeInference(definition.trunk)
-        return cls(definition, file.path, plan, build_nets(definition, chosen), backend, chosen, names)
+        if backend == "auto" and device is None:
+            nets, chosen, problems = build_on_any(definition, chosen)
+            definition = replace(definition, warnings=(*definition.warnings, *problems))
+        else:
+            nets = build_nets(definition, chosen)
+        return cls(definition, file.path, plan, nets, backend, chosen, names)
 
     def predict(
         self,

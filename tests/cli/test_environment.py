@@ -172,6 +172,25 @@ def without_opencv(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "broken")}
 
 
+@pytest.mark.parametrize("name", ["tr_TR.UTF-8", "az_AZ.UTF-8"])
+def test_letters_of_a_locale_decide_nothing(
+    program: str, tmp_path: Path, photo_path: Path, tiny_graph: Path, labels_path: Path, name: str
+) -> None:
+    """ "i" has another capital letter there."""
+    is_there = f"import locale; locale.setlocale(locale.LC_CTYPE, {name!r}); assert 'I' == 'i'.upper()"
+    if execute([sys.executable, "-c", is_there], None, cwd=tmp_path).returncode != 0:
+        pytest.skip(f"the locale {name} is not installed")
+    lines = {}
+    for locale_name in (name, "C.UTF-8"):
+        command = [program, photo_path, "--model", tiny_graph, "--labels", labels_path, "--save", "none", "--json", "-"]
+        done = execute(command, {"LC_ALL": locale_name}, cwd=tmp_path)
+        lines[locale_name] = json.loads(success(done).stdout)
+        del lines[locale_name]["timings_ms"]
+    assert lines[name] == lines["C.UTF-8"]
+    backends = success(execute([program, "backends", "--json"], {"LC_ALL": name}, cwd=tmp_path)).stdout
+    assert backends == success(execute([program, "backends", "--json"], None, cwd=tmp_path)).stdout
+
+
 def test_opencv_that_cannot_be_imported(find: Run, photo_path: Path, without_opencv: dict[str, str]) -> None:
     for arguments in ([photo_path], ["predict", photo_path, "--json", "-"], ["backends"]):
         message = refusal(find(*arguments, env=without_opencv), 4)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mrcnn_cv.engines import select as backend
 from mrcnn_cv.engines.opencv import engine as opencv_engine
 from mrcnn_cv.engines.opencv import net as classic_net
 from mrcnn_cv.engines.opencv.net import CvNet
+from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.export.tensorflow import TensorFlowGraph
 from mrcnn_cv.importers.load import open_model
 from tests.support.opencv import classic_only, opencv_net
@@ -160,6 +162,35 @@ def test_nothing_found_in_the_first_image_is_no_error(tiny_graph: Path, photo: I
     assert len(found) == 0
     assert found.backend is not None
     assert found.backend.used == "cpu"
+
+
+@pytest.mark.parametrize("error", [BackendError("it does not build that"), MemoryError()])
+def test_where_nets_cannot_be_built_auto_goes_on_with_the_next_and_says_so(
+    tiny_graph: Path, photo: Image, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    first = backend.choose("auto")
+    assert backend.choose(first.backend.name).problem is None
+    monkeypatch.setattr(backend, "AUTOMATIC", (first.backend.name, "cpu"))
+    whole = backend.make_net
+
+    def fails(net: ir.NetGraph, chosen: backend.Backend, *others: Any) -> Any:
+        if chosen.name == first.backend.name:
+            raise error
+        return whole(net, chosen, *others)
+
+    if first.backend.name == "cpu":
+        pytest.skip("only the processor works here")
+    monkeypatch.setattr(backend, "make_net", fails)
+    model = MaskRCNN.load(tiny_graph)
+    assert [each for each in model.definition.warnings if "failed to build" in each] == [
+        f"the backend {first.backend.name} failed to build the nets of this model"
+        f" ({str(error) or 'not enough memory'}): cpu runs them"
+    ]
+    used = model.predict(photo).backend
+    assert used is not None
+    assert (used.requested, used.used) == ("auto", "cpu")
+    with pytest.raises(type(error)):
+        MaskRCNN.load(tiny_graph, backend=first.backend.name)
 
 
 @pytest.mark.parametrize("count", [-1, 10**11])
