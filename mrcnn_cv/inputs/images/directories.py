@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.image_ref import ImageRef, failed_ref
 from mrcnn_cv.inputs.images.files import read_file
-from mrcnn_cv.inputs.images.glob import glob_files
+from mrcnn_cv.inputs.images.glob import glob_files, is_folder
 from mrcnn_cv.inputs.images.sorting import PathFilter, by_tree
 from mrcnn_cv.util import filenames
 
@@ -91,17 +91,17 @@ def _walk(top: Path, scan: DirectoryScan) -> Iterator[ImageRef]:
             entered.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as entries:
                 # Hidden files and folders are not the user's images (.thumbnails, ._photo.jpg, .git).
-                inside = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+                inside = [(entry.name, is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             problem = InputError(f"{folder} cannot be read, so what is in it is left out: {error.strerror or error}")
             yield failed_ref(str(folder), filenames.safe_relative_path(output_path.parts or (folder.name,)), problem)
             continue
         if (own := scan.outputs(folder)) is not None:
             outputs = (*outputs, own)
-        for name, is_folder in inside:
-            if is_folder and scan.recursive:
+        for name, enters in inside:
+            if enters and scan.recursive:
                 waiting.append((folder / name, output_path / name, outputs))
-            elif is_folder:
+            elif enters:
                 continue
             elif not scan.path_filter(output_path / name):
                 scan.left_out += 1

@@ -25,6 +25,14 @@ def glob_files(pattern: str) -> list[str]:
     return [*dict.fromkeys(path for folder in below for path in glob_files(os.path.join(glob.escape(folder), after)))]
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is one. A link that cannot be followed (to itself, through a file) is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _folders(base: str, entered: set[tuple[int, int]]) -> Iterator[str]:
     """A folder and all below it but hidden ones, without those that were entered before."""
     waiting = [base]
@@ -36,7 +44,7 @@ def _folders(base: str, entered: set[tuple[int, int]]) -> Iterator[str]:
                 continue
             entered.add((status.st_dev, status.st_ino))
             with os.scandir(folder or os.curdir) as entries:
-                inner = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+                inner = [entry.name for entry in entries if not entry.name.startswith(".") and is_folder(entry)]
         except OSError:
             continue
         yield folder
