@@ -19,6 +19,7 @@ from mrcnn_cv.engines import select as backend
 from mrcnn_cv.engines.opencv import engine as opencv_engine
 from mrcnn_cv.engines.opencv import net as classic_net
 from mrcnn_cv.engines.opencv.net import CvNet
+from mrcnn_cv.engines.openvino.engine import OpenVinoEngine
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.export.tensorflow import TensorFlowGraph
 from mrcnn_cv.importers.load import open_model
@@ -43,6 +44,17 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *working: str) -> None:
         for name, each in backend.BACKENDS.items()
     }
     monkeypatch.setattr(backend, "probe", lambda name, device=None: probes[name])
+
+
+def test_openvino_wants_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the process otherwise."""
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (512 << 10, resource.RLIM_INFINITY))
+    openvino = backend.BACKENDS["openvino"]
+    problem = OpenVinoEngine().problem(openvino, None)
+    assert problem is not None
+    assert "limited to 512 KiB" in problem
+    assert "ulimit -s 1024" in problem
 
 
 def test_the_cpu_always_works() -> None:

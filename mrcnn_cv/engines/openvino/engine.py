@@ -9,6 +9,9 @@ from mrcnn_cv.graph import ir
 
 DEFAULT_DEVICE = "CPU"
 
+_MIN_STACK = 1 << 20
+"""OpenVINO 2026.4 builds its nets in functions that call each other: 512 KiB do not suffice, 600 do."""
+
 
 class OpenVinoEngine:
     """See `Engine`. Devices are called as OpenVINO calls them."""
@@ -24,7 +27,12 @@ class OpenVinoEngine:
         return backend.remedy
 
     def problem(self, backend: Backend, device: str | None) -> str | None:
-        """A package that does not load, a device that is not here, or numbers that it does not compute with."""
+        """A package that does not load, too small a stack, a device that is not here, or numbers that it does not have."""
+        if (stack := _stack_bytes()) is not None and stack < _MIN_STACK:
+            return (
+                f"the stack of this process is limited to {stack >> 10} KiB, and OpenVINO ends a process that has less"
+                f" than {_MIN_STACK >> 10}: raise the limit (ulimit -s {_MIN_STACK >> 10})"
+            )
         try:
             from mrcnn_cv.engines.openvino import net
         except (ImportError, OSError) as error:
@@ -44,6 +52,16 @@ class OpenVinoEngine:
         from mrcnn_cv.engines.openvino.net import OpenVinoNet
 
         return OpenVinoNet(net, backend, _called(device), size)
+
+
+def _stack_bytes() -> int | None:
+    """The limit on the stack of the main thread, and of the threads that native code starts; None: unknown, or none."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _called(device: str | None) -> str:
