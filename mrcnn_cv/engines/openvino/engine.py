@@ -27,7 +27,7 @@ class OpenVinoEngine:
         return backend.remedy
 
     def problem(self, backend: Backend, device: str | None) -> str | None:
-        """A package that does not load, too small a stack, a device that is not here, or numbers that it does not have."""
+        """A package that does not load, too small a stack, a device that is not here, or numbers it does not have."""
         if (stack := _stack_bytes()) is not None and stack < _MIN_STACK:
             return (
                 f"the stack of this process is limited to {stack >> 10} KiB, and OpenVINO ends a process that has less"
