@@ -6,7 +6,7 @@ The format: cocodataset.org/#format-data, "Object Detection".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
@@ -222,16 +222,3 @@ def _quote(value: Any) -> str:
     """A value as a message may show it."""
     text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
-
-
-def first_missing(folder: Path, images: Sequence[DatasetImage]) -> tuple[int, str | None]:
-    """(how many of the images are not in the folder, the name of the first one)."""
-    missing = [image.name for image in images if not _is_there(folder / image.name)]
-    return len(missing), missing[0] if missing else None
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn_cv.drawing.annotate import Style
-from mrcnn_cv.errors import Remedy
+from mrcnn_cv.errors import OutputError, Remedy
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.jobs.options import OutputOptions, RunOptions
 from mrcnn_cv.jobs.report_file import check_apart, state_files
 from mrcnn_cv.jobs.state.batch_state import check_free
 from mrcnn_cv.outputs.base import OutputSettings, Sink
+from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.outputs.registry import is_dataset, make_datasets, make_sinks
 from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, shifted_score
+from mrcnn_cv.pipeline import Thresholds
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util import filenames
 from mrcnn_cv.util.stdout import reserve_stdout
@@ -147,3 +150,19 @@ class Outputs:
         """Where results are, for people."""
         folder = [] if self.folder is None else [os.fspath(self._options.directory)]
         return folder + ([] if self._records in (None, STDOUT) else [self._records])
+
+
+def save_shown(folder: OutputDirectory, path: Path, view: LiveView, latest: LatestFrame) -> str:
+    """Keep what a window shows as an image; says where, or why not."""
+    try:
+        folder.write(path, encode(view.annotated(latest), ".jpg", str(path)))
+    except OutputError as error:
+        return str(error)
+    return f"saved {path}"
+
+
+def change_threshold(thresholds: Thresholds, steps: int, own: float) -> str:
+    """Take instances of a higher or lower score from now on; says of which. own: the model's threshold."""
+    now = thresholds.score_threshold
+    thresholds.score_threshold = shifted_score(own if now is None else now, steps)
+    return f"score above {thresholds.score_threshold:.2f}"

@@ -9,8 +9,7 @@ from typing import Any, BinaryIO
 
 from mrcnn_cv.errors import OutputError, Remedy, UsageError
 from mrcnn_cv.jobs.options import PathLike
-from mrcnn_cv.jobs.state import manifest
-from mrcnn_cv.jobs.state import video_journal as journal
+from mrcnn_cv.jobs.state import manifest, video_checkpoints
 from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY
 from mrcnn_cv.outputs.formats.json_stream import is_special
 from mrcnn_cv.outputs.storage.dataset_files import LOCK_NAME
@@ -26,7 +25,7 @@ _STATE_FILES = (
     manifest.NAME,
     SUMMARY,
     FAILURES,
-    journal.NAME,
+    video_checkpoints.NAME,
     RUN_LOCK_NAME,
     LOCK_NAME,
     RECORDS_NAME,

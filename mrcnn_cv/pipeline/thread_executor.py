@@ -188,9 +188,9 @@ class ThreadExecutor(Executor):
     ) -> Iterator[Result]:
         if layout.threads:
             backends.set_threads(layout.threads)
-        readers, writers = (_Threads(name, layout.helpers) for name in ("reader", "writer"))
-        workers = _Threads("worker", layout.workers, self._models.release)
-        followers = _Threads("follower", 0 if stages.track is None else 1)
+        readers, writers = (DaemonThreads(name, layout.helpers) for name in ("reader", "writer"))
+        workers = DaemonThreads("worker", layout.workers, self._models.release)
+        followers = DaemonThreads("follower", 0 if stages.track is None else 1)
         all_threads = (readers, workers, followers, writers)
         # Enough that nobody waits, and few enough that memory stays flat.
         maximum = 2 * layout.workers + 2 if self._ahead is None else self._ahead
@@ -229,7 +229,7 @@ class _ThreadDied(MemoryError):
     """A thread could not even hand on its error: that takes next to nothing, so nothing is left."""
 
 
-def _result(future: Future[Result], groups: Sequence[_Threads]) -> Result:
+def _result(future: Future[Result], groups: Sequence[DaemonThreads]) -> Result:
     """What comes of a task; _ThreadDied where one of the threads has gone, so that it may never come."""
     while True:
         try:
@@ -246,7 +246,7 @@ def _then(act: Callable[[Any], Any], before: Future[Any]) -> Any:
     return act(before.result())
 
 
-class _Threads:
+class DaemonThreads:
     """Threads that do what is submitted, in order; unlike an executor's they do not keep the program from ending."""
 
     def __init__(self, name: str, count: int, last: Callable[[], None] = lambda: None) -> None:

@@ -39,8 +39,8 @@ from mrcnn_cv.cli.video_options import video_options
 
 if TYPE_CHECKING:
     from mrcnn_cv.jobs.images import ImagesPlan, ImagesResult
-    from mrcnn_cv.jobs.stream import StreamResult
-    from mrcnn_cv.jobs.video import VideosPlan, VideosResult
+    from mrcnn_cv.jobs.stream.watch import StreamResult
+    from mrcnn_cv.jobs.video.annotate import VideosPlan, VideosResult
 
 _NOT_LIVE = {"resume": "resume", "watch": "watch", "dry_run": "dry-run", "lists": "list"}
 """Parameters, and their options, that make no sense for a stream."""

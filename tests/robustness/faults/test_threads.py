@@ -76,7 +76,7 @@ def test_a_thread_that_dies_with_its_error_does_not_hang_the_run(
     """Where no memory is left, not even for an error to be handed on."""
     with monkeypatch.context() as patch:
         patch.setattr(threading, "excepthook", lambda died: None)
-        patch.setattr(crew._Threads, "_do", once_for_workers(crew._Threads._do, number))
+        patch.setattr(crew.DaemonThreads, "_do", once_for_workers(crew.DaemonThreads._do, number))
         assert batch("--workers", 1) == 4
     assert "\nmrcnn-cv: error: the memory that is left does not suffice" in capfd.readouterr().err
     check_outputs(tmp_path / "out", complete=False)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mrcnn_cv.drawing.annotate import Style
-from mrcnn_cv.errors import OutputError, UsageError
+from mrcnn_cv.errors import UsageError
 from mrcnn_cv.jobs.options import ModelOptions, OutputOptions, RunOptions, VideoOptions
-from mrcnn_cv.jobs.outputs import Outputs
+from mrcnn_cv.jobs.outputs import Outputs, save_shown
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.outputs.storage.locks import lock_output
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame, FrameError
@@ -94,7 +93,7 @@ class StreamOutputs:
         return ([] if video is None else [str(video)]) + self._outputs.places
 
     def placed(self, future: Callable[[], Frame | FrameError | None]) -> Callable[[], Frame | FrameError | None]:
-        """The ticket, whose frame has a place of its own below the output folder."""
+        """The future, whose frame has an output path of its own."""
 
         def resolve() -> Frame | FrameError | None:
             taken = future()
@@ -107,11 +106,7 @@ class StreamOutputs:
     def save(self, view: LiveView, latest: LatestFrame) -> str:
         """Keep what a window shows as an image; says where, or why not."""
         path = self.folder.directory / f"{self.base}-{latest.frame.index:06}.jpg"
-        try:
-            self.folder.write(path, encode(view.annotated(latest), ".jpg", str(path)))
-        except OutputError as error:
-            return str(error)
-        return f"saved {path}"
+        return save_shown(self.folder, path, view, latest)
 
 
 def base_name(source: str, now: time.struct_time) -> str:

@@ -17,7 +17,7 @@ from mrcnn_cv.graph.export.onnx import write_onnx
 from mrcnn_cv.graph.ir import NetGraph
 from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.jobs.export_readme import readme
+from mrcnn_cv.jobs.export.readme import readme
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import (
     MODEL_JSON,

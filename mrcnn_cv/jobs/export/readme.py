@@ -10,7 +10,7 @@ from mrcnn_cv.graph.export.onnx import OPSET
 from mrcnn_cv.graph.ir import IMAGE, NetGraph
 from mrcnn_cv.graph.partial_shapes import Shape, partial_shapes
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.jobs import export_words as words
+from mrcnn_cv.jobs.export import words
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import NET_FILES
 from mrcnn_cv.model.label_files import clean
