@@ -20,7 +20,7 @@ def job_for(sources: Sequence[str], *, images_only: bool = False) -> JobKind:
     UsageError where they are of several kinds.
     """
     kinds = {source: classify(source) for source in sources}
-    every = set(kinds.values()) | ({"pictures"} if images_only else set())
+    every = set(kinds.values()) | ({"images"} if images_only else set())
     if "live" in every and (len(every) > 1 or len(sources) > 1):
         live = next(source for source, kind in kinds.items() if kind == "live")
         raise UsageError(f"{redact_url(live)} is a camera or a stream, and goes alone: leave the other sources out")

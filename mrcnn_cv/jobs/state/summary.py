@@ -1,4 +1,4 @@
-"""What a run amounts to: totals while it goes on, failures.csv and summary.json in its output folder."""
+"""What a run amounts to: counts while it goes on, failures.csv and summary.json in its output folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RunStatistics(RunObserver):
     images      how many there are in all; None where nobody knows yet
     done, failed  of this run; `kept`: done by an earlier one, and left alone
     instances     by label, those of `kept` included
-    failures      (name, reason) by place; an image that is watched may have been half written, and be done later
+    failures      (name, reason) by output path; an image that is watched may have been half written, and be done later
     stages        seconds by stage, over all workers
     """
 
