@@ -28,17 +28,13 @@ from mrcnn_cv.jobs.options import (
     as_sources,
     result_options,
 )
-from mrcnn_cv.jobs.outputs import Outputs
+from mrcnn_cv.jobs.outputs import FRAMES, Outputs
 from mrcnn_cv.jobs.session import RunSession, executor_for, thresholds_for
 from mrcnn_cv.jobs.state.batch_state import RunState
 from mrcnn_cv.jobs.state.run_metadata import run_metadata
 from mrcnn_cv.jobs.state.summary import RunStatistics
-from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.ownership import OwnershipLog
 from mrcnn_cv.pipeline import CancellationToken, run
-
-FRAMES = "frames"
-"""The one format that images have no use for."""
 
 
 @dataclass(frozen=True)
@@ -206,21 +202,20 @@ class _ImagesJob:
             session.lock(directory, resume=self.options.resume, overwrite=self.output.overwrite)
         state = self._state()
         indexes = {str(item.output_path): index for index, item in enumerate(self.listing.items)}
-        sinks, datasets = self.outputs.files(model, indexes)
-        items = state.to_do(self.listing.items, datasets)
+        sinks = self.outputs.sinks(model, indexes)
+        items = state.to_do(self.listing.items, self.outputs.datasets)
         source: Iterable[ImageRef | None] = items
         session.observer.images_started(state.statistics, self.outputs.places, self.is_batch)
         thresholds = thresholds_for(model, self.detection)
         if self.selection.watch:
             state.statistics.images = None
-            source = Watch(lambda: self._new(state, datasets), lambda: session.cancellation.requested)
+            source = Watch(lambda: self._new(state), lambda: session.cancellation.requested)
         count = None if self.selection.watch else len(items)
         executor = executor_for(model, self.model, self.options.workers, count)
         state.open(self._metadata(model))
         with session.running(state, lambda: self.outputs.places):
-            every_sink = [*sinks, *([] if datasets is None else [datasets]), *self.outputs.streams]
             observers = [*state.observers, session.limit, session.observer]
-            result = run(executor, source, every_sink, thresholds, observers, session.cancellation)
+            result = run(executor, source, sinks, thresholds, observers, session.cancellation)
             code = session.finish(result.failed)
         return ImagesResult(
             statistics=state.statistics,
@@ -239,9 +234,9 @@ class _ImagesJob:
         sources = [*self.sources, *(f"--list {name}" for name in self.selection.lists)]
         return run_metadata(sources, model, self.model.backend, options)
 
-    def _new(self, state: RunState, datasets: DatasetFiles | None) -> list[ImageRef]:
+    def _new(self, state: RunState) -> list[ImageRef]:
         """The images of a directory that is watched, without those that an earlier run did."""
-        return [item for item in self.find().items if not state.is_done(item, datasets)]
+        return [item for item in self.find().items if not state.is_done(item, self.outputs.datasets)]
 
     def _search(self) -> DirectoryScan:
         """How folders are searched: not where this run writes to, nor for files that an earlier run wrote."""

@@ -14,10 +14,9 @@ from urllib.parse import urlsplit
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.jobs.options import ModelOptions, OutputOptions, RunOptions, VideoOptions
-from mrcnn_cv.jobs.outputs import Outputs, save_shown
+from mrcnn_cv.jobs.outputs import OVERLAY, Outputs, save_shown
 from mrcnn_cv.outputs.base import Sink
 from mrcnn_cv.outputs.storage.locks import lock_output
-from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util import filenames
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from mrcnn_cv.inputs.video.base import VideoInfo
     from mrcnn_cv.outputs.video.annotator import FrameAnnotator
     from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
-
-OVERLAY = "overlay"
 
 
 class StreamOutputs:
@@ -43,7 +40,7 @@ class StreamOutputs:
         # A recording has a name of its own and disturbs no batch run in the folder, as other formats would.
         others = replace(output, formats=self._others, show=False)
         self._outputs = Outputs(others, style, RunOptions(), [], model.files)
-        self.folder = self._outputs.folder or OutputDirectory(Path(output.directory), overwrite=output.overwrite)
+        self.folder = self._outputs.window_folder
         if self._is_recorded:
             from mrcnn_cv.outputs.video.codecs import check_codec
 
@@ -60,8 +57,7 @@ class StreamOutputs:
 
             codec, crf = self._video_options.codec, self._video_options.crf
             sinks += [annotator, Recording(self.folder, self._path, info, annotator.annotated, codec, crf)]
-        others, together = self._outputs.files(model, {})
-        return [*sinks, *others, *([] if together is None else [together]), *self._outputs.streams]
+        return [*sinks, *self._outputs.sinks(model, {})]
 
     def _free_name(self, stack: ExitStack) -> str:
         """`base`, or the first number of it that neither another run nor an earlier one has.

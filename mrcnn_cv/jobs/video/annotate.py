@@ -29,20 +29,17 @@ from mrcnn_cv.jobs.options import (
     as_sources,
     result_options,
 )
-from mrcnn_cv.jobs.outputs import Outputs
+from mrcnn_cv.jobs.outputs import OVERLAY, Outputs
 from mrcnn_cv.jobs.session import RunSession, executor_for, thresholds_for
 from mrcnn_cv.jobs.state.run_metadata import run_metadata
 from mrcnn_cv.jobs.video.one_video import NonClosingSink, VideoResult, VideoTask, VideoWork, annotate_one
 from mrcnn_cv.jobs.video.preview import VideoPreview
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.video.codecs import check_codec, encoder_for, suffix_for
 from mrcnn_cv.outputs.viewers.live_view import Meter
 from mrcnn_cv.outputs.viewers.window import check_display
 from mrcnn_cv.pipeline import CancellationToken
-
-OVERLAY = "overlay"
 
 MAX_FRAMES = 1_000_000
 """Of one video, as far as formats with one file for all are concerned: the next one's indexes begin behind them."""
@@ -200,15 +197,14 @@ class _VideosJob:
         with session.running(outputs=lambda: self.outputs.places), ExitStack() as stack:
             if directory is not None and self.options.resume:
                 session.lock(directory, resume=True, overwrite=self.output.overwrite)
-            sinks, datasets = self.outputs.files(model, {}, leave_out=(OVERLAY,))
-            ordered = [stack.enter_context(each) for each in (*filter(None, [datasets]), *self.outputs.streams)]
-            work = self._work(model, session, [*sinks, *map(NonClosingSink, ordered)], stack)
+            sinks = [stack.enter_context(each) for each in self.outputs.sinks(model, {}, leave_out=(OVERLAY,))]
+            work = self._work(model, session, [*map(NonClosingSink, sinks)], stack)
             refused = 0
             for number, task in enumerate(self.tasks):
                 if session.cancellation.requested:
                     break
-                if datasets is not None:
-                    datasets.first_index = number * MAX_FRAMES
+                if self.outputs.datasets is not None:
+                    self.outputs.datasets.first_index = number * MAX_FRAMES
                 try:
                     results.append(annotate_one(work, task, self._metadata(task, model)))
                 except UsageError as error:
@@ -228,14 +224,14 @@ class _VideosJob:
 
     def _work(self, model: MaskRCNN, session: RunSession, sinks: Sequence[Sink], stack: ExitStack) -> VideoWork:
         """What all videos have in common. sinks: besides the annotated video. stack: closes the window."""
-        thresholds, meter, folder = thresholds_for(model, self.detection), Meter(), self.outputs.folder
+        thresholds, meter = thresholds_for(model, self.detection), Meter()
         views: list[Sink] = [meter]
         annotator = None
         if OVERLAY in self.output.formats or self.output.show:
             annotator = FrameAnnotator(self.style, meter.lines if self.video.stats else None)
         if annotator is not None and self.output.show:
-            saved = folder or OutputDirectory(Path(self.output.directory), overwrite=self.output.overwrite)
-            preview = VideoPreview(annotator, thresholds, saved, model.definition.detection_nms.score_threshold)
+            own_threshold = model.definition.detection_nms.score_threshold
+            preview = VideoPreview(annotator, thresholds, self.outputs.window_folder, own_threshold)
             views.append(NonClosingSink(stack.enter_context(preview)))
         frames = sum(filter(None, (_count_frames(task.path, self.video.sampling) for task in self.tasks))) or None
         return VideoWork(
@@ -244,7 +240,7 @@ class _VideosJob:
             resumes=self.options.resume,
             writes_videos=OVERLAY in self.output.formats,
             annotator=annotator,
-            folder=folder,
+            folder=self.outputs.folder,
             executor=executor_for(model, self.model, self.options.workers, frames),
             thresholds=thresholds,
             sinks=sinks,
