@@ -101,7 +101,7 @@ def mask_iou(first: LocalMask, second: LocalMask) -> float:
     return both / either if either else 1.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class DifferenceSpread:
     """A difference over all pairs: median, the value that 95 of 100 stay within, and the worst."""
 
