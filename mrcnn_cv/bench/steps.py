@@ -13,7 +13,7 @@ from mrcnn_cv.inference.nets import Nets
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inference.roi_pool import with_roi_pooling
 from mrcnn_cv.inputs.images.files import read_image
-from mrcnn_cv.outputs.formats.overlay import encode
+from mrcnn_cv.outputs.formats.image_files import encode
 
 STEPS = (
     *("read", "resize", "trunk", "proposals", "box_crops", "box_head", "detections", "mask_crops", "mask_head"),

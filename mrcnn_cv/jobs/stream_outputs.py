@@ -16,7 +16,7 @@ from mrcnn_cv.errors import OutputError, UsageError
 from mrcnn_cv.jobs.options import ModelOptions, OutputOptions, RunOptions, VideoOptions
 from mrcnn_cv.jobs.outputs import Outputs
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.formats.overlay import encode
+from mrcnn_cv.outputs.formats.image_files import encode
 from mrcnn_cv.outputs.storage.locks import lock_output
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame, FrameError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.outputs.base import SinkClosed
-from mrcnn_cv.outputs.formats.overlay import encode
+from mrcnn_cv.outputs.formats.image_files import encode
 from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, shifted_score
 from mrcnn_cv.outputs.viewers.live_window import LiveWindow
 

@@ -14,3 +14,8 @@ def dumps(value: Any, indent: int | None = None, *, allow_nan: bool = False) -> 
     """`value` as JSON that reads back the same; unless allow_nan, ValueError for numbers that JSON does not have."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=allow_nan, indent=indent)
     return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def to_bytes(value: Any) -> bytes:
+    """The same on one line, in UTF-8; the odd bytes of a file name, lone surrogates in Python, as `\\udcXX`."""
+    return dumps(value).encode("utf-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.jobs.state.manifest import PreviousRun
-from mrcnn_cv.outputs.formats.csv import inert
+from mrcnn_cv.outputs.formats.table import inert
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline.runner import FrameResult, RunObserver
 from mrcnn_cv.structures.frame import FrameError

@@ -13,9 +13,8 @@ import numpy as np
 
 from mrcnn_cv.drawing.colors import color
 from mrcnn_cv.outputs.base import DatasetFormat
-from mrcnn_cv.outputs.formats.record_masks import Instance, local_mask
 from mrcnn_cv.outputs.formats.xml import attribute, text
-from mrcnn_cv.outputs.storage.record_log import is_tracked
+from mrcnn_cv.outputs.storage.record_log import Instance, is_tracked, local_mask
 from mrcnn_cv.structures import polygons
 
 if TYPE_CHECKING:

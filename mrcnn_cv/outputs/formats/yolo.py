@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mrcnn_cv.outputs.base import ImageFormat
-from mrcnn_cv.outputs.formats.image_copy import copy_image
+from mrcnn_cv.outputs.formats.image_files import copy_image
 from mrcnn_cv.structures import polygons
 
 if TYPE_CHECKING:
