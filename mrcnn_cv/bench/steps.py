@@ -48,7 +48,7 @@ class Runner:
         self._box_head = _Timed(nets.box_head)
         self._mask_head = None if nets.mask_head is None else _Timed(nets.mask_head)
         # The nets alone are timed in here; what remains of a head's time is that of its crops.
-        self._model._nets = Nets(nets.trunk, self._box_head, self._mask_head)
+        self._model._nets = Nets(nets.backbone, self._box_head, self._mask_head)
 
     def run(self) -> dict[str, Any]:
         """Read, predict, draw, write; `ms` is that of predict alone."""

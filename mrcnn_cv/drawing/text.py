@@ -35,6 +35,9 @@ SANS_LINE = 64
 SANS_BASELINE = 51
 """Rows of that line above the baseline."""
 
+MAX_CHARACTERS = 200
+"""Of a text that `fit_text` looks at."""
+
 _CELL = 16
 _CELL_OF_LINE = 52 / 64
 """Height of Unifont's cell in a line: its Chinese characters then look as large as the letters beside them."""
@@ -48,6 +51,26 @@ def text_size(text: str, height: int) -> tuple[int, int]:
     """(width, height) in pixels of what `render_text` returns for the same arguments."""
     rows, columns = render_text(text, height).shape
     return columns, rows
+
+
+def fit_text(text: str, height: int, width: float, suffix: str = "") -> str:
+    """A text, cut short with three dots where it would be wider than `width` pixels, and a suffix, which is never cut.
+
+    "" where not even the suffix has room. `height` is that of `render_text`.
+    """
+
+    def joined(letters: int) -> str:
+        shown = text if letters >= len(text) else text[:letters].rstrip() + "…" if letters else ""
+        return f"{shown} {suffix}".strip()
+
+    text = text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + "…"
+    low, high = 0, len(text)
+    if text_size(joined(high), height)[0] <= width:
+        return joined(high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if text_size(joined(middle), height)[0] <= width else (low, middle)
+    return joined(low) if text_size(joined(low), height)[0] <= width else ""
 
 
 @lru_cache(maxsize=512)

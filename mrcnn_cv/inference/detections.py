@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.inference.box_ops import Boxes, clip, decode, is_nonempty
+from mrcnn_cv.inference.box_ops import Boxes, apply_deltas, clip, is_nonempty
 from mrcnn_cv.inference.coordinates import Geometry
 from mrcnn_cv.inference.nms import suppress
 from mrcnn_cv.model.definition import ModelDefinition, NmsSpec
@@ -84,7 +84,7 @@ def find_detections(
     boxes_of = encodings.reshape(len(proposals), 1 if spec.class_agnostic_boxes else spec.class_count, 4)
     found: list[tuple[Boxes, Float, NDArray[np.intp]]] = []
     for regions, classes in _candidates(scores, nms, wanted):
-        boxes = decode(boxes_of[regions, classes % boxes_of.shape[1]], anchors[regions], spec.box_coder)
+        boxes = apply_deltas(boxes_of[regions, classes % boxes_of.shape[1]], anchors[regions], spec.box_coder)
         own_scores = scores[regions, classes]
         if nms.clip_first:
             boxes = clip(boxes, geometry.window)

@@ -19,7 +19,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import NetGraph
 from mrcnn_cv.model.definition import ModelDefinition, NmsSpec
 from mrcnn_cv.model.label_files import clean
-from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes
+from mrcnn_cv.util.files import UnfitFile, read_bytes
 from mrcnn_cv.util.json import dumps
 from mrcnn_cv.util.version import __version__
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inference.preprocess.antialias import resize_antialiased
-from mrcnn_cv.inference.preprocess.resample import resample, step
-from mrcnn_cv.inference.preprocess.zero_border import resize_zero_border
+from mrcnn_cv.inference.preprocess.resize_pillow import resize_antialiased
+from mrcnn_cv.inference.preprocess.resize_skimage import resize_zero_border
+from mrcnn_cv.inference.preprocess.resize_tensorflow import resample, step
 from mrcnn_cv.model.definition import NormalizationStep, ResizeSpec
 from mrcnn_cv.util.parallel import parallel_for
 

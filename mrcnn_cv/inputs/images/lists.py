@@ -11,7 +11,7 @@ from mrcnn_cv.errors import Remedy, UsageError
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images.directories import file_ref
 from mrcnn_cv.util import filenames
-from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes
+from mrcnn_cv.util.files import UnfitFile, read_bytes
 
 COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 """Names of a CSV's column of paths, the first that is there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -116,6 +117,14 @@ class JsonLinesFile:
             raise SinkClosed from error
         except OSError as error:
             raise unwritable(error, self.path, Remedy.RECORDS_FILE) from error
+
+
+def reserve_stdout() -> BinaryIO:
+    """Standard output as a binary file; what a C library prints there (OpenCL drivers do) now goes to stderr."""
+    sys.stdout.flush()
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return own
 
 
 def is_special(path: Path) -> bool:

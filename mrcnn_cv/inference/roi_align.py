@@ -20,7 +20,7 @@ from mrcnn_cv.util.parallel import parallel_for
 Float = NDArray[np.float32]
 
 
-def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tuple[int, int]) -> Float:
+def roi_align(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tuple[int, int]) -> Float:
     """The crops of N regions as a head takes them: (N, C, h, w) float32, (h, w) being `spec.head_size`.
 
     With `flat` it is (N, h * w * C).
