@@ -18,7 +18,7 @@ Float = NDArray[np.float32]
 
 
 class Detections(NamedTuple):
-    """boxes (N, 4) float32, y1 x1 y2 x2 in pixels of the trunk's input; scores (N,) descending; classes (N,) from 0."""
+    """boxes (N, 4) float32, y1 x1 y2 x2 in pixels of the input; scores (N,) descending; classes (N,) from 0."""
 
     boxes: Boxes
     scores: Float
@@ -72,7 +72,7 @@ def find_detections(
 ) -> Detections:
     """Detections from the head's encodings (N, 4 C or 4) and logits (N, C + 1) for N proposals.
 
-    proposals (N, 4): fractions of the trunk's input. wanted: (C,) bool, the classes to look at. Source:
+    proposals (N, 4): fractions of the backbone's input. wanted: (C,) bool, the classes to look at. Source:
     core/post_processing.py (multiclass_non_max_suppression): boxes are suppressed per class, sorted over all classes
     (of equal scores the lower class first), clipped, and those left without area go.
     """

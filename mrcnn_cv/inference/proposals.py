@@ -26,7 +26,7 @@ FAST_MINIMUM = 20
 
 @lru_cache(maxsize=16)
 def anchor_grid(spec: AnchorSpec, rows: int, columns: int, extent: tuple[float, float]) -> NDArray[np.float32]:
-    """Anchors (rows * columns * A, 4) float32: y1 x1 y2 x2 in pixels of the trunk's input, read-only.
+    """Anchors (rows * columns * A, 4) float32: y1 x1 y2 x2 in pixels of the backbone's input, read-only.
 
     Cells by row, then by column, then the A anchors of a cell; clipped to `extent` (height, width), that of the whole
     input, where the model does so. Source: anchor_generators/grid_anchor_generator.py.
@@ -54,7 +54,7 @@ def foreground(logits: Float) -> Float:
 def find_proposals(
     encodings: Sequence[Float], logits: Sequence[Float], spec: ModelDefinition, geometry: Geometry
 ) -> Boxes:
-    """Proposals (N, 4) float32, y1 x1 y2 x2 as fractions of the trunk's padded input, best first.
+    """Proposals (N, 4) float32, y1 x1 y2 x2 as fractions of the backbone's padded input, best first.
 
     encodings (1, 4 A, h, w) and logits (1, 2 A or A, h, w): the network's maps, one for each level of anchors. Source:
     meta_architectures/faster_rcnn_meta_arch.py (_postprocess_rpn) and core/post_processing.py; with candidates per

@@ -200,6 +200,7 @@ class Instances:
         labels = [label for part in parts for label in part.labels]
         trails = _all_or_none([part.trails for part in parts], "trails")
         flat = None if trails is None else [trail for each in trails for trail in each]
+        shared: dict[str, Any] = {name: _shared([getattr(part, name) for part in parts]) for name in _OF_THE_RUN}
         return replace(
             parts[0],
             boxes=np.concatenate([part.boxes for part in parts])[order],
@@ -210,7 +211,7 @@ class Instances:
             track_ids=_joined([part.track_ids for part in parts], "track ids", order),
             trails=None if flat is None else [flat[place] for place in order],
             timings_ms=_sums([part.timings_ms for part in parts]),
-            **{name: _shared([getattr(part, name) for part in parts]) for name in _OF_THE_RUN},
+            **shared,
         )
 
     def shifted(self, x: float, y: float, image_size: tuple[int, int]) -> Instances:

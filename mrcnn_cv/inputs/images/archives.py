@@ -1,4 +1,4 @@
-"""Pictures in .zip and .tar archives, read in place: nothing is unpacked, and nothing of an archive's is trusted."""
+"""Images in .zip and .tar archives, read in place: nothing is unpacked, and nothing of an archive's is trusted."""
 
 from __future__ import annotations
 

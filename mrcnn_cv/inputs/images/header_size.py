@@ -1,4 +1,4 @@
-"""How many pixels a picture's file claims to have, told from its header before a decoder makes room for them.
+"""How many pixels an image's file claims to have, told from its header before a decoder makes room for them.
 
 By hand, since a limit needs what the decoder will go by, and at once. imagesize 2.0 gives GIFs of more than 32,767
 pixels a side a negative size, BMPs of OS/2 a wrong one, and PAM, PFM, Radiance, Sun and bare JPEG 2000 none; it and

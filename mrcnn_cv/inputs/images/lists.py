@@ -39,7 +39,7 @@ def listed(file: Path) -> list[ImageRef]:
 
 def _paths(file: Path) -> list[str]:
     try:
-        text = read_bytes(file, "a list of pictures", MAX_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
+        text = read_bytes(file, "a list of images", MAX_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
     except UnfitFile as error:
         raise UsageError(f"{file} {error}", Remedy.IMAGE_LIST) from error
     except (OSError, ValueError) as error:

@@ -31,7 +31,7 @@ class YoloFolder(ImageFormat):
     """Writes yolo/images/photo.jpg, yolo/labels/photo.txt and, with the first image, yolo/data.yaml.
 
     A line per instance: the class number, from 0 in the order of the label ids, and one outline in fractions of the
-    picture's size. For a model without masks the line holds the box instead, as ultralytics' detection has it.
+    image's size. For a model without masks the line holds the box instead, as ultralytics' detection has it.
     """
 
     def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
