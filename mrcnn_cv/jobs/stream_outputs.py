@@ -57,7 +57,7 @@ class StreamOutputs:
         if self._is_recorded or self._others:
             self.base = self._free_name(stack)
         if self._is_recorded:
-            from mrcnn_cv.outputs.video.recording import Recording
+            from mrcnn_cv.outputs.video.writer import Recording
 
             codec, crf = self._video_options.codec, self._video_options.crf
             sinks += [annotator, Recording(self.folder, self._path, info, annotator.annotated, codec, crf)]

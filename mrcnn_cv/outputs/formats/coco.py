@@ -6,15 +6,12 @@ The formats: cocodataset.org/#format-data, "Object Detection"; #format-results.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from mrcnn_cv.outputs.base import DatasetFormat
-from mrcnn_cv.outputs.storage.record_log import Instance, local_mask, rle
+from mrcnn_cv.outputs.storage.record_log import Instance, Record, local_mask, rle
 from mrcnn_cv.structures import polygons
 from mrcnn_cv.util.json import to_bytes
-
-if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.record_log import Record
 
 
 class CocoDataset(DatasetFormat):
@@ -26,7 +23,6 @@ class CocoDataset(DatasetFormat):
     name = "annotations.json"
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """Write the file; one record is held at a time."""
         categories = [
             {"id": class_id, "name": label, "supercategory": ""}
             for class_id, label in sorted(self.settings.labels.items())
@@ -81,7 +77,6 @@ class CocoResults(DatasetFormat):
     name = "results.json"
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """Write the file; one record is held at a time."""
         file.write(b"[")
         separator = b"\n"
         for image_id, record in numbered(records):

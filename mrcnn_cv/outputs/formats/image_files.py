@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path, PurePath
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,10 @@ from numpy.typing import NDArray
 from mrcnn_cv.drawing.annotate import draw
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.outputs.base import ImageFormat
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.opencv import cv2, quiet
-
-if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
-    from mrcnn_cv.structures.frame import Frame
-    from mrcnn_cv.structures.instances import Instances
 
 QUALITY = 95
 
@@ -65,7 +62,6 @@ class FrameImages(ImageFormat):
     """Writes clip/000123.jpg for frame 123 of clip.mp4; JPEG of quality 95, PNG above 65,500 pixels a side."""
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write one image; OutputError where it cannot be written."""
         suffix = format_for(frame)
         path = self.folder.path_for(frame, suffix, stem=True)
         self.folder.write(path, encode(frame.image, suffix, str(path)))

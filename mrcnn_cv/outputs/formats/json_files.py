@@ -18,7 +18,6 @@ class JsonRecords(ImageFormat):
     """Writes photo.jpg.json for photo.jpg."""
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write one record; OutputError where it cannot be written."""
         self.folder.write(self.folder.path_for(frame, ".json"), to_bytes(instances.to_dict()) + b"\n")
 
 
@@ -28,6 +27,5 @@ class JsonLinesTable(DatasetFormat):
     name = "records.jsonl"
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """Write the file; one record is held at a time."""
         for record in records:
             file.write(to_bytes(record) + b"\n")

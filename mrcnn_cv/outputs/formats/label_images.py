@@ -9,19 +9,16 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.drawing.colors import color
-from mrcnn_cv.outputs.base import ImageFormat
-
-if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import OutputSettings
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
-    from mrcnn_cv.structures.frame import Frame
-    from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.outputs.base import ImageFormat, OutputSettings
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
 
 Rgb = tuple[int, int, int]
 
@@ -36,7 +33,6 @@ class InstanceMasks(ImageFormat):
     """Writes masks/photo.png for photo.jpg, 16-bit: 0 for the background, n for the n-th instance of the record."""
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write one PNG; OutputError where it cannot be written."""
         path = self.folder.path_for(frame, ".png", kind="masks", stem=True)
         self.folder.write(path, label_png(instance_labels(instances), None))
 
@@ -53,7 +49,6 @@ class SemanticMasks(ImageFormat):
         self.palette: list[Rgb] | None = [(0, 0, 0), *map(_rgb, range(1, 256))] if is_small else None
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write one PNG; OutputError where it cannot be written."""
         path = self.folder.path_for(frame, ".png", kind="semantic", stem=True)
         self.folder.write(path, label_png(class_ids(instances), self.palette))
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 import base64
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.image_files import encode, format_for
 from mrcnn_cv.structures import polygons
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.json import to_bytes
-
-if TYPE_CHECKING:
-    from mrcnn_cv.structures.frame import Frame
-    from mrcnn_cv.structures.instances import Instances
 
 # The first version of labelme that knows shapes of the type "mask" was 5.2.
 _VERSION = "5.4.1"
@@ -33,7 +31,6 @@ class LabelmeFiles(ImageFormat):
     """
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write one file; OutputError where it cannot be written."""
         path = self.folder.path_for(frame, ".json", kind="labelme", stem=True)
         height, width = instances.image_size
         where = _path_between(path.parent, frame)

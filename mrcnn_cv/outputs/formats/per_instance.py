@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from mrcnn_cv.outputs.base import ImageFormat
 from mrcnn_cv.outputs.formats.image_files import encode, format_for
 from mrcnn_cv.outputs.storage.output_dir import unwritable
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util import filenames
 from mrcnn_cv.util.opencv import cv2
-
-if TYPE_CHECKING:
-    from mrcnn_cv.structures.frame import Frame
-    from mrcnn_cv.structures.instances import Instances
 
 
 class CropSlices(NamedTuple):

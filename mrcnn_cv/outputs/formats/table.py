@@ -86,7 +86,6 @@ class CsvTable(DatasetFormat):
     name = "instances.csv"
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """Write the file; one record is held at a time."""
         line = io.StringIO()
         writer = csv.writer(line, lineterminator="\n")
         names = columns(records)
@@ -117,7 +116,6 @@ class ParquetTable(DatasetFormat):
         self._arrow: Any = pyarrow
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """Write the file; a row group is held at a time."""
         arrow = self._arrow
         kinds = {"text": arrow.string(), "whole": arrow.int64(), "real": arrow.float64()}
         schema = arrow.schema([(name, kinds[kind]) for name, kind in columns(records).items()])

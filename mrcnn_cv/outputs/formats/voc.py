@@ -8,22 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import ImageFormat
+from mrcnn_cv.outputs.base import ImageFormat, OutputSettings
 from mrcnn_cv.outputs.formats.image_files import copy_image
 from mrcnn_cv.outputs.formats.label_images import Rgb, class_ids, instance_labels, label_png
 from mrcnn_cv.outputs.formats.xml import text
-from mrcnn_cv.outputs.storage.output_dir import unwritable
-
-if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import OutputSettings
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
-    from mrcnn_cv.structures.frame import Frame
-    from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
 
 _LARGEST = 254
 """Of a number in VOC's 8-bit images: 255 means "not annotated"."""
@@ -52,7 +47,6 @@ class VocFolder(ImageFormat):
         self.folder.write(self._root / "labelmap.txt", self._label_map())
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write the files of one image; OutputError where one cannot be written."""
         annotation = self.folder.path_for(frame, ".xml", kind="voc/Annotations", stem=True)
         output_path = annotation.relative_to(self._root / "Annotations").with_suffix("")
         image = copy_image(self.folder, frame, self._root / "JPEGImages" / output_path)

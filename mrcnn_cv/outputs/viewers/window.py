@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from time import perf_counter
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,9 +87,7 @@ class DisplayWindow:
         check_display()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         cv2.destroyAllWindows()
 
 
