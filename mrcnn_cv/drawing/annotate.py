@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.drawing.colors import UNTRACKED, Bgr, color, ink_on
 from mrcnn_cv.drawing.panel import draw_panel, draw_stats
-from mrcnn_cv.drawing.scale import MIN_TEXT_HEIGHT, line_width, text_height
-from mrcnn_cv.drawing.text import fit_text, render_text
+from mrcnn_cv.drawing.text import MIN_TEXT_HEIGHT, fit_text, line_width, render_text, text_height
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.opencv import cv2

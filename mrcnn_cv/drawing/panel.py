@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.drawing.scale import MIN_TEXT_HEIGHT, text_height
-from mrcnn_cv.drawing.text import fit_text, render_text
+from mrcnn_cv.drawing.text import MIN_TEXT_HEIGHT, fit_text, render_text, text_height
 
 Image = NDArray[np.uint8]
 

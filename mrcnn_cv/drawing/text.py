@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from itertools import groupby
-from math import ceil
+from math import ceil, sqrt
 from typing import Literal
 
 import numpy as np
@@ -35,6 +35,8 @@ SANS_LINE = 64
 SANS_BASELINE = 51
 """Rows of that line above the baseline."""
 
+MIN_TEXT_HEIGHT = 6
+
 MAX_CHARACTERS = 200
 """Of a text that `fit_text` looks at."""
 
@@ -45,6 +47,21 @@ _CLOSING = frozenset(")]}>»")
 _MIRROR = str.maketrans("()[]{}<>«»", ")(][}{><»«")
 _NO_VARIATION = dict.fromkeys(range(0xFE00, 0xFE10))
 _BOX_WIDTH, _BOX_TOP, _BOX_STROKE = 30, 16, 4
+
+
+def line_width(image: Pixels) -> int:
+    """1 pixel on a thumbnail, 2 on 600 x 400, 8 on 12 megapixels."""
+    return max(1, round(0.9 + _side(image) / 480))
+
+
+def text_height(image: Pixels) -> int:
+    """10 pixels on a thumbnail, 18 on 600 x 400, 65 on 12 megapixels."""
+    return round(9.5 + 0.016 * _side(image))
+
+
+def _side(image: Pixels) -> float:
+    """Side of the square with as many pixels."""
+    return sqrt(image.shape[0] * image.shape[1])
 
 
 def text_size(text: str, height: int) -> tuple[int, int]:

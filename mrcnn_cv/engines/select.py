@@ -20,8 +20,8 @@ from mrcnn_cv.engines.registry import (
 from mrcnn_cv.errors import BackendError, ModelFileError, Remedy, UsageError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.structures.instances import BackendUse
-from mrcnn_cv.util.machine import available_processors
 from mrcnn_cv.util.opencv import cv2, quiet
+from mrcnn_cv.util.parallel import available_processors
 
 __all__ = [
     "BACKENDS",

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.drawing.annotate import Style, draw
 from mrcnn_cv.drawing.canvas import Canvas
 from mrcnn_cv.drawing.colors import Bgr
-from mrcnn_cv.drawing.scale import line_width, text_height
-from mrcnn_cv.drawing.text import fit_text
+from mrcnn_cv.drawing.text import fit_text, line_width, text_height
 from mrcnn_cv.evaluation.agreement import Agreement
 from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.opencv import cv2

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from mrcnn_cv.engines import select as backends
 from mrcnn_cv.engines.base import Float, Net
 from mrcnn_cv.model.definition import ModelDefinition
-from mrcnn_cv.util.machine import available_processors
+from mrcnn_cv.util.parallel import available_processors
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from mrcnn_cv.util import filenames
 
 if TYPE_CHECKING:
     from mrcnn_cv.inference.predictor import MaskRCNN
-    from mrcnn_cv.inputs.video.base import VideoInfo
     from mrcnn_cv.outputs.video.annotator import FrameAnnotator
     from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
+    from mrcnn_cv.structures.video_info import VideoInfo
 
 OVERLAY = "overlay"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mrcnn_cv.errors import InputError, OutputError
-from mrcnn_cv.inputs.video.base import StreamPosition, VideoInfo
+from mrcnn_cv.inputs.video.base import StreamPosition
 from mrcnn_cv.inputs.video.file import open_video
 from mrcnn_cv.jobs.events import Severity
 from mrcnn_cv.jobs.state.summary import RunStatistics
@@ -22,6 +22,7 @@ from mrcnn_cv.outputs.video.writer import SegmentClock, VideoWriter
 from mrcnn_cv.pipeline import FrameResult, RunObserver, run
 from mrcnn_cv.pipeline.prefetch import Prefetcher
 from mrcnn_cv.structures.frame import Frame, FrameError
+from mrcnn_cv.structures.video_info import VideoInfo
 
 if TYPE_CHECKING:
     from mrcnn_cv.inputs.video.base import VideoSource

@@ -9,7 +9,7 @@ from mrcnn_cv.engines.base import Backend, Net
 from mrcnn_cv.errors import brief
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.partial_shapes import Side, input_shapes
-from mrcnn_cv.util.machine import processor
+from mrcnn_cv.util.parallel import processor
 
 
 class OnnxRuntimeEngine:

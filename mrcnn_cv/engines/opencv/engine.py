@@ -12,8 +12,8 @@ from mrcnn_cv.engines.opencv.onnx_net import DEVICES, CvOnnxNet, is_the_engine
 from mrcnn_cv.engines.registry import BACKENDS, OPENCV_INFERENCE_ENGINE
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.partial_shapes import partial_shapes
-from mrcnn_cv.util.machine import processor
 from mrcnn_cv.util.opencv import cv2
+from mrcnn_cv.util.parallel import processor
 
 
 class OpenCvEngine:

@@ -15,23 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.structures.frame import Frame, FrameError
-from mrcnn_cv.structures.video_info import ColorProperties, VideoInfo, import_av
+from mrcnn_cv.structures.video_info import VideoInfo
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-__all__ = [
-    "MAX_PIXELS",
-    "ColorProperties",
-    "FrameSampler",
-    "FrameSampling",
-    "OpenSource",
-    "RecordedSource",
-    "StreamPosition",
-    "VideoInfo",
-    "VideoSource",
-    "import_av",
-]
 
 MAX_PIXELS = 1 << 25
 """A frame with more pixels than this (8192 x 4096) is not decoded: a decoder may hold two dozen of them."""
@@ -123,8 +110,8 @@ class FrameSampling:
 class FrameSampler:
     """Tells frame by frame which ones are wanted; `after`: those up to there were taken before."""
 
-    # Times are binary fractions of decimal rates: a frame a hair before its turn has its turn.
-    _HAIR = 1e-6
+    # Times are binary fractions of decimal rates: a frame may come a rounding error too early.
+    _EPSILON = 1e-6
 
     def __init__(self, sampling: FrameSampling, after: StreamPosition | None = None) -> None:
         self._sampling = sampling
@@ -136,12 +123,12 @@ class FrameSampler:
         sampling = self._sampling
         if sampling.max_frames is not None and self.taken >= sampling.max_frames:
             return True
-        return sampling.end is not None and time >= sampling.end - self._HAIR
+        return sampling.end is not None and time >= sampling.end - self._EPSILON
 
     def takes(self, index: int, time: float) -> bool:
         """Whether this frame is wanted; the ones before it have been asked for."""
         sampling = self._sampling
-        if time < sampling.start - self._HAIR or index % sampling.stride:
+        if time < sampling.start - self._EPSILON or index % sampling.stride:
             return False
         slot = self._slot_of(time)
         if sampling.max_fps is not None and slot == self._slot:
@@ -152,7 +139,7 @@ class FrameSampler:
 
     def _slot_of(self, time: float) -> int:
         rate = self._sampling.max_fps
-        return 0 if rate is None else math.floor((time - self._sampling.start) * rate + self._HAIR)
+        return 0 if rate is None else math.floor((time - self._sampling.start) * rate + self._EPSILON)
 
 
 class RecordedSource(OpenSource):
@@ -181,6 +168,11 @@ class RecordedSource(OpenSource):
         self.sampling = sampling or FrameSampling()
         self.warnings: list[str] = []
         self._after = after
+        self._open()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open the file, and set `info`."""
 
     def _frame(self, image: NDArray[np.uint8], index: int, time: float, start: float) -> Frame:
         """start: perf_counter() when reading it began."""

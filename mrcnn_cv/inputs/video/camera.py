@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError, Remedy
-from mrcnn_cv.inputs.video.base import OpenSource, VideoInfo
+from mrcnn_cv.inputs.video.base import OpenSource
 from mrcnn_cv.structures.frame import Frame, FrameError
+from mrcnn_cv.structures.video_info import VideoInfo
 from mrcnn_cv.util.opencv import cv2, quiet
 
 FIRST_FRAME_SECONDS = 10.0

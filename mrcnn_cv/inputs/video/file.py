@@ -15,19 +15,10 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError, Remedy
 from mrcnn_cv.inputs.images.files import why_unreadable
-from mrcnn_cv.inputs.video.base import (
-    MAX_PIXELS,
-    ColorProperties,
-    FrameSampler,
-    FrameSampling,
-    RecordedSource,
-    StreamPosition,
-    VideoInfo,
-    import_av,
-)
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, FrameSampler, FrameSampling, RecordedSource, StreamPosition
 from mrcnn_cv.inputs.video.webp import WebpAnimation, webp_file
 from mrcnn_cv.structures.frame import Frame, FrameError
-from mrcnn_cv.structures.video_info import failures, matrix_for, swscale_matrix
+from mrcnn_cv.structures.video_info import ColorProperties, VideoInfo, failures, import_av, matrix_for, swscale_matrix
 from mrcnn_cv.util.opencv import cv2
 
 # Demuxers of files alone: playlists and scripts (hls, concat) would open whatever a stranger's file names.
@@ -37,7 +28,7 @@ _FORMATS = (
 )
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 # Times are rounded to floats.
-_HAIR = 1e-6
+_EPSILON = 1e-6
 
 _LIMITED, _FULL = 1, 2
 
@@ -58,19 +49,12 @@ def open_video(
 class VideoFile(RecordedSource):
     """A video file as an iterable of Frame."""
 
-    def __init__(
-        self,
-        path: str | Path,
-        output_path: PurePosixPath | None = None,
-        sampling: FrameSampling | None = None,
-        after: StreamPosition | None = None,
-    ) -> None:
-        super().__init__(path, output_path, sampling, after)
+    def _open(self) -> None:
         self._container: Any = None
         self._reopen()
-        self._frames = self._from(self.sampling.start if after is None else after.time)
+        self._frames = self._from(self.sampling.start if self._after is None else self._after.time)
         self._first = next(self._frames, None)
-        if self._first is None and after is None:
+        if self._first is None and self._after is None:
             self.close()
             raise _no_frame(self.name, self.damaged, self.sampling.start)
         self.info = self._describe()
@@ -173,13 +157,13 @@ class VideoFile(RecordedSource):
         if self._after is not None:
             index = self._after.index
             for _, time, decoded in frames:
-                if time > self._after.time + _HAIR:
+                if time > self._after.time + _EPSILON:
                     index += 1
                     yield index, time, decoded
             return
         is_first = True
         for index, time, decoded in frames:
-            if time >= start - _HAIR:
+            if time >= start - _EPSILON:
                 if is_first and start > 0:
                     self.damaged, is_first = 0, False
                 yield index, time, decoded

@@ -16,7 +16,8 @@ from mrcnn_cv.inputs.video.base import FrameSampler, FrameSampling, OpenSource
 from mrcnn_cv.structures.frame import Frame, FrameError
 
 if TYPE_CHECKING:
-    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
+    from mrcnn_cv.inputs.video.base import VideoSource
+    from mrcnn_cv.structures.video_info import VideoInfo
 
 MAX_BYTES = 1 << 29
 """Of frames that wait where all are kept; then the source is no longer read from until there is room."""

@@ -15,7 +15,8 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
-    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
+    from mrcnn_cv.inputs.video.base import VideoSource
+    from mrcnn_cv.structures.video_info import VideoInfo
 
 _LONGEST_WAIT = 30.0
 _LOOK_SECONDS = 0.1

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.video.base import MAX_PIXELS, OpenSource, VideoInfo, import_av
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, OpenSource
 from mrcnn_cv.structures.frame import Frame, FrameError
-from mrcnn_cv.structures.video_info import failures
+from mrcnn_cv.structures.video_info import VideoInfo, failures, import_av
 from mrcnn_cv.util.redact import redact_url
 from mrcnn_cv.util.version import __version__
 

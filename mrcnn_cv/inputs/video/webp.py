@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -18,15 +18,9 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images.sniff import image_kind, webp_chunks
-from mrcnn_cv.inputs.video.base import (
-    MAX_PIXELS,
-    FrameSampler,
-    FrameSampling,
-    RecordedSource,
-    StreamPosition,
-    VideoInfo,
-)
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, FrameSampler, RecordedSource
 from mrcnn_cv.structures.frame import Frame, FrameError
+from mrcnn_cv.structures.video_info import VideoInfo
 from mrcnn_cv.util.opencv import cv2, quiet
 
 _MAX_BYTES = 1 << 28
@@ -52,14 +46,7 @@ class _AnimationFrame:
 class WebpAnimation(RecordedSource):
     """As VideoFile, for an animated WebP. Transparency is dropped; what no image was laid on is black."""
 
-    def __init__(
-        self,
-        path: str | Path,
-        output_path: PurePosixPath | None = None,
-        sampling: FrameSampling | None = None,
-        after: StreamPosition | None = None,
-    ) -> None:
-        super().__init__(path, output_path, sampling, after)
+    def _open(self) -> None:
         self._data = webp_file(self.path) or b""
         self._size = _canvas_size(self._data)
         count, milliseconds = 0, 0
