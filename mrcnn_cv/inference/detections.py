@@ -89,8 +89,8 @@ def find_detections(
         if nms.clip_first:
             boxes = clip(boxes, geometry.window)
             boxes = np.rint(boxes) if nms.round_first else boxes
-            solid = is_nonempty(boxes, nms.min_box_size)
-            boxes, own_scores, classes = boxes[solid], own_scores[solid], classes[solid]
+            nonempty = is_nonempty(boxes, nms.min_box_size)
+            boxes, own_scores, classes = boxes[nonempty], own_scores[nonempty], classes[nonempty]
         kept = suppress(boxes, own_scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
         if wanted is not None:
             kept = kept[wanted[classes[kept]]]
@@ -121,6 +121,6 @@ def _merge(found: list[tuple[Boxes, Float, NDArray[np.intp]]], nms: NmsSpec, geo
     classes = np.concatenate([classes for _, _, classes in found] or [np.zeros(0, np.intp)])
     order = np.argsort(-scores, kind="stable")
     boxes = clip(boxes[order], geometry.window)
-    solid = np.flatnonzero(is_nonempty(boxes, nms.min_box_size))[: nms.max_total]
-    chosen = order[solid]
-    return Detections(boxes[solid], scores[chosen], classes[chosen])
+    nonempty = np.flatnonzero(is_nonempty(boxes, nms.min_box_size))[: nms.max_total]
+    chosen = order[nonempty]
+    return Detections(boxes[nonempty], scores[chosen], classes[chosen])

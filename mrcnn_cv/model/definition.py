@@ -175,9 +175,9 @@ class CropSpec:
 class MaskSpec:
     """The mask branch: (height, width) of a mask in samples, how its regions are cut, where its samples lie in a box.
 
-    sampling: "corners", "centers" or "expanded", see `Instances.mask_sampling`. interleaved: more than 1: the head puts
-    out its masks so many times smaller on each side, with the samples of each cell, by row and column, as blocks of
-    channels.
+    sampling: "corners", "centers" or "expanded", see `Instances.mask_sampling`. mask_block_size: more than 1: the head
+    puts out its masks so many times smaller on each side, with the samples of each cell, by row and column, as blocks
+    of channels (depth to space).
     """
 
     size: tuple[int, int]
