@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mrcnn_cv.importers.config_schema import MAX_TOML_BYTES, parse_toml
-from mrcnn_cv.util.bounded_read import UnfitFile, read_text
+from mrcnn_cv.util.files import UnfitFile, read_text
 
 NAME = "mrcnn-cv.toml"
 

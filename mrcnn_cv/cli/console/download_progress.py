@@ -8,7 +8,7 @@ from typing import Any
 
 from mrcnn_cv.cli.console.messages import echo_message, sanitize
 from mrcnn_cv.cli.console.progress import is_terminal, make_bar
-from mrcnn_cv.hub.listener import PullListener
+from mrcnn_cv.hub.resolve import PullListener
 
 _FORMAT = "{desc}  {percentage:3.0f} %|{bar:20}| {n_fmt}{unit} of {total_fmt}{unit}, {rate_fmt}, {remaining} left"
 

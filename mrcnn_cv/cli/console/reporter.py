@@ -16,7 +16,7 @@ from mrcnn_cv.pipeline import CancellationToken
 
 if TYPE_CHECKING:
     from mrcnn_cv.inference.predictor import MaskRCNN
-    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
+    from mrcnn_cv.inputs.video.base import VideoSource
     from mrcnn_cv.jobs.compare_models import ComparisonResult
     from mrcnn_cv.jobs.evaluate_model import EvaluationResult
     from mrcnn_cv.jobs.state.summary import RunStatistics
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mrcnn_cv.pipeline import FrameResult
     from mrcnn_cv.structures.frame import Frame, FrameError
     from mrcnn_cv.structures.instances import Instances
+    from mrcnn_cv.structures.video_info import VideoInfo
 
 MAX_LABEL_LENGTH = 40
 """Characters of a label in a summary line."""
