@@ -1,7 +1,7 @@
 """Kinds of option values on top of click's own: what they accept, and what a shell completes.
 
 A message says what the value must be; `format_click_error` puts the option's name in front of it, and words those of
-click's IntRange and Choice.
+click's IntRange and Choice. `metavar` stands for the value in --help.
 """
 
 from __future__ import annotations
@@ -21,12 +21,6 @@ Context = click.Context | None
 _CLOCK = re.compile(r"(?:(\d{1,5}):)?(\d{1,5}):(\d{1,2}(?:\.\d+)?)")
 _SIZE = re.compile(r"([1-9]\d{0,4})[x×]([1-9]\d{0,4})", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:(\[[0-9a-f:.]+\]|[^:\s]+):)?(\d{1,5})", re.IGNORECASE)
-
-MAX_SECONDS = 1e9
-MAX_WORKERS = 256
-
-MIN_RATE = 1e-5
-"""A frame a day is 1.2e-5; of much longer ones the times do not fit into a video."""
 
 IsPlugin = Callable[[str], bool]
 
@@ -57,34 +51,52 @@ class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]
         return word if word not in self.choices and self.is_plugin(word) else super().convert(value, parameter, context)
 
 
-class Fraction(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A number from 0 to 1; None for the word `model`, where that is allowed. Click's FloatRange lets NaN pass."""
+class Number(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A number in a range, in which NaN is not (click's FloatRange lets it pass).
 
-    name = "fraction"
+    what  it must be, for a message
+    word  which stands for None
+    """
 
-    def __init__(self, *, or_model: bool = False) -> None:
-        self.or_model = or_model
+    name = "number"
+
+    def __init__(self, metavar: str, minimum: float, maximum: float, what: str, *, word: str | None = None) -> None:
+        self.metavar, self.minimum, self.maximum, self.what, self.word = metavar, minimum, maximum, what, word
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> float | None:
-        if self.or_model and value == "model":
+        if value == self.word:
             return None
         try:
             number = float(value)
         except ValueError:
             number = math.nan
-        if not 0 <= number <= 1:
-            word = " or 'model'" if self.or_model else ""
-            self.fail(f"must be a number from 0 to 1{word}, not '{value}'", parameter, context)
+        if not self.minimum <= number <= self.maximum:
+            self.fail(f"must be {self.what}, not '{value}'", parameter, context)
         return number
 
 
-class Workers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+class Time(Number):
+    """Seconds from the start of a video: 90, 90.5, 1:30, 0:01:30.5."""
+
+    def convert(self, value: Any, parameter: Parameter, context: Context) -> float | None:
+        clock = _CLOCK.fullmatch(str(value).strip())
+        if clock and float(clock[3]) < 60:
+            value = int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
+        return super().convert(value, parameter, context)
+
+
+FRACTION = Number("FRACTION", 0, 1, "a number from 0 to 1")
+FRACTION_OR_MODEL = Number("FRACTION", 0, 1, "a number from 0 to 1 or 'model'", word="model")
+# A frame a day is 1.2e-5 per second; of much longer ones the times do not fit into a video.
+FRAME_RATE = Number("RATE", 1e-5, 100_000, "a number of frames per second above 0 (at least 0.00001)")
+TIME = Time("TIME", 0, 1e9, "seconds or h:mm:ss, for example 90 or 1:30")
+
+
+class Workers(click.IntRange):
     """A number of workers; None for the word `auto`."""
 
-    name = "n"
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> int | None:
-        return None if value == "auto" else click.IntRange(1, MAX_WORKERS).convert(value, parameter, context)
+    def convert(self, value: Any, parameter: Parameter, context: Context) -> Any:
+        return None if value == "auto" else super().convert(value, parameter, context)
 
 
 class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -97,6 +109,7 @@ class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """
 
     name = "names"
+    metavar = "NAMES"
 
     def __init__(
         self,
@@ -140,6 +153,7 @@ class PathText(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     def __init__(self, kind: str = "file") -> None:
         self.kind = kind
+        self.metavar = "DIR" if kind == "dir" else "FILE"
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> str:
         if not value:
@@ -153,45 +167,11 @@ class PathText(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return [CompletionItem(incomplete, type=self.kind)]
 
 
-class Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Seconds from the start of a video: 90, 90.5, 1:30, 0:01:30.5."""
-
-    name = "time"
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> float:
-        if (clock := _CLOCK.fullmatch(str(value).strip())) and float(clock[3]) < 60:
-            seconds = int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
-        else:
-            try:
-                seconds = float(value)
-            except ValueError:
-                seconds = math.nan
-        if not 0 <= seconds <= MAX_SECONDS:
-            self.fail(f"must be seconds or h:mm:ss, for example 90 or 1:30, not '{value}'", parameter, context)
-        return seconds
-
-
-class FrameRate(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Frames per second: from about one a day."""
-
-    name = "rate"
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> float:
-        try:
-            rate = float(value)
-        except ValueError:
-            rate = math.nan
-        if not MIN_RATE <= rate <= 100_000:
-            self.fail(
-                f"must be a number of frames per second above 0 (at least 0.00001), not '{value}'", parameter, context
-            )
-        return rate
-
-
 class Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """(width, height) in pixels: 1280x720."""
 
     name = "size"
+    metavar = "WxH"
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[int, int]:
         if isinstance(value, tuple):
@@ -206,6 +186,7 @@ class HostPort(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """(host, port): 8080, 0.0.0.0:8080, [::1]:8080."""
 
     name = "address"
+    metavar = "[HOST:]PORT"
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[str, int]:
         if isinstance(value, tuple):

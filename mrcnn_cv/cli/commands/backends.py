@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mrcnn_cv.cli import options
 from mrcnn_cv.cli.console.messages import sanitize
+from mrcnn_cv.cli.console.tables import columns, echo_lines
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import json_flag
 
 if TYPE_CHECKING:
     from mrcnn_cv.engines.select import Probe
 
 
-@click.command(cls=GroupedCommand, short_help="Show what works here: CUDA, OpenCL, CPU.")
-@json_flag()
+_WRAPPER = textwrap.TextWrapper(80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+
+
+@click.command(cls=GroupedCommand, params=[options.json_flag()], short_help="Show what works here: CUDA, OpenCL, CPU.")
 def backends(as_json: bool) -> None:
     """Show every backend: whether this OpenCV has it, whether a tiny net really ran on it, and the remedy where not."""
     from mrcnn_cv.engines import select as backend
@@ -39,29 +42,23 @@ def backends(as_json: bool) -> None:
         ]
         click.echo(json.dumps({"opencv": cv2.__version__, "auto": chosen, "backends": records}, indent=2))
         return
-    click.echo(f"OpenCV {cv2.__version__}; --backend auto takes {chosen}\n")
-    click.echo(f"{'backend':<13}  {'in build':<8}  {'works':<5}  device")
-    for found in probes:
-        row = (found.backend.name, _yes(found.in_build), _yes(found.problem is None), sanitize(found.device) or "-")
-        click.echo(f"{row[0]:<13}  {row[1]:<8}  {row[2]:<5}  {row[3]}")
-    _print_remedies(probes)
+    rows = [(each.backend.name, _yes(each.in_build), _yes(each.problem is None), each.device or "-") for each in probes]
+    table = columns([("backend", "in build", "works", "device"), *rows])
+    echo_lines([f"OpenCV {cv2.__version__}; --backend auto takes {chosen}", "", *table, *_remedies(probes)])
 
 
-def _print_remedies(probes: list[Probe]) -> None:
+def _remedies(probes: list[Probe]) -> list[str]:
     """Why each backend does not work; backends with the same remedy share it."""
-    by_remedy: dict[str, list[Probe]] = {}
+    by_remedy: dict[str, list[str]] = {}
     for found in probes:
         if found.problem is not None:
-            by_remedy.setdefault(found.backend.remedy, []).append(found)
-    for remedy, group in by_remedy.items():
-        click.echo()
-        for found in group:
-            click.echo(_wrapped(f"{found.backend.name}: {sanitize(found.problem or '')}."))
-        click.echo(_wrapped(f"  Remedy: {remedy}."))
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+            by_remedy.setdefault(found.backend.remedy, []).append(f"{found.backend.name}: {found.problem}.")
+    lines = []
+    for remedy, problems in by_remedy.items():
+        lines.append("")
+        for text in (*problems, f"  Remedy: {remedy}."):
+            lines += _WRAPPER.wrap(sanitize(text))
+    return lines
 
 
 def _yes(value: bool) -> str:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-import click
-
-from mrcnn_cv.cli.console.messages import sanitize
 from mrcnn_cv.jobs.model_report import ModelReport, NetCheck, NetReport
 from mrcnn_cv.model.definition import AnchorSpec, NmsSpec, ResizeSpec
 
 LABEL_WIDTH = 14
 
 
-def print_report(report: ModelReport, *, layers: bool) -> None:
-    """The table, on stdout; layers: with every layer of the nets."""
+def lines(report: ModelReport, *, layers: bool) -> Iterator[str]:
+    """The table; layers: with every layer of the nets."""
     for label, text in rows(report, layers):
-        click.echo(sanitize(f"{label:<{LABEL_WIDTH}}{text}".rstrip()))
+        yield f"{label:<{LABEL_WIDTH}}{text}".rstrip()
 
 
 def rows(report: ModelReport, layers: bool) -> Iterator[tuple[str, str]]:

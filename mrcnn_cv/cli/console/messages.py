@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import click
 from click.core import ParameterSource
 
-from mrcnn_cv.cli.param_types import MAX_WORKERS, CommaList, Workers, unknown_choice
+from mrcnn_cv.cli.param_types import CommaList, Workers, unknown_choice
 from mrcnn_cv.errors import one_line
 
 _REFUSED = re.compile(r"^'?(.*?)'? is not (?:in the range|one of|a valid)", re.DOTALL)
@@ -25,6 +25,11 @@ def echo_message(message: str) -> None:
     """Print one line on stderr; a terminal that has gone away is no reason to fail."""
     with suppress(OSError):
         click.echo(sanitize(message), err=True)
+
+
+def counted(count: int, noun: str) -> str:
+    """1 image, 1,200 images."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -58,10 +63,9 @@ def describe_bad_value(error: click.BadParameter) -> str:
     kind = None if error.param is None else error.param.type
     kind = kind.item if isinstance(kind, CommaList) and kind.item is not None else kind
     match = _REFUSED.match(error.message)
-    if match is not None and isinstance(kind, Workers):
-        return f"must be a whole number from 1 to {MAX_WORKERS}, or auto, not '{match[1]}'"
     if match is not None and isinstance(kind, click.IntRange):
-        return f"must be a whole number from {kind.min} to {kind.max}, not '{match[1]}'"
+        word = ", or auto" if isinstance(kind, Workers) else ""
+        return f"must be a whole number from {kind.min} to {kind.max}{word}, not '{match[1]}'"
     if match is not None and isinstance(kind, click.Choice):
         return unknown_choice(match[1], [str(each) for each in kind.choices])
     return error.message
