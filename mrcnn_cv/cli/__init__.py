@@ -11,8 +11,7 @@ from typing import NoReturn
 
 import click
 
-from mrcnn_cv.cli.console.messages import echo_message, format_click_error
-from mrcnn_cv.cli.console.remedies import with_options
+from mrcnn_cv.cli.console.messages import echo_message, format_click_error, with_options
 from mrcnn_cv.cli.groups import DefaultCommandGroup
 from mrcnn_cv.cli.signals import ENDING_SIGNALS
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError

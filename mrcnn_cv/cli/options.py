@@ -13,13 +13,13 @@ from mrcnn_cv.cli.param_types import (
     FRACTION,
     FRACTION_OR_MODEL,
     FRAME_RATE,
+    HOST_PORT,
+    SIZE,
     TIME,
+    WORKERS,
     CommaList,
-    HostPort,
     PathText,
     PluginChoice,
-    Size,
-    Workers,
     is_engine,
 )
 from mrcnn_cv.errors import OutputError
@@ -172,11 +172,11 @@ VIDEO_OPTIONS = (
         "Quality of the annotated video: less is better and larger.",
         "what suits the codec, 23 for h264",
     ),
-    option(LIVE, "--camera-size", Size(), "Ask the camera for images of this size.", "the camera's own"),
+    option(LIVE, "--camera-size", SIZE, "Ask the camera for images of this size.", "the camera's own"),
     option(LIVE, "--camera-fps", FRAME_RATE, "Ask the camera for this frame rate.", "the camera's own"),
     flag(LIVE, "--no-drop keep_all", "Take every frame, however far that falls behind."),
     option(LIVE, "--reconnect", click.IntRange(0, 1_000_000), _RECONNECT_HELP, default="5"),
-    option(LIVE, "--serve", HostPort(), _SERVE_HELP, "off; HOST is 127.0.0.1, this machine alone"),
+    option(LIVE, "--serve", HOST_PORT, _SERVE_HELP, "off; HOST is 127.0.0.1, this machine alone"),
     flag(TRACKING, "--track", "Follow each instance: the same number and color in all frames."),
     flag(TRACKING, "--trail", "Draw where each instance came from; follows them too."),
     flag(TRACKING, "--counts", "Show how many of each class there were; follows them too."),
@@ -186,7 +186,7 @@ _WORKERS_HELP = "Images in work at the same time, each with its share of the thr
 _PROGRESS_HELP = "Of a batch run: bar, lines, json or none; auto: a bar on a terminal, else a line now and then."
 RUN_OPTIONS = (
     flag(RUN, "--resume", "Continue the run in the output folder: what is done stays, what failed is retried."),
-    option(RUN, "--workers", Workers(1, 256), _WORKERS_HELP, default="auto"),
+    option(RUN, "--workers", WORKERS, _WORKERS_HELP, default="auto"),
     option(RUN, "--progress", click.Choice(PROGRESS, False), _PROGRESS_HELP, default="auto", metavar="KIND"),
 )
 
@@ -223,7 +223,7 @@ def limit(heading: str) -> GroupedOption:
 
 
 def directory(default: str, help: str) -> GroupedOption:
-    return option(OUTPUT, "-o --output directory", PathText("dir"), help, default=default)
+    return option(OUTPUT, "-o --output directory", PathText(is_folder=True), help, default=default)
 
 
 def json_file(names: str, help: str, **kwargs: Any) -> GroupedOption:

@@ -6,7 +6,6 @@ click's IntRange and Choice. `metavar` stands for the value in --help.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -18,9 +17,9 @@ from click.shell_completion import CompletionItem
 Parameter = click.Parameter | None
 Context = click.Context | None
 
-_CLOCK = re.compile(r"(?:(\d{1,5}):)?(\d{1,5}):(\d{1,2}(?:\.\d+)?)")
+_CLOCK = re.compile(r"(?:(\d{1,5}):)?(\d{1,5}):([0-5]?\d(?:\.\d+)?)")
 _SIZE = re.compile(r"([1-9]\d{0,4})[x×]([1-9]\d{0,4})", re.IGNORECASE)
-_ADDRESS = re.compile(r"(?:(\[[0-9a-f:.]+\]|[^:\s]+):)?(\d{1,5})", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:(\[[0-9a-f:.]+\]|[^:\s\0]+):)?(\d{1,5})", re.IGNORECASE)
 
 IsPlugin = Callable[[str], bool]
 
@@ -51,52 +50,68 @@ class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]
         return word if word not in self.choices and self.is_plugin(word) else super().convert(value, parameter, context)
 
 
-class Number(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A number in a range, in which NaN is not (click's FloatRange lets it pass).
+class Value(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """What a function makes of a text, or ValueError. what: it must be, for a message."""
 
-    what  it must be, for a message
-    word  which stands for None
-    """
+    name = "value"
 
-    name = "number"
-
-    def __init__(self, metavar: str, minimum: float, maximum: float, what: str, *, word: str | None = None) -> None:
-        self.metavar, self.minimum, self.maximum, self.what, self.word = metavar, minimum, maximum, what, word
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> float | None:
-        if value == self.word:
-            return None
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not self.minimum <= number <= self.maximum:
-            self.fail(f"must be {self.what}, not '{value}'", parameter, context)
-        return number
-
-
-class Time(Number):
-    """Seconds from the start of a video: 90, 90.5, 1:30, 0:01:30.5."""
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> float | None:
-        clock = _CLOCK.fullmatch(str(value).strip())
-        if clock and float(clock[3]) < 60:
-            value = int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
-        return super().convert(value, parameter, context)
-
-
-FRACTION = Number("FRACTION", 0, 1, "a number from 0 to 1")
-FRACTION_OR_MODEL = Number("FRACTION", 0, 1, "a number from 0 to 1 or 'model'", word="model")
-# A frame a day is 1.2e-5 per second; of much longer ones the times do not fit into a video.
-FRAME_RATE = Number("RATE", 1e-5, 100_000, "a number of frames per second above 0 (at least 0.00001)")
-TIME = Time("TIME", 0, 1e9, "seconds or h:mm:ss, for example 90 or 1:30")
-
-
-class Workers(click.IntRange):
-    """A number of workers; None for the word `auto`."""
+    def __init__(self, metavar: str, parse: Callable[[str], Any], what: str) -> None:
+        self.metavar, self.parse, self.what = metavar, parse, what
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> Any:
-        return None if value == "auto" else super().convert(value, parameter, context)
+        try:
+            return self.parse(value.strip()) if isinstance(value, str) else value
+        except ValueError:
+            self.fail(f"must be {self.what}, not '{value}'", parameter, context)
+
+
+def _number(text: str, minimum: float, maximum: float) -> float:
+    """Click's FloatRange lets NaN pass."""
+    number = float(text)
+    if not minimum <= number <= maximum:
+        raise ValueError(text)
+    return number
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    match = pattern.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return match
+
+
+def _workers(text: str) -> int | None:
+    return None if text == "auto" else int(_number(str(int(text)), 1, 256))
+
+
+def _seconds(text: str) -> float:
+    clock = _CLOCK.fullmatch(text)
+    if clock is None:
+        return _number(text, 0, 1e9)
+    return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = _matched(_SIZE, text)
+    return int(match[1]), int(match[2])
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    match = _matched(_ADDRESS, text)
+    return (match[1] or "127.0.0.1").strip("[]"), int(_number(match[2], 0, 65_535))
+
+
+FRACTION = Value("FRACTION", lambda text: _number(text, 0, 1), "a number from 0 to 1")
+FRACTION_OR_MODEL = Value(
+    "FRACTION", lambda text: None if text == "model" else _number(text, 0, 1), "a number from 0 to 1 or 'model'"
+)
+# A frame a day is 1.2e-5 per second; of much longer ones the times do not fit into a video.
+_RATE = "a number of frames per second above 0 (at least 0.00001)"
+FRAME_RATE = Value("RATE", lambda text: _number(text, 1e-5, 100_000), _RATE)
+TIME = Value("TIME", _seconds, "seconds or h:mm:ss, for example 90 or 1:30")
+SIZE = Value("WxH", _size, "a size in pixels, for example 1280x720")
+HOST_PORT = Value("[HOST:]PORT", _host_port, "PORT or HOST:PORT, for example 8080 or 0.0.0.0:8080")
+WORKERS = Value("N", _workers, "a whole number from 1 to 256, or auto")
 
 
 class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -133,9 +148,8 @@ class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
                     self.fail(unknown_choice(word, self.choices), parameter, context)
         if self.alone in words and len(set(words)) > 1:
             self.fail(f"takes either '{self.alone}' or something else, not both", parameter, context)
-        if self.item is None:
-            return tuple(dict.fromkeys(words))
-        return tuple(dict.fromkeys(self.item.convert(word, parameter, context) for word in words))
+        items = words if self.item is None else [self.item.convert(word, parameter, context) for word in words]
+        return tuple(dict.fromkeys(items))
 
     def split_envvar_value(self, value: str) -> list[str]:
         """The whole value: names may hold spaces, at which click would cut."""
@@ -146,14 +160,12 @@ class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return [CompletionItem(before + comma + word) for word in self.choices or () if word.startswith(begun)]
 
 
-class PathText(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A path as it was given; `kind` ("file" or "dir") is what a shell completes."""
+class PathText(click.Path):
+    """A path as it was given, of a file or a folder; click's own takes an empty one."""
 
-    name = "path"
-
-    def __init__(self, kind: str = "file") -> None:
-        self.kind = kind
-        self.metavar = "DIR" if kind == "dir" else "FILE"
+    def __init__(self, *, is_folder: bool = False) -> None:
+        super().__init__(file_okay=not is_folder)
+        self.metavar = "DIR" if is_folder else "FILE"
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> str:
         if not value:
@@ -162,40 +174,6 @@ class PathText(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             # A shell cannot give one, but a file of options can.
             self.fail("holds a zero byte, which no path can: take it out", parameter, context)
         return str(value)
-
-    def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
-        return [CompletionItem(incomplete, type=self.kind)]
-
-
-class Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """(width, height) in pixels: 1280x720."""
-
-    name = "size"
-    metavar = "WxH"
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        match = _SIZE.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"must be a size in pixels, for example 1280x720, not '{value}'", parameter, context)
-        return int(match[1]), int(match[2])
-
-
-class HostPort(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """(host, port): 8080, 0.0.0.0:8080, [::1]:8080."""
-
-    name = "address"
-    metavar = "[HOST:]PORT"
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[str, int]:
-        if isinstance(value, tuple):
-            return value
-        match = _ADDRESS.fullmatch(str(value).strip())
-        port = int(match[2]) if match else -1
-        if match is None or "\0" in str(value) or not 0 <= port <= 65_535:
-            self.fail(f"must be PORT or HOST:PORT, for example 8080 or 0.0.0.0:8080, not '{value}'", parameter, context)
-        return (match[1] or "127.0.0.1").strip("[]"), port
 
 
 def unknown_choice(word: str, choices: Sequence[str]) -> str:

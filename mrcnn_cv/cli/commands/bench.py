@@ -12,7 +12,7 @@ from mrcnn_cv.cli import options
 from mrcnn_cv.cli.console.messages import echo_message
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, MAX_THREADS, ROI, flag, from_params, option
-from mrcnn_cv.cli.param_types import CommaList, PathText, Size, is_engine
+from mrcnn_cv.cli.param_types import SIZE, CommaList, PathText, is_engine
 from mrcnn_cv.cli.resolve_model import find_model
 
 RUNS = "What runs"
@@ -44,7 +44,7 @@ _PARAMETERS = [
         default=(),
         metavar="NUMBERS",
     ),
-    option(RUNS, "--size sizes", CommaList(item=Size()), _SIZES_HELP, "its own", default=(), metavar="SIZES"),
+    option(RUNS, "--size sizes", CommaList(item=SIZE), _SIZES_HELP, "its own", default=(), metavar="SIZES"),
     option(RUNS, "--kept", CommaList(item=click.IntRange(1, MAX_KEPT)), _KEPT_HELP, default="5", metavar="NUMBERS"),
     option(RUNS, "--roi", CommaList(ROI), _ROI_HELP, default="align", metavar="METHODS"),
     flag(RUNS, "--fast", "Time it with a third of the model's proposals, too."),

@@ -21,7 +21,7 @@ _ROI_HELP = (
 )
 _PARAMETERS = [
     click.Argument(["annotations"], metavar="ANNOTATIONS.json", type=PathText()),
-    click.Argument(["images"], metavar="IMAGES", type=PathText("dir")),
+    click.Argument(["images"], metavar="IMAGES", type=PathText(is_folder=True)),
     *options.MODEL_OPTIONS,
     options.limit(METRICS),
     options.score(METRICS, "model", _SCORE_HELP, environment=False),
@@ -36,10 +36,7 @@ _PARAMETERS = [
 
 
 @click.command(
-    "eval",
-    cls=GroupedCommand,
-    params=_PARAMETERS,
-    short_help="Measure a model on a data set in COCO's format: AP, AR.",
+    "eval", cls=GroupedCommand, params=_PARAMETERS, short_help="Measure a model on a data set in COCO's format: AP, AR."
 )
 @click.pass_context
 def evaluate(context: click.Context, /, annotations: str, images: str, **_: Any) -> int:

@@ -9,7 +9,7 @@ import click
 from mrcnn_cv.cli import options
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import MODEL, OUTPUT, flag, option
-from mrcnn_cv.cli.param_types import Size
+from mrcnn_cv.cli.param_types import SIZE
 from mrcnn_cv.cli.resolve_model import resolve_model
 
 _SIZE_HELP = "Size of the image for which sizes and operations are counted."
@@ -17,7 +17,7 @@ _PARAMETERS = [
     click.Argument(["model"], metavar="MODEL"),
     options.labels("those beside the model"),
     options.pipeline_config(),
-    option(MODEL, "--image-size", Size(), _SIZE_HELP, default="640x480"),
+    option(MODEL, "--image-size", SIZE, _SIZE_HELP, default="640x480"),
     flag(OUTPUT, "--layers", "Every layer of the nets too."),
     options.json_flag("Everything as JSON.", envvar="MRCNN_CV_INSPECT_JSON"),
 ]

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from mrcnn_cv.cli import options
 from mrcnn_cv.cli.console.messages import describe_bad_value, echo_message, sanitize
 from mrcnn_cv.cli.console.tables import echo_lines, model_details, model_table
-from mrcnn_cv.cli.groups import GroupedCommand
+from mrcnn_cv.cli.groups import HelpfulGroup
 from mrcnn_cv.cli.options import FILTER, MODEL, OUTPUT, STYLE, flag, long_name, option
 from mrcnn_cv.cli.param_types import PathText
 from mrcnn_cv.cli.resolve_model import find_model, parsed
@@ -41,22 +41,9 @@ _ONE_NAME = click.Argument(["name"], type=ModelName())
 _NAMES = click.Argument(["names"], nargs=-1, required=True, metavar="NAME...", type=ModelName())
 
 
-class _ModelsGroup(click.Group):
-    """Alone it shows its help, as `mrcnn-cv` does."""
-
-    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        if not args and not context.resilient_parsing:
-            click.echo(context.get_help(), err=True)
-            context.exit(2)
-        return super().parse_args(context, args)
-
-
-@click.group(cls=_ModelsGroup, short_help="Pull models of the zoo; register your own by name.")
+@click.group(cls=HelpfulGroup, short_help="Pull models of the zoo; register your own by name.")
 def models() -> None:
     """Models by name, for --model: those of the TensorFlow zoo, and your own."""
-
-
-models.command_class = GroupedCommand
 
 
 @models.command("list", params=[options.json_flag()], short_help="Show every model that has a name.")
@@ -149,9 +136,11 @@ def remove(names: tuple[str, ...], quiet: bool) -> None:
 
     The path of a .tar.gz removes what --model unpacked of it.
     """
+    from mrcnn_cv.hub import manage
+
     missing = []
     for name in dict.fromkeys(names):
-        done = _removed(name)
+        done = manage.remove(name)
         if done is None:
             missing.append(name)
         elif not quiet:
@@ -181,28 +170,18 @@ def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], ove
 
     The files stay where they are. `--model NAME` then means this model with its labels and options.
     """
-    from mrcnn_cv.hub import user_models
-    from mrcnn_cv.hub.matterport_settings import is_config_value, write_config
+    from mrcnn_cv.hub.manage import register
+    from mrcnn_cv.hub.matterport_settings import is_config_value
+    from mrcnn_cv.hub.user_models import check_name
 
-    user_models.check_name(name, overwrite=overwrite)
+    check_name(name, overwrite=overwrite)
     defaults = dict(_setting(each) for each in settings if not is_config_value(each))
-
-    from mrcnn_cv.hub.archive import is_archive
-    from mrcnn_cv.hub.resolve import unpacked
-    from mrcnn_cv.importers.load import open_model
-    from mrcnn_cv.model.labels import read_labels
-
-    given = Path(os.path.abspath(path))
-    config_values = [each for each in settings if is_config_value(each)]
-    if config_values:
-        echo_message(f"the values are kept in {write_config(given, config_values)}")
-    definition = open_model(unpacked(given) if given.is_file() and is_archive(given) else given).definition
-    names = Path(os.path.abspath(labels)) if labels else None
-    if names is not None:
-        read_labels(names, definition.class_count)
-    model = user_models.UserModel(name, given, names, defaults, definition.architecture, definition.class_count)
-    user_models.add(model, overwrite=overwrite)
-    echo_message(f"{name} is registered: {given}")
+    values = [each for each in settings if is_config_value(each)]
+    names = Path(labels) if labels else None
+    config = register(name, Path(path), names, defaults=defaults, config_values=values, overwrite=overwrite)
+    if config is not None:
+        echo_message(f"the values are kept in {config}")
+    echo_message(f"{name} is registered: {os.path.abspath(path)}")
 
 
 _EXPORT_PARAMETERS = [
@@ -210,7 +189,7 @@ _EXPORT_PARAMETERS = [
     option(
         OUTPUT,
         "-o --output",
-        PathText("dir"),
+        PathText(is_folder=True),
         "Where to: a folder that is empty or not there yet.",
         "none, it must be given",
         environment=False,
@@ -253,25 +232,6 @@ def _of_the_zoo(name: str) -> ZooModel:
         entry(name)
         raise UsageError(f"{name} is not of the zoo, so there is nothing to pull: see 'mrcnn-cv models info {name}'")
     return model
-
-
-def _removed(name: str) -> str | None:
-    """What was removed, in words; None where there was nothing."""
-    from mrcnn_cv.hub import cache, resolve, user_models
-    from mrcnn_cv.hub.pull import remove as remove_pulled
-    from mrcnn_cv.hub.registry import zoo_model
-
-    if user_models.remove(name):
-        return f"{name} is no longer registered; its files are where they were"
-    model = zoo_model(name)
-    if model is not None:
-        return f"{model.name} is removed" if remove_pulled(model.name) else None
-    folder = resolve.archive_folder(Path(name))
-    if not folder.exists():
-        return None
-    with cache.locked(folder.name, lambda: None), cache.writable(folder):
-        cache.discard(folder)
-    return f"what was unpacked of {name} is removed"
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -114,9 +114,7 @@ _PARAMETERS = [
 
 
 @click.command(
-    cls=GroupedCommand,
-    params=_PARAMETERS,
-    short_help="Find instances in images and videos (the default command).",
+    cls=GroupedCommand, params=_PARAMETERS, short_help="Find instances in images and videos (the default command)."
 )
 @click.pass_context
 def predict(context: click.Context, /, sources: tuple[str, ...], **_: Any) -> int:

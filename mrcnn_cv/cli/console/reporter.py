@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.cli.console.messages import counted, duration, echo_message
+from mrcnn_cv.cli.console.messages import counted, duration, echo_message, with_options
 from mrcnn_cv.cli.console.progress import ComparisonProgress, ProgressReporter, RunProgress, StreamProgress
-from mrcnn_cv.cli.console.remedies import with_options
 from mrcnn_cv.cli.console.tables import comparison_table, echo_lines, evaluation_table
 from mrcnn_cv.cli.signals import Interrupts
 from mrcnn_cv.errors import MrcnnCvError
