@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -13,7 +12,7 @@ import click
 
 from mrcnn_cv.cli.console.messages import echo_message, format_click_error, with_options
 from mrcnn_cv.cli.groups import DefaultCommandGroup
-from mrcnn_cv.cli.signals import ENDING_SIGNALS
+from mrcnn_cv.cli.signals import Terminated, end_by_signals
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
 from mrcnn_cv.util.version import __version__
 
@@ -42,8 +41,8 @@ COMMANDS = {
     "compare": "mrcnn_cv.cli.commands.compare:compare",
     "models": "mrcnn_cv.cli.commands.models:models",
     "bench": "mrcnn_cv.cli.commands.bench:bench",
-    "backends": "mrcnn_cv.cli.commands.backends:backends",
-    "devices": "mrcnn_cv.cli.commands.devices:devices",
+    "backends": "mrcnn_cv.cli.commands.machine:backends",
+    "devices": "mrcnn_cv.cli.commands.machine:devices",
 }
 
 
@@ -67,10 +66,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its documented code."""
     _open_standard_streams()
-    for number in ENDING_SIGNALS:
-        # Not where it is ignored (nohup).
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _terminate)
+    end_by_signals()
     try:
         code = _run(arguments)
     except MemoryError:
@@ -117,7 +113,7 @@ def _run(arguments: list[str] | None) -> int:
         echo_message("mrcnn-cv: interrupted; what was written so far is complete")
         # Click turns every KeyboardInterrupt into an Abort of its own.
         cause = stop.__context__
-        return 128 + cause.number if isinstance(cause, _Terminated) else INTERRUPTED_EXIT_CODE
+        return 128 + cause.number if isinstance(cause, Terminated) else INTERRUPTED_EXIT_CODE
     except SystemExit as end:
         # Click ends so after a shell's question for completions, and where the reader of stdout has gone away
         # (`mrcnn-cv --help | head -1`), which is no fault.
@@ -167,21 +163,6 @@ def _is_out_of_files(error: Exception) -> bool:
 
 
 _FULL = {errno.ENOSPC, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-
-
-class _Terminated(KeyboardInterrupt):
-    """Another signal ends a run as cleanly as Ctrl-C does: no half-written file, and the record of what is ours."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    if number != signal.SIGTERM:
-        # A terminal that closes may say so twice, by its shell and by itself.
-        signal.signal(number, signal.SIG_IGN)
-    raise _Terminated(number)
 
 
 def _open_standard_streams() -> None:

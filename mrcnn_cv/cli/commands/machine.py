@@ -1,9 +1,10 @@
-"""`mrcnn-cv backends`: what this machine and this OpenCV can run a net on."""
+"""`mrcnn-cv backends` and `mrcnn-cv devices`: what this machine has to run a net on, and which cameras."""
 
 from __future__ import annotations
 
 import json
 import textwrap
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -12,11 +13,13 @@ from mrcnn_cv.cli import options
 from mrcnn_cv.cli.console.messages import sanitize
 from mrcnn_cv.cli.console.tables import columns, echo_lines
 from mrcnn_cv.cli.groups import GroupedCommand
+from mrcnn_cv.util.json import dumps
 
 if TYPE_CHECKING:
     from mrcnn_cv.engines.select import Probe
 
 
+_YES = {True: "yes", False: "no"}
 _WRAPPER = textwrap.TextWrapper(80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
@@ -42,9 +45,29 @@ def backends(as_json: bool) -> None:
         ]
         click.echo(json.dumps({"opencv": cv2.__version__, "auto": chosen, "backends": records}, indent=2))
         return
-    rows = [(each.backend.name, _yes(each.in_build), _yes(each.problem is None), each.device or "-") for each in probes]
-    table = columns([("backend", "in build", "works", "device"), *rows])
-    echo_lines([f"OpenCV {cv2.__version__}; --backend auto takes {chosen}", "", *table, *_remedies(probes)])
+    rows = [("backend", "in build", "works", "device")]
+    for each in probes:
+        rows.append((each.backend.name, _YES[each.in_build], _YES[each.problem is None], each.device or "-"))
+    head = f"OpenCV {cv2.__version__}; --backend auto takes {chosen}"
+    echo_lines([head, "", *columns(rows), *_remedies(probes)])
+
+
+@click.command(cls=GroupedCommand, params=[options.json_flag()], short_help="List the cameras of this machine.")
+def devices(as_json: bool) -> None:
+    """List the cameras of this machine, each with the SOURCE by which mrcnn-cv takes it."""
+    from mrcnn_cv.inputs.video.devices import list_devices
+
+    found = list_devices()
+    if as_json:
+        click.echo(dumps({"cameras": [asdict(device) for device in found]}, indent=2))
+    elif not found:
+        click.echo("no camera is connected, or the system shows none to this user or container")
+    else:
+        rows = [
+            (each.source, each.path, (each.name or "-") + (f" ({each.problem})" if each.problem else ""))
+            for each in found
+        ]
+        echo_lines(columns([("source", "device", "name"), *rows]))
 
 
 def _remedies(probes: list[Probe]) -> list[str]:
@@ -59,7 +82,3 @@ def _remedies(probes: list[Probe]) -> list[str]:
         for text in (*problems, f"  Remedy: {remedy}."):
             lines += _WRAPPER.wrap(sanitize(text))
     return lines
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
