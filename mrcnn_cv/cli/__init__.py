@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from mrcnn_cv.cli.console.messages import echo_message, format_click_error, with_options
+from mrcnn_cv.cli.console.messages import echo_error, echo_message, format_click_error, with_options
 from mrcnn_cv.cli.groups import DefaultCommandGroup
 from mrcnn_cv.cli.signals import Terminated, end_by_signals
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
@@ -104,10 +104,10 @@ def _run(arguments: list[str] | None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        echo_message(f"mrcnn-cv: error: {format_click_error(error)}")
+        echo_error(format_click_error(error))
         return error.exit_code
     except MrcnnCvError as error:
-        echo_message(f"mrcnn-cv: error: {with_options(error)}")
+        echo_error(with_options(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as stop:
         echo_message("mrcnn-cv: interrupted; what was written so far is complete")
@@ -127,31 +127,25 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
         # Help and tables go to stdout without further ado; the library's own writers raise OutputError.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left in the buffer must not fail once more at exit)
-        echo_message(f"mrcnn-cv: error: standard output cannot be written: {error.strerror}")
+        echo_error(f"standard output cannot be written: {error.strerror}")
         return OutputError.exit_code
     if os.environ.get("MRCNN_CV_DEBUG"):
         raise error
     if isinstance(error, MemoryError) or "can't start new thread" in str(error):
-        echo_message(
-            "mrcnn-cv: error: the memory that is left does not suffice: close other programs, raise the limit (ulimit"
-            " -v, that of the container), or give --workers 1 or a smaller model"
-        )
+        limits = "raise the limit (ulimit -v, that of the container), or give --workers 1 or a smaller model"
+        echo_error(f"the memory that is left does not suffice: close other programs, {limits}")
         return BackendError.exit_code
     if _is_out_of_files(error):
-        echo_message(
-            "mrcnn-cv: error: no more files can be opened: close other programs, or raise the limit (ulimit -n)"
-        )
+        echo_error("no more files can be opened: close other programs, or raise the limit (ulimit -n)")
         return BackendError.exit_code
     what = " ".join(f"{type(error).__name__}: {error}".split())
     from mrcnn_cv.util.registry import culprit
 
     if (plugin := culprit(error)) is not None:
-        echo_message(f"mrcnn-cv: error: {plugin} failed ({what}): report it to who wrote it")
-        return 1
-    echo_message(
-        f"mrcnn-cv: internal error ({what}): please report it with"
-        " the output of the same command under MRCNN_CV_DEBUG=1"
-    )
+        echo_error(f"{plugin} failed ({what}): report it to who wrote it")
+    else:
+        how = "please report it with the output of the same command under MRCNN_CV_DEBUG=1"
+        echo_message(f"mrcnn-cv: internal error ({what}): {how}")
     return 1
 
 

@@ -65,8 +65,13 @@ def bench(context: click.Context, /, image: str | None, report: str | None, plot
     run in turn; shown are the median and the quartiles.
     """
     params = context.params
+    # Not at the top, so that --help does not import numpy.
+    from mrcnn_cv.inputs.images.header_size import max_pixels
+
     for width, height in params["sizes"]:
-        _check_pixels(width, height)
+        size = f"{width}x{height} has {width * height:,}"
+        if width * height > max_pixels():
+            raise click.UsageError(f"--size takes at most {max_pixels():,} pixels, and {size}")
     find_model(context)
     from mrcnn_cv.bench.plot import png
     from mrcnn_cv.bench.run import BenchOptions, Variant
@@ -100,13 +105,3 @@ def bench(context: click.Context, /, image: str | None, report: str | None, plot
         report_file.write(json.dumps(results.to_dict(), indent=2).encode("ascii") + b"\n")
     if plot_file is not None:
         plot_file.write(png(results))
-
-
-def _check_pixels(width: int, height: int) -> None:
-    # Not at the top, so that --help does not import numpy.
-    from mrcnn_cv.inputs.images.header_size import max_pixels
-
-    if width * height > max_pixels():
-        raise click.UsageError(
-            f"--size takes at most {max_pixels():,} pixels, and {width}x{height} has {width * height:,}"
-        )

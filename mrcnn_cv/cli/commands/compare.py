@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mrcnn_cv.cli import options
-from mrcnn_cv.cli.console.messages import echo_message
+from mrcnn_cv.cli.console.messages import echo_error
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import BACKENDS, OUTPUT, from_params, option
 from mrcnn_cv.cli.param_types import FRACTION, CommaList, PathText, is_engine
@@ -80,10 +80,8 @@ def compare(context: click.Context, /, words: tuple[str, ...], **_: Any) -> int:
     )
     minimum = params["min_agreement"]
     if not reporter.cancellation.requested and minimum is not None and result.agreement < minimum:
-        echo_message(
-            f"mrcnn-cv: error: {result.agreement:.4f} of the instances are found by both, which is below"
-            f" --min-agreement {minimum:g}"
-        )
+        share = f"{result.agreement:.4f} of the instances"
+        echo_error(f"{share} are found by both, which is below --min-agreement {minimum:g}")
         return DISAGREEMENT_EXIT_CODE
     return result.exit_code
 

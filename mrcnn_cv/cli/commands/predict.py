@@ -11,7 +11,7 @@ import click
 
 from mrcnn_cv.cli import options
 from mrcnn_cv.cli.config_file import read_config
-from mrcnn_cv.cli.console.messages import counted, echo_message
+from mrcnn_cv.cli.console.messages import counted, echo_error, echo_message
 from mrcnn_cv.cli.groups import GroupedCommand
 from mrcnn_cv.cli.options import (
     FILTER,
@@ -211,7 +211,7 @@ def _check_kind(kind: str, sources: tuple[str, ...], params: Mapping[str, Any]) 
 def _end(result: ImagesResult | VideosResult | StreamResult, unit: str) -> int:
     """Say how a run ended that did not come to its end; the exit code."""
     if getattr(result, "failure_limit_reached", False):
-        echo_message(f"mrcnn-cv: error: too many {unit} failed, so the run was ended (--max-failures or --fail-fast)")
+        echo_error(f"too many {unit} failed, so the run was ended (--max-failures or --fail-fast)")
     if result.is_cancelled:
         more = "; the same command with --resume goes on" if getattr(result, "can_resume", False) else ""
         echo_message(f"mrcnn-cv: interrupted; what was written so far is complete{more}")

@@ -54,6 +54,11 @@ def echo_message(message: str) -> None:
         click.echo(sanitize(message), err=True)
 
 
+def echo_error(message: str) -> None:
+    """Print on stderr what went wrong."""
+    echo_message(f"mrcnn-cv: error: {message}")
+
+
 def counted(count: int, noun: str) -> str:
     """1 image, 1,200 images."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
