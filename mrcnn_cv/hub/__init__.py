@@ -8,6 +8,7 @@ listener     who is told what a pull does
 archive      the three files that we want out of a .tar.gz that nobody vouches for
 pull         from a registry entry to a folder in the cache
 user_models  the user's own names
+manage       registering and removing models
 resolve      from the text of --model to a path
 """
 
