@@ -126,6 +126,7 @@ def pipeline_config(**kwargs: Any) -> GroupedOption:
     return option(MODEL, "--pipeline-config", PathText(), help, "the one beside the model", **kwargs)
 
 
+ENGINE = PluginChoice(BACKENDS, is_engine)
 DEVICE = option(
     MODEL,
     "--device",
@@ -138,7 +139,7 @@ DEVICE = option(
 BACKEND = option(
     MODEL,
     "--backend",
-    PluginChoice(BACKENDS, is_engine),
+    ENGINE,
     f"{', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; `mrcnn-cv backends` says which work here.",
     default="auto",
     metavar="NAME",
@@ -191,6 +192,7 @@ RUN_OPTIONS = (
 )
 
 _HIDE_HELP = "Leave out labels, boxes, scores, masks or contours, comma-separated."
+_HIDDEN = CommaList(click.Choice(STYLE_PARTS, case_sensitive=False))
 STYLE_OPTIONS = (
     option(STYLE, "--opacity", FRACTION, "Of the masks, 0 to 1.", default="0.45"),
     option(
@@ -201,7 +203,9 @@ STYLE_OPTIONS = (
         "grows with the image",
         metavar="PIXELS",
     ),
-    option(STYLE, "--hide", CommaList(STYLE_PARTS), _HIDE_HELP, "none", multiple=True, metavar="PARTS"),
+    option(
+        STYLE, "--hide", CommaList(click.Choice(STYLE_PARTS, False)), _HIDE_HELP, "none", multiple=True, metavar="PARTS"
+    ),
     option(
         STYLE,
         "--color-by",

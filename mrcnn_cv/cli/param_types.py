@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -115,25 +114,18 @@ WORKERS = Value("N", _workers, "a whole number from 1 to 256, or auto")
 
 
 class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Comma-separated words as a tuple.
-
-    choices    the only words there are; None: any
-    is_plugin  whether another package brings a word that is none of the choices
-    alone      a choice that goes with no other
-    item       the type of each word
-    """
+    """Comma-separated words as a tuple. item: the type of each word; alone: a word that goes with no other."""
 
     name = "names"
     metavar = "NAMES"
 
     def __init__(
         self,
-        choices: Sequence[str] | None = None,
+        item: click.ParamType = click.STRING,  # type: ignore[type-arg, unused-ignore]
+        *,
         alone: str | None = None,
-        item: click.ParamType | None = None,  # type: ignore[type-arg, unused-ignore]
-        is_plugin: IsPlugin = lambda word: False,
     ) -> None:
-        self.choices, self.alone, self.item, self.is_plugin = choices, alone, item, is_plugin
+        self.item, self.alone = item, alone
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[Any, ...]:
         if isinstance(value, tuple):
@@ -141,15 +133,10 @@ class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         words = [word.strip() for word in str(value).split(",") if word.strip()]
         if not words:
             self.fail("is empty: give names, comma-separated", parameter, context)
-        if self.choices is not None:
-            words = [word.lower() for word in words]
-            for word in words:
-                if word not in self.choices and not self.is_plugin(word):
-                    self.fail(unknown_choice(word, self.choices), parameter, context)
-        if self.alone in words and len(set(words)) > 1:
+        items = tuple(dict.fromkeys(self.item.convert(word, parameter, context) for word in words))
+        if self.alone in items and len(items) > 1:
             self.fail(f"takes either '{self.alone}' or something else, not both", parameter, context)
-        items = words if self.item is None else [self.item.convert(word, parameter, context) for word in words]
-        return tuple(dict.fromkeys(items))
+        return items
 
     def split_envvar_value(self, value: str) -> list[str]:
         """The whole value: names may hold spaces, at which click would cut."""
@@ -157,7 +144,8 @@ class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
         before, comma, begun = incomplete.rpartition(",")
-        return [CompletionItem(before + comma + word) for word in self.choices or () if word.startswith(begun)]
+        found = self.item.shell_complete(context, parameter, begun)
+        return [CompletionItem(before + comma + each.value) for each in found]
 
 
 class PathText(click.Path):
@@ -174,10 +162,3 @@ class PathText(click.Path):
             # A shell cannot give one, but a file of options can.
             self.fail("holds a zero byte, which no path can: take it out", parameter, context)
         return str(value)
-
-
-def unknown_choice(word: str, choices: Sequence[str]) -> str:
-    """What is wrong with a word that is none of the choices, and which one may be meant."""
-    near = get_close_matches(word.lower(), choices, n=1, cutoff=0.7)
-    hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(choices)}"
-    return f"does not know '{word}': {hint}"

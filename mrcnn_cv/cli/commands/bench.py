@@ -11,8 +11,8 @@ import click
 from mrcnn_cv.cli import options
 from mrcnn_cv.cli.console.messages import echo_message
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import BACKENDS, MAX_THREADS, ROI, flag, from_params, option
-from mrcnn_cv.cli.param_types import SIZE, CommaList, PathText, is_engine
+from mrcnn_cv.cli.options import MAX_THREADS, ROI, flag, from_params, option
+from mrcnn_cv.cli.param_types import SIZE, CommaList, PathText
 from mrcnn_cv.cli.resolve_model import find_model
 
 RUNS = "What runs"
@@ -30,7 +30,7 @@ _PARAMETERS = [
     option(
         RUNS,
         "--backend backends",
-        CommaList(BACKENDS, is_plugin=is_engine),
+        CommaList(options.ENGINE),
         "Backends to time, comma-separated: cpu,openvino.",
         default="auto",
     ),
@@ -38,15 +38,15 @@ _PARAMETERS = [
     option(
         RUNS,
         "--threads",
-        CommaList(item=click.IntRange(1, MAX_THREADS)),
+        CommaList(click.IntRange(1, MAX_THREADS)),
         "Threads, comma-separated: 1,2.",
         "all processors",
         default=(),
         metavar="NUMBERS",
     ),
-    option(RUNS, "--size sizes", CommaList(item=SIZE), _SIZES_HELP, "its own", default=(), metavar="SIZES"),
-    option(RUNS, "--kept", CommaList(item=click.IntRange(1, MAX_KEPT)), _KEPT_HELP, default="5", metavar="NUMBERS"),
-    option(RUNS, "--roi", CommaList(ROI), _ROI_HELP, default="align", metavar="METHODS"),
+    option(RUNS, "--size sizes", CommaList(SIZE), _SIZES_HELP, "its own", default=(), metavar="SIZES"),
+    option(RUNS, "--kept", CommaList(click.IntRange(1, MAX_KEPT)), _KEPT_HELP, default="5", metavar="NUMBERS"),
+    option(RUNS, "--roi", CommaList(click.Choice(ROI, False)), _ROI_HELP, default="align", metavar="METHODS"),
     flag(RUNS, "--fast", "Time it with a third of the model's proposals, too."),
     option(RUNS, "--rounds", click.IntRange(1, 1000), "Rounds; all take turns.", default="7"),
     options.json_file("--json report", "All numbers as JSON; - is stdout.", environment=False),

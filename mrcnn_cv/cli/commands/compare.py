@@ -9,8 +9,8 @@ import click
 from mrcnn_cv.cli import options
 from mrcnn_cv.cli.console.messages import echo_error
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import BACKENDS, OUTPUT, from_params, option
-from mrcnn_cv.cli.param_types import FRACTION, CommaList, PathText, is_engine
+from mrcnn_cv.cli.options import OUTPUT, from_params, option
+from mrcnn_cv.cli.param_types import FRACTION, CommaList, PathText
 from mrcnn_cv.cli.resolve_model import resolve_model
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _PARAMETERS = [
     option(
         COMPARED,
         "--backends",
-        CommaList(BACKENDS, is_plugin=is_engine),
+        CommaList(options.ENGINE),
         "Compare these two backends, with one model: --model, or the demo model.",
         "none, two models are compared",
         environment=False,

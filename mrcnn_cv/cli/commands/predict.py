@@ -26,7 +26,7 @@ from mrcnn_cv.cli.options import (
     from_params,
     option,
 )
-from mrcnn_cv.cli.param_types import FRACTION, CommaList, PathText, is_format
+from mrcnn_cv.cli.param_types import FRACTION, CommaList, PathText, PluginChoice, is_format
 from mrcnn_cv.cli.resolve_model import is_unset, resolve_model
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _SCORE_HELP = "Keep instances with a score above this, 0 to 1; `model`: the mode
 _MASK_HELP = "A pixel belongs to an instance above this probability, 0 to 1."
 _NMS_HELP = "Of two boxes of a class with a larger overlap (IoU, 0 to 1) keep one."
 _SAVE_HELP = f"What goes into that folder, comma-separated: {', '.join(FORMATS)}; or none."
-_FORMATS = CommaList((*FORMATS, NO_FORMAT), alone=NO_FORMAT, is_plugin=is_format)
+_FORMATS = CommaList(PluginChoice((*FORMATS, NO_FORMAT), is_format), alone=NO_FORMAT)
 _AREA_HELP = "Leave parts of a mask with fewer pixels than this out of outlines."
 _RECORDS_HELP = "Also write one JSON record per image, each on a line, to this file; - is stdout."
 _PARAMETERS = [

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 import click
 from click.core import ParameterSource
 
-from mrcnn_cv.cli.param_types import CommaList, unknown_choice
+from mrcnn_cv.cli.param_types import CommaList
 from mrcnn_cv.errors import MrcnnCvError, Remedy, one_line
 
 _REFUSED = re.compile(r"^'?(.*?)'? is not (?:in the range|one of|a valid)", re.DOTALL)
@@ -93,12 +93,14 @@ def describe_bad_value(error: click.BadParameter) -> str:
     if getattr(error.param, "is_flag", False):
         return "must be 1 or 0"
     kind = None if error.param is None else error.param.type
-    kind = kind.item if isinstance(kind, CommaList) and kind.item is not None else kind
+    kind = kind.item if isinstance(kind, CommaList) else kind
     match = _REFUSED.match(error.message)
     if match is not None and isinstance(kind, click.IntRange):
         return f"must be a whole number from {kind.min} to {kind.max}, not '{match[1]}'"
     if match is not None and isinstance(kind, click.Choice):
-        return unknown_choice(match[1], [str(each) for each in kind.choices])
+        near = get_close_matches(match[1].lower(), kind.choices, n=1, cutoff=0.7)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(kind.choices)}"
+        return f"does not know '{match[1]}': {hint}"
     return error.message
 
 
