@@ -49,7 +49,7 @@ class ProgressReporter:
     def __init__(self, kind: str, *, quiet: bool) -> None:
         self.is_json = kind == "json"
         self._has_bar = not quiet and kind in ("auto", "bar") and is_terminal()
-        self._has_lines = not quiet and not self.is_json and not self._has_bar and kind != "none"
+        self._is_silent = not self.is_json and (quiet or kind == "none")
         self._progress: Progress | None = None
         self._bar: Any = None
         self._told = 0.0
@@ -62,17 +62,13 @@ class ProgressReporter:
     def update(self) -> None:
         """Something was done; shown where it is time."""
         progress, now = self._progress, time.monotonic()
-        if progress is None:
+        if progress is None or self._is_silent:
             return
         if self._has_bar:
             self._draw(progress)
-        elif self.is_json and now - self._told >= SECONDS_BETWEEN_JSON:
+        elif now - self._told >= (SECONDS_BETWEEN_JSON if self.is_json else SECONDS_BETWEEN_LINES):
             self._told = now
-            self._echo_json("progress")
-        elif self._has_lines and now - self._told >= SECONDS_BETWEEN_LINES:
-            self._told = now
-            share = f"{100 * progress.count / progress.total:.0f} %, " if progress.total else ""
-            echo_message(share + progress.text())
+            self._tell(progress, "progress")
 
     def clear(self) -> None:
         """Make room for an ordinary line."""
@@ -87,7 +83,7 @@ class ProgressReporter:
                 self._bar.close()
             self._bar = None
         if self.is_json and self._progress is not None:
-            self._echo_json("end")
+            self._tell(self._progress, "end")
         self._progress = None
 
     def _draw(self, progress: Progress) -> None:
@@ -101,10 +97,13 @@ class ProgressReporter:
             if progress.count == progress.total:
                 self._bar.refresh()
 
-    def _echo_json(self, event: str) -> None:
-        if self._progress is not None:
+    def _tell(self, progress: Progress, event: str) -> None:
+        if self.is_json:
             with suppress(OSError):
-                click.echo(json.dumps({"event": event, **self._progress.record()}), err=True)
+                click.echo(json.dumps({"event": event, **progress.record()}), err=True)
+        else:
+            share = f"{100 * progress.count / progress.total:.0f} %, " if progress.total else ""
+            echo_message(share + progress.text())
 
 
 def _make_bar(progress: Progress, text: str) -> Any:
