@@ -161,11 +161,11 @@ def _made_up() -> Image:
     image = np.asarray(background, np.uint8)
     for _ in range(12):
         x, y = (int(random.integers(40, side - 40)) for side in (640, 480))
-        radius, colour = int(random.integers(15, 60)), [int(value) for value in random.integers(0, 256, 3)]
+        radius, color = int(random.integers(15, 60)), [int(value) for value in random.integers(0, 256, 3)]
         if random.random() < 0.5:
-            cv2.circle(image, (x, y), radius, colour, -1, cv2.LINE_AA)
+            cv2.circle(image, (x, y), radius, color, -1, cv2.LINE_AA)
         else:
-            cv2.rectangle(image, (x - radius, y - radius // 2), (x + radius, y + radius // 2), colour, -1)
+            cv2.rectangle(image, (x - radius, y - radius // 2), (x + radius, y + radius // 2), color, -1)
     return image
 
 

@@ -65,7 +65,7 @@ def agree(first: Instances, second: Instances, min_iou: float) -> Agreement:
     """
     same = np.array([[a == b for b in second.labels] for a in first.labels], np.bool_).reshape(len(first), len(second))
     overlaps = np.where(same, box_ious(first.boxes, second.boxes), -1.0)
-    # With a least overlap of 0 boxes that do not touch would be pairs.
+    # With a minimum overlap of 0 boxes that do not touch would be pairs.
     matched = best_pairs(overlaps, max(min_iou, 1e-9))
     pairs = [_pair(first, second, a, b, float(overlaps[a, b])) for a, b in matched]
     only_first = sorted(set(range(len(first))) - {pair.first for pair in pairs})
@@ -101,7 +101,7 @@ def mask_iou(first: LocalMask, second: LocalMask) -> float:
     return both / either if either else 1.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class DifferenceSpread:
     """A difference over all pairs: median, the value that 95 of 100 stay within, and the worst."""
 

@@ -6,7 +6,7 @@ The format: cocodataset.org/#format-data, "Object Detection".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
@@ -117,10 +117,10 @@ class _DatasetReader:
         if not annotations:
             self._refuse("has no annotations, so there is nothing to compare with: export the file with them")
         names = {number: self._name(row, number) for number, row in self._by_id(categories, "category")}
-        pictures = {number: self._image(row, number) for number, row in self._by_id(images, "image")}
-        self._check_names(pictures)
-        found = tuple(self._annotation(row, index, pictures, names) for index, row in enumerate(annotations))
-        return Dataset(self._path, tuple(pictures.values()), names, found)
+        by_id = {number: self._image(row, number) for number, row in self._by_id(images, "image")}
+        self._check_names(by_id)
+        found = tuple(self._annotation(row, index, by_id, names) for index, row in enumerate(annotations))
+        return Dataset(self._path, tuple(by_id.values()), names, found)
 
     def _rows(self, data: Row, key: str) -> list[Row]:
         rows = data.get(key)
@@ -173,9 +173,8 @@ class _DatasetReader:
             self._refuse(f"has no image {image}, which {what} belongs to")
         if category not in names:
             self._refuse(f"has no category {category}, which {what} belongs to")
-        picture = images[image]
         try:
-            segmentation = check_segmentation(row.get("segmentation"), picture.width, picture.height)
+            segmentation = check_segmentation(row.get("segmentation"), images[image].width, images[image].height)
         except ValueError as error:
             self._refuse(f"has a wrong segmentation in {what} ({error}): mend or remove it")
         if row.get("bbox") is not None:
@@ -222,16 +221,3 @@ def _quote(value: Any) -> str:
     """A value as a message may show it."""
     text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
-
-
-def first_missing(folder: Path, images: Sequence[DatasetImage]) -> tuple[int, str | None]:
-    """(how many of the images are not in the folder, the name of the first one)."""
-    missing = [image.name for image in images if not _is_there(folder / image.name)]
-    return len(missing), missing[0] if missing else None
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

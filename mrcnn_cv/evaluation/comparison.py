@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mrcnn_cv.evaluation.agreement import CLOSE, Agreement, spread
@@ -109,9 +109,7 @@ class Comparison:
 
 def _spread(values: list[float]) -> dict[str, float] | None:
     found = spread(values)
-    if found is None:
-        return None
-    return {"median": round(found.median, 6), "p95": round(found.p95, 6), "worst": round(found.worst, 6)}
+    return None if found is None else {name: round(value, 6) for name, value in asdict(found).items()}
 
 
 def _image(image: ImageComparison) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +11,30 @@ from mrcnn_cv.evaluation.annotations import DatasetImage
 from mrcnn_cv.inputs.image_ref import ImageRef, load
 from mrcnn_cv.inputs.images.directories import file_ref
 from mrcnn_cv.structures.frame import Frame, FrameError
+
+
+def check_images(folder: Path, images: Sequence[DatasetImage], path: Path) -> None:
+    """InputError, before any work, where the folder lacks images of the data set `path`: metrics would be others."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder: give the one that holds the images of {path}")
+    missing = [image.name for image in images if not _is_there(folder / image.name)]
+    if len(missing) == len(images):
+        raise InputError(
+            f"{folder} holds none of the {len(missing):,} images that {path} names, such as {missing[0]}: give the"
+            " folder that file_name is relative to"
+        )
+    if missing:
+        raise InputError(
+            f"{folder} lacks {len(missing):,} of the {len(images):,} images that {path} names, such as {missing[0]}:"
+            " put them there, or take them out of the file"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def image_refs(images: Iterable[DatasetImage], folder: Path) -> list[ImageRef]:

@@ -32,10 +32,10 @@ def draw_evaluation(scores: Scores, matrix: Confusion, title: str) -> NDArray[np
     """The sheet, (1080, 1920, 3) uint8 BGR."""
     canvas = Canvas(WIDTH, HEIGHT)
     canvas.text(fitting(title, _TITLE, WIDTH - 2 * _MARGIN), _MARGIN, 52, _TITLE)
-    figures = ", ".join(
+    metrics = ", ".join(
         f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.summary.items() if value is not None
     )
-    canvas.text(fitting(f"{_kinds(scores.kind)}: {figures}", _SMALL, WIDTH - 2 * _MARGIN), _MARGIN, 98, _SMALL, SOFT)
+    canvas.text(fitting(f"{_kinds(scores.kind)}: {metrics}", _SMALL, WIDTH - 2 * _MARGIN), _MARGIN, 98, _SMALL, SOFT)
     _curves(canvas, scores, left=_MARGIN + 70, right=900)
     _matrix(canvas, shown(matrix), left=1010, right=WIDTH - _MARGIN)
     return canvas.image

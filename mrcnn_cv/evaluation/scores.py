@@ -1,4 +1,4 @@
-"""COCO's figures, computed by pycocotools: average precision and recall of boxes and of masks."""
+"""COCO's metrics, computed by pycocotools: average precision and recall of boxes and of masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUMMARY = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
     *("AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large"),
 )
-"""Names of pycocotools' twelve figures, in its order."""
+"""Names of pycocotools' twelve metrics, in its order."""
 
 _EVERYTHING, _MAX_DETECTIONS = 0, -1
 """Places of the area "all" and of the limit of 100 detections in pycocotools' tables."""
@@ -31,7 +31,7 @@ _EVERYTHING, _MAX_DETECTIONS = 0, -1
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Figures of one category; None where it has nothing to be found."""
+    """Metrics of one category; None where it has nothing to be found."""
 
     name: str
     annotations: int
@@ -43,7 +43,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Scores:
-    """summary: SUMMARY's names → a figure from 0 to 1; None: the data set has nothing of that size.
+    """summary: SUMMARY's names → a number from 0 to 1; None: the data set has nothing of that size.
 
     classes    in the order of the data set
     precision  (10 IoU thresholds from 0.50 to 0.95, 101 recalls from 0 to 1, classes); -1 where a class has nothing
@@ -75,7 +75,6 @@ class CocoEvaluator:
         from pycocotools.coco import COCO
 
         self.categories = {number: dataset.categories[number] for number in categories}
-        self.has_masks = dataset.has_masks
         annotations = [
             each for each in dataset.annotations if each.image in images and each.category in self.categories
         ]
@@ -111,7 +110,7 @@ class CocoEvaluator:
         return {number: found[number] for number in self.categories}
 
     def scores(self, results: Sequence[Result], kind: Kind) -> Scores:
-        """The figures of `results`, in COCO's format for results; with "mask" every one of them has a mask."""
+        """The metrics of `results`, in COCO's format for results; with "mask" every one of them has a mask."""
         from pycocotools.cocoeval import COCOeval
 
         with _silence():
@@ -153,7 +152,7 @@ class CocoEvaluator:
 
 
 def as_json(scores: Scores) -> dict[str, Any]:
-    """The figures for programs."""
+    """The metrics for programs."""
     classes = [
         {"name": each.name, "annotations": each.annotations}
         | {name: _rounded(value) for name, value in _named(each).items()}
@@ -162,8 +161,8 @@ def as_json(scores: Scores) -> dict[str, Any]:
     return {**{name: _rounded(value) for name, value in scores.summary.items()}, "classes": classes}
 
 
-def _named(figures: ClassMetrics) -> Mapping[str, float | None]:
-    return {"AP": figures.ap, "AP50": figures.ap50, "AP75": figures.ap75, "AR100": figures.ar}
+def _named(metrics: ClassMetrics) -> Mapping[str, float | None]:
+    return {"AP": metrics.ap, "AP50": metrics.ap50, "AP75": metrics.ap75, "AR100": metrics.ar}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -127,7 +127,7 @@ def _runs(counts: Any, pixels: int) -> NDArray[np.int64]:
         raise ValueError("a run length is not a whole number of pixels")
     runs = masks.expand(counts)
     if (runs > pixels).any():
-        raise ValueError("a run length is longer than the picture")
+        raise ValueError("a run length is longer than the image")
     return runs
 
 

@@ -26,7 +26,7 @@ LONGEST_SIDE = 1600
 def side_by_side(
     image_bgr: Image, both: tuple[Instances, Instances], agreement: Agreement, names: tuple[str, str], title: str
 ) -> Image:
-    """One sheet (H, W, 3) uint8 BGR with the image twice, painted.
+    """One sheet (H, W, 3) uint8 BGR with the image twice, annotated.
 
     What both found has the same number and color on both sides; what one alone did is framed in red.
     """
@@ -35,11 +35,11 @@ def side_by_side(
     for number, pair in enumerate(agreement.pairs, start=1):
         numbers[0][pair.first] = numbers[1][pair.second] = number
     alone = (agreement.only_first, agreement.only_second)
-    sides = [_painted(image_bgr, found, own, rest) for found, own, rest in zip(both, numbers, alone, strict=True)]
+    sides = [_annotated(image_bgr, found, own, rest) for found, own, rest in zip(both, numbers, alone, strict=True)]
     return _sheet(sides, names, alone, title)
 
 
-def _painted(image: Image, instances: Instances, numbers: NDArray[np.int32], alone: Sequence[int]) -> Image:
+def _annotated(image: Image, instances: Instances, numbers: NDArray[np.int32], alone: Sequence[int]) -> Image:
     scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
     if scale < 1:
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
@@ -50,12 +50,12 @@ def _painted(image: Image, instances: Instances, numbers: NDArray[np.int32], alo
         f"only here: {label}" if number == 0 else label for label, number in zip(instances.labels, numbers, strict=True)
     ]
     # Numbers of tracks are shown, and give the color.
-    painted = draw(image, replace(instances, track_ids=numbers, labels=labels), Style())
+    annotated = draw(image, replace(instances, track_ids=numbers, labels=labels), Style())
     width = 2 * line_width(image)
     for index in alone:
         x1, y1, x2, y2 = (round(float(value)) for value in instances.boxes[index])
-        cv2.rectangle(painted, (x1, y1), (x2, y2), ALONE, width)
-    return painted
+        cv2.rectangle(annotated, (x1, y1), (x2, y2), ALONE, width)
+    return annotated
 
 
 def _sheet(sides: Sequence[Image], names: Sequence[str], alone: Sequence[Sequence[int]], title: str) -> Image:

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
         StreamOptions,
         VideoOptions,
     )
-    from mrcnn_cv.jobs.stream import StreamResult, watch_stream
-    from mrcnn_cv.jobs.video import VideosPlan, VideosResult, annotate_video, plan_videos
-    from mrcnn_cv.jobs.video_state import VideoResult
+    from mrcnn_cv.jobs.stream.watch import StreamResult, watch_stream
+    from mrcnn_cv.jobs.video.annotate import VideosPlan, VideosResult, annotate_video, plan_videos
+    from mrcnn_cv.jobs.video.one_video import VideoResult
     from mrcnn_cv.pipeline import CancellationToken
 
 __all__ = [
@@ -78,9 +78,9 @@ _HOMES = {
         *("DetectionOptions", "ImageSelection", "ModelOptions", "OutputOptions"),
         *("RunOptions", "StreamOptions", "VideoOptions"),
     ),
-    "stream": ("StreamResult", "watch_stream"),
-    "video": ("VideosPlan", "VideosResult", "annotate_video", "plan_videos"),
-    "video_state": ("VideoResult",),
+    "stream.watch": ("StreamResult", "watch_stream"),
+    "video.annotate": ("VideosPlan", "VideosResult", "annotate_video", "plan_videos"),
+    "video.one_video": ("VideoResult",),
 }
 _HOME_OF = {
     **{name: f"mrcnn_cv.jobs.{module}" for module, names in _HOMES.items() for name in names},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -175,7 +174,7 @@ def _names(models: tuple[MaskRCNN, MaskRCNN], sides: tuple[ModelOptions, ModelOp
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class _Differing:
     """An image that may be among the worst; its pixels are read once more when it is."""
 
     item: ImageRef
@@ -191,7 +190,7 @@ class _Running:
     comparison: Comparison
     options: ComparisonOptions
     session: RunSession
-    _worst: list[tuple[tuple[float, ...], int, _Candidate]] = field(default_factory=list)
+    _worst: list[_Differing] = field(default_factory=list)
 
     def take_all(self, items: Sequence[ImageRef]) -> None:
         observer = self.session.observer
@@ -206,20 +205,16 @@ class _Running:
             observer.comparing(index + 1, len(items), self.comparison.agreement)
 
     def _take(self, item: ImageRef, index: int) -> None:
-        frame = load(item, index)
-        if isinstance(frame, FrameError):
-            raise frame.error
+        frame = _read(item, index)
         first, second = (self._predict(model, frame) for model in self.models)
         agreement = agree(first, second, self.options.iou)
         image = ImageComparison.of(item.name, first, second, agreement, self.options.score)
         self.comparison.images.append(image)
-        if self.options.worst and any(agreement.disagreement):
-            # The index keeps the order where images are equally bad: earlier ones stay.
-            entry = (agreement.disagreement, -index, _Candidate(item, (first, second), image))
-            if len(self._worst) < self.options.worst:
-                heapq.heappush(self._worst, entry)
-            else:
-                heapq.heappushpop(self._worst, entry)
+        if any(agreement.disagreement):
+            self._worst.append(_Differing(item, (first, second), image))
+            # Where images are equally bad, earlier ones stay.
+            self._worst.sort(key=lambda each: each.image.agreement.disagreement, reverse=True)
+            del self._worst[self.options.worst :]
 
     def _predict(self, model: MaskRCNN, frame: Frame) -> Instances:
         try:
@@ -229,14 +224,17 @@ class _Running:
 
     def draw_worst(self, folder: OutputDirectory) -> int:
         """Put the worst images into the folder, the worst first; returns how many."""
-        ordered = sorted(self._worst, reverse=True, key=lambda entry: entry[:2])
-        for rank, (_, _, candidate) in enumerate(ordered, start=1):
-            frame = load(candidate.item, 0)
-            if isinstance(frame, FrameError):
-                raise frame.error
-            title = f"{candidate.item.output_path}: {candidate.image.summary()}"
-            names = self.comparison.names
-            drawing = side_by_side(frame.image, candidate.both, candidate.image.agreement, names, title)
-            stem = PurePosixPath(file_name(candidate.item.output_path.name)).stem
+        for rank, each in enumerate(self._worst, start=1):
+            frame = _read(each.item, 0)
+            title = f"{each.item.output_path}: {each.image.summary()}"
+            drawing = side_by_side(frame.image, each.both, each.image.agreement, self.comparison.names, title)
+            stem = PurePosixPath(file_name(each.item.output_path.name)).stem
             folder.write(folder.directory / truncate_name(f"{rank:03}-{stem}.png"), encode_png(drawing))
-        return len(ordered)
+        return len(self._worst)
+
+
+def _read(item: ImageRef, index: int) -> Frame:
+    frame = load(item, index)
+    if isinstance(frame, FrameError):
+        raise frame.error
+    return frame

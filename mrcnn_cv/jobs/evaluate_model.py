@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.errors import InputError, OutputError
-from mrcnn_cv.evaluation.annotations import Dataset, DatasetImage, first_missing, read_dataset
+from mrcnn_cv.evaluation.annotations import Dataset, DatasetImage, read_dataset
 from mrcnn_cv.evaluation.categories import CategoryMapping, match_categories
 from mrcnn_cv.evaluation.confusion import IOU, SCORE, Confusion, confusion
-from mrcnn_cv.evaluation.dataset_frames import deferred_frames, image_refs
+from mrcnn_cv.evaluation.dataset_frames import check_images, deferred_frames, image_refs
 from mrcnn_cv.evaluation.results import DatasetResults
 from mrcnn_cv.evaluation.scores import CocoEvaluator, Scores, as_json, check_library
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs.events import JobObserver, Severity
 from mrcnn_cv.jobs.options import ModelOptions, PathLike, RunOptions, as_model_options
 from mrcnn_cv.jobs.report_file import ReportFile, check_different, state_files
-from mrcnn_cv.jobs.session import RunSession, executor_for, run_metadata
+from mrcnn_cv.jobs.session import RunSession, executor_for
 from mrcnn_cv.jobs.state.batch_state import RunState, check_free
+from mrcnn_cv.jobs.state.run_metadata import run_metadata
 from mrcnn_cv.jobs.state.summary import RunStatistics
 from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
@@ -195,7 +196,7 @@ class _Evaluation:
     def __post_init__(self) -> None:
         options, directory = self.options, Path(self.sources[1])
         self.images = self.dataset.images[: options.limit]
-        _check_there(directory, self.images, self.dataset.path)
+        check_images(directory, self.images, self.dataset.path)
         inputs = [self.dataset.path, *(directory / image.name for image in self.dataset.images), *self.model.files]
         self.folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite, protected=inputs)
         check_different(options.report, options.plot)
@@ -209,20 +210,23 @@ class _Evaluation:
 
     def run(self, session: RunSession) -> EvaluationResult:
         model = session.load(self.model)
-        matching = self._matching(model)
-        for note in matching.notes:
+        ids = {each.id for each in self.images}
+        used = {each.category for each in self.dataset.annotations if each.image in ids}
+        count, categories = model.definition.class_count, self.dataset.categories
+        mapping = match_categories(model.labels, count, categories, used, self.dataset.path)
+        for note in mapping.notes:
             session.observer.message(Severity.NOTE, note)
-        results = DatasetResults({str(each.id): each.id for each in self.images}, matching.categories)
+        results = DatasetResults({str(number): number for number in ids}, mapping.categories)
         session.lock(self.folder.directory, resume=self.run_options.resume, overwrite=self.options.overwrite)
         code = self._predict(session, model, results)
         if code in (0, InputError.exit_code) and not results.seen:
             raise InputError(f"none of the {len(self.images):,} images could be read, so there is nothing to evaluate")
         is_cancelled = session.is_cancelled
-        metrics, matrix = ((), None) if is_cancelled else self._metrics(session, model, matching, results)
+        metrics, matrix = ((), None) if is_cancelled else self._metrics(session, model, mapping, results)
         result = EvaluationResult(
             metrics=metrics,
             confusion=matrix,
-            categories=matching,
+            categories=mapping,
             images=len(results.seen),
             images_in_file=len(self.dataset.images),
             instances=len(results.results),
@@ -243,27 +247,20 @@ class _Evaluation:
         """Run the model over all images that are not done yet; the exit code."""
         items = image_refs(self.images, Path(self.sources[1]))
         indexes = {str(item.output_path): index for index, item in enumerate(items)}
-        together = DatasetFiles(self.folder, [results], keep=self.run_options.resume, indexes=indexes)
+        datasets = DatasetFiles(self.folder, [results], keep=self.run_options.resume, indexes=indexes)
         state = RunState(self.folder, self.run_options.resume)
-        remaining = state.to_do(items, together)
+        remaining = state.to_do(items, datasets)
         outputs = [str(self.options.directory)]
-        session.observer.images_started(state.totals, outputs, True)
+        session.observer.images_started(state.statistics, outputs, True)
         executor = executor_for(model, self.model, self.run_options.workers, len(remaining))
         state.open(self._metadata(model))
         with session.running(state, lambda: outputs):
             source = deferred_frames(remaining, self.images, self.dataset.path)
             observers = [*state.observers, session.limit, session.observer]
             thresholds = Thresholds(self.options.score)
-            result = run(executor, source, [together], thresholds, observers, session.cancellation)
-            _check_records(results, state.totals, self.folder)
+            result = run(executor, source, [datasets], thresholds, observers, session.cancellation)
+            _check_records(results, state.statistics, self.folder)
             return session.finish(result.failed)
-
-    def _matching(self, model: MaskRCNN) -> CategoryMapping:
-        chosen = {image.id for image in self.images}
-        used = {each.category for each in self.dataset.annotations if each.image in chosen}
-        return match_categories(
-            model.labels, model.definition.class_count, self.dataset.categories, used, self.dataset.path
-        )
 
     def _metadata(self, model: MaskRCNN) -> Mapping[str, Any]:
         """As of any batch run. The backend decides as well, and which image has which id and size.
@@ -313,23 +310,6 @@ class _Evaluation:
             name = f"{model.path.parent.name}/{model.path.name}"
             title = f"{name} on {result.images:,} images of {self.dataset.path.name}"
             self.plot.write(encode_png(draw_evaluation(result.metrics[0], matrix, title)))
-
-
-def _check_there(folder: Path, images: Sequence[DatasetImage], path: Path) -> None:
-    """InputError before any work where images are missing: without them the metrics would be others."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder: give the one that holds the images of {path}")
-    count, first = first_missing(folder, images)
-    if count == len(images):
-        raise InputError(
-            f"{folder} holds none of the {count:,} images that {path} names, such as {first}: give the folder that"
-            " file_name is relative to"
-        )
-    if count:
-        raise InputError(
-            f"{folder} lacks {count:,} of the {len(images):,} images that {path} names, such as {first}: put them"
-            " there, or take them out of the file"
-        )
 
 
 def _check_records(results: DatasetResults, statistics: RunStatistics, folder: OutputDirectory) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,16 +28,13 @@ from mrcnn_cv.jobs.options import (
     as_sources,
     result_options,
 )
-from mrcnn_cv.jobs.outputs import Outputs
-from mrcnn_cv.jobs.session import RunSession, executor_for, run_metadata, thresholds_for
+from mrcnn_cv.jobs.outputs import FRAMES, Outputs
+from mrcnn_cv.jobs.session import RunSession, executor_for, thresholds_for
 from mrcnn_cv.jobs.state.batch_state import RunState
+from mrcnn_cv.jobs.state.run_metadata import run_metadata
 from mrcnn_cv.jobs.state.summary import RunStatistics
-from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.ownership import OwnershipLog
 from mrcnn_cv.pipeline import CancellationToken, run
-
-FRAMES = "frames"
-"""The one format that images have no use for."""
 
 
 @dataclass(frozen=True)
@@ -190,11 +187,10 @@ class _ImagesJob:
         return bool(self.listing.is_batch or self.options.resume or self.selection.watch)
 
     def plan(self) -> ImagesPlan:
-        items, state = self.listing.items, self._state()
-        remaining = items if state is None else state.to_do(items, None)
+        items = self.listing.items
         return ImagesPlan(
             images=len(items),
-            remaining=tuple((item.name, str(item.output_path)) for item in remaining),
+            remaining=tuple((item.name, str(item.output_path)) for item in self._state().to_do(items, None)),
             skipped=self.listing.left_out,
             outputs=tuple(self.outputs.places),
         )
@@ -206,51 +202,41 @@ class _ImagesJob:
             session.lock(directory, resume=self.options.resume, overwrite=self.output.overwrite)
         state = self._state()
         indexes = {str(item.output_path): index for index, item in enumerate(self.listing.items)}
-        sinks, datasets = self.outputs.files(model, indexes)
-        items = list(self.listing.items) if state is None else state.to_do(self.listing.items, datasets)
-        statistics = RunStatistics(images=len(items)) if state is None else state.totals
-        session.observer.images_started(statistics, self.outputs.places, self.is_batch)
-        thresholds = thresholds_for(model, self.detection)
-        observers = [*([statistics] if state is None else state.observers), session.limit, session.observer]
+        sinks = self.outputs.sinks(model, indexes)
+        items = state.to_do(self.listing.items, self.outputs.datasets)
         source: Iterable[ImageRef | None] = items
+        session.observer.images_started(state.statistics, self.outputs.places, self.is_batch)
+        thresholds = thresholds_for(model, self.detection)
         if self.selection.watch:
-            statistics.images = None
-            source = Watch(lambda: self._new(state, datasets), lambda: session.cancellation.requested)
+            state.statistics.images = None
+            source = Watch(lambda: self._new(state), lambda: session.cancellation.requested)
         count = None if self.selection.watch else len(items)
         executor = executor_for(model, self.model, self.options.workers, count)
-        if state is not None:
-            state.open(self._metadata(model))
+        state.open(self._metadata(model))
         with session.running(state, lambda: self.outputs.places):
-            together = [] if datasets is None else [datasets]
-            every_sink = [*sinks, *together, *self.outputs.streams]
-            result = run(executor, source, every_sink, thresholds, observers, session.cancellation)
+            observers = [*state.observers, session.limit, session.observer]
+            result = run(executor, source, sinks, thresholds, observers, session.cancellation)
             code = session.finish(result.failed)
         return ImagesResult(
-            statistics=statistics,
+            statistics=state.statistics,
             outputs=tuple(self.outputs.places),
             exit_code=code,
             failure_limit_reached=session.limit.is_reached,
             is_cancelled=session.is_cancelled,
-            can_resume=state is not None,
+            can_resume=state.is_kept,
         )
 
-    def _state(self) -> RunState | None:
-        """None where there is no state to keep."""
-        if self.outputs.folder is None or not self.is_batch:
-            return None
-        return RunState(self.outputs.folder, self.options.resume)
+    def _state(self) -> RunState:
+        return RunState(self.outputs.folder if self.is_batch else None, self.options.resume)
 
-    def _metadata(self, model: MaskRCNN) -> dict[str, object]:
+    def _metadata(self, model: MaskRCNN) -> Mapping[str, object]:
         options = result_options(self.model, self.detection, self.selection, self.output, self.style)
         sources = [*self.sources, *(f"--list {name}" for name in self.selection.lists)]
         return run_metadata(sources, model, self.model.backend, options)
 
-    def _new(self, state: RunState | None, datasets: DatasetFiles | None) -> list[ImageRef]:
+    def _new(self, state: RunState) -> list[ImageRef]:
         """The images of a directory that is watched, without those that an earlier run did."""
-        listing = self.find()
-        if state is None or state.previous is None:
-            return list(listing.items)
-        return [item for item in listing.items if not state.is_done(item, datasets)]
+        return [item for item in self.find().items if not state.is_done(item, self.outputs.datasets)]
 
     def _search(self) -> DirectoryScan:
         """How folders are searched: not where this run writes to, nor for files that an earlier run wrote."""

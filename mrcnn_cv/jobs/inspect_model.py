@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import MrcnnCvError
 from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
-from mrcnn_cv.graph.shape_inference import ShapeInference
+from mrcnn_cv.graph.shape_inference import Shape, ShapeInference
 from mrcnn_cv.importers.exported import family as exported
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.jobs.model_report import ModelReport, NetCheck, NetReport
 from mrcnn_cv.jobs.options import ModelOptions, PathLike, as_model_options
-from mrcnn_cv.model.definition import ModelDefinition
+from mrcnn_cv.model.definition import CropSpec, ModelDefinition
 from mrcnn_cv.model.definition_json import MODEL_JSON
 from mrcnn_cv.model.labels import labels_for
 from mrcnn_cv.model.validate import feature_channels, head_shape, input_channels
@@ -56,7 +57,7 @@ def inspect(model: PathLike | ModelOptions, *, image_size: tuple[int, int] = DEF
     file = open_model(Path(options.path), config)
     spec = file.definition
     names, notes = labels_for(spec.class_count, labels, file.path.parent)
-    resized, padded = input_sizes(spec, image_size)
+    resized, padded = _input_sizes(spec, image_size)
     size, sha256 = _size_and_digest(file.path)
     return ModelReport(
         path=file.path,
@@ -68,7 +69,7 @@ def inspect(model: PathLike | ModelOptions, *, image_size: tuple[int, int] = DEF
         image_size=image_size,
         resized=resized,
         network_input=padded,
-        nets=_nets(spec, padded),
+        nets=tuple(_report(*net) for net in _nets(spec, padded, spec.proposal_nms.max_total)),
         checks=check_nets(spec),
         warnings=(*spec.warnings, *notes),
     )
@@ -87,7 +88,7 @@ def _size_and_digest(path: Path) -> tuple[int, str]:
     return size, hashlib.sha256(data).hexdigest()
 
 
-def input_sizes(spec: ModelDefinition, image_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+def _input_sizes(spec: ModelDefinition, image_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """(size of the resized image, size of the network's input, padding included)."""
     from mrcnn_cv.inference.preprocess.resize import padded_size, resized_size
 
@@ -95,19 +96,23 @@ def input_sizes(spec: ModelDefinition, image_size: tuple[int, int]) -> tuple[tup
     return size, padded_size(spec.resize, size)
 
 
-def _nets(spec: ModelDefinition, padded: tuple[int, int]) -> tuple[NetReport, ...]:
-    trunk, inputs = ShapeInference(spec.trunk), {IMAGE: (1, input_channels(spec), *padded)}
-    channels = trunk.results(inputs)[0][1]
-    proposals = spec.proposal_nms.max_total
-    reports = [NetReport("trunk", None, tuple(trunk.layers(inputs)), tuple(spec.trunk.outputs))]
-    for name, net, crop, count in (
-        ("box head", spec.box_head, spec.crop, proposals),
-        ("mask head", spec.mask_head, None if spec.mask is None else spec.mask.crop, 1),
-    ):
-        if net is not None and crop is not None:
-            layers = ShapeInference(net).layers({CROPS: head_shape(crop, channels, count)})
-            reports.append(NetReport(name, count, tuple(layers), tuple(net.outputs)))
-    return tuple(reports)
+def _nets(
+    spec: ModelDefinition, size: tuple[int, int], proposals: int
+) -> Iterator[tuple[str, NetGraph, dict[str, Shape], CropSpec | None]]:
+    """(name, net, shape of its input by name, how regions are cut for it) of each net.
+
+    size: (height, width) of the network's input. proposals: how many the box head is given.
+    """
+    channels = feature_channels(spec, ShapeInference(spec.trunk))
+    yield "trunk", spec.trunk, {IMAGE: (1, input_channels(spec), *size)}, None
+    yield "box head", spec.box_head, {CROPS: head_shape(spec.crop, channels, proposals)}, spec.crop
+    if spec.mask is not None and spec.mask_head is not None:
+        yield "mask head", spec.mask_head, {CROPS: head_shape(spec.mask.crop, channels, 1)}, spec.mask.crop
+
+
+def _report(name: str, net: NetGraph, inputs: dict[str, Shape], crop: CropSpec | None) -> NetReport:
+    regions = None if crop is None else inputs[CROPS][0]
+    return NetReport(name, regions, tuple(ShapeInference(net).layers(inputs)), tuple(net.outputs))
 
 
 def _parameters(spec: ModelDefinition) -> int:
@@ -125,20 +130,13 @@ def check_nets(spec: ModelDefinition) -> tuple[NetCheck, ...]:
     from mrcnn_cv.engines import select as backends
 
     results = []
-    channels = feature_channels(spec, ShapeInference(spec.trunk))
-    nets: list[tuple[str, NetGraph, str, tuple[int, ...], tuple[int, int] | None]] = [
-        ("trunk", spec.trunk, IMAGE, (1, input_channels(spec), *input_sizes(spec, (96, 128))[1]), None)
-    ]
-    nets.append(("box head", spec.box_head, CROPS, head_shape(spec.crop, channels, 1), spec.crop.map_size))
-    if spec.mask is not None and spec.mask_head is not None:
-        shape = head_shape(spec.mask.crop, channels, 1)
-        nets.append(("mask head", spec.mask_head, CROPS, shape, spec.mask.crop.map_size))
     for name in backends.BACKENDS:
         found = backends.probe(name)
         if found.problem is not None:
             continue
-        for title, graph, given, shape, size in nets:
-            problem = _problem_with(found, graph, {given: np.zeros(shape, dtype=np.float32)}, size)
+        for title, net, inputs, crop in _nets(spec, _input_sizes(spec, (96, 128))[1], proposals=1):
+            zeros = {given: np.zeros(shape, np.float32) for given, shape in inputs.items()}
+            problem = _problem_with(found, net, zeros, None if crop is None else crop.map_size)
             results.append(NetCheck(name, title, problem))
     return tuple(results)
 

@@ -114,7 +114,7 @@ class ModelReport:
     @property
     def unusual(self) -> tuple[str, ...]:
         """What sets the model apart, one sentence each."""
-        return tuple(unusual(self.definition))
+        return tuple(_unusual(self.definition))
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON.
@@ -188,7 +188,7 @@ def _nms(nms: NmsSpec) -> dict[str, Any]:
     }
 
 
-def unusual(spec: ModelDefinition) -> list[str]:
+def _unusual(spec: ModelDefinition) -> list[str]:
     """What sets a model apart from those that the Object Detection API's sample configs make, one sentence each."""
     one_map = len(spec.anchors) == 1  # Families with a feature pyramid have customs of their own.
     found = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -237,14 +237,10 @@ def result_options(
 ) -> dict[str, Any]:
     """What decides the results of a run, as its manifest (JSON) holds it: a run is resumed with the same."""
     return {
-        "labels": _text(model.labels),
-        "pipeline_config": _text(model.config),
+        "labels": None if model.labels is None else os.fspath(model.labels),
+        "pipeline_config": None if model.config is None else os.fspath(model.config),
+        **asdict(detection),
         "score": "model" if detection.score is None else detection.score,
-        "mask_threshold": detection.mask_threshold,
-        "nms": detection.nms,
-        "max_instances": detection.max_instances,
-        "classes": detection.classes,
-        "exclude": detection.exclude,
         "fast": model.fast,
         "save": output.formats or ("none",),
         "polygons": output.polygons,
@@ -258,24 +254,3 @@ def result_options(
         "include_files": selection.include_files,
         "exclude_files": selection.exclude_files,
     }
-
-
-def video_result_options(video: VideoOptions, style: Style) -> Mapping[str, Any]:
-    """More of that, for videos."""
-    return {
-        "start": video.start,
-        "end": video.end,
-        "stride": video.stride,
-        "max_fps": video.max_fps,
-        "max_frames": video.max_frames,
-        "codec": video.codec,
-        "crf": video.crf,
-        "track": video.track,
-        "trail": style.trail,
-        "counts": style.counts,
-        "stats": video.stats,
-    }
-
-
-def _text(path: PathLike | None) -> str | None:
-    return None if path is None else os.fspath(path)

@@ -9,20 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn_cv.drawing.annotate import Style
-from mrcnn_cv.errors import Remedy
+from mrcnn_cv.errors import OutputError, Remedy
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.jobs.options import OutputOptions, RunOptions
 from mrcnn_cv.jobs.report_file import check_apart, state_files
 from mrcnn_cv.jobs.state.batch_state import check_free
 from mrcnn_cv.outputs.base import OutputSettings, Sink
+from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.outputs.registry import is_dataset, make_datasets, make_sinks
 from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
+from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, shifted_score
+from mrcnn_cv.pipeline import Thresholds
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util import filenames
 from mrcnn_cv.util.stdout import reserve_stdout
 
+OVERLAY, FRAMES = "overlay", "frames"
 STDOUT = "-"
 
 _SUFFIXES: Mapping[str, Sequence[str | None]] = {"overlay": (None, ".png"), "json": (".json",), "frames": ()}
@@ -38,7 +42,7 @@ class Outputs:
     items      the images, which are never written to; protected: other files of which that holds
     style      how images are annotated
     folder     None where nothing is saved
-    streams    sinks that take the images in order: records, the window
+    datasets   the files for all images; None where there are none, or the model is not known yet
     """
 
     def __init__(
@@ -53,23 +57,24 @@ class Outputs:
 
         self._options = options
         self._run = run
-        self.style = style
+        self._style = style
         self._records = None if options.records is None else os.fspath(options.records)
         self.folder = self._checked_folder(items, protected) if options.formats else None
-        self.streams: list[Sink] = []
+        self.datasets: DatasetFiles | None = None
+        self._streams: list[Sink] = []
         if self._records == STDOUT:
-            self.streams.append(JsonLines(reserve_stdout()))
+            self._streams.append(JsonLines(reserve_stdout()))
         elif self._records is not None:
             inputs = [item.path for item in items if item.path is not None]
             lines = JsonLinesFile(self._records, overwrite=options.overwrite, protected=[*inputs, *protected])
             self.check_apart(self._own(items))
             lines.check()
-            self.streams.append(lines)
+            self._streams.append(lines)
         if options.show:
             from mrcnn_cv.outputs.viewers.window import ImageWindow, check_display
 
             check_display()
-            self.streams.append(ImageWindow(self.style))
+            self._streams.append(ImageWindow(self._style))
 
     def _checked_folder(self, items: Sequence[ImageRef], protected: Sequence[Path]) -> OutputDirectory:
         options = self._options
@@ -90,34 +95,36 @@ class Outputs:
         """The output directory; None where nothing is saved."""
         return None if self.folder is None else self.folder.directory
 
-    def files(
-        self, model: MaskRCNN, indexes: Mapping[str, int], leave_out: Collection[str] = ()
-    ) -> tuple[list[Sink], DatasetFiles | None]:
-        """(sinks with files of their own for each image, the files for all images), once the model is known.
+    @property
+    def window_folder(self) -> OutputDirectory:
+        """For frames that somebody keeps from a window, also where nothing is saved otherwise."""
+        return self.folder or OutputDirectory(Path(self._options.directory), overwrite=self._options.overwrite)
+
+    def sinks(self, model: MaskRCNN, indexes: Mapping[str, int], leave_out: Collection[str] = ()) -> list[Sink]:
+        """All sinks of the run, once the model is known; from then on there is `datasets`.
 
         indexes: the order of the images by output path. leave_out: formats that somebody else sees to.
         """
         if self.folder is None:
-            return [], None
+            return self._streams
         options, resume = self._options, self._run.resume
         if resume:
             self.folder.sweep()
         settings = OutputSettings(
             labels={number: model.label(number) for number in range(1, model.definition.class_count + 1)},
             model=model.path.name,
-            style=self.style,
+            style=self._style,
             polygons=options.polygons,
             min_area=options.min_area,
             soft_edges=options.soft_edges,
         )
         chosen = [name for name in options.formats if name not in leave_out]
         sinks: list[Sink] = [*make_sinks(chosen, self.folder, settings)]
-        datasets = make_datasets(chosen, settings)
-        if not datasets:
-            return sinks, None
-        together = DatasetFiles(self.folder, datasets, keep=resume, indexes=indexes)
-        together.check()
-        return sinks, together
+        if datasets := make_datasets(chosen, settings):
+            self.datasets = DatasetFiles(self.folder, datasets, keep=resume, indexes=indexes)
+            self.datasets.check()
+            sinks.append(self.datasets)
+        return [*sinks, *self._streams]
 
     def check_apart(self, own: Iterable[Path]) -> None:
         """UsageError where the records go to one of these files that the run writes, or into one that is a folder."""
@@ -147,3 +154,19 @@ class Outputs:
         """Where results are, for people."""
         folder = [] if self.folder is None else [os.fspath(self._options.directory)]
         return folder + ([] if self._records in (None, STDOUT) else [self._records])
+
+
+def save_shown(folder: OutputDirectory, path: Path, view: LiveView, latest: LatestFrame) -> str:
+    """Keep what a window shows as an image; says where, or why not."""
+    try:
+        folder.write(path, encode(view.annotated(latest), ".jpg", str(path)))
+    except OutputError as error:
+        return str(error)
+    return f"saved {path}"
+
+
+def change_threshold(thresholds: Thresholds, steps: int, own: float) -> str:
+    """Take instances of a higher or lower score from now on; says of which. own: the model's threshold."""
+    now = thresholds.score_threshold
+    thresholds.score_threshold = shifted_score(own if now is None else now, steps)
+    return f"score above {thresholds.score_threshold:.2f}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from mrcnn_cv.errors import OutputError, Remedy, UsageError
 from mrcnn_cv.jobs.options import PathLike
-from mrcnn_cv.jobs.state import manifest
-from mrcnn_cv.jobs.state import video_journal as journal
+from mrcnn_cv.jobs.state import manifest, video_checkpoints
 from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY
 from mrcnn_cv.outputs.formats.json_stream import is_special
 from mrcnn_cv.outputs.storage.dataset_files import LOCK_NAME
@@ -26,7 +25,7 @@ _STATE_FILES = (
     manifest.NAME,
     SUMMARY,
     FAILURES,
-    journal.NAME,
+    video_checkpoints.NAME,
     RUN_LOCK_NAME,
     LOCK_NAME,
     RECORDS_NAME,
@@ -85,35 +84,20 @@ class ReportFile:
 
     def write(self, data: bytes) -> None:
         """Write it whole, or raise OutputError."""
-        if self._stdout is not None:
-            _write_stdout(self._stdout, data)
-        elif self.is_special:
-            self._write_special(data)
-        else:
+        if self._stdout is None and not self.is_special:
             self._folder.write(self._path, data)
-
-    def _write_special(self, data: bytes) -> None:
-        """Into a pipe or a device, which stays what it is."""
+            return
         try:
-            with self._path.open("wb", buffering=0) as file:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[file.write(rest) :]
+            # A pipe or a device stays what it is.
+            with self._stdout or self._path.open("wb") as file:
+                file.write(data)
         except BrokenPipeError:
             pass
         except OSError as error:
-            raise unwritable(error, self._path, Remedy.REPORT_FILE) from error
+            if self._stdout is None:
+                raise unwritable(error, self._path, Remedy.REPORT_FILE) from error
+            raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
 
     def write_json(self, value: Any) -> None:
         """Write `value` as JSON."""
         self.write(dumps(value, indent=2).encode("utf-8") + b"\n")
-
-
-def _write_stdout(stream: BinaryIO, data: bytes) -> None:
-    try:
-        stream.write(data)
-        stream.flush()
-    except BrokenPipeError:
-        pass
-    except OSError as error:
-        raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs.events import JobObserver
-from mrcnn_cv.jobs.options import DetectionOptions, ModelOptions
+from mrcnn_cv.jobs.options import DetectionOptions, ModelOptions, VideoOptions
 from mrcnn_cv.jobs.state.batch_state import RunState, check_free
-from mrcnn_cv.jobs.state.manifest import versions
-from mrcnn_cv.jobs.state.run_lock import lock_directory
+from mrcnn_cv.outputs.storage.locks import NAME as LOCK_NAME
+from mrcnn_cv.outputs.storage.locks import locked
 from mrcnn_cv.pipeline import CancellationToken, RunObserver, Thresholds
 from mrcnn_cv.pipeline.executor import Executor, make_executor
 from mrcnn_cv.pipeline.thread_executor import ModelPool, layouts_for
 from mrcnn_cv.structures.frame import FrameError
+from mrcnn_cv.tracking import Tracker
+
+if TYPE_CHECKING:
+    from mrcnn_cv.drawing.annotate import Style
+    from mrcnn_cv.pipeline.runner import Track
+    from mrcnn_cv.structures.frame import Frame
+    from mrcnn_cv.structures.instances import Instances
 
 
 class FailureLimit(RunObserver):
@@ -37,7 +42,7 @@ class FailureLimit(RunObserver):
             self._cancellation.requested = self._cancellation.requested or self.is_reached
 
 
-class RunSession:
+class RunSession(ExitStack):
     """A context manager that holds what a run needs until it has ended: locks, state, the way it ends.
 
     Parameters
@@ -56,19 +61,11 @@ class RunSession:
         cancellation: CancellationToken | None = None,
         max_failures: int | None = None,
     ) -> None:
+        super().__init__()
         self.observer = observer or JobObserver()
         self.cancellation = cancellation or CancellationToken()
         self.limit = FailureLimit(max_failures, self.cancellation)
-        self.stack = ExitStack()
         self._exit_code = 1
-
-    def __enter__(self) -> RunSession:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stack.__exit__(kind, error, trace)
 
     def load(self, options: ModelOptions) -> MaskRCNN:
         """The model, told to the observer."""
@@ -77,8 +74,12 @@ class RunSession:
         return model
 
     def lock(self, directory: Path, *, resume: bool, overwrite: bool) -> None:
-        """Be the only batch run in a directory until the session ends. UsageError where another one is, or was."""
-        self.stack.enter_context(lock_directory(directory))
+        """Be the only batch run in a directory until the session ends.
+
+        UsageError where another one is, or was; OutputError for no directory. The operating system holds the lock, so
+        that it is free again however a process ended. Where a file system knows no locks, nothing is held.
+        """
+        self.enter_context(locked(directory / LOCK_NAME, f"in {directory}"))
         # One that ended while the model was loaded.
         check_free(directory, resume, overwrite)
 
@@ -149,22 +150,25 @@ def executor_for(
 
     options: the model's. images: how many there are; None: nobody knows.
     """
-    plans = layouts_for(workers, options.threads, model.chosen_backend, images)
+    layouts = layouts_for(workers, options.threads, model.chosen_backend, images)
     # One more than is in work: a live frame that waits in a queue grows old there.
-    ahead = max(plan.workers for plan in plans) + 1 if is_live else None
-    return make_executor(ModelPool(model, lambda: load_model(options.for_a_worker)), plans, ahead)
+    ahead = max(layout.workers for layout in layouts) + 1 if is_live else None
+    return make_executor(ModelPool(model, lambda: load_model(options.for_a_worker)), layouts, ahead)
 
 
-def run_metadata(sources: Sequence[str], model: MaskRCNN, backend: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a manifest (JSON) says about a run before its first image. options: those that decide its results."""
-    digest = hashlib.sha256()
-    with model.path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return {
-        "sources": list(sources),
-        "options": dict(options),
-        "model": {"file": model.path.name, "sha256": digest.hexdigest()},
-        "versions": versions(),
-        "backend": backend,
-    }
+def tracker_for(video: VideoOptions, style: Style, first_id: int = 0) -> Track | None:
+    """What numbers the instances of a run, behind `first_id`: the last number of the run that is resumed.
+
+    None where nobody wants numbers.
+    """
+    if not (video.track or style.trail or style.counts):
+        return None
+    tracker = Tracker()
+
+    def track(frame: Frame, instances: Instances) -> Instances:
+        tracked = tracker.update(instances, frame.time)
+        if first_id and tracked.track_ids is not None:
+            tracked.track_ids[tracked.track_ids > 0] += first_id
+        return tracked
+
+    return track

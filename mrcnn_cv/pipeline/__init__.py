@@ -1,4 +1,4 @@
-"""A run: images of a source through the model into sinks. `run` is the loop; the other modules keep its books."""
+"""A run: images of a source through the model into sinks. `run` is the loop."""
 
 from mrcnn_cv.pipeline.runner import CancellationToken, FrameResult, RunObserver, RunResult, Thresholds, run
 

@@ -35,7 +35,7 @@ class Executor(ABC):
         Only `track` needs the order of the images, and one caller at a time. Images are taken from the source as
         they are needed, by one thread at a time, and never a number that grows with the source. A source that gives
         None has nothing at the moment, and is asked again. When `stopped` says so, nothing new is taken, and what was
-        taken is finished. What a step raises is raised here, in the place of that picture's result, and ends the work;
+        taken is finished. What a step raises is raised here, in the place of that image's result, and ends the work;
         then, and where the caller closes the iterator, no step is at work any more.
         """
 

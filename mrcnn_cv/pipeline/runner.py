@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -102,18 +102,20 @@ class _FrameInWork:
 
 DeferredFrame = Callable[[], "Frame | FrameError | None"]
 Track = Callable[[Frame, Instances], Instances]
+Item: TypeAlias = "ImageRef | Frame | FrameError | DeferredFrame"
+Outgoing: TypeAlias = "_FrameInWork | FrameError | None"
 
 
 def run(
     executor: Executor,
-    source: Iterable[ImageRef | Frame | FrameError | DeferredFrame | None],
+    source: Iterable[Item | None],
     sinks: Sequence[Sink],
     thresholds: Thresholds,
     observers: Sequence[RunObserver],
-    stop: CancellationToken | None = None,
+    cancellation: CancellationToken | None = None,
     track: Track | None = None,
 ) -> RunResult:
-    """Take every image of `source` through the crew's models and hand the instances to every sink.
+    """Take every image of `source` through the executor's models and hand the instances to every sink.
 
     A source gives None where it has nothing at the moment. An image that it does not want to choose before a worker is
     free is a callable, which gives None where none came after all. track: takes the instances of every image in
@@ -123,45 +125,37 @@ def run(
     in order. Raises OutputError or BackendError, which end the run (what was written stays); a SinkClosed ends it
     quietly, and the image at which it came counts as done where the sink still took it.
     """
-    outcome, stop = RunResult(), stop or CancellationToken()
-    unordered = [sink for sink in sinks if not sink.ordered]
+    result, token = RunResult(), cancellation or CancellationToken()
     ordered = [sink for sink in sinks if sink.ordered]
-    steps = _stages(thresholds, unordered, track)
+    stages = _stages(thresholds, [sink for sink in sinks if not sink.ordered], track)
     with ExitStack() as stack:
         for sink in sinks:
             stack.enter_context(sink)
-        try:
-            for frame in executor.work(_numbered(source), steps, lambda: stop.requested):
-                _deliver(frame, ordered, observers, outcome)
-        except SinkClosed:
-            pass
-    return outcome
+        with suppress(SinkClosed):
+            for frame in executor.work(_numbered(source), stages, lambda: token.requested):
+                _deliver(frame, ordered, observers, result)
+    return result
 
 
-Taken = tuple[int, "ImageRef | Frame | FrameError | DeferredFrame"]
-Outgoing: TypeAlias = "_FrameInWork | FrameError | None"
-FrameStages = Stages[Taken, "Frame | FrameError | DeferredFrame", Outgoing, Outgoing]
-
-
-def _numbered(source: Iterable[ImageRef | Frame | FrameError | DeferredFrame | None]) -> Iterator[Taken | None]:
+def _numbered(source: Iterable[Item | None]) -> Iterator[tuple[int, Item] | None]:
     index = 0
     for item in source:
         yield None if item is None else (index, item)
         index += item is not None
 
 
-def _stages(thresholds: Thresholds, sinks: Sequence[Sink], track: Track | None) -> FrameStages:
-    def read(taken: Taken) -> Frame | FrameError | DeferredFrame:
+def _stages(
+    thresholds: Thresholds, sinks: Sequence[Sink], track: Track | None
+) -> Stages[tuple[int, Item], Frame | FrameError | DeferredFrame, Outgoing, Outgoing]:
+    def read(taken: tuple[int, Item]) -> Frame | FrameError | DeferredFrame:
         index, item = taken
         return load(item, index) if isinstance(item, ImageRef) else item
 
-    def find(
-        taken: Frame | FrameError | DeferredFrame, model: Callable[[], MaskRCNN]
-    ) -> _FrameInWork | FrameError | None:
+    def find(taken: Frame | FrameError | DeferredFrame, model: Callable[[], MaskRCNN]) -> Outgoing:
         frame = taken() if callable(taken) else taken
         return _predict(frame, model(), thresholds) if isinstance(frame, Frame) else frame
 
-    def followed(frame: _FrameInWork | FrameError | None) -> _FrameInWork | FrameError | None:
+    def tracked(frame: Outgoing) -> Outgoing:
         if isinstance(frame, _FrameInWork) and track is not None:
             start = time.perf_counter()
             frame.instances = track(frame.frame, frame.instances)
@@ -170,7 +164,7 @@ def _stages(thresholds: Thresholds, sinks: Sequence[Sink], track: Track | None) 
             frame.seconds += seconds
         return frame
 
-    def write(frame: _FrameInWork | FrameError | None) -> _FrameInWork | FrameError | None:
+    def write(frame: Outgoing) -> Outgoing:
         if isinstance(frame, _FrameInWork):
             start = time.perf_counter()
             try:
@@ -182,20 +176,13 @@ def _stages(thresholds: Thresholds, sinks: Sequence[Sink], track: Track | None) 
             frame.seconds += time.perf_counter() - start
         return frame
 
-    return Stages(read, find, write, None if track is None else followed)
+    return Stages(read, find, write, None if track is None else tracked)
 
 
-def _predict(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> _FrameInWork | FrameError:
+def _predict(frame: Frame, model: MaskRCNN, thresholds: Thresholds) -> Outgoing:
     start = time.perf_counter()
     try:
-        instances = model.predict(
-            frame.image,
-            score_threshold=thresholds.score_threshold,
-            mask_threshold=thresholds.mask_threshold,
-            nms_threshold=thresholds.nms_threshold,
-            max_instances=thresholds.max_instances,
-            classes=thresholds.classes,
-        )
+        instances = model.predict(frame.image, **vars(thresholds))
     except InputError as error:
         why = InputError(f"{frame.name}: {error}", *error.remedies)
         return FrameError(frame.name, frame.index, why, frame.path, frame.output_path)
@@ -219,16 +206,14 @@ def _too_large(frame: Frame) -> FrameError:
     return FrameError(frame.name, frame.index, why, frame.path, frame.output_path)
 
 
-def _deliver(
-    frame: _FrameInWork | FrameError | None, sinks: Sequence[Sink], observers: Sequence[RunObserver], result: RunResult
-) -> None:
-    """What happens in order: the sinks that need it, the books, the terminal."""
+def _deliver(frame: Outgoing, sinks: Sequence[Sink], observers: Sequence[RunObserver], result: RunResult) -> None:
+    """What happens in order: the sinks that need it, then the observers."""
     if frame is None:
         return
     if isinstance(frame, FrameError):
         result.failed += 1
-        for listener in observers:
-            listener.failed(frame)
+        for observer in observers:
+            observer.failed(frame)
         return
     start = time.perf_counter()
     end: SinkClosed | None = None
@@ -243,7 +228,7 @@ def _deliver(
     # How long somebody looked at an image is not how long it took.
     looked = frame.instances.timings_ms.get("show", 0.0)
     milliseconds = (frame.seconds + time.perf_counter() - start) * 1000 - looked
-    for listener in observers:
-        listener.done(FrameResult(frame.frame, frame.instances, milliseconds, frame.files))
+    for observer in observers:
+        observer.done(FrameResult(frame.frame, frame.instances, milliseconds, frame.files))
     if end is not None:
         raise end

@@ -30,8 +30,7 @@ Found = TypeVar("Found")
 Result = TypeVar("Result")
 
 AUTOTUNE_RESULTS = 6
-"""Pictures per worker that a plan is timed on."""
-
+"""Images per worker that a layout is timed on."""
 
 _LOOK_SECONDS = 1.0
 """Between two looks whether the threads that a result comes from are still there."""
@@ -94,7 +93,7 @@ class ModelPool:
 
 
 class _Autotuner:
-    """Times plans by when their results come; the first of each worker does not count: it sets up its nets."""
+    """Times layouts by when their results come; the first of each worker does not count: it sets up its nets."""
 
     def __init__(self) -> None:
         self.fastest: WorkerLayout | None = None
@@ -107,7 +106,7 @@ class _Autotuner:
         self._layout, self._count, self._start, self.is_lost = layout, 0, 0.0, False
 
     def saw_one(self) -> None:
-        """One more result has come; sets is_lost where an earlier plan turns out to be faster."""
+        """One more result has come; sets is_lost where an earlier layout turns out to be faster."""
         self._count += 1
         if self._count == self._layout.workers:
             self._start = time.perf_counter()
@@ -133,47 +132,39 @@ class Stages(Generic[Taken, Read, Found, Result]):
 
 
 class ThreadExecutor(Executor):
-    """The threads of a run.
+    """Tries the layouts in turn, unless there is but one; the fastest goes on."""
 
-    layouts  the ways to work that are tried in turn; the fastest goes on. One plan: no trial
-    ahead  how many images may be in work at a time; None: enough that nobody waits
-    """
-
-    def __init__(self, models: ModelPool, plans: list[WorkerLayout], ahead: int | None = None) -> None:
+    def __init__(self, models: ModelPool, layouts: list[WorkerLayout], ahead: int | None = None) -> None:
         self._models = models
         self._ahead = ahead
         self._is_fitted = False
-        self.layouts = plans
-        self.chosen: WorkerLayout | None = plans[0] if len(plans) == 1 else None
+        self.layouts = layouts
+        self.chosen: WorkerLayout | None = layouts[0] if len(layouts) == 1 else None
 
     def work(
         self, source: Iterator[Taken | None], stages: Stages[Taken, Any, Any, Result], stopped: Callable[[], bool]
     ) -> Iterator[Result]:
-        """The results for `source`, in its order. When `stopped` says so, nothing new is taken from it.
-
-        A source that gives None has nothing at the moment, and is asked again. Raises MemoryError where the limit on
-        the address space leaves no room for any plan's threads.
-        """
+        """As every executor's. MemoryError where the limit on the address space leaves no room for any layout."""
         if not self._is_fitted:
             self._leave_out_what_does_not_fit(0 if stages.track is None else 1)
-        trial = _Autotuner()
-        for plan in self.layouts if self.chosen is None else ():
-            is_last = plan is self.layouts[-1]
-            trial.begin(plan)
-            # The last plan goes on if it is the fastest: nobody waits for its images to be done first.
-            some = source if is_last else islice(source, (AUTOTUNE_RESULTS + 1) * plan.workers)
-            for result in self._all(some, stages, plan, lambda: stopped() or trial.is_lost):
-                trial.saw_one()
+        autotuner = _Autotuner()
+        for layout in self.layouts if self.chosen is None else ():
+            is_last = layout is self.layouts[-1]
+            autotuner.begin(layout)
+            # The last layout goes on if it is the fastest: nobody waits for its images to be done first.
+            some = source if is_last else islice(source, (AUTOTUNE_RESULTS + 1) * layout.workers)
+            for result in self._all(some, stages, layout, lambda: stopped() or autotuner.is_lost):
+                autotuner.saw_one()
                 yield result
-        if trial.timed == len(self.layouts):
-            self.chosen = trial.fastest
+        if autotuner.timed == len(self.layouts):
+            self.chosen = autotuner.fastest
         yield from self._all(source, stages, self.chosen or self.layouts[0], stopped)
 
-    def _leave_out_what_does_not_fit(self, followers: int) -> None:
+    def _leave_out_what_does_not_fit(self, trackers: int) -> None:
         """Once: later there are threads of before, whose room is used again."""
         self._is_fitted = True
         self.layouts = [
-            plan for plan in self.layouts if address_space_allows(plan.workers + 2 * plan.helpers + followers)
+            each for each in self.layouts if address_space_allows(each.workers + 2 * each.helpers + trackers)
         ]
         if not self.layouts:
             raise MemoryError
@@ -188,17 +179,17 @@ class ThreadExecutor(Executor):
     ) -> Iterator[Result]:
         if layout.threads:
             backends.set_threads(layout.threads)
-        readers, writers = (_Threads(name, layout.helpers) for name in ("reader", "writer"))
-        workers = _Threads("worker", layout.workers, self._models.release)
-        followers = _Threads("follower", 0 if stages.track is None else 1)
-        all_threads = (readers, workers, followers, writers)
+        readers, writers = (DaemonThreads(name, layout.helpers) for name in ("reader", "writer"))
+        workers = DaemonThreads("worker", layout.workers, self._models.release)
+        trackers = DaemonThreads("tracker", 0 if stages.track is None else 1)
+        all_threads = (readers, workers, trackers, writers)
         # Enough that nobody waits, and few enough that memory stays flat.
         maximum = 2 * layout.workers + 2 if self._ahead is None else self._ahead
-        flying: deque[Future[Result]] = deque()
+        in_work: deque[Future[Result]] = deque()
         wait, ended = True, False
         try:
-            while flying or not (ended or stopped()):
-                while len(flying) < maximum and not (ended or stopped()):
+            while in_work or not (ended or stopped()):
+                while len(in_work) < maximum and not (ended or stopped()):
                     try:
                         taken = next(source)
                     except StopIteration:
@@ -209,10 +200,10 @@ class ThreadExecutor(Executor):
                     read = readers.submit(partial(stages.read, taken))
                     found = workers.submit(partial(self._find, stages, read))
                     if stages.track is not None:
-                        found = followers.submit(partial(_then, stages.track, found))
-                    flying.append(writers.submit(partial(_then, stages.write, found)))
-                if flying:
-                    yield _result(flying.popleft(), all_threads)
+                        found = trackers.submit(partial(_then, stages.track, found))
+                    in_work.append(writers.submit(partial(_then, stages.write, found)))
+                if in_work:
+                    yield _result(in_work.popleft(), all_threads)
         except (KeyboardInterrupt, _ThreadDied):
             # Whoever asks twice does not want to wait for what OpenCV is at, and threads may wait for one that died.
             wait = False
@@ -229,7 +220,7 @@ class _ThreadDied(MemoryError):
     """A thread could not even hand on its error: that takes next to nothing, so nothing is left."""
 
 
-def _result(future: Future[Result], groups: Sequence[_Threads]) -> Result:
+def _result(future: Future[Result], groups: Sequence[DaemonThreads]) -> Result:
     """What comes of a task; _ThreadDied where one of the threads has gone, so that it may never come."""
     while True:
         try:
@@ -246,7 +237,7 @@ def _then(act: Callable[[Any], Any], before: Future[Any]) -> Any:
     return act(before.result())
 
 
-class _Threads:
+class DaemonThreads:
     """Threads that do what is submitted, in order; unlike an executor's they do not keep the program from ending."""
 
     def __init__(self, name: str, count: int, last: Callable[[], None] = lambda: None) -> None:
@@ -302,12 +293,12 @@ ON_PROCESSORS = frozenset({"cpu", "openvino", "openvino-bf16"})
 
 
 def layouts_for(workers: int | None, threads: int | None, backend: str, images: int | None) -> list[WorkerLayout]:
-    """The plans to try. workers, threads: None where the user did not say. images: None where nobody knows."""
+    """The layouts to try. workers, threads: None where the user did not say. images: None where nobody knows."""
     processors = threads or backends.available_processors()
     if workers is not None:
         return [WorkerLayout(workers, max(1, processors // workers))]
     one = WorkerLayout(1, threads or 0)
-    # How long images take that are still to arrive says nothing about a plan.
+    # How long images take that are still to arrive says nothing about a layout.
     enough = images is not None and images >= 5 * (AUTOTUNE_RESULTS + 1) * (processors + 1)
     if backend not in ON_PROCESSORS or processors < 2 or not enough:
         return [one]

@@ -9,6 +9,7 @@ from typing import Any
 from mrcnn_cv.bench import plot, table
 from mrcnn_cv.bench.results import BenchResults, Entry, Group, Quartiles
 from mrcnn_cv.bench.table import milliseconds
+from mrcnn_cv.drawing.canvas import encode_png
 from mrcnn_cv.model.definition import ModelDefinition
 from scripts.benchmarks.peak_gemm import GFLOP
 from scripts.benchmarks.roofline import Roofline
@@ -128,4 +129,4 @@ def record(results: BenchResults, comparisons: Sequence[Comparison], left_out: M
 
 def png(results: BenchResults, comparisons: Sequence[Comparison]) -> bytes:
     """The charts as the bytes of a PNG."""
-    return plot.encode(plot.draw(results, [comparison.chart() for comparison in comparisons], NOTE))
+    return encode_png(plot.draw(results, [comparison.chart() for comparison in comparisons], NOTE))

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mrcnn_cv.bench.plot import COLOURS, png
+from mrcnn_cv.bench.plot import COLORS, png
 from mrcnn_cv.bench.results import Quartiles
 from mrcnn_cv.bench.steps import STEPS
 from mrcnn_cv.bench.table import lines
@@ -42,11 +42,11 @@ def test_record_is_json_with_every_run() -> None:
     assert list(group["candidates"][0]["steps_ms"]) == list(STEPS)
 
 
-def test_chart_has_a_bar_as_long_as_the_time_with_every_step_in_its_colour() -> None:
+def test_chart_has_a_bar_as_long_as_the_time_with_every_step_in_its_color() -> None:
     data = png(results(ours("cpu", 100, 100, 100), ours("openvino", 50, 50, 50)))
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
-    bars = {name: (np.asarray(image) == colour).all(axis=2) for name, colour in COLOURS.items()}
+    bars = {name: (np.asarray(image) == color).all(axis=2) for name, color in COLORS.items()}
     assert all(found.any() for found in bars.values())
     # The trunk is an eighth of either bar, and of one twice as long as of the other.
     columns = bars["trunk"].sum(axis=1)

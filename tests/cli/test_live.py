@@ -22,8 +22,8 @@ from mrcnn_cv.errors import InputError, OutputError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.video import reconnect
 from mrcnn_cv.inputs.video.stream import Stream
-from mrcnn_cv.jobs import stream_outputs
-from mrcnn_cv.jobs.stream_outputs import base_name
+from mrcnn_cv.jobs.stream import outputs as stream_outputs
+from mrcnn_cv.jobs.stream.outputs import base_name
 from mrcnn_cv.outputs.video import writer as video
 from mrcnn_cv.outputs.viewers import live_window, window
 from tests.cli.conftest import Run, Start, names_in, refusal

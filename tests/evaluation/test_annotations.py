@@ -130,7 +130,7 @@ WRONG: list[tuple[Change, str]] = [
     (_counts("oooo"), "cut off"),
     (_counts("o" * 40 + "0"), "not a whole number of pixels"),
     (_counts("0" * 5), "do not fill the image"),
-    (_counts("ooooo0"), "longer than the picture"),
+    (_counts("ooooo0"), "longer than the image"),
 ]
 
 
@@ -181,10 +181,10 @@ def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
 
 
 def test_damaged_run_lengths_never_reach_the_library(tmp_path: Path) -> None:
-    """Whatever text stands there: it is refused, or fills the image and is judged."""
+    """Whatever text stands there: it is refused, or fills the image and is accepted."""
     numbers = random.Random(0)
     whole = dataset()["annotations"][1]["segmentation"]["counts"]
-    judged = 0
+    accepted = 0
     for _ in range(300):
         data = dataset()
         text = list(whole)
@@ -196,12 +196,12 @@ def test_damaged_run_lengths_never_reach_the_library(tmp_path: Path) -> None:
         except InputError as error:
             check_sentence(error)
             continue
-        judge = CocoEvaluator(found, {1, 2}, [1, 2, 3])
+        evaluator = CocoEvaluator(found, {1, 2}, [1, 2, 3])
         read = found.annotations[1].segmentation
         assert read is not None
-        assert coco_mask.area(judge.truth.annToRLE(judge.truth.loadAnns([2])[0])) == read.area
-        judged += 1
-    assert 0 < judged < 300
+        assert coco_mask.area(evaluator.truth.annToRLE(evaluator.truth.loadAnns([2])[0])) == read.area
+        accepted += 1
+    assert 0 < accepted < 300
 
 
 def check_sentence(error: InputError) -> None:
@@ -218,7 +218,7 @@ def test_random_changes_of_any_value_are_sentences_or_read(tmp_path: Path) -> No
         found = [(value, key) for key, _ in inner]
         return found + [each for _, child in inner if isinstance(child, dict | list) for each in places(child)]
 
-    judged = 0
+    accepted = 0
     for _ in range(400):
         data = dataset()
         holder, key = numbers.choice(places(data))
@@ -230,9 +230,9 @@ def test_random_changes_of_any_value_are_sentences_or_read(tmp_path: Path) -> No
         except InputError as error:
             check_sentence(error)
             continue
-        judged += 1
-        judge = CocoEvaluator(found, {each.id for each in found.images}, list(found.categories))
-        for row in judge.truth.dataset["annotations"]:
+        accepted += 1
+        evaluator = CocoEvaluator(found, {each.id for each in found.images}, list(found.categories))
+        for row in evaluator.truth.dataset["annotations"]:
             if "segmentation" in row:
-                coco_mask.area(judge.truth.annToRLE(row))
-    assert 0 < judged < 400
+                coco_mask.area(evaluator.truth.annToRLE(row))
+    assert 0 < accepted < 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
 
@@ -28,12 +28,15 @@ from mrcnn_cv.cli.options import (
 )
 from mrcnn_cv.cli.param_types import FRACTION, CommaList, PathText, PluginChoice, is_format
 from mrcnn_cv.cli.resolve_model import is_unset, resolve_model
+from mrcnn_cv.errors import UsageError
 
 if TYPE_CHECKING:
     from mrcnn_cv.jobs.images import ImagesPlan, ImagesResult
     from mrcnn_cv.jobs.options import ModelOptions
-    from mrcnn_cv.jobs.stream import StreamResult
-    from mrcnn_cv.jobs.video import VideosPlan, VideosResult
+    from mrcnn_cv.jobs.stream.watch import StreamResult
+    from mrcnn_cv.jobs.video.annotate import VideosPlan, VideosResult
+
+JobKind: TypeAlias = Literal["images", "video", "stream"]
 
 _NOT_LIVE = {"resume": "resume", "watch": "watch", "dry_run": "dry-run", "lists": "list"}
 """Parameters, and their options, that make no sense for a stream."""
@@ -154,10 +157,9 @@ def _run(context: click.Context, sources: tuple[str, ...], model: ModelOptions, 
     from mrcnn_cv.cli.console.reporter import ConsoleReporter
     from mrcnn_cv.jobs import Style, annotate_images, annotate_video, plan_images, plan_videos, watch_stream
     from mrcnn_cv.jobs import options as jobs
-    from mrcnn_cv.jobs.dispatch import job_for
 
     params = context.params
-    kind = job_for(sources, images_only=bool(params["lists"] or params["watch"]))
+    kind = _job_for(sources, images_only=bool(params["lists"] or params["watch"]))
     _check_kind(kind, sources, params)
     formats = () if params["formats"] == (NO_FORMAT,) else params["formats"]
     if kind == "stream" and (params["show"] or params["serve"]) and is_unset(context, "formats"):
@@ -191,6 +193,29 @@ def _run(context: click.Context, sources: tuple[str, ...], model: ModelOptions, 
     else:
         result = annotate_images(sources, model, selection=selection, **common)
     return _end(result, "images" if kind == "images" else "frames")
+
+
+def _job_for(sources: tuple[str, ...], *, images_only: bool) -> JobKind:
+    """The job for these sources. images_only: other options name images, too.
+
+    UsageError where they are of several kinds.
+    """
+    from mrcnn_cv.inputs.classify import classify, is_animation
+    from mrcnn_cv.inputs.images.sorting import IMAGE_SUFFIXES
+    from mrcnn_cv.util.redact import redact_url
+
+    kinds = {source: classify(source) for source in sources}
+    every = set(kinds.values()) | ({"images"} if images_only else set())
+    if "live" in every and (len(every) > 1 or len(sources) > 1):
+        live = next(source for source, kind in kinds.items() if kind == "live")
+        raise UsageError(f"{redact_url(live)} is a camera or a stream, and goes alone: leave the other sources out")
+    if every == {"live"} or every == {"video"}:
+        return "stream" if "live" in every else "video"
+    for source in (source for source, kind in kinds.items() if kind == "video"):
+        # An animation can be meant as an image, and a file that is named like one then fails.
+        if not is_animation(Path(source)) and Path(source).suffix.lower() not in IMAGE_SUFFIXES:
+            raise UsageError(f"{source} is a video, and does not go with images: give each a command of its own")
+    return "images"
 
 
 def _check_kind(kind: str, sources: tuple[str, ...], params: Mapping[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""What is persisted of a run: manifest, journal, summary, locks."""
+"""What is persisted of a run, by which it is resumed."""

@@ -1,4 +1,4 @@
-"""Pictures that may have ended a run: they are decoded in a process of their own before the run goes on with them.
+"""Images that may have ended a run: they are decoded in a process of their own before the run goes on with them.
 
 Decoders are native code of others. A file that crashes one takes the process with it, and would do so again at every
 --resume.

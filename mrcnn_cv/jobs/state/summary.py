@@ -1,4 +1,4 @@
-"""What a run amounts to: totals while it goes on, failures.csv and summary.json in its output folder."""
+"""What a run amounts to: counts while it goes on, failures.csv and summary.json in its output folder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from mrcnn_cv.jobs.state.manifest import PreviousRun
 from mrcnn_cv.outputs.formats.csv import inert
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline.runner import FrameResult, RunObserver
@@ -28,7 +26,7 @@ class RunStatistics(RunObserver):
     images      how many there are in all; None where nobody knows yet
     done, failed  of this run; `kept`: done by an earlier one, and left alone
     instances     by label, those of `kept` included
-    failures      (name, reason) by place; an image that is watched may have been half written, and be done later
+    failures      (name, reason) by output path; an image that is watched may have been half written, and be done later
     stages        seconds by stage, over all workers
     """
 
@@ -41,11 +39,10 @@ class RunStatistics(RunObserver):
     stages: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
 
-    def keep(self, previous: PreviousRun, places: Iterable[str]) -> None:
-        """Count what an earlier run did and this one leaves alone."""
-        for output_path in places:
-            self.kept += 1
-            self.instances.update(previous.images[output_path].instances)
+    def keep(self, instances: Mapping[str, int]) -> None:
+        """Count an image that an earlier run did and this one leaves alone."""
+        self.kept += 1
+        self.instances.update(instances)
 
     def done(self, done: FrameResult) -> None:
         self.done_count += 1
@@ -65,7 +62,7 @@ class RunStatistics(RunObserver):
 
     @property
     def rate(self) -> float:
-        """Pictures per second of this run."""
+        """Images per second of this run."""
         return (self.done_count + self.failed_count) / self.seconds if self.seconds > 0 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,17 +84,16 @@ class RunStatistics(RunObserver):
         }
 
 
-def write_summary(folder: OutputDirectory, totals: RunStatistics, more: Mapping[str, Any]) -> Path:
+def write_summary(folder: OutputDirectory, statistics: RunStatistics, more: Mapping[str, Any]) -> None:
     """Write summary.json, and failures.csv where anything failed (an older one goes where nothing does)."""
-    text = json.dumps({**totals.to_dict(), **more}, ensure_ascii=False, indent=2)
+    text = json.dumps({**statistics.to_dict(), **more}, ensure_ascii=False, indent=2)
     folder.write(folder.directory / SUMMARY, text.encode("utf-8", "backslashreplace") + b"\n")
     failures = folder.directory / FAILURES
-    if totals.failures or failures.exists():
-        folder.write(failures, failures_csv(totals.failures))
-    return folder.directory / SUMMARY
+    if statistics.failures or failures.exists():
+        folder.write(failures, _failures_csv(statistics.failures))
 
 
-def failures_csv(failures: Mapping[str, tuple[str, str]]) -> bytes:
+def _failures_csv(failures: Mapping[str, tuple[str, str]]) -> bytes:
     """place, name and reason of every image that failed; UTF-8 with a mark, so that spreadsheets read it right."""
     text = io.StringIO(newline="")
     rows = csv.writer(text)

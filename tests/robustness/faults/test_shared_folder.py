@@ -16,8 +16,7 @@ from mrcnn_cv.errors import UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs import session
 from mrcnn_cv.jobs.options import ModelOptions
-from mrcnn_cv.jobs.session import load_model
-from mrcnn_cv.jobs.state.run_lock import lock_directory
+from mrcnn_cv.jobs.session import RunSession, load_model
 from mrcnn_cv.outputs.storage import locks as lock
 from mrcnn_cv.outputs.storage.locks import lock_output
 from mrcnn_cv.util import file_lock
@@ -64,14 +63,12 @@ def test_a_run_that_ended_while_another_one_was_loading_is_seen(
 
 
 def test_the_lock_is_held_once_and_free_afterwards(tmp_path: Path) -> None:
-    with (
-        lock_directory(tmp_path / "out"),
-        pytest.raises(UsageError, match="another run"),
-        lock_directory(tmp_path / "out"),
-    ):
-        pass
-    with lock_directory(tmp_path / "out"):
-        pass
+    with RunSession(None) as first, RunSession(None) as second:
+        first.lock(tmp_path / "out", resume=False, overwrite=False)
+        with pytest.raises(UsageError, match="another run"):
+            second.lock(tmp_path / "out", resume=False, overwrite=False)
+    with RunSession(None) as third:
+        third.lock(tmp_path / "out", resume=False, overwrite=False)
 
 
 @pytest.mark.parametrize("option", [pytest.param("--overwrite", marks=pytest.mark.long), "--resume"])
@@ -184,10 +181,11 @@ def test_a_lock_on_one_output_leaves_no_file_and_its_neighbours_to_others(tmp_pa
     with (
         lock_output(one),
         lock_output(two),
-        lock_directory(tmp_path / "out"),
-        pytest.raises(UsageError, match="another run"),
+        RunSession(None) as session,
     ):
-        lock_output(one).__enter__()
+        session.lock(tmp_path / "out", resume=False, overwrite=False)
+        with pytest.raises(UsageError, match="another run"):
+            lock_output(one).__enter__()
     with pytest.raises(RuntimeError), lock_output(one):
         raise RuntimeError
     with lock_output(one):

@@ -15,7 +15,7 @@ from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs import image_ref as items
 from mrcnn_cv.inputs.images.decode import decode_image
 from mrcnn_cv.outputs.formats import overlay
-from mrcnn_cv.pipeline import thread_executor as crew
+from mrcnn_cv.pipeline import thread_executor
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
 
 
@@ -76,7 +76,7 @@ def test_a_thread_that_dies_with_its_error_does_not_hang_the_run(
     """Where no memory is left, not even for an error to be handed on."""
     with monkeypatch.context() as patch:
         patch.setattr(threading, "excepthook", lambda died: None)
-        patch.setattr(crew._Threads, "_do", once_for_workers(crew._Threads._do, number))
+        patch.setattr(thread_executor.DaemonThreads, "_do", once_for_workers(thread_executor.DaemonThreads._do, number))
         assert batch("--workers", 1) == 4
     assert "\nmrcnn-cv: error: the memory that is left does not suffice" in capfd.readouterr().err
     check_outputs(tmp_path / "out", complete=False)
@@ -97,18 +97,18 @@ def once_for_workers(do: Any, number: int) -> Any:
 
 
 def test_plans_whose_threads_do_not_fit_are_left_out(monkeypatch: pytest.MonkeyPatch, tiny_model: MaskRCNN) -> None:
-    plans = [crew.WorkerLayout(1, 2), crew.WorkerLayout(2, 1)]
-    steps: crew.Stages[Any, Any, Any, Any] = crew.Stages(abs, lambda number, model: number, abs)
+    plans = [thread_executor.WorkerLayout(1, 2), thread_executor.WorkerLayout(2, 1)]
+    steps: thread_executor.Stages[Any, Any, Any, Any] = thread_executor.Stages(abs, lambda number, model: number, abs)
 
-    def work(plans: list[crew.WorkerLayout]) -> tuple[list[int], list[crew.WorkerLayout]]:
-        own = crew.ThreadExecutor(crew.ModelPool(tiny_model, lambda: tiny_model), plans)
+    def work(plans: list[thread_executor.WorkerLayout]) -> tuple[list[int], list[thread_executor.WorkerLayout]]:
+        own = thread_executor.ThreadExecutor(thread_executor.ModelPool(tiny_model, lambda: tiny_model), plans)
         return list(own.work(iter(range(50)), steps, lambda: False)), own.layouts
 
-    monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 3)
+    monkeypatch.setattr(thread_executor, "address_space_allows", lambda threads: threads <= 3)
     assert work(plans) == (list(range(50)), plans[:1])
-    monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 6)
+    monkeypatch.setattr(thread_executor, "address_space_allows", lambda threads: threads <= 6)
     assert work(plans) == (list(range(50)), plans)
-    monkeypatch.setattr(crew, "address_space_allows", lambda threads: threads <= 2)
+    monkeypatch.setattr(thread_executor, "address_space_allows", lambda threads: threads <= 2)
     with pytest.raises(MemoryError):
         work(plans)
 

@@ -1,4 +1,4 @@
-"""What an earlier run left in an output folder: run.jsonl, the journal of videos, the records, the list of outputs."""
+"""What an earlier run left in an output folder: run.jsonl, checkpoints of videos, records, the list of outputs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.jobs.state.batch_state import RunState
-from mrcnn_cv.jobs.state.manifest import PreviousRun, check_same
-from mrcnn_cv.jobs.state.video_journal import VideoCheckpoints
-from mrcnn_cv.jobs.video_state import _is_there
+from mrcnn_cv.jobs.state.run_metadata import check_same
+from mrcnn_cv.jobs.state.video_checkpoints import VideoCheckpoints
+from mrcnn_cv.jobs.video.one_video import _is_there
 from mrcnn_cv.outputs.base import OutputSettings
 from mrcnn_cv.outputs.registry import FORMATS, make_datasets
 from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
@@ -27,7 +27,7 @@ EXIT_CODES = {2, 6}
 KINDS = ("run.jsonl", ".mrcnn-cv-videos.jsonl", ".mrcnn-cv-records.jsonl", ".mrcnn-cv-outputs.jsonl")
 """They take turns."""
 
-_HEAD = {"sources": ["photos"], "options": {"score": 0.5, "save": ["json"]}, "model": {"name": "demo", "size": 12}}
+_METADATA = {"sources": ["photos"], "options": {"score": 0.5, "save": ["json"]}, "model": {"name": "demo", "size": 12}}
 _PLACES = ("a.jpg", "b/c.jpg", "d.jpg")
 _ODD: tuple[Any, ...] = (
     *(-1, 0, 1, 2**31, 2**53, 2**64, 10**400, 0.5, 1e308, float("nan"), float("inf"), None, True, "", "0", "x" * 1000),
@@ -72,31 +72,30 @@ def attempt(path: Path) -> str:
         aggregates = DatasetFiles(
             folder, made, keep=True, indexes={place: index for index, place in enumerate(_PLACES)}
         )
-    books = RunState(folder, resume=True)
+    state = RunState(folder, resume=True)
     items = [ImageRef(place, PurePosixPath(place)) for place in _PLACES]
-    left = books.to_do(items, aggregates)
-    assert len(left) + books.totals.kept == len(items)
-    books.open(_HEAD)
+    left = state.to_do(items, aggregates)
+    assert len(left) + state.statistics.kept == len(items)
+    state.open(_METADATA)
     if aggregates is not None:
         with aggregates:
             pass
-    books.close(0)
+    state.close(0)
     json.loads((path.parent / "summary.json").read_text())
     return "accepted"
 
 
 def _videos(folder: Path) -> str:
-    past = VideoCheckpoints(folder).previous("clip.mp4")
-    if past is None:
+    previous = VideoCheckpoints(folder, "clip.mp4").previous()
+    if previous is None:
         return "refused: nothing left"
-    check_same(PreviousRun(past.run_metadata, {}), _HEAD, folder)
-    for stretch in past.checkpoints:
-        assert 0 <= stretch.last.index < 1 << 31
-        assert stretch.last.time == stretch.last.time
-        _is_there(folder / "clip.mp4.parts", stretch.part)
-        if stretch.part is not None:
-            assert (folder / stretch.part.name).parent == folder
-    past.keep(1)
+    check_same(previous.metadata, _METADATA, folder)
+    for checkpoint in previous.checkpoints:
+        assert 0 <= checkpoint.last.index < 1 << 31
+        assert checkpoint.last.time == checkpoint.last.time
+        _is_there(folder / "clip.mp4.parts", checkpoint.part)
+        if checkpoint.part is not None:
+            assert (folder / checkpoint.part.name).parent == folder
     return "accepted"
 
 
@@ -115,9 +114,9 @@ def _entries(kind: str) -> list[dict[str, Any]]:
             for place in _PLACES
         ]
         failed = {"kind": "picture", "place": "e.jpg", "name": "e.jpg", "status": "failed", "reason": "it is empty"}
-        return [{"kind": "run", "version": 1, **_HEAD}, *done, failed, {"kind": "end", "exit_code": 5}]
+        return [{"kind": "run", "version": 1, **_METADATA}, *done, failed, {"kind": "end", "exit_code": 5}]
     if kind == ".mrcnn-cv-videos.jsonl":
-        stretches = [
+        checkpoints = [
             {
                 "kind": "stretch",
                 "place": "clip.mp4",
@@ -132,7 +131,7 @@ def _entries(kind: str) -> list[dict[str, Any]]:
             for n in (1, 2, 3)
         ]
         end = {"kind": "end", "place": "clip.mp4", "complete": False}
-        return [{"kind": "video", "place": "clip.mp4", "kept": 0, **_HEAD}, *stretches, end]
+        return [{"kind": "video", "place": "clip.mp4", "kept": 0, **_METADATA}, *checkpoints, end]
     if kind == ".mrcnn-cv-outputs.jsonl":
         return [{"name": f"{place}.json", "size": 2, "digest": "0" * 32} for place in _PLACES]
     backend = {"requested": "auto", "used": "cpu", "device": "x", "note": None}

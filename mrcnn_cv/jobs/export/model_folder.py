@@ -17,7 +17,7 @@ from mrcnn_cv.graph.export.onnx import write_onnx
 from mrcnn_cv.graph.ir import NetGraph
 from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.jobs.export_readme import readme
+from mrcnn_cv.jobs.export.readme import readme
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import (
     MODEL_JSON,
@@ -30,7 +30,7 @@ from mrcnn_cv.model.definition_json import (
 )
 from mrcnn_cv.model.labels import labels_for
 from mrcnn_cv.model.validate import feature_channels, head_shape, input_channels, usual_input
-from mrcnn_cv.outputs.storage.output_dir import is_temporary, unwritable
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, is_temporary, unwritable
 
 README = "README.md"
 OWN_FILES = frozenset({MODEL_JSON, README, *NET_FILES.values()})
@@ -183,9 +183,7 @@ class _Draft:
 
     def __enter__(self) -> _Draft:
         # What an export that was killed has left.
-        for path in self._folder.iterdir():
-            if is_temporary(path) and path.is_file() and not path.is_symlink():
-                path.unlink(missing_ok=True)
+        OutputDirectory(self._folder).sweep()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mrcnn_cv.drawing.annotate import Style
-from mrcnn_cv.errors import OutputError, UsageError
+from mrcnn_cv.errors import UsageError
 from mrcnn_cv.jobs.options import ModelOptions, OutputOptions, RunOptions, VideoOptions
-from mrcnn_cv.jobs.outputs import Outputs
+from mrcnn_cv.jobs.outputs import OVERLAY, Outputs, save_shown
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.formats.overlay import encode
 from mrcnn_cv.outputs.storage.locks import lock_output
-from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util import filenames
 
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from mrcnn_cv.inputs.video.base import VideoInfo
     from mrcnn_cv.outputs.video.annotator import FrameAnnotator
     from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
-
-OVERLAY = "overlay"
 
 
 class StreamOutputs:
@@ -44,7 +40,7 @@ class StreamOutputs:
         # A recording has a name of its own and disturbs no batch run in the folder, as other formats would.
         others = replace(output, formats=self._others, show=False)
         self._outputs = Outputs(others, style, RunOptions(), [], model.files)
-        self.folder = self._outputs.folder or OutputDirectory(Path(output.directory), overwrite=output.overwrite)
+        self.folder = self._outputs.window_folder
         if self._is_recorded:
             from mrcnn_cv.outputs.video.codecs import check_codec
 
@@ -61,8 +57,7 @@ class StreamOutputs:
 
             codec, crf = self._video_options.codec, self._video_options.crf
             sinks += [annotator, Recording(self.folder, self._path, info, annotator.annotated, codec, crf)]
-        others, together = self._outputs.files(model, {})
-        return [*sinks, *others, *([] if together is None else [together]), *self._outputs.streams]
+        return [*sinks, *self._outputs.sinks(model, {})]
 
     def _free_name(self, stack: ExitStack) -> str:
         """`base`, or the first number of it that neither another run nor an earlier one has.
@@ -94,7 +89,7 @@ class StreamOutputs:
         return ([] if video is None else [str(video)]) + self._outputs.places
 
     def placed(self, future: Callable[[], Frame | FrameError | None]) -> Callable[[], Frame | FrameError | None]:
-        """The ticket, whose frame has a place of its own below the output folder."""
+        """The future, whose frame has an output path of its own."""
 
         def resolve() -> Frame | FrameError | None:
             taken = future()
@@ -107,11 +102,7 @@ class StreamOutputs:
     def save(self, view: LiveView, latest: LatestFrame) -> str:
         """Keep what a window shows as an image; says where, or why not."""
         path = self.folder.directory / f"{self.base}-{latest.frame.index:06}.jpg"
-        try:
-            self.folder.write(path, encode(view.annotated(latest), ".jpg", str(path)))
-        except OutputError as error:
-            return str(error)
-        return f"saved {path}"
+        return save_shown(self.folder, path, view, latest)
 
 
 def base_name(source: str, now: time.struct_time) -> str:

@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as NotYet
 import pytest
 
 from mrcnn_cv.inference.predictor import MaskRCNN
-from mrcnn_cv.pipeline import thread_executor as crew
+from mrcnn_cv.pipeline import thread_executor
 
 
 class Late(Future[str]):
@@ -25,14 +25,14 @@ class Late(Future[str]):
 
 
 def test_a_task_that_ends_just_after_the_wait_has_its_result() -> None:
-    assert crew._result(Late(), []) == "done"
+    assert thread_executor._result(Late(), []) == "done"
 
 
 def test_a_task_may_raise_what_a_wait_raises() -> None:
     future: Future[str] = Future()
     future.set_exception(NotYet("a server's"))
     with pytest.raises(NotYet, match="a server's"):
-        crew._result(future, [])
+        thread_executor._result(future, [])
 
 
 def test_the_next_layout_has_the_models_of_the_one_before(tiny_model: MaskRCNN) -> None:
@@ -49,8 +49,8 @@ def test_the_next_layout_has_the_models_of_the_one_before(tiny_model: MaskRCNN) 
         model()
         return number
 
-    layouts = [crew.WorkerLayout(1, 1), crew.WorkerLayout(2, 1)]
-    executor = crew.ThreadExecutor(crew.ModelPool(tiny_model, load), layouts)
-    stages: crew.Stages[int, int, int, int] = crew.Stages(abs, find, abs)
+    layouts = [thread_executor.WorkerLayout(1, 1), thread_executor.WorkerLayout(2, 1)]
+    executor = thread_executor.ThreadExecutor(thread_executor.ModelPool(tiny_model, load), layouts)
+    stages: thread_executor.Stages[int, int, int, int] = thread_executor.Stages(abs, find, abs)
     assert list(executor.work(iter(range(80)), stages, lambda: False)) == list(range(80))
     assert len(loaded) == 1

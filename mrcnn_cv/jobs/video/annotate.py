@@ -6,7 +6,7 @@ import glob
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,23 +28,18 @@ from mrcnn_cv.jobs.options import (
     as_model_options,
     as_sources,
     result_options,
-    video_result_options,
 )
-from mrcnn_cv.jobs.outputs import Outputs
-from mrcnn_cv.jobs.session import RunSession, executor_for, run_metadata, thresholds_for
-from mrcnn_cv.jobs.video_preview import VideoPreview
-from mrcnn_cv.jobs.video_run import annotate_one
-from mrcnn_cv.jobs.video_state import NonClosingSink, VideoResult, VideoTask, VideoWork
+from mrcnn_cv.jobs.outputs import OVERLAY, Outputs
+from mrcnn_cv.jobs.session import RunSession, executor_for, thresholds_for
+from mrcnn_cv.jobs.state.run_metadata import run_metadata
+from mrcnn_cv.jobs.video.one_video import NonClosingSink, VideoResult, VideoTask, VideoWork, annotate_one
+from mrcnn_cv.jobs.video.preview import VideoPreview
 from mrcnn_cv.outputs.base import Sink
-from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
-from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.video.codecs import check_codec, encoder_for, suffix_for
 from mrcnn_cv.outputs.viewers.live_view import Meter
 from mrcnn_cv.outputs.viewers.window import check_display
 from mrcnn_cv.pipeline import CancellationToken
-
-OVERLAY = "overlay"
 
 MAX_FRAMES = 1_000_000
 """Of one video, as far as formats with one file for all are concerned: the next one's indexes begin behind them."""
@@ -199,16 +194,17 @@ class _VideosJob:
         model = session.load(self.model)
         directory = self.outputs.directory
         results: list[VideoResult] = []
-        with session.running(outputs=lambda: self.outputs.places), ExitStack() as sinks:
+        with session.running(outputs=lambda: self.outputs.places), ExitStack() as stack:
             if directory is not None and self.options.resume:
                 session.lock(directory, resume=True, overwrite=self.output.overwrite)
-            work, together = self._work(model, session, sinks)
+            sinks = [stack.enter_context(each) for each in self.outputs.sinks(model, {}, leave_out=(OVERLAY,))]
+            work = self._work(model, session, [*map(NonClosingSink, sinks)], stack)
             refused = 0
             for number, task in enumerate(self.tasks):
                 if session.cancellation.requested:
                     break
-                if together is not None:
-                    together.first_index = number * MAX_FRAMES
+                if self.outputs.datasets is not None:
+                    self.outputs.datasets.first_index = number * MAX_FRAMES
                 try:
                     results.append(annotate_one(work, task, self._metadata(task, model)))
                 except UsageError as error:
@@ -226,41 +222,39 @@ class _VideosJob:
             can_resume=bool(self.output.formats),
         )
 
-    def _work(self, model: MaskRCNN, session: RunSession, opened: ExitStack) -> tuple[VideoWork, DatasetFiles | None]:
-        """What all videos have in common, and the files for all of them; `opened` closes the sinks."""
-        sampling, thresholds, meter = self.video.sampling, thresholds_for(model, self.detection), Meter()
-        sinks, together = self.outputs.files(model, {}, leave_out=(OVERLAY,))
-        ordered = [opened.enter_context(each) for each in (*filter(None, [together]), *self.outputs.streams)]
+    def _work(self, model: MaskRCNN, session: RunSession, sinks: Sequence[Sink], stack: ExitStack) -> VideoWork:
+        """What all videos have in common. sinks: besides the annotated video. stack: closes the window."""
+        thresholds, meter = thresholds_for(model, self.detection), Meter()
         views: list[Sink] = [meter]
         annotator = None
         if OVERLAY in self.output.formats or self.output.show:
             annotator = FrameAnnotator(self.style, meter.lines if self.video.stats else None)
         if annotator is not None and self.output.show:
-            folder = self.outputs.folder
-            folder = folder or OutputDirectory(Path(self.output.directory), overwrite=self.output.overwrite)
-            views.append(NonClosingSink(opened.enter_context(VideoPreview(annotator, thresholds, folder))))
-        frames = sum(filter(None, (_count_frames(task.path, sampling) for task in self.tasks))) or None
-        work = VideoWork(
+            own_threshold = model.definition.detection_nms.score_threshold
+            preview = VideoPreview(annotator, thresholds, self.outputs.window_folder, own_threshold)
+            views.append(NonClosingSink(stack.enter_context(preview)))
+        frames = sum(filter(None, (_count_frames(task.path, self.video.sampling) for task in self.tasks))) or None
+        return VideoWork(
             options=self.video,
-            sampling=sampling,
-            follows=self.video.track or self.style.trail or self.style.counts,
+            style=self.style,
             resumes=self.options.resume,
             writes_videos=OVERLAY in self.output.formats,
             annotator=annotator,
             folder=self.outputs.folder,
             executor=executor_for(model, self.model, self.options.workers, frames),
             thresholds=thresholds,
-            sinks=[*sinks, *(NonClosingSink(sink) for sink in ordered)],
+            sinks=sinks,
             views=views,
             session=session,
         )
-        return work, together
 
     def _metadata(self, task: VideoTask, model: MaskRCNN) -> Mapping[str, Any]:
         """What the checkpoints say about a run over one video."""
         options = {
             **result_options(self.model, self.detection, ImageSelection(), self.output, self.style),
-            **video_result_options(self.video, self.style),
+            **asdict(self.video),
+            "trail": self.style.trail,
+            "counts": self.style.counts,
         }
         if OVERLAY in self.output.formats:
             # Segments that another encoder wrote cannot be joined.
@@ -283,10 +277,8 @@ class _VideosJob:
 
     def _written(self, task: VideoTask) -> list[Path]:
         """What is written of a video outside of folders of formats: the annotated video, its segments, its frames."""
-        directory, target = self.outputs.directory, task.target
-        if directory is None or target is None:
-            return []
-        return [target, target.with_name(f"{target.name}.parts"), directory / task.output_path]
+        frames = None if self.outputs.directory is None else self.outputs.directory / task.output_path
+        return [path for path in (task.target, task.segments, frames) if path is not None]
 
 
 def _paths(sources: Iterable[str]) -> list[Path]:

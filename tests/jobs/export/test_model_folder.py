@@ -23,9 +23,9 @@ from mrcnn_cv.graph.export.onnx import write_onnx
 from mrcnn_cv.hub.registry import demo_model
 from mrcnn_cv.importers import load
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.jobs import export as module
 from mrcnn_cv.jobs import inspect
 from mrcnn_cv.jobs.export import export
+from mrcnn_cv.jobs.export import model_folder as module
 from mrcnn_cv.model import definition as definitions
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import NET_FILES, json_key

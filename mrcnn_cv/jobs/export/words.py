@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mrcnn_cv.model.definition import CropSpec, MaskSpec, ModelDefinition, NmsSpec, ResizeSpec
 
 _ROUNDED = {
@@ -9,39 +11,33 @@ _ROUNDED = {
     "down": "in double precision, cut down to whole pixels",
     "half_up": "in double precision, rounded to the nearest whole pixel, halves up",
 }
+_CUT_DOWN = "in float32, cut down to whole pixels"
+_OPERATIONS = {"mul": np.multiply, "add": np.add, "sub": np.subtract, "div": np.divide}
 _SIGNS = {"mul": "*", "sub": "-", "add": "+", "div": "/"}
 
 
 def size_rule(resize: ResizeSpec) -> str:
     """To which size an image is resized."""
-    minimum, maximum = resize.min_dimension, resize.max_dimension
+    minimum, maximum, rounded = resize.min_dimension, resize.max_dimension, _ROUNDED[resize.rounding]
     if resize.kind == "fixed":
         return f"Resize the image to {resize.width}x{resize.height} (width x height), whatever its aspect"
+    limit = ""
     if not resize.shrinks:
-        factors = [
-            "1",
-            f"{minimum or 0} / shorter side",
-            *([] if resize.min_scale is None else [f"{resize.min_scale:g}"]),
-        ]
-        limit = f"; where the longer side would then pass {maximum}, by {maximum} / longer side instead"
-        return (
-            f"Multiply both sides by the largest of {', '.join(factors)}{'' if maximum is None else limit} (in double"
-            " precision, rounded to the nearest whole pixel, halves to even)"
-        )
-    if resize.kind == "at_least" and minimum is not None:
-        return (
-            f"Multiply both sides by {minimum} / shorter side where that is more than 1 (in float32, cut down to whole"
-            " pixels)"
-        )
-    if resize.kind == "at_most" and maximum is not None:
-        return (
-            f"Multiply both sides by {maximum} / longer side where that is less than 1 (in float32, cut down to whole"
-            " pixels)"
-        )
-    if resize.kind == "identity" or minimum is None:
+        scale = "" if resize.min_scale is None else f", {resize.min_scale:g}"
+        factor = f"the largest of 1, {minimum or 0} / shorter side{scale}"
+        if maximum is not None:
+            limit = f"; where the longer side would then pass {maximum}, by {maximum} / longer side instead"
+        rounded = "in double precision, rounded to the nearest whole pixel, halves to even"
+    elif resize.kind == "at_least" and minimum is not None:
+        factor, rounded = f"{minimum} / shorter side where that is more than 1", _CUT_DOWN
+    elif resize.kind == "at_most" and maximum is not None:
+        factor, rounded = f"{maximum} / longer side where that is less than 1", _CUT_DOWN
+    elif resize.kind == "identity" or minimum is None:
         return "Leave the image at its own size"
-    limit = f", or by {maximum} / longer side where that is less" if maximum is not None else ""
-    return f"Multiply both sides by {minimum} / shorter side{limit} ({_ROUNDED[resize.rounding]})"
+    else:
+        factor = f"{minimum} / shorter side"
+        limit = "" if maximum is None else f", or by {maximum} / longer side where that is less"
+    return f"Multiply both sides by {factor}{limit} ({rounded})"
 
 
 def sampling_rule(resize: ResizeSpec) -> str:
@@ -96,19 +92,12 @@ def pixel_rule(definition: ModelDefinition) -> str:
 
 
 def value_range(definition: ModelDefinition) -> tuple[float, float]:
-    """The least and the largest value that a pixel of the image becomes."""
-    ends: list[float] = []
-    channels = 1 if definition.resize.gray_weights else 3
+    """The smallest and the largest value that a pixel of the image becomes."""
     white = sum(definition.resize.gray_weights) or 1.0
-    for channel in range(channels):
-        for value in (0.0, 255.0 * white):
-            for step in definition.pixels:
-                operand = step.operand[channel % len(step.operand)]
-                value = {"mul": value * operand, "add": value + operand, "sub": value - operand}.get(
-                    step.op, value / operand if step.op == "div" else value
-                )
-            ends.append(value)
-    return min(ends), max(ends)
+    ends = np.array([[0.0], [255.0 * white]])
+    for step in definition.pixels:
+        ends = _OPERATIONS[step.op](ends, np.array(step.operand))
+    return float(ends.min()), float(ends.max())
 
 
 def crop_rule(crop: CropSpec) -> str:

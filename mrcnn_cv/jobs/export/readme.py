@@ -10,7 +10,7 @@ from mrcnn_cv.graph.export.onnx import OPSET
 from mrcnn_cv.graph.ir import IMAGE, NetGraph
 from mrcnn_cv.graph.partial_shapes import Shape, partial_shapes
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.jobs import export_words as words
+from mrcnn_cv.jobs.export import words
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import NET_FILES
 from mrcnn_cv.model.label_files import clean
@@ -57,10 +57,10 @@ def _plain(text: str) -> str:
 def _rows(definition: ModelDefinition, nets: Mapping[str, NetGraph], shapes: Mapping[str, Shape]) -> Iterator[str]:
     for field, net in nets.items():
         known = partial_shapes(net, {net.inputs[0]: shapes[field]})
-        sizes = _TrunkSizes(definition, net) if field == "trunk" and None in known[net.outputs[0]] else None
+        shares = _shares(definition, net) if field == "trunk" and None in known[net.outputs[0]] else {}
         for _, group in groupby((*net.inputs, *net.outputs), lambda name: re.sub(r"_\d+$", "", name)):
             names = list(group)
-            shown = [_sides(known[name]) if sizes is None else sizes.of(name, known[name]) for name in names]
+            shown = [shares.get(name) or _sides(known[name]) for name in names]
             meaning = _meaning(definition, field, names[0])
             yield f"| {NET_FILES[field]} | {', '.join(names)} | {', '.join(shown)} | {meaning} |"
 
@@ -69,29 +69,22 @@ def _sides(shape: Shape) -> str:
     return " x ".join("N" if side is None else str(side) for side in shape)
 
 
-class _TrunkSizes:
-    """What the backbone makes of inputs of some sizes."""
-
-    def __init__(self, definition: ModelDefinition, net: NetGraph) -> None:
-        height, width = usual_input(definition.resize)
-        step = definition.resize.pad_multiple or 1
-        self._taken = [(height + step * more, width + step * more) for more in range(4)]
-        plan, channels = ShapeInference(net), input_channels(definition)
-        found = [plan.results({IMAGE: (1, channels, *size)}) for size in self._taken]
-        self._made = dict(zip(net.outputs, zip(*found, strict=True), strict=True))
-
-    def of(self, name: str, shape: Shape) -> str:
-        """The shape of a map, its sides as shares of the input's."""
-        if name == IMAGE:
-            return f"1 x {shape[1]} x H x W"
-        taken, made = zip(*self._taken, strict=True), zip(*(sides[2:] for sides in self._made[name]), strict=True)
-        shares = (_share(letter, *pair) for letter, pair in zip("HW", zip(taken, made, strict=True), strict=True))
-        return f"1 x {shape[1]} x {' x '.join(shares)}"
+def _shares(definition: ModelDefinition, net: NetGraph) -> dict[str, str]:
+    """The shapes of the trunk's input and outputs, their sides as shares of the input's: from inputs of some sizes."""
+    (height, width), step = usual_input(definition.resize), definition.resize.pad_multiple or 1
+    sizes, channels = [(height + step * more, width + step * more) for more in range(4)], input_channels(definition)
+    inferred = ShapeInference(net)
+    results = [inferred.results({IMAGE: (1, channels, *size)}) for size in sizes]
+    shapes = {IMAGE: f"1 x {channels} x H x W"}
+    for index, name in enumerate(net.outputs):
+        pairs = [(size, result[index][2:]) for size, result in zip(sizes, results, strict=True)]
+        rows, columns = ([(size[axis], made[axis]) for size, made in pairs] for axis in (0, 1))
+        shapes[name] = f"1 x {results[0][index][1]} x {_share('H', rows)} x {_share('W', columns)}"
+    return shapes
 
 
-def _share(letter: str, taken: Sequence[int], made: Sequence[int]) -> str:
-    """How a side follows from the input's."""
-    pairs = list(zip(taken, made, strict=True))
+def _share(letter: str, pairs: Sequence[tuple[int, int]]) -> str:
+    """How a side follows from the input's. pairs: (the input's, that side)."""
     for share in range(1, 257):
         if all(side == share * found for side, found in pairs):
             return letter if share == 1 else f"{letter}/{share}"
@@ -99,7 +92,7 @@ def _share(letter: str, taken: Sequence[int], made: Sequence[int]) -> str:
     for share in (*(1 << power for power in range(1, 9)), *range(3, 257)):
         if all(-(-side // share) == found for side, found in pairs):
             return f"ceil({letter}/{share})"
-    return f"about {letter}/{max(1, round(taken[0] / made[0]))}"
+    return f"about {letter}/{max(1, round(pairs[0][0] / pairs[0][1]))}"
 
 
 def _meaning(definition: ModelDefinition, field: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Manifests and journals that somebody else wrote: --resume believes nothing that cannot be."""
+"""Manifests and checkpoints that somebody else wrote: --resume believes nothing that cannot be."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from mrcnn_cv.jobs.state.manifest import NAME, Manifest
-from mrcnn_cv.jobs.state.video_journal import VideoCheckpoints
+from mrcnn_cv.jobs.state.video_checkpoints import VideoCheckpoints
 
 PICTURE = {"kind": "picture", "place": "a.jpg", "name": "a.jpg", "status": "done", "instances": {"cup": 1}}
-STRETCH: dict[str, Any] = {
+CHECKPOINT: dict[str, Any] = {
     "kind": "stretch",
     "place": "a.mp4",
     "last": {"index": 4, "time": 0.2, "taken": 5},
@@ -33,9 +33,9 @@ def test_a_picture_whose_outputs_cannot_be_is_not_done(tmp_path: Path, files: An
     folder.mkdir()
     (tmp_path / "b.json").write_bytes(b"{}")
     (folder / NAME).write_text(json.dumps({**PICTURE, "files": files}) + "\n")
-    past = Manifest(folder).previous()
-    assert past is not None
-    assert not past.is_done(PurePosixPath("a.jpg"), folder)
+    previous = Manifest(folder).previous()
+    assert previous is not None
+    assert not previous.is_done(PurePosixPath("a.jpg"), folder)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_a_picture_whose_outputs_cannot_be_is_not_done(tmp_path: Path, files: An
         ),
     ],
 )
-def test_a_stretch_that_cannot_be_is_not_done(tmp_path: Path, change: dict[str, Any]) -> None:
-    lines = [{"kind": "video", "place": "a.mp4", "kept": 0}, STRETCH, {**STRETCH, **change}]
+def test_a_checkpoint_that_cannot_be_is_not_done(tmp_path: Path, change: dict[str, Any]) -> None:
+    lines = [{"kind": "video", "place": "a.mp4", "kept": 0}, CHECKPOINT, {**CHECKPOINT, **change}]
     (tmp_path / ".mrcnn-cv-videos.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    past = VideoCheckpoints(tmp_path).previous("a.mp4")
-    assert past is not None
-    assert len(past.checkpoints) == 1
+    previous = VideoCheckpoints(tmp_path, "a.mp4").previous()
+    assert previous is not None
+    assert len(previous.checkpoints) == 1

@@ -6,10 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.errors import OutputError
+from mrcnn_cv.jobs.outputs import change_threshold, save_shown
 from mrcnn_cv.outputs.base import SinkClosed
-from mrcnn_cv.outputs.formats.overlay import encode
-from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, shifted_score
+from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
 from mrcnn_cv.outputs.viewers.live_window import LiveWindow
 
 if TYPE_CHECKING:
@@ -23,15 +22,19 @@ if TYPE_CHECKING:
 class VideoPreview:
     """Shows every frame; SinkClosed once the user wants to end. Put it last, so that the others have that frame.
 
-    folder  for images that the user wants to keep
+    folder         for images that the user wants to keep
+    own_threshold  the model's, from which the keys go on where the user named none
     """
 
     ordered = True
 
-    def __init__(self, annotator: FrameAnnotator, thresholds: Thresholds, folder: OutputDirectory) -> None:
+    def __init__(
+        self, annotator: FrameAnnotator, thresholds: Thresholds, folder: OutputDirectory, own_threshold: float
+    ) -> None:
         self._view = LiveView(annotator)
         self._thresholds = thresholds
         self._folder = folder
+        self._own_threshold = own_threshold
         self._window = LiveWindow(self._view, self._save, self._change_threshold)
 
     def __enter__(self) -> VideoPreview:
@@ -53,14 +56,8 @@ class VideoPreview:
                 return
 
     def _save(self, latest: LatestFrame) -> str:
-        output_path = Path(str(latest.frame.output_path)).as_posix().replace("/", "-")
-        path = self._folder.directory / output_path
-        try:
-            self._folder.write(path, encode(self._view.annotated(latest), ".jpg", str(path)))
-        except OutputError as error:
-            return str(error)
-        return f"saved {path}"
+        name = Path(str(latest.frame.output_path)).as_posix().replace("/", "-")
+        return save_shown(self._folder, self._folder.directory / name, self._view, latest)
 
     def _change_threshold(self, steps: int) -> str:
-        self._thresholds.score_threshold = shifted_score(self._thresholds.score_threshold or 0.5, steps)
-        return f"score above {self._thresholds.score_threshold:.2f}"
+        return change_threshold(self._thresholds, steps, self._own_threshold)

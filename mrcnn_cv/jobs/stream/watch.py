@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.classify import live_kind
-from mrcnn_cv.inputs.video.base import VideoSource
 from mrcnn_cv.inputs.video.latest_frame import LatestFrameSource
 from mrcnn_cv.inputs.video.reconnect import Reconnecting
 from mrcnn_cv.jobs.events import JobObserver, Severity
@@ -25,13 +24,14 @@ from mrcnn_cv.jobs.options import (
     as_model_options,
     as_sources,
 )
-from mrcnn_cv.jobs.session import RunSession, executor_for, thresholds_for
-from mrcnn_cv.jobs.stream_outputs import StreamOutputs
-from mrcnn_cv.jobs.tracking import track_with
+from mrcnn_cv.jobs.outputs import change_threshold
+from mrcnn_cv.jobs.session import RunSession, executor_for, thresholds_for, tracker_for
+from mrcnn_cv.jobs.stream.outputs import StreamOutputs
 from mrcnn_cv.outputs.base import Sink
 from mrcnn_cv.outputs.video.annotator import FrameAnnotator
-from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, Meter, shifted_score
+from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, Meter
 from mrcnn_cv.pipeline import CancellationToken, RunResult, Thresholds, run
+from mrcnn_cv.pipeline.thread_executor import DaemonThreads
 from mrcnn_cv.util.redact import redact_url
 
 if TYPE_CHECKING:
@@ -131,21 +131,24 @@ class _StreamJob:
 
     def __init__(self, source: str, options: _Options, session: RunSession) -> None:
         self._options, self._session = options, session
-        self._opener = opener(source, options.stream)
+        self._kind, self._source_name = live_kind(source), source
         self._name = redact_url(source)
         self._thresholds = Thresholds()
         self._model: MaskRCNN | None = None
-        self._line: Reconnecting | None = None
+        self._connection: Reconnecting | None = None
         self._early: list[str] = []
         self._has_started = False
-        self._check_display()
+        if options.output.show:
+            from mrcnn_cv.outputs.viewers.window import check_display
+
+            check_display()
         self._outputs = StreamOutputs(self._name, options.output, options.style, options.video, options.model)
         self._meter = Meter()
-        self._painter = FrameAnnotator(options.style, self._meter.lines if options.video.stats else None)
-        self._view = LiveView(self._painter)
+        self._annotator = FrameAnnotator(options.style, self._meter.lines if options.video.stats else None)
+        self._view = LiveView(self._annotator)
         self._server = self._make_server()
         # It opens while the model is loaded.
-        self._source = session.stack.enter_context(
+        self._source = session.enter_context(
             LatestFrameSource(self._name, self._open, keep_all=options.stream.keep_all, sampling=options.video.sampling)
         )
 
@@ -162,12 +165,13 @@ class _StreamJob:
         if self._server is not None:
             self._server.start()
             session.observer.serving(self._server.address, self._server.is_private)
-        files = self._outputs.sinks(model, info, self._painter, session.stack)
-        thread = _Thread(lambda: self._take(model, [*files, self._view, self._meter]))
+        files = self._outputs.sinks(model, info, self._annotator, session)
         with session.running(outputs=lambda: self._outputs.places):
-            thread.start()
-            self._look_after(thread)
-            result = thread.result()
+            thread = DaemonThreads("live-run", 1)
+            session.callback(thread.dismiss, wait=False)
+            future = thread.submit(lambda: self._take(model, [*files, self._view, self._meter]))
+            self._wait_for(future)
+            result = future.result()
             code = session.finish(result.failed)
         return StreamResult(
             result.done, result.failed, tuple(self._outputs.places), code, is_cancelled=session.is_cancelled
@@ -176,29 +180,34 @@ class _StreamJob:
     def _take(self, model: MaskRCNN, sinks: list[Sink]) -> RunResult:
         options, session = self._options, self._session
         executor = executor_for(model, options.model, options.run.workers, None, is_live=True)
-        futures = (self._outputs.placed(future) for future in self._source.frame_futures())
+        futures = map(self._outputs.placed, self._source.frame_futures())
         observers = [session.observer, session.limit]
-        follows = options.video.track or options.style.trail or options.style.counts
-        tracker = track_with() if follows else None
-        return run(executor, futures, sinks, self._thresholds, observers, session.cancellation, tracker)
+        track = tracker_for(options.video, options.style)
+        return run(executor, futures, sinks, self._thresholds, observers, session.cancellation, track)
 
-    def _look_after(self, thread: _Thread) -> None:
+    def _wait_for(self, future: Future[RunResult]) -> None:
         """What the caller's thread does while the run goes on."""
         cancellation = self._session.cancellation
         if self._options.output.show:
             from mrcnn_cv.outputs.viewers.live_window import LiveWindow
 
             with LiveWindow(self._view, self._save, self._change_threshold) as window:
-                while thread.is_alive() and not cancellation.requested:
+                while not future.done() and not cancellation.requested:
                     cancellation.requested = not window.pump() or cancellation.requested
-        while thread.is_alive():
+        while not future.done():
             if cancellation.requested:
                 self._source.close()
-            thread.join(_LOOK_SECONDS)
+            wait([future], _LOOK_SECONDS)
 
     def _open(self) -> Reconnecting:
-        self._line = Reconnecting(self._name, self._opener, self._options.stream.reconnect, self._tell)
-        return self._line
+        stream = self._options.stream
+        self._connection = Reconnecting(
+            self._name,
+            lambda: self._kind.open_live(self._source_name, stream.camera_size, stream.camera_fps),
+            stream.reconnect,
+            self._tell,
+        )
+        return self._connection
 
     def _tell(self, text: str) -> None:
         """What the source has to say; until the run has started it is kept."""
@@ -207,12 +216,6 @@ class _StreamJob:
         else:
             self._early.append(text)
 
-    def _check_display(self) -> None:
-        if self._options.output.show:
-            from mrcnn_cv.outputs.viewers.window import check_display
-
-            check_display()
-
     def _make_server(self) -> LiveServer | None:
         if self._options.stream.serve is None:
             return None
@@ -220,27 +223,24 @@ class _StreamJob:
 
         host, port = self._options.stream.serve
         server = LiveServer(self._view, host, port, self._name, self._facts)
-        self._session.stack.callback(server.close)
+        self._session.callback(server.close)
         return server
 
     def _save(self, latest: LatestFrame) -> str:
         return self._outputs.save(self._view, latest)
 
     def _change_threshold(self, steps: int) -> str:
-        now = self._thresholds.score_threshold
-        if now is None and self._model is not None:
-            now = self._model.definition.detection_nms.score_threshold
-        self._thresholds.score_threshold = shifted_score(now or 0.0, steps)
-        return f"score above {self._thresholds.score_threshold:.2f}"
+        own = 0.0 if self._model is None else self._model.definition.detection_nms.score_threshold
+        return change_threshold(self._thresholds, steps, own)
 
     def _facts(self) -> Mapping[str, Any]:
         """What the page (JSON) shows beside the image."""
         numbers, latest = self._meter.statistics, self._view.latest
         height, width = (0, 0) if latest is None else latest.frame.image.shape[:2]
         backend = None if latest is None else latest.instances.backend
-        is_away = self._line is not None and self._line.is_disconnected
+        is_disconnected = self._connection is not None and self._connection.is_disconnected
         return {
-            "state": "away" if is_away else "starting" if latest is None else "live",
+            "state": "away" if is_disconnected else "starting" if latest is None else "live",
             "frames": numbers.frames,
             "frames_per_second": round(numbers.rate, 3),
             "delay_ms": None if numbers.delay_ms is None else round(numbers.delay_ms, 1),
@@ -254,31 +254,3 @@ class _StreamJob:
             "model": "" if self._model is None else self._model.path.name,
             "device": None if backend is None else f"{backend.used} ({backend.device})",
         }
-
-
-class _Thread(threading.Thread):
-    """Does one thing, and gives its result, or raises what it raised."""
-
-    def __init__(self, act: Callable[[], RunResult]) -> None:
-        super().__init__(name="live-run", daemon=True)
-        self._act = act
-        self._outcome: RunResult | None = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._outcome = self._act()
-        except BaseException as error:
-            self._error = error
-
-    def result(self) -> RunResult:
-        if self._error is not None:
-            raise self._error
-        assert self._outcome is not None
-        return self._outcome
-
-
-def opener(source: str, options: StreamOptions) -> Callable[[], VideoSource]:
-    """What opens a source, once or anew."""
-    kind = live_kind(source)
-    return lambda: kind.open_live(source, options.camera_size, options.camera_fps)

@@ -45,7 +45,7 @@ class Model:
 
 
 class Recorder(RunObserver):
-    """A sink and a listener that write down what happens, in one list."""
+    """A sink and an observer that write down what happens, in one list."""
 
     ordered = True
 
@@ -76,13 +76,13 @@ class Recorder(RunObserver):
         self.events.append(("failed", f"{failed.name}: {failed.error}"))
 
 
-def crew(model: Model | None = None, workers: int = 1) -> ThreadExecutor:
+def executor(model: Model | None = None, workers: int = 1) -> ThreadExecutor:
     first = cast(MaskRCNN, model or Model())
     return ThreadExecutor(ModelPool(first, lambda: first), [WorkerLayout(workers, 0)])
 
 
 def play(frames: Iterator[Frame | FrameError] | list[Any], *sinks: Recorder, events: list[Event]) -> RunResult:
-    return run(crew(), frames, sinks, Thresholds(), [Recorder("", events)])
+    return run(executor(), frames, sinks, Thresholds(), [Recorder("", events)])
 
 
 def stop(at: str, error: Exception) -> Callable[[str], None]:
@@ -117,7 +117,7 @@ def test_pictures_reach_all_sinks_in_order_and_failures_do_not_end_the_run() -> 
 def test_thresholds_are_asked_of_the_model() -> None:
     model = Model()
     thresholds = Thresholds(None, 0.25, 0.75, 3, [1, 2])
-    run(crew(model), [frame("a")], [], thresholds, [])
+    run(executor(model), [frame("a")], [], thresholds, [])
     assert model.asked == [
         {
             "score_threshold": None,
@@ -163,7 +163,7 @@ def test_no_more_pictures_are_in_work_than_the_workers_need() -> None:
             taken.append(number)
             yield frame(str(number))
 
-    outcome = run(crew(workers=2), frames(), [Slow("", [])], Thresholds(), [])
+    outcome = run(executor(workers=2), frames(), [Slow("", [])], Thresholds(), [])
     assert outcome == RunResult(done=100)
 
 
@@ -176,7 +176,7 @@ def test_results_come_in_order_from_workers_that_are_not() -> None:
     events: list[Event] = []
     names = [str(number) for number in range(30)]
     frames = [frame(name, width=2 + index) for index, name in enumerate(names)]
-    run(crew(Uneven(), workers=4), frames, [Recorder("sink", events)], Thresholds(), [])
+    run(executor(Uneven(), workers=4), frames, [Recorder("sink", events)], Thresholds(), [])
     assert [name for _, name in events[1:-1]] == names
 
 
@@ -194,7 +194,7 @@ def test_files_of_their_own_are_written_by_several_threads_and_are_all_there_whe
         def done(self, done: FrameResult) -> None:
             assert done.frame.name in written
 
-    outcome = run(crew(workers=3), [frame(str(n)) for n in range(20)], [Files("", [])], Thresholds(), [Told()])
+    outcome = run(executor(workers=3), [frame(str(n)) for n in range(20)], [Files("", [])], Thresholds(), [Told()])
     assert (outcome.done, len(written)) == (20, 20)
 
 
@@ -207,7 +207,7 @@ def test_a_stop_ends_after_the_pictures_in_work() -> None:
             request.requested = True
 
     frames = (frame(str(number)) for number in range(1000))
-    outcome = run(crew(), frames, [Recorder("sink", events)], Thresholds(), [Stopping()], request)
+    outcome = run(executor(), frames, [Recorder("sink", events)], Thresholds(), [Stopping()], request)
     assert 1 <= outcome.done <= 2 * 1 + 2
     assert events[-1] == ("sink", "close")
 
@@ -273,7 +273,7 @@ def test_looking_at_a_picture_does_not_count_as_its_time() -> None:
         def done(self, done: FrameResult) -> None:
             told.append(done.milliseconds)
 
-    run(crew(), [frame("a.jpg")], [Window("window", [])], Thresholds(), [Told()])
+    run(executor(), [frame("a.jpg")], [Window("window", [])], Thresholds(), [Told()])
     # The ten minutes are taken off what really passed here, which is next to nothing.
     assert told[0] == pytest.approx(-600_000, abs=60_000)
 
@@ -300,7 +300,7 @@ def test_what_follows_comes_in_order_however_uneven_the_workers_are() -> None:
 
     names = [str(number) for number in range(30)]
     frames = [frame(name, width=2 + index) for index, name in enumerate(names)]
-    run(crew(Uneven(), workers=4), frames, [Sink("sink", [])], Thresholds(), [], track=follow)
+    run(executor(Uneven(), workers=4), frames, [Sink("sink", [])], Thresholds(), [], track=follow)
     assert followed == names
     assert written == [f"followed {name}" for name in names]
 
@@ -342,5 +342,5 @@ def test_frames_of_a_video_say_which_and_when() -> None:
             seen.append((instances.frame, instances.time))
 
     pictures = [frame("photo"), Frame(np.zeros((6, 8, 3), np.uint8), "clip.mp4", 7, 0.28)]
-    run(crew(), pictures, [Sink("", [])], Thresholds(), [])
+    run(executor(), pictures, [Sink("", [])], Thresholds(), [])
     assert seen == [(None, None), (7, 0.28)]

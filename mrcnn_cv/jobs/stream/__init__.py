@@ -1,0 +1,1 @@
+"""Find instances in a camera or a stream."""
