@@ -24,6 +24,11 @@ def one_line(text: str) -> str:
     return f"{line[: MAX_CHARACTERS - end - 5]} ... {line[-end:]}"
 
 
+def brief(error: BaseException) -> str:
+    """What somebody else's error says, on one line and short enough for a part of a sentence."""
+    return " ".join(str(error).split())[:300]
+
+
 class Remedy(Enum):
     """What a user can change about a run that failed. The value is its words; the command line knows its option."""
 

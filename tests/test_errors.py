@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import mrcnn_cv
-from mrcnn_cv.cli.console.remedies import OPTIONS, with_options
+from mrcnn_cv.cli.console.messages import REMEDIES, with_options
 from mrcnn_cv.errors import MAX_CHARACTERS, InputError, OutputError, Remedy, UsageError, one_line
 
 PACKAGE = Path(mrcnn_cv.__file__).parent
@@ -34,7 +34,7 @@ def test_remedies_survive_pickling() -> None:
 
 
 def test_the_command_line_appends_the_options() -> None:
-    assert set(OPTIONS) == set(Remedy)
+    assert set(REMEDIES) == set(Remedy)
     text = "out holds a batch run: resume it, or choose another output folder"
     assert with_options(UsageError(text)) == text
     assert with_options(UsageError(text, Remedy.RESUME)) == f"{text} (--resume)"

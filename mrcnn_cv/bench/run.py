@@ -23,7 +23,7 @@ from mrcnn_cv.importers.load import ModelFile, open_model
 from mrcnn_cv.inference.preprocess.resize import padded_size, resized_size
 from mrcnn_cv.inputs.images.files import read_image
 from mrcnn_cv.model.definition import ModelDefinition
-from mrcnn_cv.outputs.formats.overlay import encode
+from mrcnn_cv.outputs.formats.image_files import encode
 from mrcnn_cv.util.opencv import cv2
 from mrcnn_cv.util.version import __version__
 

@@ -13,7 +13,7 @@ from mrcnn_cv.inference.nets import Nets
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inference.roi_pool import with_roi_pooling
 from mrcnn_cv.inputs.images.files import read_image
-from mrcnn_cv.outputs.formats.overlay import encode
+from mrcnn_cv.outputs.formats.image_files import encode
 
 STEPS = (
     *("read", "resize", "trunk", "proposals", "box_crops", "box_head", "detections", "mask_crops", "mask_head"),
@@ -48,7 +48,7 @@ class Runner:
         self._box_head = _Timed(nets.box_head)
         self._mask_head = None if nets.mask_head is None else _Timed(nets.mask_head)
         # The nets alone are timed in here; what remains of a head's time is that of its crops.
-        self._model._nets = Nets(nets.trunk, self._box_head, self._mask_head)
+        self._model._nets = Nets(nets.backbone, self._box_head, self._mask_head)
 
     def run(self) -> dict[str, Any]:
         """Read, predict, draw, write; `ms` is that of predict alone."""

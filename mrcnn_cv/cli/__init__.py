@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
 
 import click
 
-from mrcnn_cv.cli.console.messages import echo_message, format_click_error
-from mrcnn_cv.cli.console.remedies import with_options
+from mrcnn_cv.cli.console.messages import echo_error, echo_message, format_click_error, with_options
 from mrcnn_cv.cli.groups import DefaultCommandGroup
-from mrcnn_cv.cli.signals import ENDING_SIGNALS
+from mrcnn_cv.cli.signals import Terminated, end_by_signals
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, BackendError, MrcnnCvError, OutputError
 from mrcnn_cv.util.version import __version__
 
@@ -43,8 +41,8 @@ COMMANDS = {
     "compare": "mrcnn_cv.cli.commands.compare:compare",
     "models": "mrcnn_cv.cli.commands.models:models",
     "bench": "mrcnn_cv.cli.commands.bench:bench",
-    "backends": "mrcnn_cv.cli.commands.backends:backends",
-    "devices": "mrcnn_cv.cli.commands.devices:devices",
+    "backends": "mrcnn_cv.cli.commands.machine:backends",
+    "devices": "mrcnn_cv.cli.commands.machine:devices",
 }
 
 
@@ -68,10 +66,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its documented code."""
     _open_standard_streams()
-    for number in ENDING_SIGNALS:
-        # Not where it is ignored (nohup).
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _terminate)
+    end_by_signals()
     try:
         code = _run(arguments)
     except MemoryError:
@@ -109,16 +104,16 @@ def _run(arguments: list[str] | None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        echo_message(f"mrcnn-cv: error: {format_click_error(error)}")
+        echo_error(format_click_error(error))
         return error.exit_code
     except MrcnnCvError as error:
-        echo_message(f"mrcnn-cv: error: {with_options(error)}")
+        echo_error(with_options(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as stop:
         echo_message("mrcnn-cv: interrupted; what was written so far is complete")
         # Click turns every KeyboardInterrupt into an Abort of its own.
         cause = stop.__context__
-        return 128 + cause.number if isinstance(cause, _Terminated) else INTERRUPTED_EXIT_CODE
+        return 128 + cause.number if isinstance(cause, Terminated) else INTERRUPTED_EXIT_CODE
     except SystemExit as end:
         # Click ends so after a shell's question for completions, and where the reader of stdout has gone away
         # (`mrcnn-cv --help | head -1`), which is no fault.
@@ -132,31 +127,25 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
         # Help and tables go to stdout without further ado; the library's own writers raise OutputError.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left in the buffer must not fail once more at exit)
-        echo_message(f"mrcnn-cv: error: standard output cannot be written: {error.strerror}")
+        echo_error(f"standard output cannot be written: {error.strerror}")
         return OutputError.exit_code
     if os.environ.get("MRCNN_CV_DEBUG"):
         raise error
     if isinstance(error, MemoryError) or "can't start new thread" in str(error):
-        echo_message(
-            "mrcnn-cv: error: the memory that is left does not suffice: close other programs, raise the limit (ulimit"
-            " -v, that of the container), or give --workers 1 or a smaller model"
-        )
+        limits = "raise the limit (ulimit -v, that of the container), or give --workers 1 or a smaller model"
+        echo_error(f"the memory that is left does not suffice: close other programs, {limits}")
         return BackendError.exit_code
     if _is_out_of_files(error):
-        echo_message(
-            "mrcnn-cv: error: no more files can be opened: close other programs, or raise the limit (ulimit -n)"
-        )
+        echo_error("no more files can be opened: close other programs, or raise the limit (ulimit -n)")
         return BackendError.exit_code
     what = " ".join(f"{type(error).__name__}: {error}".split())
     from mrcnn_cv.util.registry import culprit
 
     if (plugin := culprit(error)) is not None:
-        echo_message(f"mrcnn-cv: error: {plugin} failed ({what}): report it to who wrote it")
-        return 1
-    echo_message(
-        f"mrcnn-cv: internal error ({what}): please report it with"
-        " the output of the same command under MRCNN_CV_DEBUG=1"
-    )
+        echo_error(f"{plugin} failed ({what}): report it to who wrote it")
+    else:
+        how = "please report it with the output of the same command under MRCNN_CV_DEBUG=1"
+        echo_message(f"mrcnn-cv: internal error ({what}): {how}")
     return 1
 
 
@@ -168,21 +157,6 @@ def _is_out_of_files(error: Exception) -> bool:
 
 
 _FULL = {errno.ENOSPC, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-
-
-class _Terminated(KeyboardInterrupt):
-    """Another signal ends a run as cleanly as Ctrl-C does: no half-written file, and the record of what is ours."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    if number != signal.SIGTERM:
-        # A terminal that closes may say so twice, by its shell and by itself.
-        signal.signal(number, signal.SIG_IGN)
-    raise _Terminated(number)
 
 
 def _open_standard_streams() -> None:

@@ -10,10 +10,16 @@ from typing import Any
 
 import click
 
-from mrcnn_cv.importers.config_schema import MAX_TOML_BYTES, parse_toml
-from mrcnn_cv.util.bounded_read import UnfitFile, read_text
+from mrcnn_cv.cli.options import long_name
+from mrcnn_cv.util.files import UnfitFile, read_text
 
 NAME = "mrcnn-cv.toml"
+
+
+def read_config(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Of --config: take what the file says as defaults, before the other options are looked at."""
+    context.default_map = defaults(context.command, value)
+    return value
 
 
 def defaults(command: click.Command, given: str | None) -> dict[str, str | list[str]]:
@@ -22,23 +28,13 @@ def defaults(command: click.Command, given: str | None) -> dict[str, str | list[
     given: the value of --config; None: the file of that name in the current folder, if any. click.UsageError for a file
     that cannot be used, or that sets an option which does not exist.
     """
-    path = Path(given) if given is not None else Path(NAME)
-    try:
-        if given is None and not path.is_file():
-            return {}
-        text = read_text(path, "a file of options", MAX_TOML_BYTES)
-    except UnfitFile as error:
-        raise click.UsageError(f"{path} {error}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise click.UsageError(f"{path} cannot be read: {reason}; check --config") from error
+    path = Path(NAME if given is None else given)
+    content = _read(path, is_named=given is not None)
     options = {
-        max(parameter.opts, key=len).lstrip("-"): parameter
-        for parameter in command.params
-        if isinstance(parameter, click.Option) and parameter.name != "config"
+        long_name(each): each for each in command.params if isinstance(each, click.Option) and each.name != "config"
     }
     found: dict[str, str | list[str]] = {}
-    for key, value in _parse(path, text).items():
+    for key, value in content.items():
         name = key.replace("_", "-")
         if name not in options:
             near = get_close_matches(name, options, n=1, cutoff=0.7)
@@ -49,7 +45,18 @@ def defaults(command: click.Command, given: str | None) -> dict[str, str | list[
     return found
 
 
-def _parse(path: Path, text: str) -> dict[str, Any]:
+def _read(path: Path, *, is_named: bool) -> dict[str, Any]:
+    from mrcnn_cv.importers.config_schema import MAX_TOML_BYTES, parse_toml
+
+    try:
+        if not is_named and not path.is_file():
+            return {}
+        text = read_text(path, "a file of options", MAX_TOML_BYTES)
+    except UnfitFile as error:
+        raise click.UsageError(f"{path} {error}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise click.UsageError(f"{path} cannot be read: {reason}; check --config") from error
     try:
         return parse_toml(text)
     except ValueError as error:

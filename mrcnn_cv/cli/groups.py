@@ -46,14 +46,26 @@ class GroupedCommand(click.Command):
         _write_sections(option_sections(self, context), formatter)
 
 
-class DefaultCommandGroup(click.Group):
+class HelpfulGroup(click.Group):
+    """Alone it shows its help; with exit code 2, since nothing was done."""
+
+    command_class = GroupedCommand
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not args and not context.resilient_parsing:
+            click.echo(context.get_help(), err=True)
+            context.exit(2)
+        return super().parse_args(context, args)
+
+
+class DefaultCommandGroup(HelpfulGroup):
     """A group that takes `default_command` when the first argument names none; commands are imported when used.
 
     Its --help shows the options of the default command as well, since that is what most people come for.
     """
 
     def __init__(self, *args: Any, default_command: str, lazy_commands: dict[str, str], **kwargs: Any) -> None:
-        super().__init__(*args, **{"no_args_is_help": False, **kwargs})
+        super().__init__(*args, **kwargs)
         self._default = default_command
         self._lazy = lazy_commands
 
@@ -69,9 +81,6 @@ class DefaultCommandGroup(click.Group):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         own = {option for parameter in self.get_params(context) for option in parameter.opts}
-        if not args and not context.resilient_parsing:
-            click.echo(context.get_help(), err=True)
-            context.exit(2)
         if args and args[0] in own:
             # --help and --version answer whatever comes after them.
             args = args[:1]

@@ -1,15 +1,13 @@
 """Kinds of option values on top of click's own: what they accept, and what a shell completes.
 
 A message says what the value must be; `format_click_error` puts the option's name in front of it, and words those of
-click's IntRange and Choice.
+click's IntRange and Choice. `metavar` stands for the value in --help.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -18,15 +16,9 @@ from click.shell_completion import CompletionItem
 Parameter = click.Parameter | None
 Context = click.Context | None
 
-_CLOCK = re.compile(r"(?:(\d{1,5}):)?(\d{1,5}):(\d{1,2}(?:\.\d+)?)")
+_CLOCK = re.compile(r"(?:(\d{1,5}):)?(\d{1,5}):([0-5]?\d(?:\.\d+)?)")
 _SIZE = re.compile(r"([1-9]\d{0,4})[x×]([1-9]\d{0,4})", re.IGNORECASE)
-_ADDRESS = re.compile(r"(?:(\[[0-9a-f:.]+\]|[^:\s]+):)?(\d{1,5})", re.IGNORECASE)
-
-MAX_SECONDS = 1e9
-MAX_WORKERS = 256
-
-MIN_RATE = 1e-5
-"""A frame a day is 1.2e-5; of much longer ones the times do not fit into a video."""
+_ADDRESS = re.compile(r"(?:(\[[0-9a-f:.]+\]|[^:\s\0]+):)?(\d{1,5})", re.IGNORECASE)
 
 IsPlugin = Callable[[str], bool]
 
@@ -57,55 +49,83 @@ class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]
         return word if word not in self.choices and self.is_plugin(word) else super().convert(value, parameter, context)
 
 
-class Fraction(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A number from 0 to 1; None for the word `model`, where that is allowed. Click's FloatRange lets NaN pass."""
+class Value(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """What a function makes of a text, or ValueError. what: it must be, for a message."""
 
-    name = "fraction"
+    name = "value"
 
-    def __init__(self, *, or_model: bool = False) -> None:
-        self.or_model = or_model
+    def __init__(self, metavar: str, parse: Callable[[str], Any], what: str) -> None:
+        self.metavar, self.parse, self.what = metavar, parse, what
 
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> float | None:
-        if self.or_model and value == "model":
-            return None
+    def convert(self, value: Any, parameter: Parameter, context: Context) -> Any:
         try:
-            number = float(value)
+            return self.parse(value.strip()) if isinstance(value, str) else value
         except ValueError:
-            number = math.nan
-        if not 0 <= number <= 1:
-            word = " or 'model'" if self.or_model else ""
-            self.fail(f"must be a number from 0 to 1{word}, not '{value}'", parameter, context)
-        return number
+            self.fail(f"must be {self.what}, not '{value}'", parameter, context)
 
 
-class Workers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A number of workers; None for the word `auto`."""
+def _number(text: str, minimum: float, maximum: float) -> float:
+    """Click's FloatRange lets NaN pass."""
+    number = float(text)
+    if not minimum <= number <= maximum:
+        raise ValueError(text)
+    return number
 
-    name = "n"
 
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> int | None:
-        return None if value == "auto" else click.IntRange(1, MAX_WORKERS).convert(value, parameter, context)
+def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    match = pattern.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return match
+
+
+def _workers(text: str) -> int | None:
+    return None if text == "auto" else int(_number(str(int(text)), 1, 256))
+
+
+def _seconds(text: str) -> float:
+    clock = _CLOCK.fullmatch(text)
+    if clock is None:
+        return _number(text, 0, 1e9)
+    return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = _matched(_SIZE, text)
+    return int(match[1]), int(match[2])
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    match = _matched(_ADDRESS, text)
+    return (match[1] or "127.0.0.1").strip("[]"), int(_number(match[2], 0, 65_535))
+
+
+FRACTION = Value("FRACTION", lambda text: _number(text, 0, 1), "a number from 0 to 1")
+FRACTION_OR_MODEL = Value(
+    "FRACTION", lambda text: None if text == "model" else _number(text, 0, 1), "a number from 0 to 1 or 'model'"
+)
+# A frame a day is 1.2e-5 per second; of much longer ones the times do not fit into a video.
+_RATE = "a number of frames per second above 0 (at least 0.00001)"
+FRAME_RATE = Value("RATE", lambda text: _number(text, 1e-5, 100_000), _RATE)
+TIME = Value("TIME", _seconds, "seconds or h:mm:ss, for example 90 or 1:30")
+SIZE = Value("WxH", _size, "a size in pixels, for example 1280x720")
+HOST_PORT = Value("[HOST:]PORT", _host_port, "PORT or HOST:PORT, for example 8080 or 0.0.0.0:8080")
+WORKERS = Value("N", _workers, "a whole number from 1 to 256, or auto")
 
 
 class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Comma-separated words as a tuple.
-
-    choices    the only words there are; None: any
-    is_plugin  whether another package brings a word that is none of the choices
-    alone      a choice that goes with no other
-    item       the type of each word
-    """
+    """Comma-separated words as a tuple. item: the type of each word; alone: a word that goes with no other."""
 
     name = "names"
+    metavar = "NAMES"
 
     def __init__(
         self,
-        choices: Sequence[str] | None = None,
+        item: click.ParamType = click.STRING,  # type: ignore[type-arg, unused-ignore]
+        *,
         alone: str | None = None,
-        item: click.ParamType | None = None,  # type: ignore[type-arg, unused-ignore]
-        is_plugin: IsPlugin = lambda word: False,
     ) -> None:
-        self.choices, self.alone, self.item, self.is_plugin = choices, alone, item, is_plugin
+        self.item, self.alone = item, alone
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[Any, ...]:
         if isinstance(value, tuple):
@@ -113,16 +133,10 @@ class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         words = [word.strip() for word in str(value).split(",") if word.strip()]
         if not words:
             self.fail("is empty: give names, comma-separated", parameter, context)
-        if self.choices is not None:
-            words = [word.lower() for word in words]
-            for word in words:
-                if word not in self.choices and not self.is_plugin(word):
-                    self.fail(unknown_choice(word, self.choices), parameter, context)
-        if self.alone in words and len(set(words)) > 1:
+        items = tuple(dict.fromkeys(self.item.convert(word, parameter, context) for word in words))
+        if self.alone in items and len(items) > 1:
             self.fail(f"takes either '{self.alone}' or something else, not both", parameter, context)
-        if self.item is None:
-            return tuple(dict.fromkeys(words))
-        return tuple(dict.fromkeys(self.item.convert(word, parameter, context) for word in words))
+        return items
 
     def split_envvar_value(self, value: str) -> list[str]:
         """The whole value: names may hold spaces, at which click would cut."""
@@ -130,16 +144,16 @@ class CommaList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
         before, comma, begun = incomplete.rpartition(",")
-        return [CompletionItem(before + comma + word) for word in self.choices or () if word.startswith(begun)]
+        found = self.item.shell_complete(context, parameter, begun)
+        return [CompletionItem(before + comma + each.value) for each in found]
 
 
-class PathText(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A path as it was given; `kind` ("file" or "dir") is what a shell completes."""
+class PathText(click.Path):
+    """A path as it was given, of a file or a folder; click's own takes an empty one."""
 
-    name = "path"
-
-    def __init__(self, kind: str = "file") -> None:
-        self.kind = kind
+    def __init__(self, *, is_folder: bool = False) -> None:
+        super().__init__(file_okay=not is_folder)
+        self.metavar = "DIR" if is_folder else "FILE"
 
     def convert(self, value: Any, parameter: Parameter, context: Context) -> str:
         if not value:
@@ -148,77 +162,3 @@ class PathText(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             # A shell cannot give one, but a file of options can.
             self.fail("holds a zero byte, which no path can: take it out", parameter, context)
         return str(value)
-
-    def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
-        return [CompletionItem(incomplete, type=self.kind)]
-
-
-class Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Seconds from the start of a video: 90, 90.5, 1:30, 0:01:30.5."""
-
-    name = "time"
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> float:
-        if (clock := _CLOCK.fullmatch(str(value).strip())) and float(clock[3]) < 60:
-            seconds = int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
-        else:
-            try:
-                seconds = float(value)
-            except ValueError:
-                seconds = math.nan
-        if not 0 <= seconds <= MAX_SECONDS:
-            self.fail(f"must be seconds or h:mm:ss, for example 90 or 1:30, not '{value}'", parameter, context)
-        return seconds
-
-
-class FrameRate(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Frames per second: from about one a day."""
-
-    name = "rate"
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> float:
-        try:
-            rate = float(value)
-        except ValueError:
-            rate = math.nan
-        if not MIN_RATE <= rate <= 100_000:
-            self.fail(
-                f"must be a number of frames per second above 0 (at least 0.00001), not '{value}'", parameter, context
-            )
-        return rate
-
-
-class Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """(width, height) in pixels: 1280x720."""
-
-    name = "size"
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        match = _SIZE.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"must be a size in pixels, for example 1280x720, not '{value}'", parameter, context)
-        return int(match[1]), int(match[2])
-
-
-class HostPort(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """(host, port): 8080, 0.0.0.0:8080, [::1]:8080."""
-
-    name = "address"
-
-    def convert(self, value: Any, parameter: Parameter, context: Context) -> tuple[str, int]:
-        if isinstance(value, tuple):
-            return value
-        match = _ADDRESS.fullmatch(str(value).strip())
-        port = int(match[2]) if match else -1
-        if match is None or "\0" in str(value) or not 0 <= port <= 65_535:
-            self.fail(f"must be PORT or HOST:PORT, for example 8080 or 0.0.0.0:8080, not '{value}'", parameter, context)
-        return (match[1] or "127.0.0.1").strip("[]"), port
-
-
-def unknown_choice(word: str, choices: Sequence[str]) -> str:
-    """What is wrong with a word that is none of the choices, and which one may be meant."""
-    near = get_close_matches(word.lower(), choices, n=1, cutoff=0.7)
-    hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(choices)}"
-    return f"does not know '{word}': {hint}"

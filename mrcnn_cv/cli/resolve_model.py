@@ -2,73 +2,66 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mrcnn_cv.cli.console.messages import describe_bad_value, readable_size
+from mrcnn_cv.cli.options import from_params, long_name
 from mrcnn_cv.errors import ModelFileError
 
 if TYPE_CHECKING:
     from mrcnn_cv.hub.registry import ZooModel
-    from mrcnn_cv.hub.resolve import ResolvedModel
     from mrcnn_cv.jobs.options import ModelOptions
 
 
-def resolve_model(context: click.Context) -> bool:
-    """Put the path of the model that is meant into the context's parameters, as `find_model` does.
+def resolve_model(context: click.Context, **others: Any) -> ModelOptions:
+    """The model that the context's parameters name, found as `find_model` does. others: fields that they do not have.
 
-    True where none was named: it is the demo model then.
+    From here on numpy and OpenCV are imported.
     """
-    params = context.params
-    if params["model"] is None:
-        # Not at the top: --help imports this module.
-        from mrcnn_cv.hub.registry import demo_model
-
-        params["model"] = str(demo_model())
-        return True
-    find_model(context, yes=params["yes"], quiet=params.get("quiet", False))
-    return False
-
-
-def model_options(context: click.Context, **others: Any) -> ModelOptions:
-    """The model that the context's parameters name; others: fields that they do not have."""
-    from mrcnn_cv.cli.options import from_params
+    find_model(context)
+    # Several threads of numpy's BLAS spin while they wait, on processors that nets and encoders need.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from mrcnn_cv.jobs.options import ModelOptions
 
     params = context.params
     return from_params(ModelOptions, params, path=params["model"], config=params["pipeline_config"], **others)
 
 
-def find_model(context: click.Context, *, yes: bool = False, quiet: bool = False) -> ResolvedModel:
+def find_model(context: click.Context) -> None:
     """Replace the parameter `model` by the path that it means, pulled where the user agrees, and fill in the labels and
     options registered with the name where neither the command line nor the environment sets them.
 
-    context   of the command
-    yes       pull without asking
+    Where no model is named it is the demo model.
     """
     params = context.params
-    text = params["model"]
-    from mrcnn_cv.cli.console.download_progress import PullProgress
+    # Not at the top: --help imports this module.
+    from mrcnn_cv.hub.registry import demo_model
     from mrcnn_cv.hub.resolve import resolve_model as resolve
 
-    with PullProgress(text, quiet=quiet) as progress:
-        found = resolve(text, may_pull=lambda model: yes or _agreed(model), listener=progress)
+    if params["model"] is None:
+        params["model"] = str(demo_model())
+        return
+    from mrcnn_cv.cli.console.progress import PullProgress
+
+    with PullProgress(params["model"], quiet=params.get("quiet", False)) as progress:
+        found = resolve(params["model"], may_pull=lambda model: params.get("yes") or _agreed(model), listener=progress)
     params["model"] = str(found.path)
     if found.labels is not None and params.get("labels") is None:
         params["labels"] = str(found.labels)
     for parameter in context.command.params:
-        key = max(parameter.opts, key=len).lstrip("-")
-        if key in found.defaults and is_unset(context, parameter):
+        key, name = long_name(parameter), parameter.name or ""
+        if key in found.defaults and is_unset(context, name):
             try:
-                params[parameter.name or key] = parsed(context, parameter, found.defaults[key])
+                params[name] = parsed(context, parameter, found.defaults[key])
             except click.BadParameter as error:
                 raise ModelFileError(
                     f"--{key}, as registered with the model {found.name}, {describe_bad_value(error)}: register it"
                     f" again with 'mrcnn-cv models add {found.name} PATH --overwrite'"
                 ) from error
-    return found
 
 
 def parsed(context: click.Context, parameter: click.Parameter, text: str) -> Any:
@@ -76,10 +69,9 @@ def parsed(context: click.Context, parameter: click.Parameter, text: str) -> Any
     return parameter.process_value(context, (text,) if parameter.multiple else text)
 
 
-def is_unset(context: click.Context, parameter: click.Parameter) -> bool:
-    """True where the value of an option is our own default."""
-    source = context.get_parameter_source(parameter.name or "")
-    return source in (None, click.core.ParameterSource.DEFAULT)
+def is_unset(context: click.Context, name: str) -> bool:
+    """True where the value of a parameter is our own default."""
+    return context.get_parameter_source(name) in (None, click.core.ParameterSource.DEFAULT)
 
 
 def _agreed(model: ZooModel) -> bool:

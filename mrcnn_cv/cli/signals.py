@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mrcnn_cv.cli.console.messages import echo_message
 from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE
@@ -18,6 +18,29 @@ _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 ENDING_SIGNALS = tuple(filter(None, (signal.SIGTERM, _HANGUP)))
 """Besides Ctrl-C; the exit code after one of them is 128 and its number, as shells report it."""
+
+
+class Terminated(KeyboardInterrupt):
+    """Another signal ends a run as cleanly as Ctrl-C does: no half-written file, and the record of what is ours."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def end_by_signals() -> None:
+    """From now on other signals than Ctrl-C raise Terminated."""
+    for number in ENDING_SIGNALS:
+        # Not where it is ignored (nohup).
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminate)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    if number != signal.SIGTERM:
+        # A terminal that closes may say so twice, by its shell and by itself.
+        signal.signal(number, signal.SIG_IGN)
+    raise Terminated(number)
 
 
 class Interrupts:

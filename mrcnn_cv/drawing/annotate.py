@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,9 +15,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.drawing.colors import UNTRACKED, Bgr, color, ink_on
 from mrcnn_cv.drawing.panel import draw_panel, draw_stats
-from mrcnn_cv.drawing.scale import MIN_TEXT_HEIGHT, line_width, text_height
-from mrcnn_cv.drawing.text import render_text, text_size
-from mrcnn_cv.drawing.trails import paint_trail
+from mrcnn_cv.drawing.text import MIN_TEXT_HEIGHT, fit_text, line_width, render_text, text_height
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.opencv import cv2
@@ -30,9 +29,10 @@ Image = NDArray[np.uint8]
 PARTS = ("labels", "boxes", "scores", "masks", "contours")
 """What `Style.hide` can name."""
 
-_LONGEST_NAME = 200
 _OFF_LINE = 0.5
 """Pixels that an outline may lie off the edge of its mask."""
+
+_TRAIL_STEPS, _TRAIL_FRACTION_BITS = 4, 3
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def draw(image_bgr: Image, instances: Instances, style: Style | None = None) -> 
             _paint_frame(painted, boxes[index], colors[index], width)
     if style.trail and instances.trails is not None:
         for index in reversed(ranked):
-            paint_trail(painted, instances.trails[index], colors[index], width)
+            _paint_trail(painted, instances.trails[index], colors[index], width)
     tags = _tags(painted, instances, {index: boxes[index] for index in ranked}, style)
     for index, (left, top, text) in reversed(tags.items()):
         rows, columns = text.shape
@@ -221,6 +221,19 @@ def _paint_frame(image: Image, box: _Box, ink: Bgr, line_width: int) -> None:
     region[:, -line_width:] = ink
 
 
+def _paint_trail(image: Image, trail: NDArray[np.float32], ink: Bgr, line_width: int) -> None:
+    """Paint a line along `trail` (k, 2) float32, x y in pixels, oldest first: the older, the thinner; in place."""
+    if len(trail) < 2:
+        return
+    # Fixed-point coordinates; far beyond any image they would overflow.
+    points = np.rint(np.clip(trail, -30_000, 60_000) * (1 << _TRAIL_FRACTION_BITS)).astype(np.int32)
+    borders = np.linspace(0, len(points) - 1, _TRAIL_STEPS + 1).round().astype(int)
+    for step, (first, last) in enumerate(pairwise(borders), start=1):
+        if last > first:
+            width = max(1, round((line_width + 1) * step / _TRAIL_STEPS))
+            cv2.polylines(image, [points[first : last + 1]], False, ink, width, cv2.LINE_AA, _TRAIL_FRACTION_BITS)
+
+
 def _shades(background: Bgr) -> Image:
     """(256, 3) uint8: the color of a tag for each coverage by its text."""
     coverage = np.arange(256, dtype=np.float32)[:, np.newaxis] / 255
@@ -257,25 +270,8 @@ def _tag_text(instances: Instances, index: int, height: int, width: int, style: 
     number = 0 if instances.track_ids is None or "labels" in style.hide else int(instances.track_ids[index])
     # A text of its own: numbers and scores are rendered once, and not again for each pair of them.
     before = render_text(f"#{number} " if number else "", height)
-    text = render_text(_fitting(label, score, height, width - before.shape[1]), height)
+    text = render_text(fit_text(label, height, width - before.shape[1], score), height)
     return np.hstack([before, text]) if text.shape[1] else text
-
-
-def _fitting(name: str, score: str, height: int, width: int) -> str:
-    """Name and score, the name cut short where they would be wider than `width`; "" if not even the score fits."""
-
-    def joined(letters: int) -> str:
-        shown = name if letters >= len(name) else name[:letters].rstrip() + "…" if letters else ""
-        return f"{shown} {score}".strip()
-
-    name = name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
-    low, high = 0, len(name)
-    if text_size(joined(high), height)[0] <= width:
-        return joined(high)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if text_size(joined(middle), height)[0] <= width else (low, middle)
-    return joined(low) if text_size(joined(low), height)[0] <= width else ""
 
 
 def _place(box: _Box, tag: tuple[int, ...], image: tuple[int, int], taken: NDArray[np.int64]) -> NDArray[np.int64]:

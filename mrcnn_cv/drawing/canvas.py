@@ -72,15 +72,6 @@ class Canvas:
         region[:] = np.rint(region + (np.array(ink, np.float32) - region) * share).astype(np.uint8)
 
 
-def fitting(text: str, height: int, width: float) -> str:
-    """The text, cut short with three dots where it is wider than `width` pixels."""
-    shown = text = text[:200]
-    while text_size(shown, height)[0] > width and text:
-        text = text[:-1].rstrip()
-        shown = f"{text}…"
-    return shown
-
-
 def widest(texts: Sequence[str], height: int) -> int:
     """Width in pixels of the widest of some texts."""
     return max((text_size(text, height)[0] for text in texts), default=0)

@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.drawing.scale import MIN_TEXT_HEIGHT, text_height
-from mrcnn_cv.drawing.text import render_text
+from mrcnn_cv.drawing.text import MIN_TEXT_HEIGHT, fit_text, render_text, text_height
 
 Image = NDArray[np.uint8]
 
@@ -31,7 +30,10 @@ def draw_panel(image: Image, lines: Sequence[str], side: Literal["left", "right"
     height = height or text_height(image)
     margin, gap = max(2, round(height * 0.35)), max(1, round(height * 0.3))
     room = columns - 2 * margin - 2 * gap
-    texts = [_fitting(line, height, room) for line in lines[: max(0, (rows - 2 * margin - 2 * gap) // height)]]
+    texts = [
+        render_text(fit_text(line, height, room), height)
+        for line in lines[: max(0, (rows - 2 * margin - 2 * gap) // height)]
+    ]
     if height < MIN_TEXT_HEIGHT or not any(text.shape[1] for text in texts):
         return
     width = max(text.shape[1] for text in texts)
@@ -47,13 +49,3 @@ def _write(region: Image, text: Image) -> None:
     """White where the coverage (h, w) says so."""
     cover = text[..., np.newaxis].astype(np.uint16)
     region[:] = region + ((255 - region) * cover + 127) // 255
-
-
-def _fitting(line: str, height: int, room: int) -> Image:
-    """The coverage of a line, cut where it is wider than `room`."""
-    text = render_text(line[:200], height)
-    letters = min(len(line), 200)
-    while text.shape[1] > room and letters > 0:
-        letters -= max(1, letters // 8)
-        text = render_text(line[:letters].rstrip() + "…", height)
-    return text if text.shape[1] <= room else text[:, :0]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from itertools import groupby
-from math import ceil
+from math import ceil, sqrt
 from typing import Literal
 
 import numpy as np
@@ -35,6 +35,11 @@ SANS_LINE = 64
 SANS_BASELINE = 51
 """Rows of that line above the baseline."""
 
+MIN_TEXT_HEIGHT = 6
+
+MAX_CHARACTERS = 200
+"""Of a text that `fit_text` looks at."""
+
 _CELL = 16
 _CELL_OF_LINE = 52 / 64
 """Height of Unifont's cell in a line: its Chinese characters then look as large as the letters beside them."""
@@ -44,10 +49,45 @@ _NO_VARIATION = dict.fromkeys(range(0xFE00, 0xFE10))
 _BOX_WIDTH, _BOX_TOP, _BOX_STROKE = 30, 16, 4
 
 
+def line_width(image: Pixels) -> int:
+    """1 pixel on a thumbnail, 2 on 600 x 400, 8 on 12 megapixels."""
+    return max(1, round(0.9 + _side(image) / 480))
+
+
+def text_height(image: Pixels) -> int:
+    """10 pixels on a thumbnail, 18 on 600 x 400, 65 on 12 megapixels."""
+    return round(9.5 + 0.016 * _side(image))
+
+
+def _side(image: Pixels) -> float:
+    """Side of the square with as many pixels."""
+    return sqrt(image.shape[0] * image.shape[1])
+
+
 def text_size(text: str, height: int) -> tuple[int, int]:
     """(width, height) in pixels of what `render_text` returns for the same arguments."""
     rows, columns = render_text(text, height).shape
     return columns, rows
+
+
+def fit_text(text: str, height: int, width: float, suffix: str = "") -> str:
+    """A text, cut short with three dots where it would be wider than `width` pixels, and a suffix, which is never cut.
+
+    "" where not even the suffix has room. `height` is that of `render_text`.
+    """
+
+    def joined(letters: int) -> str:
+        shown = text if letters >= len(text) else text[:letters].rstrip() + "…" if letters else ""
+        return f"{shown} {suffix}".strip()
+
+    text = text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + "…"
+    low, high = 0, len(text)
+    if text_size(joined(high), height)[0] <= width:
+        return joined(high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if text_size(joined(middle), height)[0] <= width else (low, middle)
+    return joined(low) if text_size(joined(low), height)[0] <= width else ""
 
 
 @lru_cache(maxsize=512)

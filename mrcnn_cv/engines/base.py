@@ -70,8 +70,3 @@ class Engine(Protocol):
         device: the engine's name of one ("GPU.1"); None: its default. size: (height, width) of the input maps, where it
         is always the same.
         """
-
-
-def one_line(error: BaseException) -> str:
-    """What an engine says, short enough for a sentence."""
-    return " ".join(str(error).split())[:300]

@@ -58,7 +58,7 @@ BACKENDS = {
 }
 """In the order of preference."""
 
-PLUGIN = _opencv(
+OPENCV_INFERENCE_ENGINE = _opencv(
     "openvino",
     "INFERENCE_ENGINE",
     "CPU",

@@ -8,13 +8,21 @@ from functools import cache
 import numpy as np
 
 from mrcnn_cv.engines.base import Backend, Net
-from mrcnn_cv.engines.registry import AUTOMATIC, BACKENDS, CHOICES, ENGINES, PLUGIN, backend_named, engine_of
+from mrcnn_cv.engines.registry import (
+    AUTOMATIC,
+    BACKENDS,
+    CHOICES,
+    ENGINES,
+    OPENCV_INFERENCE_ENGINE,
+    backend_named,
+    engine_of,
+)
 from mrcnn_cv.errors import BackendError, ModelFileError, Remedy, UsageError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.structures.instances import BackendUse
 from mrcnn_cv.util.c_locale import c_locale
-from mrcnn_cv.util.machine import available_processors
 from mrcnn_cv.util.opencv import cv2, quiet
+from mrcnn_cv.util.parallel import available_processors
 
 __all__ = [
     "BACKENDS",
@@ -73,8 +81,8 @@ def _known(name: str) -> Backend:
 
 def _probed(backend: Backend, device: str | None) -> Probe:
     absent = engine_of(backend).absent(backend)
-    if absent is not None and backend.name == PLUGIN.name:
-        backend = PLUGIN
+    if absent is not None and backend.name == OPENCV_INFERENCE_ENGINE.name:
+        backend = OPENCV_INFERENCE_ENGINE
         absent = engine_of(backend).absent(backend)
     if absent is not None:
         return Probe(replace(backend, remedy=engine_of(backend).remedy(backend)), False, "", absent)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.drawing.canvas import GRID, INK, PAPER, SOFT, Canvas, encode_png, fitting, widest
+from mrcnn_cv.drawing.canvas import GRID, INK, PAPER, SOFT, Canvas, encode_png, widest
 from mrcnn_cv.drawing.colors import Bgr, color, ink_on
+from mrcnn_cv.drawing.text import fit_text
 from mrcnn_cv.evaluation.confusion import IOU, SCORE, Confusion
 from mrcnn_cv.evaluation.scores import ClassMetrics, Scores
 
@@ -31,11 +32,11 @@ _LONG, _SHORT = 14.0, 5.0
 def draw_evaluation(scores: Scores, matrix: Confusion, title: str) -> NDArray[np.uint8]:
     """The sheet, (1080, 1920, 3) uint8 BGR."""
     canvas = Canvas(WIDTH, HEIGHT)
-    canvas.text(fitting(title, _TITLE, WIDTH - 2 * _MARGIN), _MARGIN, 52, _TITLE)
+    canvas.text(fit_text(title, _TITLE, WIDTH - 2 * _MARGIN), _MARGIN, 52, _TITLE)
     metrics = ", ".join(
         f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.summary.items() if value is not None
     )
-    canvas.text(fitting(f"{_kinds(scores.kind)}: {metrics}", _SMALL, WIDTH - 2 * _MARGIN), _MARGIN, 98, _SMALL, SOFT)
+    canvas.text(fit_text(f"{_kinds(scores.kind)}: {metrics}", _SMALL, WIDTH - 2 * _MARGIN), _MARGIN, 98, _SMALL, SOFT)
     _curves(canvas, scores, left=_MARGIN + 70, right=900)
     _matrix(canvas, shown(matrix), left=1010, right=WIDTH - _MARGIN)
     return canvas.image
@@ -105,7 +106,7 @@ def _legend(
         else:
             canvas.lines(line, ink, 5 if place == 0 else 3)
         number = f" {value:.3f}"
-        canvas.text(fitting(name, _SMALL, column - 66 - widest([number], _SMALL)) + number, x + 46, y, _SMALL)
+        canvas.text(fit_text(name, _SMALL, column - 66 - widest([number], _SMALL)) + number, x + 46, y, _SMALL)
 
 
 def shown(matrix: Confusion) -> Confusion:
@@ -128,7 +129,7 @@ def _matrix(canvas: Canvas, matrix: Confusion, left: int, right: int) -> None:
     size = len(matrix.names) + 1
     text = _TEXT if size <= 8 else _SMALL if size <= 14 else 18
     rows, columns = [*matrix.names, "nothing"], [*matrix.names, "missed"]
-    rows, columns = ([fitting(name, text, 170) for name in names] for names in (rows, columns))
+    rows, columns = ([fit_text(name, text, 170) for name in names] for names in (rows, columns))
     canvas.text(
         f"What is found as what (scores from {SCORE:g}, {matrix.kind} IoU from {IOU:g})", left, _TOP - 36, _TEXT
     )

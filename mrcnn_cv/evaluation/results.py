@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mrcnn_cv.outputs.formats.coco import bbox, to_json
-from mrcnn_cv.outputs.formats.record_masks import rle
+from mrcnn_cv.outputs.formats.coco import bbox
+from mrcnn_cv.outputs.storage.record_log import rle
+from mrcnn_cv.util.json import to_bytes
 
 if TYPE_CHECKING:
     from mrcnn_cv.outputs.storage.record_log import Record
@@ -47,7 +48,7 @@ class DatasetResults:
             if (ran_on := f"{use['used']} ({use['device']})") not in self.backends:
                 self.backends.append(ran_on)
             for result in self._of(record, image):
-                file.write(separator + to_json(result))
+                file.write(separator + to_bytes(result))
                 separator = b",\n"
                 self.results.append(result)
         file.write(b"\n]\n" if self.results else b"[]\n")

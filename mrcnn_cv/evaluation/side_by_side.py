@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.drawing.annotate import Style, draw
-from mrcnn_cv.drawing.canvas import Canvas, fitting
+from mrcnn_cv.drawing.canvas import Canvas
 from mrcnn_cv.drawing.colors import Bgr
-from mrcnn_cv.drawing.scale import line_width, text_height
+from mrcnn_cv.drawing.text import fit_text, line_width, text_height
 from mrcnn_cv.evaluation.agreement import Agreement
 from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util.opencv import cv2
@@ -66,11 +66,11 @@ def _sheet(sides: Sequence[Image], names: Sequence[str], alone: Sequence[Sequenc
     # Below a small image there is still room for words.
     width = max(columns, 320)
     canvas = Canvas(2 * width + 3 * gap, rows + top + gap)
-    canvas.text(fitting(title, line, canvas.image.shape[1] - 2 * gap), gap, gap + line / 2, line)
+    canvas.text(fit_text(title, line, canvas.image.shape[1] - 2 * gap), gap, gap + line / 2, line)
     for side, (image, name, only) in enumerate(zip(sides, names, alone, strict=True)):
         left = gap + side * (width + gap)
         note = f"{len(only)} only here" if only else ""
-        canvas.text(fitting(name, line, width - 8 * line), left, gap + 2 * line, line)
+        canvas.text(fit_text(name, line, width - 8 * line), left, gap + 2 * line, line)
         canvas.text(note, left + columns, gap + 2 * line, line, ALONE, "right")
         canvas.image[top : top + rows, left : left + columns] = image
     return canvas.image

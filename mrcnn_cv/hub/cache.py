@@ -10,7 +10,6 @@ HOME is MRCNN_CV_HOME, or the platform's folder for caches.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import secrets
@@ -23,7 +22,7 @@ from typing import Any
 
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.hub.registry import GRAPH_NAME
-from mrcnn_cv.util.file_lock import try_lock
+from mrcnn_cv.util.files import try_lock, why_unwritable
 
 HOME_VARIABLE = "MRCNN_CV_HOME"
 RECORD_NAME = "pulled.json"
@@ -77,33 +76,7 @@ def writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(why_unwritable(error, path)) from error
-
-
-def why_unwritable(error: OSError, path: Path) -> str:
-    """One sentence for an OSError from writing in the cache or beside it."""
-    remedy = f"or set {HOME_VARIABLE} to a folder elsewhere"
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return f"{path} cannot be written, the disk is full: free some space, {remedy}"
-    if error.errno == errno.EROFS:
-        return f"{path} cannot be written, the file system is read-only: mount it writable, {remedy}"
-    if isinstance(error, PermissionError):
-        return f"{path} cannot be written, permission denied: change its permissions, {remedy}"
-    if isinstance(error, (FileExistsError, NotADirectoryError)):
-        return f"{path} cannot be written, a file is in the way of a folder: move it, {remedy}"
-    return f"{path} cannot be written, {error.strerror or error}: see to that, {remedy}"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, whole or not at all. OSError where that fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}-{secrets.token_hex(6)}.tmp"
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        raise OutputError(why_unwritable(error, path, f"set {HOME_VARIABLE} to a folder elsewhere")) from error
 
 
 def install(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> None:

@@ -13,6 +13,8 @@ from mrcnn_cv.hub.archive import LABEL_MAP_NAME
 from mrcnn_cv.hub.registry import DEMO, GRAPH_NAME, ZooModel
 from mrcnn_cv.hub.resolve import by_name, exists
 
+_ZOO_FACTS = ("family", "backbone", "dataset", "box_ap", "mask_ap", "milliseconds", "licence", "url")
+
 
 @dataclass(frozen=True)
 class CatalogEntry:
@@ -45,18 +47,7 @@ class CatalogEntry:
             "classes": self.classes,
         }
         if self.zoo is not None:
-            zoo = self.zoo
-            known |= {
-                "family": zoo.family,
-                "backbone": zoo.backbone,
-                "dataset": zoo.dataset,
-                "box_ap": zoo.box_ap,
-                "mask_ap": zoo.mask_ap,
-                "milliseconds": zoo.milliseconds,
-                "licence": zoo.licence,
-                "url": zoo.url,
-                "checksums": dict(zoo.checksums),
-            }
+            known |= {name: getattr(self.zoo, name) for name in _ZOO_FACTS} | {"checksums": dict(self.zoo.checksums)}
         if self.user is not None:
             user = self.user
             known |= {

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from mrcnn_cv.errors import ModelFileError, Remedy
-from mrcnn_cv.hub.cache import writable, write_atomically
-from mrcnn_cv.hub.listener import PullListener
+from mrcnn_cv.hub.cache import writable
+from mrcnn_cv.hub.resolve import PullListener
 from mrcnn_cv.util import http as connection
+from mrcnn_cv.util.files import write_atomically
 from mrcnn_cv.util.http import ELSEWHERE, Temporary
 from mrcnn_cv.util.version import __version__
 

@@ -25,6 +25,7 @@ def write_config(model: Path, settings: list[str]) -> Path:
     from mrcnn_cv.hub import cache
     from mrcnn_cv.importers.load import find_model_file, open_model
     from mrcnn_cv.importers.matterport.config import find_config, read_config
+    from mrcnn_cv.util.files import write_atomically
 
     graph = find_model_file(model)
     other = UsageError(f"{settings[0]} is for models of matterport's Mask_RCNN, which {graph} is not")
@@ -42,7 +43,7 @@ def write_config(model: Path, settings: list[str]) -> Path:
         raise other
     target = graph.with_suffix(".json")
     with cache.writable(target):
-        cache.write_atomically(target, content.encode())
+        write_atomically(target, content.encode())
     return target
 
 

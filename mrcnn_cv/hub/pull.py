@@ -16,8 +16,8 @@ from mrcnn_cv.errors import ModelFileError, OutputError, Remedy
 from mrcnn_cv.hub import cache
 from mrcnn_cv.hub.archive import unpack
 from mrcnn_cv.hub.download import PartialFile, RetryPolicy, download
-from mrcnn_cv.hub.listener import PullListener
 from mrcnn_cv.hub.registry import GRAPH_NAME, ZooModel
+from mrcnn_cv.hub.resolve import PullListener
 from mrcnn_cv.util.http import check_url
 from mrcnn_cv.util.version import __version__
 

@@ -8,16 +8,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mrcnn_cv.errors import ModelFileError, Remedy
 from mrcnn_cv.hub import cache, registry, user_models
 from mrcnn_cv.hub.registry import DEMO, ZooModel
 
-if TYPE_CHECKING:
-    from mrcnn_cv.hub.listener import PullListener
-
 _ENDINGS_OF_MODELS = (".pb", ".pbtxt", ".gz", ".tgz", ".zip", ".h5", ".onnx")
+
+
+class PullListener:
+    """Told what a pull does; the methods do nothing here."""
+
+    def note(self, text: str) -> None:
+        """Something that a user may want to know."""
+
+    def progress(self, done: int, total: int) -> None:
+        """So many bytes of the archive are here."""
 
 
 @dataclass(frozen=True)

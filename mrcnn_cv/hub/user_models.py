@@ -13,7 +13,7 @@ from typing import Any
 from mrcnn_cv.errors import ModelFileError, Remedy, UsageError
 from mrcnn_cv.hub import cache
 from mrcnn_cv.hub.registry import DEMO, zoo_model
-from mrcnn_cv.util.bounded_read import UnfitFile, read_text
+from mrcnn_cv.util.files import UnfitFile, read_text, write_atomically
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OPTION = re.compile(r"[a-z0-9-]{1,64}")
@@ -117,7 +117,7 @@ def _change(change: Callable[[dict[str, UserModel]], object]) -> None:
         change(models)
         content = {"version": _VERSION, "models": {name: _entry(model) for name, model in sorted(models.items())}}
         with cache.writable(path):
-            cache.write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+            write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _entry(model: UserModel) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.util import bounded_read as small_file
+from mrcnn_cv.util import files
 
 MAX_BYTES = 1 << 20
 
@@ -45,8 +45,8 @@ def given_or_beside(
 def read_text(path: Path, what: str) -> str:
     """The text of a config; `what` says in a ModelFileError what the file should be."""
     try:
-        return small_file.read_text(path, what, MAX_BYTES)
-    except small_file.UnfitFile as error:
+        return files.read_text(path, what, MAX_BYTES)
+    except files.UnfitFile as error:
         raise ModelFileError(f"{path} {error}") from error
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{path} cannot be read as {what}: {error}") from error

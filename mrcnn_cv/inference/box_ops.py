@@ -12,7 +12,7 @@ Boxes = NDArray[np.float32]
 _TWO = np.float32(2)
 
 
-def decode(encodings: NDArray[np.float32], anchors: Boxes, coder: BoxCoder) -> Boxes:
+def apply_deltas(encodings: NDArray[np.float32], anchors: Boxes, coder: BoxCoder) -> Boxes:
     """Boxes from encodings (N, 4) ty tx th tw relative to `anchors`: Faster R-CNN, section 3.1.2.
 
     Source: box_coders/faster_rcnn_box_coder.py. An encoding that overflows gives an infinite box, as in TensorFlow.

@@ -1,4 +1,4 @@
-"""Where the image lies in the trunk's input, in the units in which a model counts its boxes."""
+"""Where the image lies in the backbone's input, in the units in which a model counts its boxes."""
 
 from __future__ import annotations
 

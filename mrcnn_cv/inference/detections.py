@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.inference.box_ops import Boxes, clip, decode, is_nonempty
+from mrcnn_cv.inference.box_ops import Boxes, apply_deltas, clip, is_nonempty
 from mrcnn_cv.inference.coordinates import Geometry
 from mrcnn_cv.inference.nms import suppress
 from mrcnn_cv.model.definition import ModelDefinition, NmsSpec
@@ -18,7 +18,7 @@ Float = NDArray[np.float32]
 
 
 class Detections(NamedTuple):
-    """boxes (N, 4) float32, y1 x1 y2 x2 in pixels of the trunk's input; scores (N,) descending; classes (N,) from 0."""
+    """boxes (N, 4) float32, y1 x1 y2 x2 in pixels of the input; scores (N,) descending; classes (N,) from 0."""
 
     boxes: Boxes
     scores: Float
@@ -72,7 +72,7 @@ def find_detections(
 ) -> Detections:
     """Detections from the head's encodings (N, 4 C or 4) and logits (N, C + 1) for N proposals.
 
-    proposals (N, 4): fractions of the trunk's input. wanted: (C,) bool, the classes to look at. Source:
+    proposals (N, 4): fractions of the backbone's input. wanted: (C,) bool, the classes to look at. Source:
     core/post_processing.py (multiclass_non_max_suppression): boxes are suppressed per class, sorted over all classes
     (of equal scores the lower class first), clipped, and those left without area go.
     """
@@ -84,13 +84,13 @@ def find_detections(
     boxes_of = encodings.reshape(len(proposals), 1 if spec.class_agnostic_boxes else spec.class_count, 4)
     found: list[tuple[Boxes, Float, NDArray[np.intp]]] = []
     for regions, classes in _candidates(scores, nms, wanted):
-        boxes = decode(boxes_of[regions, classes % boxes_of.shape[1]], anchors[regions], spec.box_coder)
+        boxes = apply_deltas(boxes_of[regions, classes % boxes_of.shape[1]], anchors[regions], spec.box_coder)
         own_scores = scores[regions, classes]
         if nms.clip_first:
             boxes = clip(boxes, geometry.window)
             boxes = np.rint(boxes) if nms.round_first else boxes
-            solid = is_nonempty(boxes, nms.min_box_size)
-            boxes, own_scores, classes = boxes[solid], own_scores[solid], classes[solid]
+            nonempty = is_nonempty(boxes, nms.min_box_size)
+            boxes, own_scores, classes = boxes[nonempty], own_scores[nonempty], classes[nonempty]
         kept = suppress(boxes, own_scores, nms.iou_threshold, nms.score_threshold, nms.max_per_class)
         if wanted is not None:
             kept = kept[wanted[classes[kept]]]
@@ -121,6 +121,6 @@ def _merge(found: list[tuple[Boxes, Float, NDArray[np.intp]]], nms: NmsSpec, geo
     classes = np.concatenate([classes for _, _, classes in found] or [np.zeros(0, np.intp)])
     order = np.argsort(-scores, kind="stable")
     boxes = clip(boxes[order], geometry.window)
-    solid = np.flatnonzero(is_nonempty(boxes, nms.min_box_size))[: nms.max_total]
-    chosen = order[solid]
-    return Detections(boxes[solid], scores[chosen], classes[chosen])
+    nonempty = np.flatnonzero(is_nonempty(boxes, nms.min_box_size))[: nms.max_total]
+    chosen = order[nonempty]
+    return Detections(boxes[nonempty], scores[chosen], classes[chosen])

@@ -15,20 +15,22 @@ from mrcnn_cv.engines.base import Float, Net, one_line
 from mrcnn_cv.errors import BackendError
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.util.c_locale import c_locale
-from mrcnn_cv.util.machine import available_processors
+from mrcnn_cv.util.parallel import available_processors
 
 
 @dataclass(frozen=True)
 class Nets:
     """The three nets of a model, ready to run; `mask_head` is None for a Faster R-CNN."""
 
-    trunk: Net
+    backbone: Net
     box_head: Net
     mask_head: Net | None
 
     def devices(self) -> set[str]:
         """Backends that any layer ran on so far."""
-        return set().union(*(net.devices() for net in (self.trunk, self.box_head, self.mask_head) if net is not None))
+        return set().union(
+            *(net.devices() for net in (self.backbone, self.box_head, self.mask_head) if net is not None)
+        )
 
 
 class OneAtATime:
@@ -74,8 +76,8 @@ def build_nets(spec: ModelDefinition, chosen: backends.Probe) -> Nets:
     heads = [partial(chosen.build, spec.box_head, spec.crop.map_size)]
     if spec.mask_head is not None and spec.mask is not None:
         heads.append(partial(chosen.build, spec.mask_head, spec.mask.crop.map_size))
-    box_head, *mask_head, trunk = _all_of([*heads, partial(chosen.build, spec.trunk)])
-    return Nets(OneAtATime(trunk), OneAtATime(box_head), OneAtATime(mask_head[0]) if mask_head else None)
+    box_head, *mask_head, backbone = _all_of([*heads, partial(chosen.build, spec.trunk)])
+    return Nets(OneAtATime(backbone), OneAtATime(box_head), OneAtATime(mask_head[0]) if mask_head else None)
 
 
 def build_on_any(spec: ModelDefinition, chosen: backends.Probe) -> tuple[Nets, backends.Probe, list[str]]:

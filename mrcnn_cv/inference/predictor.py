@@ -20,22 +20,21 @@ from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.inference.box_ops import Boxes, is_nonempty
 from mrcnn_cv.inference.coordinates import Geometry, detector_postprocess, geometry
 from mrcnn_cv.inference.detections import Detections, find_detections, limits
-from mrcnn_cv.inference.mask_select import select_masks
+from mrcnn_cv.inference.masks import find_masks
 from mrcnn_cv.inference.nets import Nets, build_nets, build_on_any
 from mrcnn_cv.inference.preprocess.resize import prepare
-from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
-from mrcnn_cv.inference.proposals import find_proposals
-from mrcnn_cv.inference.roi_crop import channels_last, crop
+from mrcnn_cv.inference.proposals import find_proposals, with_fewer_proposals
+from mrcnn_cv.inference.roi_align import channels_last, roi_align
 from mrcnn_cv.inference.roi_pool import with_roi_pooling
 from mrcnn_cv.model.definition import ModelDefinition
-from mrcnn_cv.model.labels import labels_for
-from mrcnn_cv.model.validate import check_input, regions_at_once
+from mrcnn_cv.model.labels import find_class_ids, labels_for
+from mrcnn_cv.model.validate import check_input
 from mrcnn_cv.structures.instances import BackendUse, Instances
 
 Float = NDArray[np.float32]
 
-MOST_REGIONS = 512
-"""Whose boxes are refined at a time."""
+MAX_REGIONS_AT_ONCE = 512
+"""Regions that the box head takes at a time."""
 
 
 class MaskRCNN:
@@ -227,7 +226,7 @@ class MaskRCNN:
         layout = geometry(network_input.size, network_input.offset, (height, width), self.definition.box_edges)
         self._check_input(network_input.pixels.shape, image_bgr.shape)
         with clock("trunk"):
-            features, rpn_encodings, rpn_logits = self._trunk(network_input.pixels)
+            features, rpn_encodings, rpn_logits = self._backbone(network_input.pixels)
         with clock("proposals"):
             proposals = find_proposals(rpn_encodings, rpn_logits, self.definition, layout)
         with clock("box_head"):
@@ -277,9 +276,9 @@ class MaskRCNN:
                 self._checked.clear()
             self._checked.add(shape)
 
-    def _trunk(self, pixels: Float) -> tuple[list[Float], list[Float], list[Float]]:
+    def _backbone(self, pixels: Float) -> tuple[list[Float], list[Float], list[Float]]:
         """(feature maps, box encodings, objectness logits), the last two for each level of anchors."""
-        outputs = self._nets.trunk.run({IMAGE: pixels})
+        outputs = self._nets.backbone.run({IMAGE: pixels})
         levels = len(self.definition.anchors)
         # Turned once for both heads.
         features = [channels_last(feature_map) for feature_map in outputs[: -2 * levels]]
@@ -290,9 +289,9 @@ class MaskRCNN:
             boxes = 1 if self.definition.class_agnostic_boxes else self.definition.class_count
             return [np.zeros((0, 4 * boxes), np.float32), np.zeros((0, self.definition.class_count + 1), np.float32)]
         # In equal portions: crops of a thousand regions at once would be most of what a run takes of memory.
-        portions = np.array_split(proposals, -(-len(proposals) // MOST_REGIONS))
+        portions = np.array_split(proposals, -(-len(proposals) // MAX_REGIONS_AT_ONCE))
         found = [
-            self._nets.box_head.run({CROPS: crop(features, portion, self.definition.crop, padded_size)})
+            self._nets.box_head.run({CROPS: roi_align(features, portion, self.definition.crop, padded_size)})
             for portion in portions
         ]
         return found[0] if len(found) == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
@@ -300,21 +299,11 @@ class MaskRCNN:
     def _masks(
         self, features: list[Float], detections: Detections, layout: Geometry, padded_size: tuple[int, int]
     ) -> Float | None:
-        if self.definition.mask is None or self._nets.mask_head is None or self._mask_plan is None:
+        spec, head = self.definition.mask, self._nets.mask_head
+        if spec is None or head is None or self._mask_plan is None:
             return None
-        if len(detections.scores) == 0:
-            return np.zeros((0, *self.definition.mask.size), dtype=np.float32)
-        cut = self.definition.mask.crop
-        regions = (layout.fractions_of_image if cut.relative_to_image else layout.fractions)(detections.boxes)
-        found: list[Float] = []
-        portion = regions_at_once(self._mask_plan, cut, features[0].shape[1])
-        for start in range(0, len(regions), portion):
-            part = slice(start, start + portion)
-            (logits,) = self._nets.mask_head.run({CROPS: crop(features, regions[part], cut, padded_size)})
-            masks = select_masks(logits, detections.classes[part], self.definition.mask.mask_block_size)
-            # What is not a number is not in the mask.
-            found.append(np.nan_to_num(masks, copy=False, nan=0.0))
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        regions = (layout.fractions_of_image if spec.crop.relative_to_image else layout.fractions)(detections.boxes)
+        return find_masks(head, self._mask_plan, features, regions, detections.classes, spec, padded_size)
 
     def _instances(
         self,
@@ -368,31 +357,7 @@ class MaskRCNN:
         UsageError
             For a class that the model does not have; the message suggests similar names.
         """
-        by_name = {
-            name.casefold(): class_id
-            for class_id, name in self.labels.items()
-            if class_id <= self.definition.class_count
-        }
-        if isinstance(classes, str | int):
-            # A name is a sequence as well, of letters that are no classes.
-            classes = [classes]
-        found = []
-        for item in classes:
-            text = str(item).strip()
-            class_id = by_name.get(text.casefold())
-            if class_id is None and text.isdecimal() and 1 <= int(text) <= self.definition.class_count:
-                class_id = int(text)
-            if class_id is None:
-                raise UsageError(self._unknown_class(text, sorted(by_name)))
-            found.append(class_id)
-        return found
-
-    def _unknown_class(self, text: str, names: list[str]) -> str:
-        from difflib import get_close_matches
-
-        near = get_close_matches(text.casefold(), names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {', '.join(names[:10]) or 'ids only'}"
-        return f"the model has no class '{text}' (ids go from 1 to {self.definition.class_count}); {hint}"
+        return find_class_ids(classes, self.labels, self.definition.class_count)
 
     def _wanted(self, classes: Sequence[int | str]) -> NDArray[np.bool_]:
         wanted = np.zeros(self.definition.class_count, dtype=np.bool_)

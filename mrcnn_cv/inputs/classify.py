@@ -110,7 +110,7 @@ def gif_frames(data: bytes, maximum: int) -> int:
         mark = data[at]
         if mark == 0x2C and at + 10 < len(data):
             count += 1
-            # The picture's own palette, and the size of LZW's first codes.
+            # The image's own palette, and the size of LZW's first codes.
             at += 10 + (3 << (data[at + 9] & 7) + 1 if data[at + 9] & 0x80 else 0) + 1
         elif mark == 0x21:
             at += 2

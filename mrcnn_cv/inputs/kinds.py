@@ -114,7 +114,7 @@ class Archive(InputKind):
 
 
 class ImageFile(InputKind):
-    """A picture's file, by its content."""
+    """An image's file, by its content."""
 
     def classify(self, source: str) -> Kind | None:
         is_one = os.path.lexists(source) and classify.kind_of_file(Path(source)) == "pictures"

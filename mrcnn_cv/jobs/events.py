@@ -12,11 +12,12 @@ from mrcnn_cv.pipeline import RunObserver
 
 if TYPE_CHECKING:
     from mrcnn_cv.inference.predictor import MaskRCNN
-    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
+    from mrcnn_cv.inputs.video.base import VideoSource
     from mrcnn_cv.jobs.compare_models import ComparisonResult
     from mrcnn_cv.jobs.evaluate_model import EvaluationResult
     from mrcnn_cv.jobs.state.summary import RunStatistics
     from mrcnn_cv.outputs.viewers.live_view import Meter
+    from mrcnn_cv.structures.video_info import VideoInfo
 
 
 class Severity(Enum):

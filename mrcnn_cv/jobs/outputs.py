@@ -16,7 +16,8 @@ from mrcnn_cv.jobs.options import OutputOptions, RunOptions
 from mrcnn_cv.jobs.report_file import check_apart, state_files
 from mrcnn_cv.jobs.state.batch_state import check_free
 from mrcnn_cv.outputs.base import OutputSettings, Sink
-from mrcnn_cv.outputs.formats.overlay import encode
+from mrcnn_cv.outputs.formats.image_files import encode
+from mrcnn_cv.outputs.formats.json_stream import reserve_stdout
 from mrcnn_cv.outputs.registry import is_dataset, make_datasets, make_sinks
 from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
@@ -24,7 +25,6 @@ from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, shifted_sc
 from mrcnn_cv.pipeline import Thresholds
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util import filenames
-from mrcnn_cv.util.stdout import reserve_stdout
 
 OVERLAY, FRAMES = "overlay", "frames"
 STDOUT = "-"

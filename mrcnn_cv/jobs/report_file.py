@@ -11,7 +11,7 @@ from mrcnn_cv.errors import OutputError, Remedy, UsageError
 from mrcnn_cv.jobs.options import PathLike
 from mrcnn_cv.jobs.state import manifest, video_checkpoints
 from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY
-from mrcnn_cv.outputs.formats.json_stream import is_special
+from mrcnn_cv.outputs.formats.json_stream import is_special, reserve_stdout
 from mrcnn_cv.outputs.storage.dataset_files import LOCK_NAME
 from mrcnn_cv.outputs.storage.locks import NAME as RUN_LOCK_NAME
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
@@ -19,7 +19,6 @@ from mrcnn_cv.outputs.storage.ownership import RECORD_NAME
 from mrcnn_cv.outputs.storage.record_log import RECORDS_NAME
 from mrcnn_cv.util import filenames
 from mrcnn_cv.util.json import dumps
-from mrcnn_cv.util.stdout import reserve_stdout
 
 _STATE_FILES = (
     manifest.NAME,

@@ -13,7 +13,7 @@ from mrcnn_cv.graph.ir import NetGraph, Source
 
 @dataclass(frozen=True)
 class ResizeSpec:
-    """How an image becomes the trunk's input.
+    """How an image becomes the backbone's input.
 
     "keep_aspect": the shorter side becomes `min_dimension`, unless the longer one would pass `max_dimension` (None: no
     limit). "at_least": the shorter side becomes `min_dimension` if it is below. "at_most": the longer one becomes
@@ -22,7 +22,7 @@ class ResizeSpec:
     TensorFlow 2's rule; the Object Detection API's graphs use TensorFlow 1's.
 
     align_corners  the corner pixels of the image stay corner pixels
-    gray_weights   the trunk takes one channel, the sum of red, green and blue with these weights; empty: all three
+    gray_weights   the backbone takes one channel, the sum of red, green and blue with these weights; empty: all three
     shrinks        False: no image becomes smaller than it is for the sake of its shorter side (matterport)
     min_scale      an image is enlarged at least so much (matterport); None: as its shorter side asks
     rounding       how the sides become whole pixels; "down": torchvision, "half_up": Detectron2
@@ -67,7 +67,7 @@ class NormalizationStep:
 class AnchorSpec:
     """A grid of anchors over one feature map: cell (y, x) has its centre at offset + (y, x) * stride pixels.
 
-    Pixels are those of the trunk's input. sizes: (height, width) of each of the A anchors of a cell, in the order of
+    Pixels are those of the backbone's input. sizes: (height, width) of each of the A anchors of a cell, in the order of
     the network's channels. stride: None for the input's sides divided by the map's without a rest, as torchvision does.
     """
 
@@ -88,8 +88,8 @@ class NmsSpec:
     pre_nms_top_n      the best so many are looked at; None: all
     per_level          each level of a feature pyramid has candidates of its own, and its boxes suppress only each other
     min_box_size       boxes with a shorter side go; 0: those without area go; None: none do
-    clip_to_input      boxes are clipped to the trunk's whole input, its padding included, not to the image
-    round_first        boxes are rounded to pixels of the trunk's input before they are compared (matterport, 2017)
+    clip_to_input      boxes are clipped to the backbone's whole input, its padding included, not to the image
+    round_first        boxes are rounded to pixels of the backbone's input before they are compared (matterport, 2017)
     """
 
     score_threshold: float
@@ -121,9 +121,9 @@ class BoxCoder:
 class PyramidSpec:
     """Which level of a feature pyramid a region is cut from: "Feature Pyramid Networks", section 4.2, equation 1.
 
-    A region with an area of `canonical_size` squared, in pixels of the trunk's input, belongs to `canonical_level` (the
-    finest level of the heads is 0), one twice as wide and high to the next. rounding: how the level becomes a whole
-    number; `epsilon` is added before. levels: how many there are; what falls outside goes to the nearest.
+    A region with an area of `canonical_size` squared, in pixels of the backbone's input, belongs to `canonical_level`
+    (the finest level of the heads is 0), one twice as wide and high to the next. rounding: how the level becomes
+    whole; `epsilon` is added before. levels: how many there are; what falls outside goes to the nearest.
     """
 
     levels: int
@@ -143,7 +143,7 @@ class CropSpec:
                     scales, else as in crop_and_resize
     sampling_ratio  roi_align: points along each side of a sample; 0: as many as it has pixels of the map, rounded up
     aligned         roi_align: pixel centres lie at half a pixel (Detectron2), not at whole ones (torchvision)
-    scales          roi_align, roi_pool: cells of each map per pixel of the trunk's input
+    scales          roi_align, roi_pool: cells of each map per pixel of the backbone's input
     flat            the head takes a crop as one row of numbers, channels last, and not as a map
     relative_to_image  regions are fractions of the image, not of the padded input (the Object Detection API's masks)
     pooled          the head takes the largest of every pooled x pooled samples
@@ -175,9 +175,9 @@ class CropSpec:
 class MaskSpec:
     """The mask branch: (height, width) of a mask in samples, how its regions are cut, where its samples lie in a box.
 
-    sampling: "corners", "centers" or "expanded", see `Instances.mask_sampling`. interleaved: more than 1: the head puts
-    out its masks so many times smaller on each side, with the samples of each cell, by row and column, as blocks of
-    channels.
+    sampling: "corners", "centers" or "expanded", see `Instances.mask_sampling`. mask_block_size: more than 1: the head
+    puts out its masks so many times smaller on each side, with the samples of each cell, by row and column, as blocks
+    of channels (depth to space).
     """
 
     size: tuple[int, int]
@@ -191,7 +191,7 @@ class MaskSpec:
 class ModelDefinition:
     """Everything that the five steps need to know about a model.
 
-    Trunk outputs: the F feature maps of the heads, finest first; then for each of the L levels of `anchors` the box
+    Backbone outputs: the F feature maps of the heads, finest first; then for each of the L levels of `anchors` the box
     encodings (1, 4 A, h, w), then for each the objectness logits (1, 2 A, h, w), background first, or (1, A, h, w) for
     "sigmoid" and for "logits", which nothing converts. Box head outputs: encodings (N, 4 C), or (N, 4) when
     `class_agnostic_boxes`; logits (N, C + 1), background first. Mask head output: logits (N, C or 1, mask_h, mask_w).

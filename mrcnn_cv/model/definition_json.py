@@ -15,11 +15,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.errors import ModelFileError, brief
 from mrcnn_cv.graph.ir import NetGraph
 from mrcnn_cv.model.definition import ModelDefinition, NmsSpec
 from mrcnn_cv.model.label_files import clean
-from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes
+from mrcnn_cv.util.files import UnfitFile, read_bytes
 from mrcnn_cv.util.json import dumps
 from mrcnn_cv.util.version import __version__
 
@@ -131,8 +131,7 @@ def parse_document(data: bytes) -> ModelDocument:
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        what = " ".join(str(error).split())[:200]
-        raise ModelFileError(f"is not valid JSON ({what}): export the model again") from error
+        raise ModelFileError(f"is not valid JSON ({brief(error)}): export the model again") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ModelFileError(f"is not the description of an exported model: its 'format' is not '{FORMAT}'")
     if value.get("schema_version") != SCHEMA_VERSION:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.errors import LabelFileError
-from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes
+from mrcnn_cv.util.files import UnfitFile, read_bytes
 
 MAX_BYTES = 16 << 20
 

@@ -6,10 +6,10 @@ label_map_util.py); 0 is the background, which has no label.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mrcnn_cv.errors import LabelFileError, ModelFileError
+from mrcnn_cv.errors import LabelFileError, ModelFileError, UsageError
 from mrcnn_cv.model.coco_classes import COCO_CLASS_COUNT, COCO_LABELS, is_coco
 from mrcnn_cv.model.definition_json import MODEL_JSON, holds_model_json, read_document
 from mrcnn_cv.model.label_files import read_names
@@ -76,6 +76,27 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
         return dict(enumerate(COCO_LABELS.values(), start=1)), warnings
     warnings.append(f"no class names are known, ids 1 to {class_count} are shown instead: give a label file")
     return {}, warnings
+
+
+def find_class_ids(classes: Sequence[int | str], labels: Mapping[int, str], class_count: int) -> list[int]:
+    """The ids of classes, given by name in any case or by id; UsageError, with similar names, for an unknown one."""
+    by_name = {name.casefold(): class_id for class_id, name in labels.items() if class_id <= class_count}
+    found = []
+    # A name is a sequence as well, of letters that are no classes.
+    for item in [classes] if isinstance(classes, str | int) else classes:
+        text = str(item).strip()
+        class_id = by_name.get(text.casefold())
+        if class_id is None and text.isdecimal() and 1 <= int(text) <= class_count:
+            class_id = int(text)
+        if class_id is None:
+            from difflib import get_close_matches
+
+            near = get_close_matches(text.casefold(), sorted(by_name), n=3)
+            known = ", ".join(sorted(by_name)[:10]) or "ids only"
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {known}"
+            raise UsageError(f"the model has no class '{text}' (ids go from 1 to {class_count}); {hint}")
+        found.append(class_id)
+    return found
 
 
 def _exported(folder: Path) -> dict[int, str]:

@@ -18,7 +18,7 @@ from mrcnn_cv.graph.shape_inference import LayerShape, Shape, ShapeInference
 from mrcnn_cv.model.definition import AnchorSpec, CropSpec, ModelDefinition, NmsSpec, ResizeSpec
 
 MAX_SIDE = 8192
-"""Pixels on a side of what a trunk takes."""
+"""Pixels on a side of what a backbone takes."""
 
 MAX_BYTES = 4 * 2**30
 """Of feature maps at a time: ten times of what the largest models that are around need for their usual images."""
@@ -50,10 +50,10 @@ def check_model(spec: ModelDefinition) -> None:
     """ModelFileError (without the file's name) for a model that no image could be given to."""
     _check_numbers(spec)
     height, width = usual_input(spec.resize)
-    trunk = ShapeInference(spec.trunk)
+    backbone = ShapeInference(spec.trunk)
     inputs = {IMAGE: (1, input_channels(spec), height, width)}
-    _check_effort("trunk", trunk, inputs, trunk.layers(inputs))
-    features = _check_trunk(spec, trunk.results(inputs))
+    _check_effort("backbone", backbone, inputs, backbone.layers(inputs))
+    features = _check_backbone(spec, backbone.results(inputs))
     count = spec.proposal_nms.max_total
     encodings, logits = _head("box head", spec.box_head, spec.crop, features, count)
     boxes = 1 if spec.class_agnostic_boxes else spec.class_count
@@ -74,7 +74,7 @@ def check_model(spec: ModelDefinition) -> None:
 
 
 def usual_input(resize: ResizeSpec) -> tuple[int, int]:
-    """(height, width) of a trunk's input, padding included, for an image of 4:3; nearly what its rule makes of one."""
+    """(height, width) of a backbone's input, padding included, for an image of 4:3; nearly what its rule gives."""
     if resize.kind == "fixed" and resize.height and resize.width:
         return resize.height, resize.width
     if resize.pad_to_max and resize.max_dimension is not None:
@@ -91,7 +91,7 @@ def usual_input(resize: ResizeSpec) -> tuple[int, int]:
 
 
 def input_channels(spec: ModelDefinition) -> int:
-    """Of the trunk's input."""
+    """Of the backbone's input."""
     return 1 if spec.resize.gray_weights else 3
 
 
@@ -109,14 +109,14 @@ def _head(what: str, net: NetGraph, crop: CropSpec, features: Shape, count: int)
     return plan.results(inputs)
 
 
-def check_input(trunk: ShapeInference, inputs: Mapping[str, Shape]) -> None:
-    """ModelFileError (without the file's name) where a trunk cannot take an input of this size."""
-    _check_effort("trunk", trunk, inputs, trunk.layers(inputs))
+def check_input(backbone: ShapeInference, inputs: Mapping[str, Shape]) -> None:
+    """ModelFileError (without the file's name) where a backbone cannot take an input of this size."""
+    _check_effort("backbone", backbone, inputs, backbone.layers(inputs))
 
 
-def feature_channels(spec: ModelDefinition, trunk: ShapeInference) -> int:
-    """Of the maps that a trunk hands to the heads."""
-    return trunk.results({IMAGE: (1, input_channels(spec), *usual_input(spec.resize))})[0][1]
+def feature_channels(spec: ModelDefinition, backbone: ShapeInference) -> int:
+    """Of the maps that a backbone hands to the heads."""
+    return backbone.results({IMAGE: (1, input_channels(spec), *usual_input(spec.resize))})[0][1]
 
 
 def regions_at_once(head: ShapeInference, crop: CropSpec, channels: int) -> int:
@@ -137,13 +137,13 @@ def _check_effort(what: str, plan: ShapeInference, inputs: Mapping[str, Shape], 
         raise ModelFileError(f"has a {what} that takes {flops:.2g} operations, where {MAX_FLOPS:.2g} are allowed")
 
 
-def _check_trunk(spec: ModelDefinition, outputs: list[Shape]) -> Shape:
-    """The shape of the (finest) feature map; ModelFileError where the trunk's outputs do not fit the anchors."""
+def _check_backbone(spec: ModelDefinition, outputs: list[Shape]) -> Shape:
+    """The shape of the (finest) feature map; ModelFileError where the backbone's outputs do not fit the anchors."""
     levels = len(spec.anchors)
     features, encodings, logits = outputs[: -2 * levels], outputs[-2 * levels : -levels], outputs[-levels:]
     wanted = max(1, *(max(crop.pyramid.levels if crop.pyramid else 1, len(crop.scales)) for crop in _crops(spec)))
     if any(len(size) != 4 for size in outputs) or len({size[1] for size in features}) != 1 or len(features) < wanted:
-        raise ModelFileError("has a trunk whose feature maps do not fit together")
+        raise ModelFileError("has a backbone whose feature maps do not fit together")
     for anchors, boxes, scores in zip(spec.anchors, encodings, logits, strict=True):
         count = len(anchors.sizes)
         each = 2 if spec.objectness == "softmax" else 1

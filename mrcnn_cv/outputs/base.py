@@ -1,7 +1,7 @@
 """Where results go: every sink is a context manager with `write(frame, instances)`.
 
-Some formats have a file or more for each image (a
-Sink), others one file for all (an Aggregate), which is made from the records of the images.
+Some formats have files for each image (ImageFormat), others one file for all (DatasetFormat), which is made from the
+records of the images.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 import numpy as np
@@ -11,17 +12,20 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.structures import masks
+from mrcnn_cv.util.registry import load_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mrcnn_cv.drawing.annotate import Style
-
 
 Choice = SupportsIndex | slice | str | NDArray[np.bool_] | NDArray[np.integer[Any]] | Sequence[int] | Sequence[bool]
 """What selects some of several instances; see `Instances.__getitem__`."""
 
 Value = TypeVar("Value")
+
+DRAW = "mrcnn_cv.drawing.annotate:draw"
+"""What `Instances.draw` calls: a row as in a registry, loaded at the first use, since drawing is a layer above."""
+
+_OF_THE_RUN = ("source", "frame", "model", "backend", "totals", "time")
 
 
 @dataclass(frozen=True)
@@ -112,13 +116,7 @@ class Instances:
         return len(self.scores)
 
     def __iter__(self) -> Iterator[Instances]:
-        """Iterate over the instances.
-
-        Returns
-        -------
-        Iterator[Instances]
-            One instance at a time, each as Instances of length 1.
-        """
+        """One instance at a time, each as Instances of length 1."""
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, choice: Choice) -> Instances:
@@ -194,36 +192,26 @@ class Instances:
         """
         if not parts:
             raise UsageError("there are no instances to join: give at least one answer, which may be empty")
-        for name, what in (
-            ("image_size", "image sizes"),
-            ("mask_threshold", "mask thresholds"),
-            ("mask_sampling", "ways to lay masks into boxes"),
-        ):
+        for name in ("image_size", "mask_threshold", "mask_sampling"):
             if _shared([getattr(part, name) for part in parts]) is None:
-                raise UsageError(f"instances with different {what} cannot be joined")
+                raise UsageError(f"instances with different {name.replace('_', ' ')}s cannot be joined")
         scores = np.concatenate([part.scores for part in parts])
         order = np.argsort(-scores, kind="stable")
         labels = [label for part in parts for label in part.labels]
         trails = _all_or_none([part.trails for part in parts], "trails")
         flat = None if trails is None else [trail for each in trails for trail in each]
-        return Instances(
+        shared: dict[str, Any] = {name: _shared([getattr(part, name) for part in parts]) for name in _OF_THE_RUN}
+        return replace(
+            parts[0],
             boxes=np.concatenate([part.boxes for part in parts])[order],
             scores=scores[order],
             class_ids=np.concatenate([part.class_ids for part in parts])[order],
             labels=[labels[place] for place in order],
             mask_probabilities=_joined([part.mask_probabilities for part in parts], "masks", order),
-            image_size=parts[0].image_size,
-            mask_threshold=parts[0].mask_threshold,
-            mask_sampling=parts[0].mask_sampling,
-            source=_shared([part.source for part in parts]),
-            frame=_shared([part.frame for part in parts]),
-            model=_shared([part.model for part in parts]),
-            backend=_shared([part.backend for part in parts]),
-            timings_ms=_sums([part.timings_ms for part in parts]),
             track_ids=_joined([part.track_ids for part in parts], "track ids", order),
             trails=None if flat is None else [flat[place] for place in order],
-            totals=_shared([part.totals for part in parts]),
-            time=_shared([part.time for part in parts]),
+            timings_ms=_sums([part.timings_ms for part in parts]),
+            **shared,
         )
 
     def shifted(self, x: float, y: float, image_size: tuple[int, int]) -> Instances:
@@ -330,9 +318,8 @@ class Instances:
         NDArray[np.uint8]
             A new image (H, W, 3), BGR.
         """
-        from mrcnn_cv.drawing.annotate import draw
-
-        return draw(image_bgr, self, style)
+        drawn: NDArray[np.uint8] = load_object(DRAW)(image_bgr, self, style)
+        return drawn
 
     def counts(self) -> dict[str, int]:
         """Count the instances of each label.
@@ -342,9 +329,7 @@ class Instances:
         dict[str, int]
             Label to number of instances, most frequent first.
         """
-        names, numbers = np.unique(np.array(self.labels, dtype=object), return_counts=True)
-        order = np.argsort(-numbers, kind="stable")
-        return {str(names[i]): int(numbers[i]) for i in order}
+        return dict(sorted(Counter(self.labels).items(), key=lambda item: (-item[1], item[0])))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON record of this image, as `docs/json.md` describes it.
@@ -355,22 +340,15 @@ class Instances:
             Plain numbers, strings, lists and dicts, ready for `json.dumps`. Masks are COCO run lengths.
         """
         height, width = self.image_size
-        # An image that is no frame has no such key.
-        moment = {} if self.time is None else {"time": round(self.time, 6)}
         return {
             "source": self.source,
             "frame": self.frame,
-            **moment,
+            # An image that is no frame has no such key.
+            **({} if self.time is None else {"time": round(self.time, 6)}),
             "width": width,
             "height": height,
             "model": self.model,
-            "backend": None
-            if self.backend is None
-            else {
-                "requested": self.backend.requested,
-                "used": self.backend.used,
-                "device": self.backend.device,
-            },
+            "backend": None if self.backend is None else asdict(self.backend),
             "instances": list(self._records()),
             "timings_ms": {name: round(value, 3) for name, value in self.timings_ms.items()},
         }
@@ -378,7 +356,6 @@ class Instances:
     def _records(self) -> Iterator[dict[str, Any]]:
         for index in range(len(self)):
             local = self.local_mask(index)
-            has_mask = self.mask_probabilities is not None
             # Where nobody followed the instances, the record has no such key; null: not followed (yet).
             followed = {} if self.track_ids is None else {"track_id": int(self.track_ids[index]) or None}
             yield {
@@ -388,7 +365,7 @@ class Instances:
                 "score": round(float(self.scores[index]), 6),
                 "box": [round(float(value), 3) for value in self.boxes[index]],
                 "area": int(np.count_nonzero(local.mask)),
-                "mask": masks.to_rle(local, self.image_size) if has_mask else None,
+                "mask": None if self.mask_probabilities is None else masks.to_rle(local, self.image_size),
             }
 
 

@@ -1,4 +1,4 @@
-"""Who belongs to whom: the pairing of two groups whose gains add up to the most."""
+"""Linear assignment (Jonker-Volgenant) on connected components: the pairs whose gains add up to the most."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Indices = NDArray[np.intp]
 
 
 def assign(gains: NDArray[np.float64]) -> tuple[Indices, Indices]:
-    """Pair rows with columns so that the sum of their gains is the largest; nobody is paired twice.
+    """Pair rows with columns so that the sum of their gains is the largest; none is paired twice.
 
     gains (N, M) float64, finite. Pairs with a gain of 0 or less are never made. Returns the rows and the columns of the
     pairs, rows ascending.
@@ -27,21 +27,21 @@ def assign(gains: NDArray[np.float64]) -> tuple[Indices, Indices]:
 
 def _groups(possible: NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:
     """Rows and columns that hang together by possible pairs; most groups are one of each."""
-    partners = [np.flatnonzero(row).tolist() for row in possible]
-    suitors = [np.flatnonzero(column).tolist() for column in possible.T]
-    seen = [False] * len(partners)
+    columns_of = [np.flatnonzero(row).tolist() for row in possible]
+    rows_of = [np.flatnonzero(column).tolist() for column in possible.T]
+    seen = [False] * len(columns_of)
     groups = []
-    for first, wanted in enumerate(partners):
+    for first, wanted in enumerate(columns_of):
         if seen[first] or not wanted:
             continue
         seen[first] = True
         rows, columns, known = [first], [], set()
         for row in rows:  # grows while it is gone through
-            for column in partners[row]:
+            for column in columns_of[row]:
                 if column not in known:
                     known.add(column)
                     columns.append(column)
-                    fresh = [other for other in suitors[column] if not seen[other]]
+                    fresh = [other for other in rows_of[column] if not seen[other]]
                     rows += fresh
                     for other in fresh:
                         seen[other] = True

@@ -1,12 +1,14 @@
-"""Work on many regions or rows in as many threads as OpenCV may use."""
+"""The processors of this machine, and work on many regions or rows in as many threads as OpenCV may use."""
 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +20,23 @@ MIN_REGIONS = 8
 
 PIXELS = 262144
 """Of an image, for which the same holds."""
+
+
+def processor() -> str:
+    """The name of the processor, as well as this machine tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.lower().startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or "CPU"
+
+
+def available_processors() -> int:
+    """How many processors this process may use (containers and `taskset` give fewer than the machine has)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
 
 
 def min_rows(columns: int) -> int:

@@ -62,12 +62,12 @@ class Registry(Generic[Plugin]):
         """
         row = self._rows.get(name)
         if name in self._built_in:
-            return cast(Plugin, _imported(cast(str, row)))
+            return cast(Plugin, load_object(cast(str, row)))
         if name not in self._loaded:
             if row is None:
                 self._loaded[name] = self._checked(name, self._entry_point(name).load)
             else:
-                self._loaded[name] = self._checked(name, lambda: _imported(row) if isinstance(row, str) else row)
+                self._loaded[name] = self._checked(name, lambda: load_object(row) if isinstance(row, str) else row)
         return self._loaded[name]
 
     def create(self, name: str, *arguments: Any) -> Any:
@@ -186,7 +186,8 @@ def culprit(error: BaseException) -> str | None:
     return found
 
 
-def _imported(target: str) -> Any:
+def load_object(target: str) -> Any:
+    """What a row "module:name" names, imported now."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
 

@@ -54,7 +54,7 @@ class Runner:
 
 def _openvino(left: NDArray[np.float32], right: NDArray[np.float32], threads: int) -> dict[str, Callable[[], object]]:
     """OpenVINO's products, in each precision that the processor has."""
-    from mrcnn_cv.engines.openvino.package import ops, ov
+    from mrcnn_cv.engines.openvino.layers import ops, ov
 
     core = ov.Core()
     products: dict[str, Callable[[], object]] = {}

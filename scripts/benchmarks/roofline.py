@@ -10,7 +10,7 @@ from mrcnn_cv.bench.results import Entry
 from mrcnn_cv.graph.ir import CROPS, IMAGE
 from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.inference.preprocess.resize import padded_size, resized_size
-from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
+from mrcnn_cv.inference.proposals import with_fewer_proposals
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.validate import head_shape, input_channels
 from scripts.benchmarks.peak_gemm import BF16

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mrcnn_cv.engines.base import Float, Net
-from mrcnn_cv.engines.opencv.blas_conv import LEAST_CHANNELS
+from mrcnn_cv.engines.opencv.blas_conv import MIN_CHANNELS
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.net_builder import NetBuilder
 from tests.graph import reference
@@ -17,7 +17,7 @@ from tests.support.opencv import opencv_net
 class Head:
     """Adds the layers of a head with random weights, each of so many channels."""
 
-    def __init__(self, channels: int = LEAST_CHANNELS) -> None:
+    def __init__(self, channels: int = MIN_CHANNELS) -> None:
         self.channels = channels
         self.crops = ir.CROPS
         self._build = NetBuilder((ir.CROPS,))

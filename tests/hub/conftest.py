@@ -16,8 +16,8 @@ import pytest
 
 from mrcnn_cv.hub import registry
 from mrcnn_cv.hub.download import RetryPolicy
-from mrcnn_cv.hub.listener import PullListener
 from mrcnn_cv.hub.registry import ZooModel
+from mrcnn_cv.hub.resolve import PullListener
 from tests.hub.server import Server
 
 NAME = "tiny_mask_rcnn_coco"

@@ -14,9 +14,10 @@ import pytest
 from mrcnn_cv import cli
 from mrcnn_cv.cli.commands import models as commands
 from mrcnn_cv.cli.commands.predict import predict
-from mrcnn_cv.cli.console import download_progress
-from mrcnn_cv.cli.console.download_progress import PullProgress
+from mrcnn_cv.cli.console import progress as console_progress
 from mrcnn_cv.cli.console.messages import readable_size
+from mrcnn_cv.cli.console.progress import PullProgress
+from mrcnn_cv.cli.console.tables import model_table
 from mrcnn_cv.cli.resolve_model import find_model
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.hub import registry, user_models
@@ -104,11 +105,12 @@ def test_list(run: Run, model: ZooModel, tiny_graph: Path, server: Server) -> No
 
 def test_list_of_the_real_zoo_fits_a_usual_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    from mrcnn_cv.cli.console.model_table import table
+
     from mrcnn_cv.hub.catalog import catalog
 
-    text = table(catalog())
-    assert max(map(len, text.splitlines())) <= 110
+    lines = model_table(catalog())
+    text = "\n".join(lines)
+    assert max(map(len, lines)) <= 110
     for name in zoo_models():
         assert name in text
     assert "27.12    21.48   79" in text
@@ -280,8 +282,8 @@ def test_a_model_that_is_not_here_is_pulled_with_consent_only(
 
 
 def test_yes_needs_no_terminal(model: ZooModel, server: Server, home: Path) -> None:
-    context, options = parsed("--model", NAME)
-    find_model(context, yes=True, quiet=True)
+    context, options = parsed("--model", NAME, "--yes", "--quiet")
+    find_model(context)
     assert options["model"] == str(home / "zoo" / NAME)
 
 
@@ -311,7 +313,7 @@ def test_a_bar_on_a_terminal_only(model: ZooModel, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stderr", quiet := _Terminal())
     with PullProgress(NAME, quiet=True) as progress:
         pull(model, again=True, listener=progress)
-    monkeypatch.setattr(download_progress, "is_terminal", lambda: False)
+    monkeypatch.setattr(console_progress, "is_terminal", lambda: False)
     with PullProgress(NAME) as progress:
         pull(model, again=True, listener=progress)
     assert quiet.text == ""

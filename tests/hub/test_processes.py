@@ -21,7 +21,7 @@ from tests.hub.server import Server, slowly, stall
 
 PULL = """
 import json, sys
-from mrcnn_cv.hub.listener import PullListener
+from mrcnn_cv.hub.resolve import PullListener
 from mrcnn_cv.hub.pull import pull
 from mrcnn_cv.hub.registry import ZooModel
 

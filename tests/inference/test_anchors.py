@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrcnn_cv.inference.anchors import anchor_grid
+from mrcnn_cv.inference.proposals import anchor_grid
 from mrcnn_cv.model.definition import AnchorSpec, anchor_sizes
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn_cv.inference.detections import sigmoid
-from mrcnn_cv.inference.mask_select import select_masks
+from mrcnn_cv.inference.masks import select_masks
 
 few = st.integers(1, 3)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mrcnn_cv import Instances
 from mrcnn_cv.inference.preprocess.resize import padded_size, prepare, resized_size
-from mrcnn_cv.inference.preprocess.zero_border import resize_zero_border
+from mrcnn_cv.inference.preprocess.resize_skimage import resize_zero_border
 from mrcnn_cv.model.definition import ResizeSpec
 from mrcnn_cv.structures.masks import paste
 from tests.conftest import DATA

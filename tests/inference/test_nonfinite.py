@@ -15,12 +15,12 @@ from mrcnn_cv import Instances, MaskRCNN
 from mrcnn_cv.engines.base import Net
 from mrcnn_cv.inference.nets import Nets
 from mrcnn_cv.inference.nms import best
-from mrcnn_cv.inference.roi_crop import assign_boxes_to_levels
+from mrcnn_cv.inference.roi_align import assign_boxes_to_levels
 from mrcnn_cv.model.definition import PyramidSpec
 from tests.support.parity import Float, Image
 
 BAD = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf, "huge": 3e38, "-huge": -3e38, "tiny": 1e-45}
-STAGES = ("trunk", "box_head", "mask_head", "all")
+STAGES = ("backbone", "box_head", "mask_head", "all")
 
 
 class Spoilt:

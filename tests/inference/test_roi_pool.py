@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mrcnn_cv.inference.roi_crop import crop
+from mrcnn_cv.inference.roi_align import roi_align
 from mrcnn_cv.inference.roi_pool import with_roi_pooling
 from mrcnn_cv.model.definition import CropSpec, ModelDefinition
 
@@ -51,7 +51,7 @@ def test_every_bin_is_the_maximum_of_the_cells_it_touches(
     corners = np.array(boxes, np.float32).reshape(-1, 2, 2)
     areas = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     spec = replace(POOL, size=(rows, columns), scales=(0.25,) if has_scales else ())
-    found = crop([feature_map[np.newaxis]], areas, spec, (side * 4, 44))
+    found = roi_align([feature_map[np.newaxis]], areas, spec, (side * 4, 44))
     # Where the model says how large a cell is, a box ends at the border of the last one; else at its centre.
     factors = (side, 11) if has_scales else (side - 1, 10)
     expected = [pool(feature_map, region, (rows, columns), factors) for region in areas]
@@ -61,8 +61,8 @@ def test_every_bin_is_the_maximum_of_the_cells_it_touches(
 def test_the_maximum_of_squares_that_follows_is_the_pooling_into_fewer_bins() -> None:
     feature_map = np.random.default_rng(0).normal(size=(1, 4, 20, 30)).astype(np.float32)
     areas = np.array([[0.1, 0.2, 0.8, 0.9], [0.0, 0.0, 1.0, 1.0]], np.float32)
-    once = crop([feature_map], areas, CropSpec((7, 7), "roi_pool"), (320, 480))
-    twice = crop([feature_map], areas, CropSpec((14, 14), "roi_pool", pooled=2), (320, 480))
+    once = roi_align([feature_map], areas, CropSpec((7, 7), "roi_pool"), (320, 480))
+    twice = roi_align([feature_map], areas, CropSpec((14, 14), "roi_pool", pooled=2), (320, 480))
     np.testing.assert_array_equal(once, twice)
 
 

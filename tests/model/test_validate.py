@@ -104,7 +104,7 @@ def test_the_input_that_a_model_is_tried_with(resize: ResizeSpec, size: tuple[in
 
 def test_the_file_is_named(tiny_graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validate, "MAX_FLOPS", 1000.0)
-    with pytest.raises(ModelFileError, match=f"^{tiny_graph} has a trunk that takes .* operations"):
+    with pytest.raises(ModelFileError, match=f"^{tiny_graph} has a backbone that takes .* operations"):
         open_model(tiny_graph)
 
 
@@ -113,7 +113,7 @@ def test_an_image_that_would_take_too_much_is_refused_alone(
 ) -> None:
     model = MaskRCNN.load(tiny_graph, backend="cpu")
     monkeypatch.setattr(validate, "MAX_BYTES", 1000)
-    with pytest.raises(InputError, match="cannot take an image of 240x160 pixels: has a trunk that needs"):
+    with pytest.raises(InputError, match="cannot take an image of 240x160 pixels: has a backbone that needs"):
         model.predict(photo)
     monkeypatch.undo()
     assert len(model.predict(photo))

@@ -114,7 +114,7 @@ def test_proposals(case: Case) -> None:
     network_input = prepare(case.image, spec.resize, spec.pixels)
     height, width = network_input.pixels.shape[2:]
     layout = geometry(network_input.size, network_input.offset, (height, width), spec.box_edges)
-    _, encodings, logits = case.model._trunk(network_input.pixels)
+    _, encodings, logits = case.model._backbone(network_input.pixels)
     proposals = find_proposals(encodings, logits, spec, layout) * np.array([height, width] * 2, np.float32)
     theirs = case.arrays["proposals"][:, [1, 0, 3, 2]]
     assert len(proposals) == len(theirs) > 0

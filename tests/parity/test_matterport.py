@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from mrcnn_cv import Instances, MaskRCNN
 from mrcnn_cv.inference.coordinates import geometry
-from mrcnn_cv.inference.mask_select import select_masks
+from mrcnn_cv.inference.masks import select_masks
 from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.inference.proposals import find_proposals
-from mrcnn_cv.inference.roi_crop import crop
+from mrcnn_cv.inference.roi_align import roi_align
 from tests.conftest import DATA, golden_root, read_image
 from tests.support.engine import ENGINE
 from tests.support.parity import IOU, MASK, SCORE, iou
@@ -177,9 +177,9 @@ def test_mask_head_on_matterports_boxes(case: Case) -> None:
     assert model.definition.mask is not None
     network_input = prepare(case.image, model.definition.resize, model.definition.pixels)
     size = network_input.pixels.shape[2:]
-    features, _, _ = model._trunk(network_input.pixels)
+    features, _, _ = model._backbone(network_input.pixels)
     regions = (detections[:, :4] / (np.array(size * 2) if in_pixels(case) else 1)).astype(np.float32)
-    crops = crop(features, regions, model.definition.mask.crop, (size[0], size[1]))
+    crops = roi_align(features, regions, model.definition.mask.crop, (size[0], size[1]))
     (logits,) = model._nets.mask_head.run({"crops": crops})
     masks = select_masks(logits, detections[:, 4].astype(np.intp) - 1, model.definition.mask.mask_block_size)
     found = case.model.predict(case.image, score_threshold=None)
@@ -222,7 +222,7 @@ def test_proposals(case: Case) -> None:
     network_input = prepare(case.image, spec.resize, spec.pixels)
     height, width = network_input.pixels.shape[2:]
     layout = geometry(network_input.size, network_input.offset, (height, width), spec.box_edges)
-    _, encodings, logits = case.model._trunk(network_input.pixels)
+    _, encodings, logits = case.model._backbone(network_input.pixels)
     proposals = find_proposals(encodings, logits, spec, layout)
     theirs = case.arrays["proposals"]
     theirs = theirs[: len(theirs) - int(np.argmax((theirs[::-1] != 0).any(axis=1)))]

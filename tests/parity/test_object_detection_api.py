@@ -12,10 +12,10 @@ import pytest
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.inference.coordinates import Geometry, geometry
 from mrcnn_cv.inference.detections import find_detections
-from mrcnn_cv.inference.mask_select import select_masks
+from mrcnn_cv.inference.masks import select_masks
 from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.inference.proposals import find_proposals
-from mrcnn_cv.inference.roi_crop import crop
+from mrcnn_cv.inference.roi_align import roi_align
 from tests.conftest import DATA, golden_root, load_golden, tiny_cases
 from tests.support.engine import ENGINE
 from tests.support.parity import EXCEPTIONS, MASK, Float, Golden, Outlier, ends_at_border, outliers
@@ -77,7 +77,7 @@ def features(case: Case) -> Float:
     """The feature map that the heads crop, (1, C, h, w)."""
     model, golden = case
     pixels = prepare(golden.image, model.definition.resize, model.definition.pixels).pixels
-    return np.asarray(model._nets.trunk.run({"image": pixels})[0])
+    return np.asarray(model._nets.backbone.run({"image": pixels})[0])
 
 
 def mask_differences(case: Case, indices: Sequence[int]) -> list[float]:
@@ -88,7 +88,7 @@ def mask_differences(case: Case, indices: Sequence[int]) -> list[float]:
     trunk, result = features(case), []
     for start in range(0, len(indices), MASKS):
         some = list(indices[start : start + MASKS])
-        crops = crop([trunk], golden.arrays["detection_boxes"][some], model.definition.mask.crop, trunk.shape[2:])
+        crops = roi_align([trunk], golden.arrays["detection_boxes"][some], model.definition.mask.crop, trunk.shape[2:])
         (logits,) = model._nets.mask_head.run({"crops": crops})
         masks = select_masks(logits, golden.arrays["detection_classes"][some].astype(np.intp) - 1)
         result += np.abs(masks - golden.arrays["detection_masks"][some]).max(axis=(1, 2)).tolist()
@@ -139,7 +139,7 @@ def test_preprocessed_pixels_are_equal_bit_for_bit(case: Case) -> None:
 def test_region_proposal_maps(case: Case) -> None:
     model, golden = case
     pixels = prepare(golden.image, model.definition.resize, model.definition.pixels).pixels
-    _, encodings, logits = model._nets.trunk.run({"image": pixels})
+    _, encodings, logits = model._nets.backbone.run({"image": pixels})
     for ours, theirs in zip((encodings, logits), maps(golden), strict=True):
         # Of the 38,400 values of the dilated ResNet-50 three are off by 1.1e-3, where Winograd's convolutions round.
         np.testing.assert_allclose(ours, theirs, atol=2e-3 if model.path.parent.name in AMPLIFYING else 1e-3)
@@ -162,8 +162,8 @@ def test_box_head_on_tensorflows_proposals(case: Case) -> None:
     inside = (proposals[:, 2:].max(axis=1) < 1 - 1e-6) & (proposals[:, 2:] > proposals[:, :2]).all(axis=1)
     assert inside.any()
     pixels = prepare(golden.image, model.definition.resize, model.definition.pixels).pixels
-    features = model._nets.trunk.run({"image": pixels})[0]
-    crops = crop([features], proposals[inside], model.definition.crop, features.shape[2:])
+    features = model._nets.backbone.run({"image": pixels})[0]
+    crops = roi_align([features], proposals[inside], model.definition.crop, features.shape[2:])
     encodings, logits = model._nets.box_head.run({"crops": crops})
     theirs = golden.arrays["refined_box_encodings"]
     np.testing.assert_allclose(encodings.reshape(-1, *theirs.shape[1:]), theirs[inside], atol=5e-3)

@@ -13,7 +13,7 @@ from mrcnn_cv.bench.candidate import Measurement, Startup
 from mrcnn_cv.bench.results import BenchResults, Entry
 from mrcnn_cv.hub import demo_model
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
+from mrcnn_cv.inference.proposals import with_fewer_proposals
 from mrcnn_cv.util.opencv import cv2
 from scripts.benchmarks.comparison import PEAK_GEMM, Comparison, lines, png, record
 from scripts.benchmarks.peak_gemm import GFLOP

@@ -129,7 +129,7 @@ class TestJoined:
         others = {
             "image sizes": replace(one, image_size=(5, 5)),
             "mask thresholds": replace(one, mask_threshold=0.4),
-            "ways to lay masks into boxes": replace(one, mask_sampling=sampling),
+            "mask samplings": replace(one, mask_sampling=sampling),
             "with and without masks": replace(one, mask_probabilities=None),
             "with and without track ids": replace(one, track_ids=None),
             "masks of different sizes": replace(one, mask_probabilities=np.ones((1, 5, 5), np.float32)),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv import Instances
-from mrcnn_cv.inference.box_ops import decode
+from mrcnn_cv.inference.box_ops import apply_deltas
 from mrcnn_cv.model.definition import ModelDefinition
 
 Image = NDArray[np.uint8]
@@ -90,7 +90,7 @@ def ends_at_border(outlier: Outlier, golden: Golden, spec: ModelDefinition) -> b
     encodings = golden.arrays["refined_box_encodings"]
     class_index = round(float(golden.arrays["detection_classes"][outlier.index])) - 1
     own = encodings[:, class_index % encodings.shape[1]]
-    decoded = np.clip(decode(own, proposals * size, spec.box_coder) / size, 0, 1)
+    decoded = np.clip(apply_deltas(own, proposals * size, spec.box_coder) / size, 0, 1)
     source = int(np.abs(decoded - detection).max(axis=1).argmin())
     assert np.abs(decoded[source] - detection).max() < 1e-4, "no proposal decodes to this detection"
     return bool(proposals[source, 2:].max() >= 1 - 1e-6)

@@ -6,25 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mrcnn_cv.cli.console.messages import echo_message
+from mrcnn_cv.cli import options
+from mrcnn_cv.cli.console.messages import echo_error
 from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import (
-    BACKENDS,
-    OUTPUT,
-    directory_option,
-    from_params,
-    limit_option,
-    model_options,
-    option,
-    overwrite_option,
-    quiet_option,
-    report_option,
-    score_option,
-)
-from mrcnn_cv.cli.param_types import CommaList, Fraction, PathText, is_engine
-from mrcnn_cv.cli.resolve_model import model_options as chosen_model
+from mrcnn_cv.cli.options import OUTPUT, from_params, option
+from mrcnn_cv.cli.param_types import FRACTION, CommaList, PathText
 from mrcnn_cv.cli.resolve_model import resolve_model
-from mrcnn_cv.cli.setup import check_stdout, limit_blas_threads
 
 if TYPE_CHECKING:
     from mrcnn_cv.jobs.options import ModelOptions
@@ -34,51 +21,35 @@ COMPARED = "What is compared"
 DISAGREEMENT_EXIT_CODE = 7
 """With --min-agreement: the two agree less."""
 
+_SCORE_HELP = "Compare instances with a score above this, 0 to 1; `model`: each model's own threshold."
+_IOU_HELP = "Boxes of one class are the same instance from this overlap on, 0 to 1."
+_MINIMUM_HELP = "End with exit code 7 where a smaller share of the instances is found by both."
+_WORST_HELP = "How many of these images; those without any difference are skipped."
+_PARAMETERS = [
+    click.Argument(["words"], nargs=-1, metavar="[MODEL_A MODEL_B] SOURCE...", type=PathText()),
+    *options.MODEL_OPTIONS,
+    option(
+        COMPARED,
+        "--backends",
+        CommaList(options.ENGINE),
+        "Compare these two backends, with one model: --model, or the demo model.",
+        "none, two models are compared",
+        environment=False,
+        metavar="A,B",
+    ),
+    options.score(COMPARED, "0.5", _SCORE_HELP),
+    option(COMPARED, "--iou", FRACTION, _IOU_HELP, default="0.5"),
+    options.limit(COMPARED),
+    option(COMPARED, "--min-agreement", FRACTION, _MINIMUM_HELP, "none"),
+    options.directory("mrcnn-compare", "Folder for the images on which the two differ most, side by side."),
+    option(OUTPUT, "--worst", click.IntRange(0, 1000), _WORST_HELP, default="10"),
+    options.json_file("--json report", "Write all numbers, by image, to this file; - is stdout, not the table."),
+    options.overwrite(),
+    options.quiet("The numbers and errors only."),
+]
 
-@click.command(cls=GroupedCommand, short_help="Compare what two models, or two backends, find.")
-@click.argument("words", nargs=-1, metavar="[MODEL_A MODEL_B] SOURCE...", type=PathText())
-@model_options
-@option(
-    COMPARED,
-    "--backends",
-    type=CommaList(BACKENDS, is_plugin=is_engine),
-    environment=False,
-    metavar="A,B",
-    help="Compare these two backends, with one model: --model, or the demo model.",
-    default_note="none, two models are compared",
-)
-@score_option(
-    COMPARED, "0.5", "Compare instances with a score above this, 0 to 1; `model`: each model's own threshold."
-)
-@option(
-    COMPARED,
-    "--iou",
-    type=Fraction(),
-    default="0.5",
-    metavar="FRACTION",
-    help="Boxes of one class are the same instance from this overlap on, 0 to 1.",
-)
-@limit_option(COMPARED)
-@option(
-    COMPARED,
-    "--min-agreement",
-    type=Fraction(),
-    metavar="FRACTION",
-    help="End with exit code 7 where a smaller share of the instances is found by both.",
-    default_note="none",
-)
-@directory_option("mrcnn-compare", "Folder for the images on which the two differ most, side by side.")
-@option(
-    OUTPUT,
-    "--worst",
-    type=click.IntRange(0, 1000),
-    default="10",
-    metavar="N",
-    help="How many of these images; those without any difference are skipped.",
-)
-@report_option("Write all numbers, by image, to this file; - is stdout, in place of the table.")
-@overwrite_option()
-@quiet_option("The numbers and errors only.")
+
+@click.command(cls=GroupedCommand, params=_PARAMETERS, short_help="Compare what two models, or two backends, find.")
 @click.pass_context
 def compare(context: click.Context, /, words: tuple[str, ...], **_: Any) -> int:
     """Compare what two models, or one model on two backends, find in the same images.
@@ -93,18 +64,12 @@ def compare(context: click.Context, /, words: tuple[str, ...], **_: Any) -> int:
     """
     params = context.params
     models, sources = _split(context, words)
-    check_stdout(params["report"])
-    limit_blas_threads()
     first, second = _sides(context, models)
-    from mrcnn_cv.cli.console.comparison_table import print_comparison
     from mrcnn_cv.cli.console.reporter import ConsoleReporter
     from mrcnn_cv.jobs import ComparisonOptions
     from mrcnn_cv.jobs import compare as run_comparison
 
-    reporter = ConsoleReporter(
-        quiet=params["quiet"],
-        show_comparison=lambda result: None if params["report"] == "-" else print_comparison(result),
-    )
+    reporter = ConsoleReporter(quiet=params["quiet"], has_table=params["report"] != "-")
     result = run_comparison(
         first,
         second,
@@ -115,10 +80,8 @@ def compare(context: click.Context, /, words: tuple[str, ...], **_: Any) -> int:
     )
     minimum = params["min_agreement"]
     if not reporter.cancellation.requested and minimum is not None and result.agreement < minimum:
-        echo_message(
-            f"mrcnn-cv: error: {result.agreement:.4f} of the instances are found by both, which is below"
-            f" --min-agreement {minimum:g}"
-        )
+        share = f"{result.agreement:.4f} of the instances"
+        echo_error(f"{share} are found by both, which is below --min-agreement {minimum:g}")
         return DISAGREEMENT_EXIT_CODE
     return result.exit_code
 
@@ -160,8 +123,7 @@ def _sides(context: click.Context, models: list[str | None]) -> list[ModelOption
         # OpenVINO's devices are for OpenVINO.
         if given["backends"] is not None and not backend.startswith("openvino"):
             context.params["device"] = None
-        resolve_model(context)
-        sides.append(chosen_model(context, backend=backend))
+        sides.append(resolve_model(context, backend=backend))
     # Thresholds that were registered with a name would be those of one side alone.
     context.params = given
     return sides

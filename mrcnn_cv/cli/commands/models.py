@@ -11,22 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from mrcnn_cv.cli import options
 from mrcnn_cv.cli.console.messages import describe_bad_value, echo_message, sanitize
-from mrcnn_cv.cli.groups import GroupedCommand
-from mrcnn_cv.cli.options import (
-    FILTER,
-    MODEL,
-    OUTPUT,
-    STYLE,
-    config_option,
-    flag,
-    json_flag,
-    labels_option,
-    option,
-    overwrite_option,
-    quiet_option,
-)
+from mrcnn_cv.cli.console.tables import echo_lines, model_details, model_table
+from mrcnn_cv.cli.groups import HelpfulGroup
+from mrcnn_cv.cli.options import FILTER, MODEL, OUTPUT, STYLE, flag, long_name, option
 from mrcnn_cv.cli.param_types import PathText
+from mrcnn_cv.cli.resolve_model import find_model, parsed
 from mrcnn_cv.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
@@ -46,46 +37,43 @@ class ModelName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return [CompletionItem(name) for name in known_names() if name.startswith(incomplete)]
 
 
-class _ModelsGroup(click.Group):
-    """Alone it shows its help, as `mrcnn-cv` does."""
-
-    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        if not args and not context.resilient_parsing:
-            click.echo(context.get_help(), err=True)
-            context.exit(2)
-        return super().parse_args(context, args)
+_ONE_NAME = click.Argument(["name"], type=ModelName())
+_NAMES = click.Argument(["names"], nargs=-1, required=True, metavar="NAME...", type=ModelName())
 
 
-@click.group(cls=_ModelsGroup, short_help="Pull models of the zoo; register your own by name.")
+@click.group(cls=HelpfulGroup, short_help="Pull models of the zoo; register your own by name.")
 def models() -> None:
     """Models by name, for --model: those of the TensorFlow zoo, and your own."""
 
 
-@models.command("list", cls=GroupedCommand, short_help="Show every model that has a name.")
-@json_flag()
+@models.command("list", params=[options.json_flag()], short_help="Show every model that has a name.")
 def list_models(as_json: bool) -> None:
     """Show the models of the zoo, the demo model and your own: classes, size, COCO AP, whether they are here."""
-    from mrcnn_cv.cli.console.model_table import table
     from mrcnn_cv.hub.catalog import catalog
 
     entries = catalog()
-    click.echo(json.dumps([entry.to_dict() for entry in entries], indent=2) if as_json else table(entries))
+    if as_json:
+        click.echo(json.dumps([entry.to_dict() for entry in entries], indent=2))
+    else:
+        echo_lines(model_table(entries))
 
 
-@models.command(cls=GroupedCommand, short_help="Say all that is known about a model.")
-@click.argument("name", type=ModelName())
-@json_flag("Print JSON instead of lines.")
+@models.command(
+    params=[_ONE_NAME, options.json_flag("Print JSON instead of lines.")],
+    short_help="Say all that is known about a model.",
+)
 def info(name: str, as_json: bool) -> None:
     """Say all that is known about a model: where from, how large, how good, how fast, where on this machine."""
-    from mrcnn_cv.cli.console.model_table import details
     from mrcnn_cv.hub.catalog import entry
 
     found = entry(name)
-    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else details(found))
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        echo_lines(model_details(found))
 
 
-@models.command(cls=GroupedCommand, short_help="Print where a model lies, for scripts.")
-@click.argument("name", type=ModelName())
+@models.command(params=[_ONE_NAME], short_help="Print where a model lies, for scripts.")
 def path(name: str) -> None:
     """Print the path of the model's frozen graph."""
     from mrcnn_cv.hub.registry import GRAPH_NAME
@@ -97,31 +85,36 @@ def path(name: str) -> None:
     click.echo(sanitize(shown) if sys.stdout.isatty() else shown)
 
 
-@models.command(cls=GroupedCommand, short_help="Fetch models of the zoo into the cache.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=ModelName())
-@option(
-    SOURCE,
-    "--from",
-    "source",
-    metavar="FILE|URL",
-    help="Take the archive from this file or URL, or from this folder or base URL of a mirror.",
-    default_note="the address in the list of models",
-    environment=False,
-)
-@option(
-    SOURCE,
-    "--timeout",
-    type=click.IntRange(1, 3600),
-    default=30,
-    metavar="SECONDS",
-    help="How long to wait for a server that says nothing.",
-    environment=False,
-)
-@flag(SOURCE, "--again", help="Also where the model is here already.", environment=False)
-@quiet_option()
+_FROM_HELP = "Take the archive from this file or URL, or from this folder or base URL of a mirror."
+_PULL_PARAMETERS = [
+    _NAMES,
+    option(
+        SOURCE,
+        "--from source",
+        str,
+        _FROM_HELP,
+        "the address in the list of models",
+        metavar="FILE|URL",
+        environment=False,
+    ),
+    option(
+        SOURCE,
+        "--timeout",
+        click.IntRange(1, 3600),
+        "How long to wait for a server that says nothing.",
+        default=30,
+        metavar="SECONDS",
+        environment=False,
+    ),
+    flag(SOURCE, "--again", "Also where the model is here already.", environment=False),
+    options.quiet(),
+]
+
+
+@models.command(params=_PULL_PARAMETERS, short_help="Fetch models of the zoo into the cache.")
 def pull(names: tuple[str, ...], source: str | None, timeout: int, again: bool, quiet: bool) -> None:
     """Fetch models of the zoo: resumed where an earlier pull ended, verified before anything is unpacked."""
-    from mrcnn_cv.cli.console.download_progress import PullProgress
+    from mrcnn_cv.cli.console.progress import PullProgress
     from mrcnn_cv.hub import pull as pulling
     from mrcnn_cv.hub.cache import is_pulled
     from mrcnn_cv.hub.download import RetryPolicy
@@ -137,17 +130,17 @@ def pull(names: tuple[str, ...], source: str | None, timeout: int, again: bool, 
             echo_message(f"{model.name} is {'here already' if here else 'ready'}: {folder}")
 
 
-@models.command(cls=GroupedCommand, short_help="Remove models from the cache, or forget your own.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=ModelName())
-@quiet_option()
+@models.command(params=[_NAMES, options.quiet()], short_help="Remove models from the cache, or forget your own.")
 def remove(names: tuple[str, ...], quiet: bool) -> None:
     """Remove what was pulled, also half of it; a model of your own is only forgotten, its files stay.
 
     The path of a .tar.gz removes what --model unpacked of it.
     """
+    from mrcnn_cv.hub import manage
+
     missing = []
     for name in dict.fromkeys(names):
-        done = _removed(name)
+        done = manage.remove(name)
         if done is None:
             missing.append(name)
         elif not quiet:
@@ -158,69 +151,57 @@ def remove(names: tuple[str, ...], quiet: bool) -> None:
         )
 
 
-@models.command(cls=GroupedCommand, short_help="Give a name to a model of your own.")
-@click.argument("name")
-@click.argument("path", metavar="PATH", type=PathText())
-@labels_option("the label file beside the model", environment=False)
-@option(
-    MODEL,
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="OPTION=VALUE",
-    help="Default of an option of `mrcnn-cv predict` with this model, such as score=0.7, or a value of a matterport"
-    " Config, such as IMAGE_MAX_DIM=512, which is kept beside the graph; may be repeated.",
-    default_note="none",
-    environment=False,
+_SET_HELP = (
+    "Default of an option of `mrcnn-cv predict` with this model, such as score=0.7, or a value of a matterport Config,"
+    " such as IMAGE_MAX_DIM=512, which is kept beside the graph; may be repeated."
 )
-@overwrite_option("Replace an earlier model of that name, or the zoo's.", MODEL, environment=False)
+_ADD_PARAMETERS = [
+    click.Argument(["name"]),
+    click.Argument(["path"], metavar="PATH", type=PathText()),
+    options.labels("the label file beside the model", environment=False),
+    option(MODEL, "--set settings", str, _SET_HELP, "none", multiple=True, metavar="OPTION=VALUE", environment=False),
+    options.overwrite("Replace an earlier model of that name, or the zoo's.", MODEL, environment=False),
+]
+
+
+@models.command(params=_ADD_PARAMETERS, short_help="Give a name to a model of your own.")
 def add(name: str, path: str, labels: str | None, settings: tuple[str, ...], overwrite: bool) -> None:
     """Give the name NAME to the model at PATH: a frozen graph (.pb), the folder that holds it, or a .tar.gz.
 
     The files stay where they are. `--model NAME` then means this model with its labels and options.
     """
-    from mrcnn_cv.hub import user_models
-    from mrcnn_cv.hub.matterport_settings import is_config_value, write_config
+    from mrcnn_cv.hub.manage import register
+    from mrcnn_cv.hub.matterport_settings import is_config_value
+    from mrcnn_cv.hub.user_models import check_name
 
-    user_models.check_name(name, overwrite=overwrite)
+    check_name(name, overwrite=overwrite)
     defaults = dict(_setting(each) for each in settings if not is_config_value(each))
-
-    from mrcnn_cv.hub.archive import is_archive
-    from mrcnn_cv.hub.resolve import unpacked
-    from mrcnn_cv.importers.load import open_model
-    from mrcnn_cv.model.labels import read_labels
-
-    given = Path(os.path.abspath(path))
-    config_values = [each for each in settings if is_config_value(each)]
-    if config_values:
-        echo_message(f"the values are kept in {write_config(given, config_values)}")
-    opened = open_model(unpacked(given) if given.is_file() and is_archive(given) else given)
-    names = Path(os.path.abspath(labels)) if labels else None
-    if names is not None:
-        read_labels(names, opened.definition.class_count)
-    model = user_models.UserModel(
-        name, given, names, defaults, family=opened.definition.architecture, classes=opened.definition.class_count
-    )
-    user_models.add(model, overwrite=overwrite)
-    echo_message(f"{name} is registered: {given}")
+    values = [each for each in settings if is_config_value(each)]
+    names = Path(labels) if labels else None
+    config = register(name, Path(path), names, defaults=defaults, config_values=values, overwrite=overwrite)
+    if config is not None:
+        echo_message(f"the values are kept in {config}")
+    echo_message(f"{name} is registered: {os.path.abspath(path)}")
 
 
-@models.command(cls=GroupedCommand, short_help="Write a model as ONNX nets and JSON numbers.")
-@click.argument("model", metavar="MODEL")
-@option(
-    OUTPUT,
-    "-o",
-    "--output",
-    type=PathText(),
-    metavar="DIR",
-    help="Where to: a folder that is empty or not there yet.",
-    default_note="none, it must be given",
-    environment=False,
-)
-@labels_option("those beside the model", environment=False)
-@config_option(environment=False)
-@overwrite_option("Replace an earlier export in DIR.", environment=False)
-@quiet_option()
+_EXPORT_PARAMETERS = [
+    click.Argument(["model"], metavar="MODEL"),
+    option(
+        OUTPUT,
+        "-o --output",
+        PathText(is_folder=True),
+        "Where to: a folder that is empty or not there yet.",
+        "none, it must be given",
+        environment=False,
+    ),
+    options.labels("those beside the model", environment=False),
+    options.pipeline_config(environment=False),
+    options.overwrite("Replace an earlier export in DIR.", environment=False),
+    options.quiet(),
+]
+
+
+@models.command(params=_EXPORT_PARAMETERS, short_help="Write a model as ONNX nets and JSON numbers.")
 @click.pass_context
 def export(context: click.Context, /, output: str | None, overwrite: bool, quiet: bool, **_: Any) -> None:
     """Write MODEL, a path or a name, into a folder for other programs: three nets as ONNX, every number as JSON.
@@ -230,19 +211,16 @@ def export(context: click.Context, /, output: str | None, overwrite: bool, quiet
     """
     if output is None:
         raise UsageError("no folder is named to write the model to: give -o DIR")
-    from mrcnn_cv.cli.resolve_model import find_model
+    find_model(context)
     from mrcnn_cv.jobs.export import export as write
 
-    find_model(context)
     params = context.params
     labels, config = (None if each is None else Path(each) for each in (params["labels"], params["pipeline_config"]))
     done = write(Path(params["model"]), Path(output), config, labels, overwrite)
-    if quiet:
-        return
-    for warning in done.warnings:
-        echo_message(f"mrcnn-cv: warning: {warning}")
-    for path, size in done.files:
-        echo_message(f"{path}  {size / 1e6:.1f} MB")
+    lines = [f"mrcnn-cv: warning: {warning}" for warning in done.warnings]
+    lines += [f"{path}  {size / 1e6:.1f} MB" for path, size in done.files]
+    for line in lines if not quiet else ():
+        echo_message(line)
 
 
 def _of_the_zoo(name: str) -> ZooModel:
@@ -256,39 +234,18 @@ def _of_the_zoo(name: str) -> ZooModel:
     return model
 
 
-def _removed(name: str) -> str | None:
-    """What was removed, in words; None where there was nothing."""
-    from mrcnn_cv.hub import cache, resolve, user_models
-    from mrcnn_cv.hub.pull import remove as remove_pulled
-    from mrcnn_cv.hub.registry import zoo_model
-
-    if user_models.remove(name):
-        return f"{name} is no longer registered; its files are where they were"
-    model = zoo_model(name)
-    if model is not None:
-        return f"{model.name} is removed" if remove_pulled(model.name) else None
-    folder = resolve.archive_folder(Path(name))
-    if not folder.exists():
-        return None
-    with cache.locked(folder.name, lambda: None), cache.writable(folder):
-        cache.discard(folder)
-    return f"what was unpacked of {name} is removed"
-
-
 def _setting(text: str) -> tuple[str, str]:
     """("score", "0.7") from "score=0.7", checked as the option itself would be."""
     from mrcnn_cv.cli.commands.predict import predict
-    from mrcnn_cv.cli.resolve_model import parsed
 
     key, equals, value = text.partition("=")
     key = key.strip().lstrip("-")
     settable = {
-        max(each.opts, key=len).lstrip("-"): each
+        long_name(each): each
         for each in predict.params
         if getattr(each, "heading", None) in (MODEL, FILTER, STYLE) and not getattr(each, "is_flag", False)
     }
-    for own in ("model", "labels", "pipeline-config"):
-        settable.pop(own, None)
+    settable = {name: each for name, each in settable.items() if name not in ("model", "labels", "pipeline-config")}
     if not equals or key not in settable:
         raise UsageError(
             f"--set takes OPTION=VALUE, not '{text}', where OPTION is one of {', '.join(sorted(settable))}"

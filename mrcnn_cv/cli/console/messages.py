@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 
 import click
 from click.core import ParameterSource
 
-from mrcnn_cv.cli.param_types import MAX_WORKERS, CommaList, Workers, unknown_choice
-from mrcnn_cv.errors import one_line
+from mrcnn_cv.cli.param_types import CommaList
+from mrcnn_cv.errors import MrcnnCvError, Remedy, one_line
 
 _REFUSED = re.compile(r"^'?(.*?)'? is not (?:in the range|one of|a valid)", re.DOTALL)
 """How click words that a value is no number, out of range, or none of the choices."""
+
+REMEDIES: Mapping[Remedy, str] = {
+    Remedy.OVERWRITE: "--overwrite",
+    Remedy.RESUME: "--resume",
+    Remedy.OUTPUT_DIRECTORY: "-o",
+    Remedy.RECORDS_FILE: "--json",
+    Remedy.REPORT_FILE: "--json or --plot",
+    Remedy.IMAGE_LIST: "--list",
+    Remedy.FILE_PATTERNS: "--include-files",
+    Remedy.START: "--start",
+    Remedy.CAMERA_SIZE: "--camera-size",
+    Remedy.MODEL: "--model",
+    Remedy.REGISTER_MODEL: "mrcnn-cv models add NAME PATH --overwrite",
+    Remedy.ARCHIVE: "--from",
+    Remedy.LABELS: "--labels",
+    Remedy.BACKEND: "--backend",
+    Remedy.CPU_BACKEND: "--backend cpu",
+    Remedy.DEVICE: "--device",
+    Remedy.CODEC: "--codec",
+    Remedy.CRF: "--crf",
+    Remedy.ONE_WORKER: "--workers 1",
+    Remedy.NO_WINDOW: "without --show",
+    Remedy.SERVE: "--serve 8080",
+    Remedy.SERVE_ADDRESS: "--serve",
+}
+"""What the library asks for, as options of the command line."""
 
 
 def sanitize(text: str) -> str:
@@ -25,6 +52,16 @@ def echo_message(message: str) -> None:
     """Print one line on stderr; a terminal that has gone away is no reason to fail."""
     with suppress(OSError):
         click.echo(sanitize(message), err=True)
+
+
+def echo_error(message: str) -> None:
+    """Print on stderr what went wrong."""
+    echo_message(f"mrcnn-cv: error: {message}")
+
+
+def counted(count: int, noun: str) -> str:
+    """1 image, 1,200 images."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -56,14 +93,14 @@ def describe_bad_value(error: click.BadParameter) -> str:
     if getattr(error.param, "is_flag", False):
         return "must be 1 or 0"
     kind = None if error.param is None else error.param.type
-    kind = kind.item if isinstance(kind, CommaList) and kind.item is not None else kind
+    kind = kind.item if isinstance(kind, CommaList) else kind
     match = _REFUSED.match(error.message)
-    if match is not None and isinstance(kind, Workers):
-        return f"must be a whole number from 1 to {MAX_WORKERS}, or auto, not '{match[1]}'"
     if match is not None and isinstance(kind, click.IntRange):
         return f"must be a whole number from {kind.min} to {kind.max}, not '{match[1]}'"
     if match is not None and isinstance(kind, click.Choice):
-        return unknown_choice(match[1], [str(each) for each in kind.choices])
+        near = get_close_matches(match[1].lower(), kind.choices, n=1, cutoff=0.7)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(kind.choices)}"
+        return f"does not know '{match[1]}': {hint}"
     return error.message
 
 
@@ -99,3 +136,12 @@ def _origin(parameter: click.Parameter, context: click.Context | None) -> str:
 
 def _argument(parameter: click.Parameter) -> str:
     return "a source" if parameter.name == "sources" else (parameter.name or "an argument").upper()
+
+
+def with_options(error: Exception) -> str:
+    """The text of an error, with the options for what it tells the user to do in parentheses."""
+    options = [REMEDIES[remedy] for remedy in error.remedies] if isinstance(error, MrcnnCvError) else []
+    if not options:
+        return str(error)
+    *others, last = options
+    return f"{error} ({', '.join(others)} or {last})" if others else f"{error} ({last})"

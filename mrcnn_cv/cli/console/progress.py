@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from mrcnn_cv.cli.console.messages import duration, echo_message, sanitize
+from mrcnn_cv.cli.console.messages import counted, duration, echo_message, readable_size, sanitize
+from mrcnn_cv.hub.resolve import PullListener
 
 if TYPE_CHECKING:
     from mrcnn_cv.inputs.video.base import VideoSource
@@ -47,7 +49,7 @@ class ProgressReporter:
     def __init__(self, kind: str, *, quiet: bool) -> None:
         self.is_json = kind == "json"
         self._has_bar = not quiet and kind in ("auto", "bar") and is_terminal()
-        self._has_lines = not quiet and not self.is_json and not self._has_bar and kind != "none"
+        self._is_silent = not self.is_json and (quiet or kind == "none")
         self._progress: Progress | None = None
         self._bar: Any = None
         self._told = 0.0
@@ -60,17 +62,13 @@ class ProgressReporter:
     def update(self) -> None:
         """Something was done; shown where it is time."""
         progress, now = self._progress, time.monotonic()
-        if progress is None:
+        if progress is None or self._is_silent:
             return
         if self._has_bar:
             self._draw(progress)
-        elif self.is_json and now - self._told >= SECONDS_BETWEEN_JSON:
+        elif now - self._told >= (SECONDS_BETWEEN_JSON if self.is_json else SECONDS_BETWEEN_LINES):
             self._told = now
-            self._echo_json("progress")
-        elif self._has_lines and now - self._told >= SECONDS_BETWEEN_LINES:
-            self._told = now
-            share = f"{100 * progress.count / progress.total:.0f} %, " if progress.total else ""
-            echo_message(share + progress.text())
+            self._tell(progress, "progress")
 
     def clear(self) -> None:
         """Make room for an ordinary line."""
@@ -85,26 +83,30 @@ class ProgressReporter:
                 self._bar.close()
             self._bar = None
         if self.is_json and self._progress is not None:
-            self._echo_json("end")
+            self._tell(self._progress, "end")
         self._progress = None
 
     def _draw(self, progress: Progress) -> None:
         text = sanitize(progress.text())
         with suppress(OSError):
             if self._bar is None:
-                bar = "{percentage:3.0f} %|{bar:20}| " if progress.total else ""
-                self._bar = make_bar(progress.total, bar + "{desc}", initial=progress.count, desc=text)
+                self._bar = _make_bar(progress, text)
             self._bar.total = progress.total
             self._bar.set_description_str(text, refresh=False)
             self._bar.update(progress.count - self._bar.n)
+            if progress.count == progress.total:
+                self._bar.refresh()
 
-    def _echo_json(self, event: str) -> None:
-        if self._progress is not None:
+    def _tell(self, progress: Progress, event: str) -> None:
+        if self.is_json:
             with suppress(OSError):
-                click.echo(json.dumps({"event": event, **self._progress.record()}), err=True)
+                click.echo(json.dumps({"event": event, **progress.record()}), err=True)
+        else:
+            share = f"{100 * progress.count / progress.total:.0f} %, " if progress.total else ""
+            echo_message(share + progress.text())
 
 
-def make_bar(total: int | None, bar_format: str, **options: Any) -> Any:
+def _make_bar(progress: Progress, text: str) -> Any:
     """A bar of tqdm on stderr, which leaves nothing behind when it is closed."""
     from tqdm import tqdm
 
@@ -114,8 +116,10 @@ def make_bar(total: int | None, bar_format: str, **options: Any) -> Any:
 
     QuietBar.set_lock(threading.RLock())
     return QuietBar(
-        total=total,
-        bar_format=bar_format,
+        total=progress.total,
+        initial=progress.count,
+        desc=text,
+        bar_format="{percentage:3.0f} %|{bar:20}| {desc}" if progress.total else "{desc}",
         file=sys.stderr,
         leave=False,
         # Some terminals do not say how wide they are, and a bar of no width would be invisible.
@@ -124,7 +128,6 @@ def make_bar(total: int | None, bar_format: str, **options: Any) -> Any:
         dynamic_ncols=_knows_its_width(),
         mininterval=0.1,
         miniters=1,
-        **options,
     )
 
 
@@ -144,44 +147,45 @@ class RunProgress:
     """Of images, or of the frames of a video that has a name."""
 
     def __init__(self, statistics: RunStatistics, video: str | None = None) -> None:
-        self._statistics, self._video = statistics, video
+        self.statistics, self.video = statistics, video
 
     @property
     def count(self) -> int:
-        statistics = self._statistics
+        statistics = self.statistics
         return statistics.kept + statistics.done_count + statistics.failed_count
 
     @property
     def total(self) -> int | None:
-        return self._statistics.images
+        return self.statistics.images
 
     @property
     def _seconds_left(self) -> float | None:
         """Until the end, if it goes on as so far; None where nobody can tell."""
-        finished = self.count - self._statistics.kept
-        if self.total is None or not finished:
+        if self.total is None or self.count == self.statistics.kept:
             return None
-        return (self.total - self.count) / max(self._statistics.rate, 1e-9)
+        return (self.total - self.count) / max(self.statistics.rate, 1e-9)
 
     def text(self) -> str:
-        statistics, left = self._statistics, self._seconds_left
-        parts = [f"{self.count:,}" + ("" if self.total is None else f"/{self.total:,}")]
-        parts += [f"{statistics.failed_count:,} failed"] if statistics.failed_count else []
-        parts += [f"{statistics.rate:.1f}/s"]
-        parts += [] if left is None else [f"{duration(left)} left"]
-        parts += [f"{sum(statistics.instances.values()):,} instances"]
-        return ", ".join(parts) if self._video is None else f"{', '.join(parts)}  {self._video}"
+        statistics, left = self.statistics, self._seconds_left
+        parts = (
+            f"{self.count:,}" + ("" if self.total is None else f"/{self.total:,}"),
+            f"{statistics.failed_count:,} failed" if statistics.failed_count else "",
+            f"{statistics.rate:.1f}/s",
+            "" if left is None else f"{duration(left)} left",
+            f"{statistics.instances.total():,} instances" + ("" if self.video is None else f"  {self.video}"),
+        )
+        return ", ".join(filter(None, parts))
 
     def record(self) -> Mapping[str, Any]:
-        statistics, left = self._statistics, self._seconds_left
-        unit = "pictures" if self._video is None else "frames"
+        statistics, left = self.statistics, self._seconds_left
+        unit = "pictures" if self.video is None else "frames"
         return {
-            **({} if self._video is None else {"video": self._video}),
+            **({} if self.video is None else {"video": self.video}),
             unit: self.total,
             "done": statistics.done_count,
             "kept": statistics.kept,
             "failed": statistics.failed_count,
-            "instances": sum(statistics.instances.values()),
+            "instances": statistics.instances.total(),
             f"{unit}_per_second": round(statistics.rate, 3),
             "seconds": round(statistics.seconds, 1),
             "seconds_left": None if left is None else round(left, 1),
@@ -213,10 +217,9 @@ class StreamProgress:
 
     def text(self) -> str:
         numbers = self._meter.statistics
-        parts = [duration(self.seconds), f"{numbers.rate:.1f} frames/s"]
-        parts += [] if numbers.delay_ms is None else [f"delay {numbers.delay_ms:.0f} ms"]
-        parts += [f"{numbers.instances} instance{'' if numbers.instances == 1 else 's'}"]
-        return ", ".join([*parts, *self.losses()])
+        delay = [] if numbers.delay_ms is None else [f"delay {numbers.delay_ms:.0f} ms"]
+        instances = counted(numbers.instances, "instance")
+        return ", ".join([duration(self.seconds), f"{numbers.rate:.1f} frames/s", *delay, instances, *self.losses()])
 
     def record(self) -> Mapping[str, Any]:
         numbers = self._meter.statistics
@@ -242,3 +245,42 @@ class ComparisonProgress:
 
     def record(self) -> Mapping[str, Any]:
         return {"pictures": self.total, "done": self.count, "agreement": round(self.agreement, 6)}
+
+
+class PullProgress(PullListener):
+    """Of the bytes of a model; a context manager, so that whatever comes next begins on a line of its own."""
+
+    def __init__(self, name: str, *, quiet: bool = False) -> None:
+        self._name, self._quiet = name, quiet
+        self._reporter = ProgressReporter("bar" if is_terminal() else "none", quiet=quiet)
+        self.count = self.total = self._begin = 0
+        self._started = math.inf
+
+    def __enter__(self) -> PullProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._reporter.close()
+
+    def note(self, text: str) -> None:
+        self._reporter.close()
+        self._started = math.inf
+        if not self._quiet:
+            echo_message(f"mrcnn-cv: note: {text}")
+
+    def progress(self, done: int, total: int) -> None:
+        if done < self.count or self._started == math.inf:
+            # A pull that begins, or begins anew.
+            self._begin, self._started = done, time.monotonic()
+            self._reporter.start(self)
+        self.count, self.total = done, total
+        self._reporter.update()
+
+    def text(self) -> str:
+        rate = (self.count - self._begin) / max(time.monotonic() - self._started, 1e-3)
+        left = duration((self.total - self.count) / rate) if rate else "?"
+        sizes = f"{readable_size(self.count)} of {readable_size(self.total)}"
+        return f"{sizes}, {readable_size(round(rate))}/s, {left} left  {self._name}"
+
+    def record(self) -> Mapping[str, Any]:
+        return {"bytes": self.total, "done": self.count}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from importlib.util import find_spec
 
-from mrcnn_cv.engines.base import Backend, Net, one_line
+from mrcnn_cv.engines.base import Backend, Net
+from mrcnn_cv.errors import brief
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.partial_shapes import Side, input_shapes
-from mrcnn_cv.util.machine import processor
+from mrcnn_cv.util.parallel import processor
 
 
 class OnnxRuntimeEngine:
@@ -29,12 +30,12 @@ class OnnxRuntimeEngine:
         try:
             from mrcnn_cv.engines.onnxruntime.net import problem_with
         except (ImportError, OSError) as error:
-            return f"the package onnxruntime is installed, but cannot be used: {one_line(error)}"
+            return f"the package onnxruntime is installed, but cannot be used: {brief(error)}"
         return problem_with(device or _best_device())
 
     def device_name(self, backend: Backend, device: str | None) -> str:
         """The processor's name; of other devices that of the provider, which tells no more."""
-        from mrcnn_cv.engines.onnxruntime.package import CPU, canonical, version
+        from mrcnn_cv.engines.onnxruntime.net import CPU, canonical, version
 
         name = canonical(device or _best_device())
         return processor() if name == CPU else f"{name}, ONNX Runtime {version()}"
@@ -54,8 +55,7 @@ class OnnxRuntimeEngine:
 @cache
 def _best_device() -> str:
     """A graphics card if there is one that works, else the processor."""
-    from mrcnn_cv.engines.onnxruntime.net import problem_with
-    from mrcnn_cv.engines.onnxruntime.package import CPU, automatic_devices
+    from mrcnn_cv.engines.onnxruntime.net import CPU, automatic_devices, problem_with
 
     others = (name for name in automatic_devices() if name != CPU)
     return next((name for name in others if problem_with(name) is None), CPU)

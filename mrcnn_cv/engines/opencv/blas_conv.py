@@ -20,22 +20,22 @@ from mrcnn_cv.engines.opencv.windows import Window, window_of
 from mrcnn_cv.graph import ir
 from mrcnn_cv.util.parallel import parallel_for
 
-LEAST_GAIN = 100
+MIN_GAIN = 100
 """Multiplications for each number that is handed over to or from cv2.dnn; with fewer, that costs more than is saved."""
 
-LEAST_CHANNELS = 32
+MIN_CHANNELS = 32
 """Of convolutions of more than a pixel; with fewer, laying out what they see takes longer than it saves."""
 
-MOST_PIXELS_OF_TINY = 16
+MAX_PIXELS_OF_TINY = 16
 """Maps of so few pixels cv2.dnn convolves in several times the time."""
 
 COLUMNS_AT_ONCE = 1024
 """Pixels of several maps that are laid side by side; their channels then fit into the processor's cache."""
 
-MOST_SEEN = 1 << 22
+MAX_SEEN = 1 << 22
 """Numbers that windows may see of one map, all together: they are laid out in memory."""
 
-MOST_PASSES = 256
+MAX_PASSES = 256
 """Over the convolutions of a net, to find out which are worth it; real nets take some ten."""
 
 FOLLOWERS = (ir.Relu, ir.Relu6, ir.Add)
@@ -59,9 +59,9 @@ class _Group(NamedTuple):
 def as_products(layers: Layers, size: Size | None, ours: Collection[str] = ()) -> list[Chain]:
     """The convolutions that are worth it. size: see `pieces_of`. ours: layers that cv2.dnn does not do anyway."""
     found = _groups(layers, {} if size is None else layers.map_sizes(size), ours)
-    for _ in range(MOST_PASSES):
+    for _ in range(MAX_PASSES):
         inside = {*ours, *(name for group in found for chain, _ in group.chains for name in chain.names)}
-        worth = [group for group in found if _gain(layers, group, inside) >= LEAST_GAIN]
+        worth = [group for group in found if _gain(layers, group, inside) >= MIN_GAIN]
         if len(worth) == len(found):
             return [chain for group in found for chain, _ in group.chains]
         # What the others handed on is handed over now, for which one more may not be worth it.
@@ -83,11 +83,11 @@ def _groups(layers: Layers, sizes: Mapping[str, Size], ours: Collection[str]) ->
 def _is_slow(layer: ir.Conv2d, window: Window, sizes: Mapping[str, Size]) -> bool:
     """Whether cv2.dnn does it slowly, for maps of a head."""
     size = sizes.get(layer.inputs[0])
-    if size is None or min(layer.weight.shape[:2]) < LEAST_CHANNELS:
+    if size is None or min(layer.weight.shape[:2]) < MIN_CHANNELS:
         return False
     pixels = math.prod(size)
-    is_slow = window.strides != (1, 1) or pixels <= MOST_PIXELS_OF_TINY
-    return is_slow and math.prod(layer.weight.shape[1:]) * pixels <= MOST_SEEN
+    is_slow = window.strides != (1, 1) or pixels <= MAX_PIXELS_OF_TINY
+    return is_slow and math.prod(layer.weight.shape[1:]) * pixels <= MAX_SEEN
 
 
 def _gain(layers: Layers, group: _Group, inside: Collection[str]) -> float:
@@ -153,10 +153,6 @@ class Product:
         else:
             self._run_many(inputs, results)
         return results
-
-    def devices(self) -> set[str]:
-        """See `Net.devices`: products are done by the processor."""
-        return {"cpu"}
 
     def _run_one(self, inputs: Mapping[str, Float], result: Float) -> None:
         """One map, whose pixels are the columns of a matrix already."""

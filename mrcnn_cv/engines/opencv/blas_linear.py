@@ -54,7 +54,3 @@ class Rows:
 
         parallel_for(work, len(rows))
         return [result]
-
-    def devices(self) -> set[str]:
-        """See `Net.devices`: it is done by the processor."""
-        return {"cpu"}

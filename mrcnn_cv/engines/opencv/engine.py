@@ -6,14 +6,14 @@ import re
 from typing import Any
 
 from mrcnn_cv.engines.base import Backend, Net
-from mrcnn_cv.engines.opencv.hybrid import HybridNet, ViewedNet, pieces_of
-from mrcnn_cv.engines.opencv.net import CvNet
+from mrcnn_cv.engines.opencv.hybrid import HybridNet, pieces_of
+from mrcnn_cv.engines.opencv.net import CvDnnNet, CvNet
 from mrcnn_cv.engines.opencv.onnx_net import DEVICES, CvOnnxNet, is_the_engine
-from mrcnn_cv.engines.registry import BACKENDS, PLUGIN
+from mrcnn_cv.engines.registry import BACKENDS, OPENCV_INFERENCE_ENGINE
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.partial_shapes import partial_shapes
-from mrcnn_cv.util.machine import processor
 from mrcnn_cv.util.opencv import cv2
+from mrcnn_cv.util.parallel import processor
 
 
 class OpenCvEngine:
@@ -26,7 +26,7 @@ class OpenCvEngine:
         if is_the_engine():
             if backend.name in DEVICES:
                 return None
-            if backend is PLUGIN:
+            if backend is OPENCV_INFERENCE_ENGINE:
                 return "the package openvino is not installed"
             return (
                 f"OpenCV {cv2.__version__} runs nets on the processor alone; OpenCV 4.10 to 5.0 has"
@@ -34,7 +34,7 @@ class OpenCvEngine:
             )
         if is_in_build(backend):
             return None
-        if backend is PLUGIN:
+        if backend is OPENCV_INFERENCE_ENGINE:
             return "the package openvino is not installed"
         version = f"this build of OpenCV ({cv2.__version__})"
         if backend.cv_backend == "DNN_BACKEND_CUDA" and re.search(r"NVIDIA CUDA:\s+YES", cv2.getBuildInformation()):
@@ -48,8 +48,8 @@ class OpenCvEngine:
         """Which OpenCV, where this one never has it."""
         if not is_the_engine():
             return backend.remedy
-        if backend is PLUGIN:
-            return BACKENDS[PLUGIN.name].remedy
+        if backend is OPENCV_INFERENCE_ENGINE:
+            return BACKENDS[OPENCV_INFERENCE_ENGINE.name].remedy
         return "pip install 'opencv-python<5.1' in its place, or use the backend onnxruntime or openvino"
 
     def problem(self, backend: Backend, device: str | None) -> str | None:
@@ -75,7 +75,7 @@ class OpenCvEngine:
         """On the processor in pieces, each by what does it fastest."""
         shapes = partial_shapes(net)
 
-        def of_opencv(part: ir.NetGraph) -> ViewedNet:
+        def of_opencv(part: ir.NetGraph) -> CvDnnNet:
             if is_the_engine():
                 # Maps are laid out in other sizes than the net's, and tried out with other numbers of channels.
                 return CvOnnxNet(part, {name: shapes[name] for name in part.inputs if len(shapes[name]) == 2})

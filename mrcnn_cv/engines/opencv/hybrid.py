@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
-from typing import Protocol
 
 import numpy as np
 
@@ -12,8 +11,9 @@ from mrcnn_cv.engines.base import Float
 from mrcnn_cv.engines.opencv.blas_conv import Product, as_products
 from mrcnn_cv.engines.opencv.blas_linear import Rows, as_rows
 from mrcnn_cv.engines.opencv.max_pool import Pool, on_tiny_maps
+from mrcnn_cv.engines.opencv.net import CvDnnNet
 from mrcnn_cv.engines.opencv.partition import Chain, Kind, Layers, Piece, Size, cut
-from mrcnn_cv.engines.opencv.upsampled_conv import Enlarged, on_enlarged
+from mrcnn_cv.engines.opencv.upsampled_conv import UpsampledConv, find_upsampled
 from mrcnn_cv.engines.opencv.winograd import Winograd, WinogradOrProduct, by_winograd, by_winograd_or_product
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
@@ -22,27 +22,13 @@ from mrcnn_cv.graph.shape_inference import Shape, ShapeInference
 from mrcnn_cv.util import blas
 from mrcnn_cv.util.parallel import parallel_for
 
-
-class ViewedNet(Protocol):
-    """A net of cv2.dnn."""
-
-    def run(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """See `Net.run`."""
-
-    def views(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """The same in arrays that the next run may overwrite."""
-
-    def devices(self) -> set[str]:
-        """See `Net.devices`."""
-
-
 LARGE = 1 << 23
 """Bytes of the maps of a net of cv2.dnn that are worth giving back."""
 
 LITTLE = 64
 """Pixels on a side of what takes next to no memory; a multiple of all strides."""
 
-MakeNet = Callable[[ir.NetGraph], ViewedNet]
+MakeNet = Callable[[ir.NetGraph], CvDnnNet]
 
 
 def pieces_of(net: ir.NetGraph, size: Size | None, is_classic: bool = True) -> list[Piece]:
@@ -60,7 +46,7 @@ def pieces_of(net: ir.NetGraph, size: Size | None, is_classic: bool = True) -> l
         chains += as_products(layers, None, _names(chains)) + as_rows(layers)
     else:
         chains = on_tiny_maps(layers, size) if is_classic else []
-        chains += on_enlarged(layers, size)
+        chains += find_upsampled(layers, size)
         chains += by_winograd_or_product(layers) if is_classic else []
         chains += as_products(layers, size, _names(chains)) if is_classic else []
         chains += as_rows(layers)
@@ -147,12 +133,12 @@ class HybridNet:
         return sum(4 * prod(layer.output) for layer in layers)
 
     def devices(self) -> set[str]:
-        """See `Net.devices`."""
-        return set().union(*(piece.devices() for piece in self._pieces))
+        """See `Net.devices`: all but nets of cv2.dnn are done by the processor."""
+        return set().union(*({"cpu"} if isinstance(piece, Own) else piece.devices() for piece in self._pieces))
 
 
-Own = Product | Rows | Enlarged | Pool | Winograd | WinogradOrProduct
-Running = ViewedNet | Own
+Own = Product | Rows | UpsampledConv | Pool | Winograd | WinogradOrProduct
+Running = CvDnnNet | Own
 
 _PIECES: dict[Kind, Callable[[ir.NetGraph], Own]] = {
     "pool": Pool,
@@ -179,8 +165,8 @@ def _all_running(pieces: Sequence[Piece], make_net: MakeNet) -> list[Running]:
 
 
 def _running(piece: Piece, make_net: MakeNet) -> Running:
-    if piece.kind == "enlarged":
-        return Enlarged(piece.net, make_net)
+    if piece.kind == "upsampled":
+        return UpsampledConv(piece.net, make_net)
     own = _PIECES.get(piece.kind)
     return make_net(piece.net) if own is None else own(piece.net)
 

@@ -12,13 +12,13 @@ from mrcnn_cv.engines.opencv.windows import window_of
 from mrcnn_cv.graph import ir
 from mrcnn_cv.util.parallel import parallel_for
 
-MOST_PIXELS = 64
+MAX_PIXELS = 64
 """Of a map that is tiny."""
 
 NUMBERS_AT_ONCE = 1 << 16
 """Of the maps that are looked at together; they fit into the processor's cache."""
 
-LEAST_MAPS = 256
+MIN_MAPS = 256
 """For a thread of their own."""
 
 
@@ -28,7 +28,7 @@ def on_tiny_maps(layers: Layers, size: Size) -> list[Chain]:
     found = []
     for layer in layers.net:
         known = sizes.get(layer.inputs[0]) if isinstance(layer, ir.MaxPool2d) else None
-        if known is not None and known[0] * known[1] <= MOST_PIXELS:
+        if known is not None and known[0] * known[1] <= MAX_PIXELS:
             found.append(Chain("pool", (layer.name,), layer.name))
     return found
 
@@ -71,9 +71,5 @@ class Pool:
                 for column in range(1, self._window.kernel[1]):
                     np.maximum(result[own], across.seen(tallest, (0, column), (height, width)), out=result[own])
 
-        parallel_for(work, len(flat), minimum=LEAST_MAPS)
+        parallel_for(work, len(flat), minimum=MIN_MAPS)
         return [result.reshape(count, channels, height, width)]
-
-    def devices(self) -> set[str]:
-        """See `Net.devices`: it is done by the processor."""
-        return {"cpu"}

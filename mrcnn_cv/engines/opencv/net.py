@@ -1,17 +1,18 @@
-"""A net run by cv2.dnn's classic engine: OpenCV 4.10 to 5.0."""
+"""Nets of cv2.dnn: what its engines have in common, and the classic one, of OpenCV 4.10 to 5.0."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.engines.base import Backend, Float, one_line
-from mrcnn_cv.engines.registry import BACKENDS, PLUGIN
-from mrcnn_cv.errors import BackendError, ModelFileError
+from mrcnn_cv.engines.base import Backend, Float
+from mrcnn_cv.engines.registry import BACKENDS, OPENCV_INFERENCE_ENGINE
+from mrcnn_cv.errors import BackendError, ModelFileError, brief
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.export.tensorflow import BIAS_SUFFIX, to_tensorflow
 from mrcnn_cv.util.opencv import cv2
@@ -23,8 +24,37 @@ _LAYER_MARK = re.compile(r"((?:OCV|CUDA|OpenVINO)/[A-Z0-9_]+)\\n")
 """How a dump ends a layer's text: backend, target, and a line feed in the spelling of Graphviz."""
 
 
-class CvNet:
-    """A net run by cv2.dnn."""
+class CvDnnNet(ABC):
+    """A net run by an engine of cv2.dnn."""
+
+    def run(self, inputs: Mapping[str, Float]) -> list[Float]:
+        """See `Net.run`; an error inside OpenCV is a BackendError, or a MemoryError."""
+        return [output if output.flags.owndata else np.array(output) for output in self.views(inputs)]
+
+    @abstractmethod
+    def views(self, inputs: Mapping[str, Float]) -> list[Float]:
+        """The same in arrays that the next run may overwrite."""
+
+    @abstractmethod
+    def devices(self) -> set[str]:
+        """See `Net.devices`."""
+
+
+def forward(net: cv2.dnn.Net, inputs: Mapping[str, Float], outputs: list[str]) -> list[Float]:
+    """What a net of OpenCV makes of its inputs; its errors as those of `CvDnnNet.run`."""
+    try:
+        for name, value in inputs.items():
+            net.setInput(value, name)
+        found: list[Any] = list(net.forward(outputs))
+        return found
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error):
+            raise MemoryError(brief(error)) from error
+        raise BackendError(f"OpenCV {cv2.__version__} failed inside the net: {brief(error)}") from error
+
+
+class CvNet(CvDnnNet):
+    """A net run by cv2.dnn's classic engine."""
 
     def __init__(self, net: ir.NetGraph, backend: Backend) -> None:
         self._backend = backend
@@ -40,22 +70,10 @@ class CvNet:
         if missing:
             raise ModelFileError(f"OpenCV {cv2.__version__} does not import the layer '{missing[0]}'")
 
-    def run(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """See `Net.run`; an error inside OpenCV is a BackendError, or a MemoryError."""
-        return [output if output.flags.owndata else np.array(output) for output in self.views(inputs)]
-
     def views(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """The same in arrays that the next run may overwrite."""
+        """See `CvDnnNet.views`."""
         self._net = self._net_for(tuple(side % self._step for value in inputs.values() for side in value.shape[2:]))
-        try:
-            for name, value in inputs.items():
-                self._net.setInput(value, name)
-            outputs: list[Any] = list(self._net.forward(self._outputs))
-            return outputs
-        except cv2.error as error:
-            if error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error):
-                raise MemoryError(one_line(error)) from error
-            raise BackendError(f"OpenCV {cv2.__version__} failed inside the net: {one_line(error)}") from error
+        return forward(self._net, inputs, self._outputs)
 
     def _net_for(self, kind: tuple[int, ...]) -> cv2.dnn.Net:
         """The net for inputs of this kind of sizes; of those that were used lately a few are kept."""
@@ -78,7 +96,7 @@ class CvNet:
         if not self._nets:
             return set()
         marks = set(_LAYER_MARK.findall(self._net.dump()))
-        return {backend.name for backend in (*BACKENDS.values(), PLUGIN) if backend.mark in marks}
+        return {backend.name for backend in (*BACKENDS.values(), OPENCV_INFERENCE_ENGINE) if backend.mark in marks}
 
 
 def step_of_sizes(net: ir.NetGraph) -> int:
@@ -103,10 +121,10 @@ def _read(message: NDArray[np.uint8], backend: Backend) -> cv2.dnn.Net:
     try:
         net: cv2.dnn.Net = cv2.dnn.readNetFromTensorflow(message, **importer)
     except cv2.error as error:
-        raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net: {one_line(error)}") from error
+        raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net: {brief(error)}") from error
     try:
         net.setPreferableBackend(getattr(cv2.dnn, backend.cv_backend))
         net.setPreferableTarget(getattr(cv2.dnn, backend.target))
     except cv2.error as error:
-        raise BackendError(f"OpenCV {cv2.__version__} cannot set up {backend.name}: {one_line(error)}") from error
+        raise BackendError(f"OpenCV {cv2.__version__} cannot set up {backend.name}: {brief(error)}") from error
     return net

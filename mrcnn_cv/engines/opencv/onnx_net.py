@@ -8,12 +8,12 @@ included.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from mrcnn_cv.engines.base import Float, one_line
-from mrcnn_cv.errors import BackendError, ModelFileError
+from mrcnn_cv.engines.base import Float
+from mrcnn_cv.engines.opencv.net import CvDnnNet, forward
+from mrcnn_cv.errors import BackendError, ModelFileError, brief
 from mrcnn_cv.graph.export.onnx import to_onnx
 from mrcnn_cv.graph.ir import NetGraph
 from mrcnn_cv.graph.partial_shapes import Shape, input_shapes
@@ -29,7 +29,7 @@ def is_the_engine() -> bool:
     return hasattr(cv2.dnn, "ENGINE_OPENCV") and not hasattr(cv2.dnn, "readNetFromTensorflow")
 
 
-class CvOnnxNet:
+class CvOnnxNet(CvDnnNet):
     """A net run by OpenCV's own engine. shapes: of inputs, where they are known; see `write_onnx`.
 
     ModelFileError for a net that OpenCV cannot read.
@@ -41,22 +41,13 @@ class CvOnnxNet:
         self._net = _read(to_onnx(spell_hard_sigmoid(net), shapes))
         self._has_run = False
 
-    def run(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """See `Net.run`; an error inside OpenCV is a BackendError, or a MemoryError."""
-        return [output if output.flags.owndata else np.array(output) for output in self.views(inputs)]
-
     def views(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """The same in arrays that the next run may overwrite."""
+        """See `CvDnnNet.views`."""
         for name, shape in self._shapes.items():
             self._check(name, shape, inputs[name].shape)
-        try:
-            for name, value in inputs.items():
-                self._net.setInput(np.ascontiguousarray(value), name)
-            outputs: list[Any] = list(self._net.forward(self._outputs))
-        except cv2.error as error:
-            if error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error):
-                raise MemoryError(one_line(error)) from error
-            raise BackendError(f"OpenCV {cv2.__version__} failed inside the net: {one_line(error)}") from error
+        outputs = forward(
+            self._net, {name: np.ascontiguousarray(value) for name, value in inputs.items()}, self._outputs
+        )
         self._has_run = True
         return outputs
 
@@ -81,7 +72,7 @@ def _read(model: bytes) -> cv2.dnn.Net:
         with quiet():
             net: cv2.dnn.Net = cv2.dnn.readNetFromONNX(np.frombuffer(model, dtype=np.uint8), engine=engine)
     except cv2.error as error:
-        raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net: {one_line(error)}") from error
+        raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net: {brief(error)}") from error
     if net.empty():
         raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net, and does not say why")
     return net

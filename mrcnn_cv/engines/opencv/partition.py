@@ -10,7 +10,7 @@ from mrcnn_cv.engines.opencv.windows import window_of
 from mrcnn_cv.graph import ir
 
 Size = tuple[int, int]
-Kind = Literal["net", "product", "rows", "enlarged", "pool", "winograd", "winograd or product"]
+Kind = Literal["net", "product", "rows", "upsampled", "pool", "winograd", "winograd or product"]
 
 _KEEP_SIZE = (*ir.ACTIVATIONS, ir.Affine, ir.Add, ir.Mul, ir.Concat)
 
@@ -21,7 +21,7 @@ class Piece:
 
     kind: "net": by cv2.dnn. "product": by a matrix product, one or more convolutions that take the same maps, its
     first input.
-    "rows": the same for a fully connected layer. "enlarged": the same for a convolution of maps that are resized
+    "rows": the same for a fully connected layer. "upsampled": the same for a convolution of maps that are resized
     before. "winograd": a convolution of 3x3 by many smaller products; "winograd or product": by whichever is faster
     for the maps that come. "pool": a MaxPool, by numpy.
     """

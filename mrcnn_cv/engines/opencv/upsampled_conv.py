@@ -22,17 +22,17 @@ from mrcnn_cv.util.parallel import parallel_for
 MakeNet = Callable[[ir.NetGraph], Net]
 """Makes a net of cv2.dnn."""
 
-LEAST_FACTOR = 2
+MIN_FACTOR = 2
 """By which multiplications become fewer."""
 
-MOST_SPREAD = 1 << 22
+MAX_SPREAD = 1 << 22
 """Numbers of the matrix that spreads what is known of small maps over large ones."""
 
 COLUMNS_AT_ONCE = 256
 """Pixels of small maps that are multiplied at a time; what comes of them then fits into the processor's cache."""
 
 
-def on_enlarged(layers: Layers, size: Size) -> list[Chain]:
+def find_upsampled(layers: Layers, size: Size) -> list[Chain]:
     """Resizes that one convolution alone takes, and the convolution, for input maps of `size`."""
     sizes = layers.map_sizes(size)
     full = {layer.name for layer in layers.convolutions()}
@@ -46,8 +46,8 @@ def on_enlarged(layers: Layers, size: Size) -> list[Chain]:
         if layer.name in layers.outputs or small is None:
             continue
         if _is_worth_it(layers.by_name[consumers[0]], math.prod(small), math.prod(layer.size)):
-            convolution = layers.chain("enlarged", consumers[0], FOLLOWERS)
-            found.append(Chain("enlarged", (layer.name, *convolution.names), layer.name))
+            convolution = layers.chain("upsampled", consumers[0], FOLLOWERS)
+            found.append(Chain("upsampled", (layer.name, *convolution.names), layer.name))
     return found
 
 
@@ -57,12 +57,12 @@ def _is_worth_it(layer: ir.Layer, small: int, large: int) -> bool:
     if window is None or window.strides != (1, 1) or not isinstance(layer, ir.Conv2d):
         return False
     channels, places = layer.in_channels, math.prod(window.kernel)
-    is_less = LEAST_FACTOR * small * (channels + large) <= channels * large
-    return is_less and places * small * large <= MOST_SPREAD
+    is_less = MIN_FACTOR * small * (channels + large) <= channels * large
+    return is_less and places * small * large <= MAX_SPREAD
 
 
-class Enlarged:
-    """A piece of the kind "enlarged"."""
+class UpsampledConv:
+    """A piece of the kind "upsampled"."""
 
     def __init__(self, net: ir.NetGraph, make_net: MakeNet) -> None:
         layers = Layers(net)
@@ -108,10 +108,6 @@ class Enlarged:
 
         parallel_for(work, count, minimum=1)
         return [result.reshape(count, self._channels, height, width)]
-
-    def devices(self) -> set[str]:
-        """See `Net.devices`: products are done by the processor."""
-        return {"cpu"}
 
     def _spread_of(self, small: Size) -> tuple[Float, Size]:
         """(places in the window * pixels of a small map, pixels of the result), and the size of the result.

@@ -27,7 +27,7 @@ from mrcnn_cv.graph import ir
 from mrcnn_cv.util.opencv import cv2
 from mrcnn_cv.util.parallel import parallel_for
 
-MOST_PADDING = 2
+MAX_PADDING = 2
 """With more, tiles may lie beside the map."""
 
 TILE = 4
@@ -36,26 +36,26 @@ TILE = 4
 SEEN = TILE + 2
 PLACES = SEEN * SEEN
 
-LEAST_CHANNELS = {4: 96, 8: 128, 16: 192, 32: 512}
+MIN_CHANNELS = {4: 96, 8: 128, 16: 192, 32: 512}
 """Pixels of the image to a pixel of a backbone's maps → channels, as the harmonic mean of those that come in and go
 out, from which on it is worth it: cv2.dnn is slow on large maps, and products are on small ones."""
 
-LEAST_CHANNELS_OF_HEADS = 96
+MIN_CHANNELS_OF_HEADS = 96
 """The same for heads, which see many small maps at once."""
 
-MOST_AT_ONCE = 1 << 21
+MAX_AT_ONCE = 1 << 21
 """Numbers of transformed tiles that are multiplied at a time: they fit into the processor's outer cache."""
 
 FEW_TILES = 48
 """Of all maps of a head."""
 
-LEAST_TILES = 32
+MIN_TILES = 32
 """That are multiplied at a time; with fewer, the weights are fetched too often."""
 
 WEIGHTS_AT_ONCE = 32
 """Channels of a result whose weights are transformed at a time."""
 
-MOST_KEPT = 2 * MOST_AT_ONCE
+MAX_KEPT = 2 * MAX_AT_ONCE
 """Numbers in each of the two arrays that a thread keeps for its next convolution: 16 MiB."""
 
 # Points 0, 1, -1, 2, -2 and infinity.
@@ -83,7 +83,7 @@ def by_winograd(layers: Layers) -> list[Chain]:
     found = []
     for layer in layers.convolutions():
         stride = math.ceil(strides[layer.inputs[0]])
-        least = LEAST_CHANNELS.get(max(stride, min(LEAST_CHANNELS)))
+        least = MIN_CHANNELS.get(max(stride, min(MIN_CHANNELS)))
         if least is not None and _is_plain(layer) and _mean(layer.in_channels, layer.out_channels) >= least:
             found.append(layers.chain("winograd", layer.name, FOLLOWERS))
     return found
@@ -94,13 +94,13 @@ def by_winograd_or_product(layers: Layers) -> list[Chain]:
     return [
         layers.chain("winograd or product", layer.name, FOLLOWERS)
         for layer in layers.convolutions()
-        if _is_plain(layer) and _mean(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS_OF_HEADS
+        if _is_plain(layer) and _mean(layer.in_channels, layer.out_channels) >= MIN_CHANNELS_OF_HEADS
     ]
 
 
 def _is_plain(layer: ir.Conv2d) -> bool:
     """Of 3x3 pixels next to each other, each of which sees a part of the map."""
-    is_padded_little = layer.padding == "same" or max(layer.padding) <= MOST_PADDING
+    is_padded_little = layer.padding == "same" or max(layer.padding) <= MAX_PADDING
     return layer.kernel == (3, 3) and layer.stride == (1, 1) and layer.dilation == (1, 1) and is_padded_little
 
 
@@ -140,10 +140,6 @@ class Winograd:
 
         parallel_for(work, len(blocks), minimum=1)
         return [result]
-
-    def devices(self) -> set[str]:
-        """See `Net.devices`: products are done by the processor."""
-        return {"cpu"}
 
     def _convolve(self, inputs: Mapping[str, Float], result: Float, block: _Block) -> None:
         given, taken = self._matrices.shape[1:]
@@ -213,10 +209,6 @@ class WinogradOrProduct:
         is_few = count * -(-height // TILE) * -(-width // TILE) < FEW_TILES
         return (self._product if is_few else self._winograd).run(inputs, memory)
 
-    def devices(self) -> set[str]:
-        """See `Net.devices`."""
-        return self._winograd.devices()
-
 
 class _Block(NamedTuple):
     """Tiles that are multiplied at once. maps: which. rows: of tiles, in each of the maps. width: tiles in a row."""
@@ -241,7 +233,7 @@ class _Block(NamedTuple):
 def _blocks(count: int, size: Size, channels: int) -> list[_Block]:
     """All tiles of so many maps, of which the result has `size`, in blocks for which all threads have about as many."""
     height, width = (-(-side // TILE) for side in size)
-    at_once = max(LEAST_TILES, MOST_AT_ONCE // (PLACES * channels))
+    at_once = max(MIN_TILES, MAX_AT_ONCE // (PLACES * channels))
     units, each = (height, width) if count == 1 else (count, height * width)
     least = -(-units * each // at_once)
     threads = max(1, cv2.getNumThreads())
@@ -280,6 +272,6 @@ def _two_arrays(size: int) -> tuple[Float, Float]:
     arrays = _kept.arrays
     if arrays[0].size < size:
         arrays = np.empty(size, np.float32), np.empty(size, np.float32)
-        if size <= MOST_KEPT:
+        if size <= MAX_KEPT:
             _kept.arrays = arrays
     return arrays

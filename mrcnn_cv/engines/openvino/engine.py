@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from mrcnn_cv.engines.base import Backend, Net, one_line
+from mrcnn_cv.engines.base import Backend, Net
+from mrcnn_cv.errors import brief
 from mrcnn_cv.graph import ir
 
 DEFAULT_DEVICE = "CPU"
@@ -36,7 +37,7 @@ class OpenVinoEngine:
         try:
             from mrcnn_cv.engines.openvino import net
         except (ImportError, OSError) as error:
-            return f"the package openvino is installed, but cannot be used: {one_line(error)}"
+            return f"the package openvino is installed, but cannot be used: {brief(error)}"
         return net.problem_with(_called(device), backend.target)
 
     def device_name(self, backend: Backend, device: str | None) -> str:

@@ -1,20 +1,54 @@
-"""A NetGraph as a model of OpenVINO, layer by layer."""
+"""A NetGraph as a model of OpenVINO, layer by layer; and the one place that imports OpenVINO.
+
+The package tells a statistics server of every import, without asking, by means of another package, openvino_telemetry;
+where that cannot be imported it does without. See docs/security.md. Its converter of models, which we never use, takes
+longer to import than all the rest: others find it as before, when they ask for it.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
 
-from mrcnn_cv.engines.openvino.package import ops, ov
 from mrcnn_cv.graph import ir
+
+_TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
+
+_is_first = "openvino" not in sys.modules
+_ours = [name for name in (_TELEMETRY, *([_CONVERTER] if _is_first else [])) if name not in sys.modules]
+sys.modules.update(dict.fromkeys(_ours))  # type: ignore[arg-type]
+try:
+    import openvino as ov
+    from openvino import opset13 as ops
+finally:
+    for _name in _ours:
+        with suppress(KeyError):
+            del sys.modules[_name]
+
+__all__ = ["ops", "ov", "translate"]
 
 MAP_AXES = (2, 3)
 CHANNELS_LAST = (0, 2, 3, 1)
 
 Kind = TypeVar("Kind", bound=ir.Layer)
 Sources = Sequence[Any]
+
+
+def _converter(name: str) -> Any:
+    """What `openvino` would have had from its converter."""
+    if name != "convert_model":
+        raise AttributeError(f"module 'openvino' has no attribute '{name}'")
+    from openvino.tools.ovc import convert_model
+
+    return convert_model
+
+
+if _CONVERTER in _ours and not hasattr(ov, "convert_model"):
+    ov.__getattr__ = _converter
 
 
 def translate(net: ir.NetGraph, shapes: Mapping[str, Sequence[int]]) -> ov.Model:

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_cv.engines.base import Backend, Float, one_line
-from mrcnn_cv.engines.openvino.layers import translate
-from mrcnn_cv.engines.openvino.package import ov
-from mrcnn_cv.errors import BackendError, Remedy
+from mrcnn_cv.engines.base import Backend, Float
+from mrcnn_cv.engines.openvino.layers import ov, translate
+from mrcnn_cv.errors import BackendError, Remedy, brief
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.partial_shapes import Shape, input_shapes
 from mrcnn_cv.util.opencv import cv2
@@ -100,7 +99,7 @@ class OpenVinoNet:
             yield
         except RuntimeError as error:
             raise BackendError(
-                f"OpenVINO {version()} failed on {self._device}, {one_line(error)}: {Remedy.CPU_BACKEND}",
+                f"OpenVINO {version()} failed on {self._device}, {brief(error)}: {Remedy.CPU_BACKEND}",
                 Remedy.CPU_BACKEND,
             ) from error
 

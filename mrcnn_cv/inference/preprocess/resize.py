@@ -1,4 +1,4 @@
-"""From an image to the trunk's input: TensorFlow's own resizing, then the model's pixel preprocessing."""
+"""From an image to the backbone's input: TensorFlow's own resizing, then the model's pixel preprocessing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inference.preprocess.antialias import resize_antialiased
-from mrcnn_cv.inference.preprocess.resample import resample, step
-from mrcnn_cv.inference.preprocess.zero_border import resize_zero_border
+from mrcnn_cv.inference.preprocess.resize_pillow import resize_antialiased
+from mrcnn_cv.inference.preprocess.resize_skimage import resize_zero_border
+from mrcnn_cv.inference.preprocess.resize_tensorflow import resample, step
 from mrcnn_cv.model.definition import NormalizationStep, ResizeSpec
 from mrcnn_cv.util.parallel import parallel_for
 
@@ -25,7 +25,7 @@ MAX_INPUT_PIXELS = 1 << 26
 
 
 class NetworkInput(NamedTuple):
-    """What the trunk takes.
+    """What the backbone takes.
 
     pixels: (1, 3, H, W) float32 RGB, or (1, 1, H, W) gray. size, offset: (height, width) of the image in it.
     """
@@ -96,7 +96,7 @@ def _enlarged_size(spec: ResizeSpec, height: int, width: int) -> tuple[int, int]
 
 
 def padded_size(spec: ResizeSpec, size: tuple[int, int]) -> tuple[int, int]:
-    """The (height, width) of the trunk's input for an image that was resized to `size`."""
+    """The (height, width) of the backbone's input for an image that was resized to `size`."""
     if spec.pad_to_max and spec.max_dimension is not None:
         return spec.max_dimension, spec.max_dimension
     multiple = spec.pad_multiple or 1

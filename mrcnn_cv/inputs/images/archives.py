@@ -1,7 +1,10 @@
-"""Pictures in .zip and .tar archives, read in place: nothing is unpacked, and nothing of an archive's is trusted."""
+"""Images in .zip and .tar archives, read in place: nothing is unpacked, and nothing of an archive's is trusted."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import tarfile
 import threading
 import zipfile
@@ -17,8 +20,8 @@ from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images import sniff as content
 from mrcnn_cv.inputs.images.directories import DirectoryScan
 from mrcnn_cv.inputs.images.sorting import by_tree
-from mrcnn_cv.inputs.images.tar import BoundedTar, is_tar
 from mrcnn_cv.util import filenames
+from mrcnn_cv.util.bounded_tar import BoundedTar
 
 MAX_BYTES = 1 << 29
 """An image that unpacks to more than this is a bomb, not an image."""
@@ -28,6 +31,10 @@ MAX_MEMBERS = 2_000_000
 MAX_NAME = 4096
 """Characters of a member's name: no file system has longer paths."""
 
+FREE, RATIO = 1 << 28, 100
+"""A packed .tar may unpack to so many bytes, and so many times its own size more: images hardly shrink."""
+
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 _PIECE = 1 << 20
 _SMALL_PIECE = 1 << 12
 """zipfile unpacks a whole piece of what is not deflated at once: bzip2 makes 80 MB of this much."""
@@ -93,7 +100,7 @@ class _TarMember:
     def __call__(self) -> bytes:
         _check_size(self.size)
         file, lock = _open_tar(self.archive)
-        with lock, file.member(self.start, self.size) as member:
+        with lock, file.content(self.start, self.size) as member:
             return _read_image(member, _PIECE)
 
 
@@ -112,7 +119,7 @@ def _open_zip(archive: _Archive) -> zipfile.ZipFile:
 @lru_cache(OPEN_ARCHIVES)
 def _open_tar(archive: _Archive) -> tuple[BoundedTar, threading.Lock]:
     archive.check()
-    return BoundedTar(archive.path), threading.Lock()
+    return _tar_at(archive.path), threading.Lock()
 
 
 def is_archive(path: Path) -> bool:
@@ -124,7 +131,7 @@ def is_archive(path: Path) -> bool:
             head = file.read(512)
         if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             return zipfile.is_zipfile(path)
-        return is_tar(path, head)
+        return _is_tar(path, head)
     except MemoryError:
         return False
     except _ERRORS:
@@ -192,8 +199,42 @@ def _zip(path: Path) -> Iterator[Member]:
 def _tar(path: Path) -> Iterator[Member]:
     archive = _as_it_is(path)
     # A file of its own: members are read while a folder that is watched is listed again.
-    for name, start, size in BoundedTar(path).members():
-        yield name, _TarMember(archive, start, size)
+    for member in _tar_at(path).members():
+        # No link is followed.
+        if member.isreg() and not member.issparse():
+            yield member.name, _TarMember(archive, member.offset_data, member.size)
+
+
+def _is_tar(path: Path, head: bytes) -> bool:
+    """Whether a file whose first 512 bytes are `head` is a .tar, packed or not. May raise what reading raises."""
+    if not head.startswith(_PACKED) and head[257:262] != b"ustar":
+        return False
+    try:
+        next(_tar_at(path).members(), None)
+    except tarfile.TarError:
+        return False
+    return True
+
+
+def _tar_at(path: Path) -> BoundedTar:
+    """The .tar at `path`, whatever it is packed with."""
+    with path.open("rb") as file:
+        head, size = file.read(6), file.seek(0, io.SEEK_END)
+    total = FREE + RATIO * size if head.startswith(_PACKED) else size + tarfile.RECORDSIZE
+    return BoundedTar(_unpacked(path, head), total)
+
+
+def _unpacked(path: Path, head: bytes) -> IO[bytes]:
+    if head.startswith(_PACKED[0]):
+        return gzip.open(path)  # type: ignore[return-value]
+    if head.startswith(_PACKED[1]):
+        return bz2.open(path)
+    if head.startswith(_PACKED[2]):
+        # A small Python may lack it.
+        import lzma
+
+        return lzma.open(path)
+    return path.open("rb")
 
 
 def _check_size(size: int) -> None:

@@ -48,7 +48,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _check(data: bytes, name: str) -> str | None:
-    """The picture's kind, or None where it has no known signature; InputError for what needs no decoder to refuse."""
+    """The image's kind, or None where it has no known signature; InputError for what needs no decoder to refuse."""
     if not data:
         raise InputError(f"{name} is empty (zero bytes): copy or download it again")
     head = data[: content.HEAD_BYTES]

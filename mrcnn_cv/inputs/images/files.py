@@ -58,7 +58,7 @@ def read_file(path: Path) -> bytes:
 
 
 def max_bytes() -> int:
-    """How many bytes a picture's file may have: what the largest image needs, and some for what comes with it."""
+    """How many bytes an image's file may have: what the largest image needs, and some for what comes with it."""
     return _BYTES_OF_A_PIXEL * max_pixels() + (1 << 26)
 
 

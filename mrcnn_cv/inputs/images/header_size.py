@@ -1,4 +1,4 @@
-"""How many pixels a picture's file claims to have, told from its header before a decoder makes room for them.
+"""How many pixels an image's file claims to have, told from its header before a decoder makes room for them.
 
 By hand, since a limit needs what the decoder will go by, and at once. imagesize 2.0 gives GIFs of more than 32,767
 pixels a side a negative size, BMPs of OS/2 a wrong one, and PAM, PFM, Radiance, Sun and bare JPEG 2000 none; it and
@@ -62,6 +62,16 @@ def _largest(sizes: list[Size]) -> Size | None:
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
+def _at(offset: int, layout: str) -> Callable[[bytes], Size]:
+    """Reads a width and a height that always lie in the same place."""
+
+    def read(data: bytes) -> Size:
+        width, height = struct.unpack_from(layout, data, offset)
+        return width, height
+
+    return read
+
+
 def _jpeg(data: bytes) -> Size | None:
     for marker, start in jpeg_segments(data):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -70,20 +80,10 @@ def _jpeg(data: bytes) -> Size | None:
     return None
 
 
-def _png(data: bytes) -> Size:
-    width, height = struct.unpack_from(">II", data, 16)
-    return width, height
-
-
 def _bmp(data: bytes) -> Size:
     # The oldest header, of 12 bytes, has short numbers.
     width, height = struct.unpack_from("<HH" if data[14] < 36 else "<ii", data, 18)
     return abs(width), abs(height)
-
-
-def _gif(data: bytes) -> Size:
-    width, height = struct.unpack_from("<HH", data, 6)
-    return width, height
 
 
 def _webp(data: bytes) -> Size | None:
@@ -158,21 +158,16 @@ def _radiance(data: bytes) -> Size | None:
     return (int(found[2]), int(found[1])) if found else None
 
 
-def _sun(data: bytes) -> Size:
-    width, height = struct.unpack_from(">II", data, 4)
-    return width, height
-
-
 _READERS: dict[str, Callable[[bytes], Size | None]] = {
     "JPEG": _jpeg,
-    "PNG": _png,
+    "PNG": _at(16, ">II"),
     "BMP": _bmp,
-    "GIF": _gif,
+    "GIF": _at(6, "<HH"),
     "WebP": _webp,
     "TIFF": _tiff,
     "JPEG 2000": _jpeg_2000,
     "AVIF": _avif,
     "portable pixmap": _portable,
     "Radiance HDR": _radiance,
-    "Sun raster": _sun,
+    "Sun raster": _at(4, ">II"),
 }

@@ -11,7 +11,7 @@ from mrcnn_cv.errors import Remedy, UsageError
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images.directories import file_ref
 from mrcnn_cv.util import filenames
-from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes
+from mrcnn_cv.util.files import UnfitFile, read_bytes
 
 COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 """Names of a CSV's column of paths, the first that is there."""
@@ -39,7 +39,7 @@ def listed(file: Path) -> list[ImageRef]:
 
 def _paths(file: Path) -> list[str]:
     try:
-        text = read_bytes(file, "a list of pictures", MAX_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
+        text = read_bytes(file, "a list of images", MAX_BYTES, pipes=True).decode("utf-8-sig", "surrogateescape")
     except UnfitFile as error:
         raise UsageError(f"{file} {error}", Remedy.IMAGE_LIST) from error
     except (OSError, ValueError) as error:

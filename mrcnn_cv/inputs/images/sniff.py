@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and whether a picture's file is all there.
+"""What a file is by its first bytes, and whether an image's file is all there.
 
 OpenCV's decoders print to stderr and return half-grey images for some broken files; what can be told from the file's
 structure is told here, before a decoder sees it. No cv2 here.
@@ -86,7 +86,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def fault(kind: str, data: bytes) -> str | None:
-    """Why a picture's file is not whole ("is truncated: ..."); None where it is whole, or only the decoder can tell."""
+    """Why an image's file is not whole ("is truncated: ..."); None where it is whole, or only the decoder can tell."""
     check = _CHECKS.get(kind)
     return check(data) if check else None
 

@@ -1,4 +1,4 @@
-"""Pictures on the web."""
+"""Images on the web."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Watch:
 
 
 def _state(item: ImageRef) -> tuple[int, int] | None:
-    """(size, time of change) of a picture's file; None while there is none."""
+    """(size, time of change) of an image's file; None while there is none."""
     try:
         status = item.path.stat() if item.path is not None else None
     except OSError:

@@ -1,26 +1,24 @@
-"""What sources that move have in common: what is known about one, and which of its frames are wanted."""
+"""What sources of frames have in common: what is known about one, and which of its frames are wanted."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from time import perf_counter
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mrcnn_cv.structures.frame import Frame, FrameError
-from mrcnn_cv.structures.video_info import ColorProperties, VideoInfo, import_av
+from mrcnn_cv.structures.video_info import VideoInfo
 
-__all__ = [
-    "MAX_PIXELS",
-    "ColorProperties",
-    "FrameSampler",
-    "FrameSampling",
-    "StreamPosition",
-    "VideoInfo",
-    "VideoSource",
-    "import_av",
-]
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MAX_PIXELS = 1 << 25
 """A frame with more pixels than this (8192 x 4096) is not decoded: a decoder may hold two dozen of them."""
@@ -55,6 +53,20 @@ class VideoSource(Protocol):
     def __iter__(self) -> Iterator[Frame | FrameError | None]: ...
 
     def close(self) -> None: ...
+
+
+class OpenSource(ABC):
+    """A source that is open from the start; as a context manager it is closed at the end of the block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """End; the iteration stops at its next step."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +108,10 @@ class FrameSampling:
 
 
 class FrameSampler:
-    """Tells frame by frame which ones a Choice takes; `after`: those up to there were taken before."""
+    """Tells frame by frame which ones are wanted; `after`: those up to there were taken before."""
 
-    # Times are binary fractions of decimal rates: a frame a hair before its turn has its turn.
-    _HAIR = 1e-6
+    # Times are binary fractions of decimal rates: a frame may come a rounding error too early.
+    _EPSILON = 1e-6
 
     def __init__(self, sampling: FrameSampling, after: StreamPosition | None = None) -> None:
         self._sampling = sampling
@@ -108,18 +120,18 @@ class FrameSampler:
 
     def is_over(self, time: float) -> bool:
         """Whether no frame from this time on is wanted."""
-        choice = self._sampling
-        if choice.max_frames is not None and self.taken >= choice.max_frames:
+        sampling = self._sampling
+        if sampling.max_frames is not None and self.taken >= sampling.max_frames:
             return True
-        return choice.end is not None and time >= choice.end - self._HAIR
+        return sampling.end is not None and time >= sampling.end - self._EPSILON
 
     def takes(self, index: int, time: float) -> bool:
         """Whether this frame is wanted; the ones before it have been asked for."""
-        choice = self._sampling
-        if time < choice.start - self._HAIR or index % choice.stride:
+        sampling = self._sampling
+        if time < sampling.start - self._EPSILON or index % sampling.stride:
             return False
         slot = self._slot_of(time)
-        if choice.max_fps is not None and slot == self._slot:
+        if sampling.max_fps is not None and slot == self._slot:
             return False
         self._slot = slot
         self.taken += 1
@@ -127,4 +139,42 @@ class FrameSampler:
 
     def _slot_of(self, time: float) -> int:
         rate = self._sampling.max_fps
-        return 0 if rate is None else math.floor((time - self._sampling.start) * rate + self._HAIR)
+        return 0 if rate is None else math.floor((time - self._sampling.start) * rate + self._EPSILON)
+
+
+class RecordedSource(OpenSource):
+    """A file of frames; those that cannot be decoded are counted in `damaged` and left out.
+
+    output_path  folder of the frames' own outputs: clip gives clip/000123.jpg
+    sampling     the frames that are wanted
+    after        go on behind this point, where an earlier run was left
+
+    Frame.index counts the frames of the file as it is displayed; Frame.time is in seconds from its start. InputError,
+    one sentence, for a file without a frame that can be decoded.
+    """
+
+    damaged = 0
+    dropped = 0
+
+    def __init__(
+        self,
+        path: str | Path,
+        output_path: PurePosixPath | None = None,
+        sampling: FrameSampling | None = None,
+        after: StreamPosition | None = None,
+    ) -> None:
+        self.path, self.name = Path(path), str(path)
+        self.output_path = output_path or PurePosixPath(self.path.stem)
+        self.sampling = sampling or FrameSampling()
+        self.warnings: list[str] = []
+        self._after = after
+        self._open()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open the file, and set `info`."""
+
+    def _frame(self, image: NDArray[np.uint8], index: int, time: float, start: float) -> Frame:
+        """start: perf_counter() when reading it began."""
+        milliseconds = (perf_counter() - start) * 1000
+        return Frame(image, self.name, index, time, None, milliseconds, self.output_path / f"{index:06}.jpg")

@@ -8,14 +8,14 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError, Remedy
-from mrcnn_cv.inputs.video.base import VideoInfo
+from mrcnn_cv.inputs.video.base import OpenSource
 from mrcnn_cv.structures.frame import Frame, FrameError
+from mrcnn_cv.structures.video_info import VideoInfo
 from mrcnn_cv.util.opencv import cv2, quiet
 
 FIRST_FRAME_SECONDS = 10.0
@@ -24,7 +24,7 @@ FIRST_FRAME_SECONDS = 10.0
 _SEE = "`mrcnn-cv devices` lists the cameras"
 
 
-class Camera:
+class Camera(OpenSource):
     """A camera: an endless source.
 
     Opening takes the first image, since its size is the only proof of what the camera really gives. InputError, one
@@ -72,14 +72,6 @@ class Camera:
             has_audio=False,
             codec="raw",
         )
-
-    def __enter__(self) -> Camera:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame | FrameError | None]:
         start, index = time.monotonic(), 0

@@ -8,26 +8,17 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from time import perf_counter
-from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError, Remedy
 from mrcnn_cv.inputs.images.files import why_unreadable
-from mrcnn_cv.inputs.video.base import (
-    MAX_PIXELS,
-    ColorProperties,
-    FrameSampler,
-    FrameSampling,
-    StreamPosition,
-    VideoInfo,
-    import_av,
-)
-from mrcnn_cv.inputs.video.pyav_frames import Image, colors_of, pixels, upright
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, FrameSampler, FrameSampling, RecordedSource, StreamPosition
 from mrcnn_cv.inputs.video.webp import WebpAnimation, webp_file
 from mrcnn_cv.structures.frame import Frame, FrameError
-from mrcnn_cv.structures.video_info import failures
+from mrcnn_cv.structures.video_info import ColorProperties, VideoInfo, failures, import_av, matrix_for, swscale_matrix
 from mrcnn_cv.util.opencv import cv2
 
 # Demuxers of files alone: playlists and scripts (hls, concat) would open whatever a stranger's file names.
@@ -37,7 +28,11 @@ _FORMATS = (
 )
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 # Times are rounded to floats.
-_HAIR = 1e-6
+_EPSILON = 1e-6
+
+_LIMITED, _FULL = 1, 2
+
+Image = NDArray[np.uint8]
 
 
 def open_video(
@@ -51,48 +46,18 @@ def open_video(
     return source(path, output_path, sampling, after)
 
 
-class VideoFile:
-    """A video file as an iterable of Frame; frames that cannot be decoded are counted in `damaged` and left out.
+class VideoFile(RecordedSource):
+    """A video file as an iterable of Frame."""
 
-    output_path   folder of the frames' own outputs: clip gives clip/000123.jpg
-    sampling  the frames that are wanted
-    after   go on behind this point, where an earlier run was left
-
-    Frame.index counts the frames of the file as it is displayed; Frame.time is in seconds from its start. InputError,
-    one sentence, for a file without a frame that can be decoded.
-    """
-
-    dropped = 0
-
-    def __init__(
-        self,
-        path: str | Path,
-        output_path: PurePosixPath | None = None,
-        sampling: FrameSampling | None = None,
-        after: StreamPosition | None = None,
-    ) -> None:
-        self.path, self.name = Path(path), str(path)
-        self.output_path = output_path or PurePosixPath(self.path.stem)
-        self.sampling = sampling or FrameSampling()
-        self.damaged = 0
-        self.warnings: list[str] = []
-        self._after = after
+    def _open(self) -> None:
         self._container: Any = None
         self._reopen()
-        self._frames = self._from(self.sampling.start if after is None else after.time)
+        self._frames = self._from(self.sampling.start if self._after is None else self._after.time)
         self._first = next(self._frames, None)
-        if self._first is None and after is None:
+        if self._first is None and self._after is None:
             self.close()
             raise _no_frame(self.name, self.damaged, self.sampling.start)
         self.info = self._describe()
-
-    def __enter__(self) -> VideoFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -102,20 +67,17 @@ class VideoFile:
 
     def __iter__(self) -> Iterator[Frame | FrameError | None]:
         """The frames that are wanted; may be asked for once."""
-        chooser = FrameSampler(self.sampling, self._after)
+        sampler = FrameSampler(self.sampling, self._after)
         pending = [] if self._first is None else [self._first]
         self._first = None
         while pending or self._container is not None:
             start = perf_counter()
             found = pending.pop() if pending else next(self._frames, None)
-            if found is None or chooser.is_over(found[1]):
+            if found is None or sampler.is_over(found[1]):
                 return
             index, time, decoded = found
-            if chooser.takes(index, time):
-                image = self._fitted(upright(decoded, pixels(decoded)))
-                milliseconds = (perf_counter() - start) * 1000
-                output_path = self.output_path / f"{index:06}.jpg"
-                yield Frame(image, self.name, index, time, None, milliseconds, output_path)
+            if sampler.takes(index, time):
+                yield self._frame(self._fitted(upright(decoded, pixels(decoded))), index, time, start)
 
     def _reopen(self) -> None:
         av = import_av()
@@ -195,13 +157,13 @@ class VideoFile:
         if self._after is not None:
             index = self._after.index
             for _, time, decoded in frames:
-                if time > self._after.time + _HAIR:
+                if time > self._after.time + _EPSILON:
                     index += 1
                     yield index, time, decoded
             return
         is_first = True
         for index, time, decoded in frames:
-            if time >= start - _HAIR:
+            if time >= start - _EPSILON:
                 if is_first and start > 0:
                     self.damaged, is_first = 0, False
                 yield index, time, decoded
@@ -297,3 +259,45 @@ def _no_frame(name: str, damaged: int, start: float) -> InputError:
     if start:
         return InputError(f"{name} has no frame after {start:g} seconds: {Remedy.START}", Remedy.START)
     return InputError(f"{name} holds no frames: copy or download it again")
+
+
+def pixels(decoded: Any) -> Image:
+    """(H, W, 3) uint8 BGR of a decoded frame, as it is stored."""
+    rgb = decoded.format.is_rgb or decoded.format.has_palette
+    colors = colors_of(decoded)
+    options = {} if rgb else {"src_colorspace": swscale_matrix(matrix_for(colors.matrix, decoded.height))}
+    if not rgb:
+        options |= {"src_color_range": _FULL if colors.is_full else _LIMITED, "dst_color_range": _FULL}
+    image: Image = decoded.reformat(format="bgr24", threads=1, **options).to_ndarray()
+    return image
+
+
+def colors_of(decoded: Any) -> ColorProperties:
+    """What a decoded frame says about its colors."""
+    full = int(decoded.color_range) == _FULL or decoded.format.name.startswith("yuvj")
+    return ColorProperties(int(decoded.color_primaries), int(decoded.color_trc), int(decoded.colorspace), full)
+
+
+def upright(decoded: Any, image: Image) -> Image:
+    """The image turned and mirrored as the file's display matrix says."""
+    matrix = _display_matrix(decoded)
+    if matrix is None:
+        return image
+    across, down = np.sign(np.round(matrix[:2] / 65536)), np.sign(np.round(matrix[2:] / 65536))
+    # Each names where a step to the right, and a step down, of the stored image leads on the screen.
+    if across[0] == 0 and down[1] == 0:
+        image = np.swapaxes(image, 0, 1)
+        across, down = np.array([down[0], 0]), np.array([0, across[1]])
+    image = image[:: -1 if down[1] < 0 else 1, :: -1 if across[0] < 0 else 1]
+    return np.ascontiguousarray(image)
+
+
+def _display_matrix(decoded: Any) -> NDArray[np.float64] | None:
+    """a b c d of FFmpeg's display matrix (x' = a x + c y, y' = b x + d y); None where there is none."""
+    from av.sidedata.sidedata import Type
+
+    data = decoded.side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return None
+    matrix = np.frombuffer(data, np.int32).astype(np.float64)
+    return matrix[[0, 1, 3, 4]] if len(matrix) == 9 else None

@@ -1,4 +1,4 @@
-"""The newest frame wins: a thread reads a live source as fast as it comes, and what nobody took in time is dropped."""
+"""Latest-frame reader: a thread reads a live source as fast as it comes; frames nobody took in time are dropped."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.video.base import FrameSampler, FrameSampling
+from mrcnn_cv.inputs.video.base import FrameSampler, FrameSampling, OpenSource
 from mrcnn_cv.structures.frame import Frame, FrameError
 
 if TYPE_CHECKING:
-    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
+    from mrcnn_cv.inputs.video.base import VideoSource
+    from mrcnn_cv.structures.video_info import VideoInfo
 
 MAX_BYTES = 1 << 29
 """Of frames that wait where all are kept; then the source is no longer read from until there is room."""
@@ -35,7 +35,7 @@ _CLOSE_SECONDS = 1.0
 Taken = Frame | FrameError | None
 
 
-class LatestFrameSource:
+class LatestFrameSource(OpenSource):
     """A live source that is opened and read by a thread of its own.
 
     Iterating gives each time the newest frame since the last one, and None where there is none for a moment. `dropped`
@@ -44,7 +44,7 @@ class LatestFrameSource:
     name      of the source, for messages
     open      opens it; called by the thread
     keep_all  every frame is kept until it is taken, and `dropped` stays as the source has it
-    choice    which frames are offered at all; `max_frames` counts those that are taken
+    sampling  which frames are offered at all; `max_frames` counts those that are taken
     """
 
     def __init__(
@@ -78,14 +78,6 @@ class LatestFrameSource:
         self._thread = threading.Thread(target=self._read, name="live-reader", daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> LatestFrameSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def info(self) -> VideoInfo:
         """What the source is, once it is open; raises what opening it raised, InputError where it never ends."""
@@ -115,9 +107,9 @@ class LatestFrameSource:
             yield taken
 
     def frame_futures(self) -> Iterator[Callable[[], Taken]]:
-        """Promises of a frame, which is the newest at the moment when the promise is called in.
+        """Futures of a frame, each of which is the newest one at the moment when the future is called.
 
-        They may be called in by several threads, each once; the frames come in the order of the tickets. None: no frame
+        They may be called by several threads, each once; the frames come in the order of the futures. None: no frame
         came any more.
         """
         for number in count():

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mrcnn_cv.errors import InputError
+from mrcnn_cv.inputs.video.base import OpenSource
 from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
-    from mrcnn_cv.inputs.video.base import VideoInfo, VideoSource
+    from mrcnn_cv.inputs.video.base import VideoSource
+    from mrcnn_cv.structures.video_info import VideoInfo
 
 _LONGEST_WAIT = 30.0
 _LOOK_SECONDS = 0.1
@@ -28,7 +29,7 @@ def back_off(failures: int) -> float:
     return min(2.0 ** (failures - 1), _LONGEST_WAIT)
 
 
-class Reconnecting:
+class Reconnecting(OpenSource):
     """A live source as one, however often it is lost in between.
 
     Opening it the first time raises what `open` raises. Afterwards a source that gives a FrameError, or ends although
@@ -67,14 +68,6 @@ class Reconnecting:
         self._size = (self.info.width, self.info.height)
         self.warnings = self._source.warnings
 
-    def __enter__(self) -> Reconnecting:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def is_disconnected(self) -> bool:
         """Whether the source is lost at the moment."""
@@ -108,7 +101,7 @@ class Reconnecting:
                 return
 
     def close(self) -> None:
-        """End; the iteration stops at its next step."""
+        """See `OpenSource.close`."""
         self._closed = True
         self._leave()
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.video.base import MAX_PIXELS, VideoInfo, import_av
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, OpenSource
 from mrcnn_cv.structures.frame import Frame, FrameError
-from mrcnn_cv.structures.video_info import failures
+from mrcnn_cv.structures.video_info import VideoInfo, failures, import_av
 from mrcnn_cv.util.redact import redact_url
 from mrcnn_cv.util.version import __version__
 
@@ -45,7 +44,7 @@ _WITHOUT_TIME = frozenset(("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe", "h264",
 _MAX_JUMP_SECONDS = 10.0
 
 
-class Stream:
+class Stream(OpenSource):
     """A stream at an address. It ends where the server says so, and is given up where nothing comes for `seconds`.
 
     Opening raises InputError, one sentence, for an address that cannot be reached, that is no stream of images, or
@@ -69,14 +68,6 @@ class Stream:
         except BaseException:
             self._container.close()
             raise
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame | FrameError | None]:
         self._iterating = True

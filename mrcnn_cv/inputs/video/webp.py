@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from time import perf_counter
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.inputs.images.sniff import image_kind, webp_chunks
-from mrcnn_cv.inputs.video.base import MAX_PIXELS, FrameSampler, FrameSampling, StreamPosition, VideoInfo
+from mrcnn_cv.inputs.video.base import MAX_PIXELS, FrameSampler, RecordedSource
 from mrcnn_cv.structures.frame import Frame, FrameError
+from mrcnn_cv.structures.video_info import VideoInfo
 from mrcnn_cv.util.opencv import cv2, quiet
 
 _MAX_BYTES = 1 << 28
@@ -43,29 +43,15 @@ class _AnimationFrame:
     end: int
 
 
-class WebpAnimation:
+class WebpAnimation(RecordedSource):
     """As VideoFile, for an animated WebP. Transparency is dropped; what no image was laid on is black."""
 
-    dropped = 0
-
-    def __init__(
-        self,
-        path: str | Path,
-        output_path: PurePosixPath | None = None,
-        sampling: FrameSampling | None = None,
-        after: StreamPosition | None = None,
-    ) -> None:
-        self.path, self.name = Path(path), str(path)
-        self.output_path = output_path or PurePosixPath(self.path.stem)
-        self.sampling = sampling or FrameSampling()
-        self.damaged = 0
-        self.warnings: list[str] = []
-        self._after = after
+    def _open(self) -> None:
         self._data = webp_file(self.path) or b""
         self._size = _canvas_size(self._data)
         count, milliseconds = 0, 0
-        for picture in _pictures(self._data):
-            count, milliseconds = count + 1, milliseconds + picture.milliseconds
+        for part in _parts(self._data):
+            count, milliseconds = count + 1, milliseconds + part.milliseconds
         if not count or not all(self._size):
             raise InputError(f"{self.name} holds no frame that can be decoded: copy or download it again")
         if self._size[0] * self._size[1] > MAX_PIXELS:
@@ -79,50 +65,40 @@ class WebpAnimation:
             *self._size, rate, count, seconds or None, False, False, "webp", time_base=Fraction(1, 1000)
         )
 
-    def __enter__(self) -> WebpAnimation:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Nothing is open."""
 
     def __iter__(self) -> Iterator[Frame | FrameError | None]:
         """The frames that are wanted."""
-        chooser = FrameSampler(self.sampling, self._after)
+        sampler = FrameSampler(self.sampling, self._after)
         done = -1 if self._after is None else self._after.index
         start, milliseconds = perf_counter(), 0
-        for index, (picture, canvas) in enumerate(self._canvases()):
+        for index, (part, canvas) in enumerate(self._canvases()):
             time = milliseconds / 1000
-            milliseconds += picture.milliseconds
+            milliseconds += part.milliseconds
             if canvas is None or index <= done:
                 self.damaged += canvas is None and index > done
                 continue
-            if chooser.is_over(time):
+            if sampler.is_over(time):
                 return
-            if chooser.takes(index, time):
-                image = np.ascontiguousarray(canvas[..., :3])
-                spent = (perf_counter() - start) * 1000
-                yield Frame(image, self.name, index, time, None, spent, self.output_path / f"{index:06}.jpg")
+            if sampler.takes(index, time):
+                yield self._frame(np.ascontiguousarray(canvas[..., :3]), index, time, start)
             start = perf_counter()
 
     def _canvases(self) -> Iterator[tuple[_AnimationFrame, NDArray[np.uint8] | None]]:
         """Each image with the canvas after it, BGRA; None for an image that cannot be decoded."""
         width, height = self._size
         canvas = np.zeros((height, width, 4), np.uint8)
-        for picture in _pictures(self._data):
-            rows = slice(picture.top, picture.top + picture.height)
-            columns = slice(picture.left, picture.left + picture.width)
-            image = _decode(self._data, picture)
+        for part in _parts(self._data):
+            rows = slice(part.top, part.top + part.height)
+            columns = slice(part.left, part.left + part.width)
+            image = _decode(self._data, part)
             if image is None or canvas[rows, columns].shape != image.shape:
-                yield picture, None
+                yield part, None
                 continue
-            canvas[rows, columns] = image if picture.replaces else _over(image, canvas[rows, columns])
-            yield picture, canvas
-            if picture.vanishes:
+            canvas[rows, columns] = image if part.replaces else _over(image, canvas[rows, columns])
+            yield part, canvas
+            if part.vanishes:
                 canvas[rows, columns] = 0
 
 
@@ -146,7 +122,7 @@ def _canvas_size(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _pictures(data: bytes) -> Iterator[_AnimationFrame]:
+def _parts(data: bytes) -> Iterator[_AnimationFrame]:
     """The images that are all there."""
     for name, start, end in webp_chunks(data):
         if name == b"ANMF" and 16 < end - start <= len(data) - start:
@@ -177,17 +153,17 @@ def _whole(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 3], "little")
 
 
-def _decode(data: bytes, picture: _AnimationFrame) -> NDArray[np.uint8] | None:
+def _decode(data: bytes, part: _AnimationFrame) -> NDArray[np.uint8] | None:
     """(height, width, 4) uint8 BGRA; None for what cannot be decoded, or is not of the size that it claims."""
-    if picture.width * picture.height > MAX_PIXELS:
+    if part.width * part.height > MAX_PIXELS:
         return None
     with quiet():
         try:
-            still = np.frombuffer(_still(data, picture.start, picture.end), np.uint8)
+            still = np.frombuffer(_still(data, part.start, part.end), np.uint8)
             image = cv2.imdecode(still, cv2.IMREAD_UNCHANGED)
         except cv2.error:
             return None
-    if image is None or image.ndim != 3 or image.shape[:2] != (picture.height, picture.width):
+    if image is None or image.ndim != 3 or image.shape[:2] != (part.height, part.width):
         return None
     if image.shape[2] == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2BGRA)

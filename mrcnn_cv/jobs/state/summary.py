@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mrcnn_cv.outputs.formats.csv import inert
+from mrcnn_cv.outputs.formats.table import inert
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline.runner import FrameResult, RunObserver
 from mrcnn_cv.structures.frame import FrameError

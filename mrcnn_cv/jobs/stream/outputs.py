@@ -22,9 +22,9 @@ from mrcnn_cv.util import filenames
 
 if TYPE_CHECKING:
     from mrcnn_cv.inference.predictor import MaskRCNN
-    from mrcnn_cv.inputs.video.base import VideoInfo
     from mrcnn_cv.outputs.video.annotator import FrameAnnotator
     from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
+    from mrcnn_cv.structures.video_info import VideoInfo
 
 
 class StreamOutputs:
@@ -53,7 +53,7 @@ class StreamOutputs:
         if self._is_recorded or self._others:
             self.base = self._free_name(stack)
         if self._is_recorded:
-            from mrcnn_cv.outputs.video.recording import Recording
+            from mrcnn_cv.outputs.video.writer import Recording
 
             codec, crf = self._video_options.codec, self._video_options.crf
             sinks += [annotator, Recording(self.folder, self._path, info, annotator.annotated, codec, crf)]

@@ -15,7 +15,7 @@ from mrcnn_cv.errors import InputError, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.inputs.images.glob import glob_files
-from mrcnn_cv.inputs.video.base import FrameSampling, import_av
+from mrcnn_cv.inputs.video.base import FrameSampling
 from mrcnn_cv.jobs.events import JobObserver
 from mrcnn_cv.jobs.options import (
     DetectionOptions,
@@ -40,6 +40,7 @@ from mrcnn_cv.outputs.video.codecs import check_codec, encoder_for, suffix_for
 from mrcnn_cv.outputs.viewers.live_view import Meter
 from mrcnn_cv.outputs.viewers.window import check_display
 from mrcnn_cv.pipeline import CancellationToken
+from mrcnn_cv.structures.video_info import import_av
 
 MAX_FRAMES = 1_000_000
 """Of one video, as far as formats with one file for all are concerned: the next one's indexes begin behind them."""

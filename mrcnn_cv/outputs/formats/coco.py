@@ -1,20 +1,17 @@
-"""`coco`: annotations.json, a data set in COCO's format; and the image ids that `coco-results` shares with it.
+"""`coco`: annotations.json, a data set in COCO's format; `coco-results`: results.json, as pycocotools reads it.
 
-The format: cocodataset.org/#format-data, "Object Detection".
+The formats: cocodataset.org/#format-data, "Object Detection"; #format-results.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from mrcnn_cv.outputs.base import DatasetFormat
-from mrcnn_cv.outputs.formats.record_masks import Instance, local_mask, rle
+from mrcnn_cv.outputs.storage.record_log import Instance, Record, local_mask, rle
 from mrcnn_cv.structures import polygons
-
-if TYPE_CHECKING:
-    from mrcnn_cv.outputs.storage.record_log import Record
+from mrcnn_cv.util.json import to_bytes
 
 
 class CocoDataset(DatasetFormat):
@@ -26,20 +23,19 @@ class CocoDataset(DatasetFormat):
     name = "annotations.json"
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """Write the file; one record is held at a time."""
         categories = [
             {"id": class_id, "name": label, "supercategory": ""}
             for class_id, label in sorted(self.settings.labels.items())
         ]
         info = {"description": "Instances found by mrcnn-cv", "model": self.settings.model, "version": "1.0"}
-        file.write(b'{"info": ' + to_json(info) + b',\n"licenses": [],\n"categories": ' + to_json(categories))
+        file.write(b'{"info": ' + to_bytes(info) + b',\n"licenses": [],\n"categories": ' + to_bytes(categories))
         file.write(b',\n"images": [')
         maximum = 1
         separator = b"\n"
         for image_id, record in numbered(records):
             maximum = max(maximum, len(record["instances"]))
             size = {"width": record["width"], "height": record["height"]}
-            file.write(separator + to_json({"id": image_id, "file_name": record["place"], **size}))
+            file.write(separator + to_bytes({"id": image_id, "file_name": record["place"], **size}))
             separator = b",\n"
         file.write(b'],\n"annotations": [')
         # Ids that tell the image and the place in it do not change when an image is added later.
@@ -49,7 +45,7 @@ class CocoDataset(DatasetFormat):
             for number, instance in enumerate(record["instances"], start=1):
                 annotation = self._annotation(record, instance)
                 ids = {"id": image_id * stride + number, "image_id": image_id}
-                file.write(separator + to_json({**ids, **annotation}))
+                file.write(separator + to_bytes({**ids, **annotation}))
                 separator = b",\n"
         file.write(b"]}\n")
 
@@ -75,8 +71,30 @@ class CocoDataset(DatasetFormat):
         return rle(record, instance)
 
 
+class CocoResults(DatasetFormat):
+    """results.json; image ids are those of `coco`."""
+
+    name = "results.json"
+
+    def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
+        file.write(b"[")
+        separator = b"\n"
+        for image_id, record in numbered(records):
+            for instance in record["instances"]:
+                result = {
+                    "image_id": image_id,
+                    "category_id": instance["class_id"],
+                    "bbox": bbox(instance),
+                    "score": instance["score"],
+                    "segmentation": rle(record, instance),
+                }
+                file.write(separator + to_bytes(result))
+                separator = b",\n"
+        file.write(b"]\n")
+
+
 def numbered(records: Iterable[Record]) -> Iterator[tuple[int, Record]]:
-    """(image id, record): the picture's index plus one, so that it stays the same while images are added.
+    """(image id, record): the image's index plus one, so that it stays the same while images are added.
 
     Where two runs into one folder left the same index to two images, the second takes a number of its own.
     """
@@ -96,11 +114,6 @@ def bbox(instance: Instance) -> list[float]:
     """x, y, width, height."""
     x1, y1, x2, y2 = instance["box"]
     return [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)]
-
-
-def to_json(value: Any) -> bytes:
-    """On one line, in UTF-8; the odd bytes of a file name as `\\udcXX`."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
 
 
 def _short(value: float) -> float | int:

@@ -7,21 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from mrcnn_cv.drawing.colors import color
-from mrcnn_cv.outputs.base import DatasetFormat
-from mrcnn_cv.outputs.formats.record_masks import Instance, local_mask
+from mrcnn_cv.outputs.base import DatasetFormat, OutputSettings
 from mrcnn_cv.outputs.formats.xml import attribute, text
-from mrcnn_cv.outputs.storage.record_log import is_tracked
+from mrcnn_cv.outputs.storage.record_log import Instance, Record, is_tracked, local_mask
 from mrcnn_cv.structures import polygons
-
-if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import OutputSettings
-    from mrcnn_cv.outputs.storage.record_log import Record
-    from mrcnn_cv.structures.masks import LocalMask
+from mrcnn_cv.structures.masks import LocalMask
 
 _TRACK_ID = (
     "<attribute><name>track_id</name><mutable>False</mutable><input_type>text</input_type>"
@@ -36,7 +31,6 @@ class CvatAnnotations(DatasetFormat):
     name = "annotations.xml"
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:
-        """Write the file; one record is held at a time."""
         file.write(_head(self.settings, is_tracked(records)).encode("utf-8"))
         groups = count(1)
         for number, record in enumerate(records):

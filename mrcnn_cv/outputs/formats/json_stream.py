@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mrcnn_cv.errors import Remedy
 from mrcnn_cv.outputs.base import PerImageSink, SinkClosed
-from mrcnn_cv.outputs.formats.json_files import to_json
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
 from mrcnn_cv.outputs.storage.ownership import new_digest
+from mrcnn_cv.util.json import to_bytes
 
 if TYPE_CHECKING:
     from mrcnn_cv.structures.frame import Frame
@@ -36,7 +37,7 @@ class JsonLines(PerImageSink):
     def write(self, frame: Frame, instances: Instances) -> None:
         """Write one line and flush it."""
         try:
-            self.stream.write(to_json(instances) + b"\n")
+            self.stream.write(to_bytes(instances.to_dict()) + b"\n")
             self.stream.flush()
         except KeyboardInterrupt:
             # Where nobody reads, what is left in the buffer would hold up the end.
@@ -105,7 +106,7 @@ class JsonLinesFile:
         """Write one line; it is in the file when this returns."""
         if self._file is None:
             raise ValueError("the file is open only inside of a with block")
-        rest = memoryview(to_json(instances) + b"\n")
+        rest = memoryview(to_bytes(instances.to_dict()) + b"\n")
         try:
             while rest:
                 written = self._file.write(rest)
@@ -116,6 +117,14 @@ class JsonLinesFile:
             raise SinkClosed from error
         except OSError as error:
             raise unwritable(error, self.path, Remedy.RECORDS_FILE) from error
+
+
+def reserve_stdout() -> BinaryIO:
+    """Standard output as a binary file; what a C library prints there (OpenCL drivers do) now goes to stderr."""
+    sys.stdout.flush()
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return own
 
 
 def is_special(path: Path) -> bool:

@@ -6,21 +6,18 @@ The format: what labelme's own LabelFile reads (labelme/_label_file.py of labelm
 from __future__ import annotations
 
 import base64
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mrcnn_cv.outputs.base import ImageFormat
-from mrcnn_cv.outputs.formats.image_copy import format_for
-from mrcnn_cv.outputs.formats.overlay import encode
+from mrcnn_cv.outputs.formats.image_files import encode, format_for
 from mrcnn_cv.structures import polygons
-
-if TYPE_CHECKING:
-    from mrcnn_cv.structures.frame import Frame
-    from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.util.json import to_bytes
 
 # The first version of labelme that knows shapes of the type "mask" was 5.2.
 _VERSION = "5.4.1"
@@ -34,7 +31,6 @@ class LabelmeFiles(ImageFormat):
     """
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write one file; OutputError where it cannot be written."""
         path = self.folder.path_for(frame, ".json", kind="labelme", stem=True)
         height, width = instances.image_size
         where = _path_between(path.parent, frame)
@@ -47,8 +43,7 @@ class LabelmeFiles(ImageFormat):
             "imageHeight": height,
             "imageWidth": width,
         }
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False)
-        self.folder.write(path, text.encode("utf-8", "backslashreplace") + b"\n")
+        self.folder.write(path, to_bytes(content) + b"\n")
 
     def _shapes(self, instances: Instances, index: int) -> list[dict[str, Any]]:
         if instances.mask_probabilities is None:
@@ -88,7 +83,7 @@ def _corners(part: polygons.Polygon) -> list[list[float]]:
 
 
 def _path_between(folder: Path, frame: Frame) -> str | None:
-    """The way from `folder` to the picture's file; None where there is none that labelme could go."""
+    """The way from `folder` to the image's file; None where there is none that labelme could go."""
     if frame.path is None or frame.time is not None:
         return None
     try:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.outputs.base import ImageFormat
+from mrcnn_cv.outputs.formats.image_files import encode, format_for
 from mrcnn_cv.outputs.storage.output_dir import unwritable
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
 from mrcnn_cv.util import filenames
-
-if TYPE_CHECKING:
-    from mrcnn_cv.structures.frame import Frame
-    from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.util.opencv import cv2
 
 
 class CropSlices(NamedTuple):
@@ -33,7 +34,7 @@ class PerInstanceSink(ImageFormat):
         raise NotImplementedError
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write the picture's files; OutputError where one cannot be written.
+        """Write the image's files; OutputError where one cannot be written.
 
         What an earlier run left of instances that there are no more is removed.
         """
@@ -42,19 +43,59 @@ class PerInstanceSink(ImageFormat):
         for index in range(len(instances)):
             if (file := self.encode(frame, instances, index)) is not None:
                 data, suffix = file
-                name = filenames.truncate_name(
-                    f"{index + 1:03d}-{filenames.file_name(instances.labels[index])}{suffix}"
-                )
+                label = filenames.file_name(instances.labels[index])
+                name = filenames.truncate_name(f"{index + 1:03d}-{label}{suffix}")
                 self.folder.write(output_path / name, data)
                 written.add(name)
         try:
-            before = (
-                [path for path in output_path.iterdir() if path.name not in written] if output_path.is_dir() else []
-            )
+            before = list(output_path.iterdir()) if output_path.is_dir() else []
         except OSError as error:
             raise unwritable(error, output_path) from error
         for path in before:
-            self.folder.discard(path)
+            if path.name not in written:
+                self.folder.discard(path)
+
+
+class BinaryMasks(PerInstanceSink):
+    """Writes binary/photo/001-person.png, of the image's size: 255 inside of the mask, 0 outside."""
+
+    kind = "binary"
+
+    def encode(self, frame: Frame, instances: Instances, index: int) -> tuple[bytes, str]:
+        return encode(instances.full_mask(index).astype(np.uint8) * 255, ".png", frame.name), ".png"
+
+
+class InstanceCrops(PerInstanceSink):
+    """Writes crops/photo/001-person.jpg, the image cut to the box; JPEG where the image is one, else PNG."""
+
+    kind = "crops"
+
+    def encode(self, frame: Frame, instances: Instances, index: int) -> tuple[bytes, str] | None:
+        within = crop_slices(instances, index)
+        if within is None:
+            return None
+        suffix = format_for(frame)
+        return encode(np.ascontiguousarray(frame.image[within]), suffix, frame.name), suffix
+
+
+class Cutouts(PerInstanceSink):
+    """Writes cutouts/photo/001-person.png, RGBA, cut to the instance's box, on a transparent background.
+
+    soft_edges: the mask fades out towards its border, within itself, so that nothing of the background shows.
+    """
+
+    kind = "cutouts"
+
+    def encode(self, frame: Frame, instances: Instances, index: int) -> tuple[bytes, str] | None:
+        within = crop_slices(instances, index)
+        if within is None:
+            return None
+        mask = mask_in(instances, index, within)
+        alpha = _faded(mask, within, instances.image_size) if self.settings.soft_edges else mask.astype(np.uint8) * 255
+        image = np.concatenate([frame.image[within], alpha[..., None]], axis=2)
+        # What does not show takes no room in the file, and cannot be brought back by who gets it.
+        image[alpha == 0] = 0
+        return encode(image, ".png", frame.name), ".png"
 
 
 def crop_slices(instances: Instances, index: int) -> CropSlices | None:
@@ -80,3 +121,16 @@ def mask_in(instances: Instances, index: int, within: CropSlices) -> NDArray[np.
         part = mask[upper - top : lower - top, first - left : last - left]
         here[upper - rows.start : lower - rows.start, first - columns.start : last - columns.start] = part
     return here
+
+
+def _faded(mask: NDArray[np.bool_], within: CropSlices, image_size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(h, w) opacity: grows from the mask's border inwards, over 3 % of its size; the image's border is none."""
+    height, width = image_size
+    rows, columns = within
+    ends = (rows.start > 0, rows.stop < height), (columns.start > 0, columns.stop < width)
+    framed = np.pad(mask, tuple((int(before), int(after)) for before, after in ends)).astype(np.uint8)
+    distance = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    inside = distance[ends[0][0] :, ends[1][0] :][: mask.shape[0], : mask.shape[1]]
+    reach = max(2.0, 0.03 * math.sqrt(np.count_nonzero(mask)))
+    opacity: NDArray[np.uint8] = np.rint(np.minimum(inside / reach, 1) * 255).astype(np.uint8)
+    return opacity

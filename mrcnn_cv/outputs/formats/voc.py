@@ -8,23 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mrcnn_cv.errors import OutputError
-from mrcnn_cv.outputs.base import ImageFormat
-from mrcnn_cv.outputs.formats.image_copy import copy_image
-from mrcnn_cv.outputs.formats.label_images import class_ids, instance_labels
-from mrcnn_cv.outputs.formats.png import Rgb, label_png
+from mrcnn_cv.outputs.base import ImageFormat, OutputSettings
+from mrcnn_cv.outputs.formats.image_files import copy_image
+from mrcnn_cv.outputs.formats.label_images import Rgb, class_ids, instance_labels, label_png
 from mrcnn_cv.outputs.formats.xml import text
-from mrcnn_cv.outputs.storage.output_dir import unwritable
-
-if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import OutputSettings
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
-    from mrcnn_cv.structures.frame import Frame
-    from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
 
 _LARGEST = 254
 """Of a number in VOC's 8-bit images: 255 means "not annotated"."""
@@ -53,20 +47,19 @@ class VocFolder(ImageFormat):
         self.folder.write(self._root / "labelmap.txt", self._label_map())
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write the files of one image; OutputError where one cannot be written."""
         annotation = self.folder.path_for(frame, ".xml", kind="voc/Annotations", stem=True)
         output_path = annotation.relative_to(self._root / "Annotations").with_suffix("")
-        picture = copy_image(self.folder, frame, self._root / "JPEGImages" / output_path)
-        name = picture.relative_to(self._root / "JPEGImages").as_posix()
+        image = copy_image(self.folder, frame, self._root / "JPEGImages" / output_path)
+        name = image.relative_to(self._root / "JPEGImages").as_posix()
         self.folder.write(annotation, _annotation(name, instances).encode("utf-8"))
         numbers, classes = instance_labels(instances), class_ids(instances)
         small_numbers = len(instances) <= _LARGEST
-        for kind, image, small in (
+        for kind, labels, small in (
             ("SegmentationObject", numbers, small_numbers),
             ("SegmentationClass", classes, self._is_small),
         ):
             path = self._root / kind / output_path.with_name(f"{output_path.name}.png")
-            self.folder.write(path, label_png(image, voc_palette() if small else None))
+            self.folder.write(path, label_png(labels, voc_palette() if small else None))
 
     def _label_map(self) -> bytes:
         """The colors of the classes, as datumaro and CVAT read them."""

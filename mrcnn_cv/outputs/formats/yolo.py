@@ -9,19 +9,15 @@ import json
 import re
 import threading
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mrcnn_cv.outputs.base import ImageFormat
-from mrcnn_cv.outputs.formats.image_copy import copy_image
+from mrcnn_cv.outputs.base import ImageFormat, OutputSettings
+from mrcnn_cv.outputs.formats.image_files import copy_image
+from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures import polygons
-
-if TYPE_CHECKING:
-    from mrcnn_cv.outputs.base import OutputSettings
-    from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
-    from mrcnn_cv.structures.frame import Frame
-    from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.structures.frame import Frame
+from mrcnn_cv.structures.instances import Instances
 
 # Of a double-quoted YAML text: what does not print, or ends a line.
 _NOT_PLAIN_YAML = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -31,7 +27,7 @@ class YoloFolder(ImageFormat):
     """Writes yolo/images/photo.jpg, yolo/labels/photo.txt and, with the first image, yolo/data.yaml.
 
     A line per instance: the class number, from 0 in the order of the label ids, and one outline in fractions of the
-    picture's size. For a model without masks the line holds the box instead, as ultralytics' detection has it.
+    image's size. For a model without masks the line holds the box instead, as ultralytics' detection has it.
     """
 
     def __init__(self, folder: OutputDirectory, settings: OutputSettings) -> None:
@@ -41,7 +37,6 @@ class YoloFolder(ImageFormat):
         self._lock = threading.Lock()
 
     def write(self, frame: Frame, instances: Instances) -> None:
-        """Write the files of one image; OutputError where one cannot be written."""
         numbers = self._class_numbers(instances)
         lines = []
         for index in range(len(instances)):

@@ -28,12 +28,12 @@ SHARE = 0.02
 
 
 class DatasetFiles:
-    """Writes the files of `aggregates` into a folder. At every moment each of them is whole, and at the end complete.
+    """Writes the files of `datasets` into a folder. At every moment each of them is whole, and at the end complete.
 
     The records in a folder belong to one run at a time, so that another one is refused inside of the with block.
 
     keep     go on with the records of an earlier run
-    indexes  the pictures' order by place, where it is known
+    indexes  the images' order by place, where it is known
 
     first_index  is added to the indexes of the frames; set it before each of several videos
     """
@@ -43,13 +43,13 @@ class DatasetFiles:
     def __init__(
         self,
         folder: OutputDirectory,
-        aggregates: Sequence[DatasetWriter],
+        datasets: Sequence[DatasetWriter],
         *,
         keep: bool = False,
         indexes: Mapping[str, int] | None = None,
     ) -> None:
         self._folder = folder
-        self._aggregates = aggregates
+        self._datasets = datasets
         self._indexes = indexes or {}
         self.first_index = 0
         self._next = 0.0
@@ -62,8 +62,8 @@ class DatasetFiles:
 
     @property
     def paths(self) -> list[Path]:
-        """The files, in the order of the aggregates."""
-        return [self._folder.directory / aggregate.name for aggregate in self._aggregates]
+        """The files, in the order of the datasets."""
+        return [self._folder.directory / dataset.name for dataset in self._datasets]
 
     def check(self) -> None:
         """UsageError where another run is at work there, OutputError where a file of the user's is in the way."""
@@ -143,8 +143,8 @@ class DatasetFiles:
 
     def _assemble(self) -> None:
         start = time.monotonic()
-        for aggregate, path in zip(self._aggregates, self.paths, strict=True):
+        for dataset, path in zip(self._datasets, self.paths, strict=True):
             with self._folder.replacing(path) as file, self._ours():
-                aggregate.assemble(self._records, file)
+                dataset.assemble(self._records, file)
         end = time.monotonic()
         self._next = end + max(FIRST_SECONDS, (end - start) / SHARE)

@@ -12,7 +12,7 @@ from typing import IO
 from mrcnn_cv.errors import Remedy, UsageError
 from mrcnn_cv.outputs.storage.output_dir import unwritable
 from mrcnn_cv.util import filenames
-from mrcnn_cv.util.file_lock import try_lock
+from mrcnn_cv.util.files import try_lock
 
 NAME = ".mrcnn-cv-run.lock"
 

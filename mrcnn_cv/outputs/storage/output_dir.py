@@ -10,6 +10,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
@@ -17,6 +18,7 @@ from mrcnn_cv.errors import OutputError, Remedy
 from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OwnershipLog, fingerprint_of
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util import filenames
+from mrcnn_cv.util.files import why_unwritable
 
 _TEMPORARY = re.compile(r"\.mrcnn-cv-[0-9a-f]{12}\.tmp")
 
@@ -26,8 +28,12 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
-def _temporary_in(directory: Path) -> Path:
-    return directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp"
+@dataclass
+class _Arrival:
+    """A file that is being made. content: its size and fingerprint, where they are known."""
+
+    temporary: Path
+    content: tuple[int, str] | None = None
 
 
 _written = threading.local()
@@ -147,40 +153,35 @@ class OutputDirectory:
     @contextmanager
     def replacing(self, path: Path) -> Iterator[BinaryIO]:
         """As `write`, for data that comes in pieces: the file that this gives takes the place of `path` at the end."""
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self.check_replaceable(path)
-            temporary = _temporary_in(self.directory)
-            try:
-                with open(temporary, "xb") as file:
-                    seen = Fingerprinted(file)
-                    yield cast(BinaryIO, seen)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self.note(path, seen.size, seen.hexdigest())
-                os.replace(temporary, path)
-                _report(path, seen.size)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise unwritable(error, path, self.remedy) from error
+        with self._arriving(path, self.directory) as arrival, open(arrival.temporary, "xb") as file:
+            seen = Fingerprinted(file)
+            yield cast(BinaryIO, seen)
+            arrival.content = seen.size, seen.hexdigest()
 
     @contextmanager
     def placing(self, path: Path) -> Iterator[Path]:
         """As `replacing`, for a writer that wants a name rather than a file: it gives the name of a file to make."""
+        with self._arriving(path, path.parent) as arrival:
+            yield arrival.temporary
+
+    @contextmanager
+    def _arriving(self, path: Path, directory: Path) -> Iterator[_Arrival]:
+        """A temporary file in `directory` that takes the place of `path` at the end of the block."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True)
             self.check_replaceable(path)
-            temporary = _temporary_in(path.parent)
+            arrival = _Arrival(directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp")
             try:
-                yield temporary
-                with temporary.open("rb") as file:
-                    size, fingerprint = fingerprint_of(file)
-                self.note(path, size, fingerprint)
-                os.replace(temporary, path)
-                _report(path, size)
+                yield arrival
+                if arrival.content is None:
+                    with arrival.temporary.open("rb") as file:
+                        arrival.content = fingerprint_of(file)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.note(path, *arrival.content)
+                os.replace(arrival.temporary, path)
+                _report(path, arrival.content[0])
             finally:
-                temporary.unlink(missing_ok=True)
+                arrival.temporary.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(error, path, self.remedy) from error
 
@@ -199,24 +200,13 @@ class OutputDirectory:
             if os.path.lexists(path) and os.path.samefile(source, path):
                 _report(path, path.stat().st_size)
                 return
-            with source.open("rb") as file:
-                size, fingerprint = fingerprint_of(file)
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self.check_replaceable(path)
-            temporary = _temporary_in(self.directory)
-            try:
-                try:
-                    os.link(os.path.realpath(source), temporary)
-                except OSError:
-                    shutil.copyfile(source, temporary)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self.note(path, size, fingerprint)
-                os.replace(temporary, path)
-                _report(path, size)
-            finally:
-                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(error, path, self.remedy) from error
+        with self._arriving(path, self.directory) as arrival:
+            try:
+                os.link(os.path.realpath(source), arrival.temporary)
+            except OSError:
+                shutil.copyfile(source, arrival.temporary)
 
     def discard(self, path: Path) -> None:
         """Remove the file at `path` (in this folder) where it is an unchanged output of an earlier run."""
@@ -297,20 +287,7 @@ def unwritable(error: OSError, path: Path, remedy: Remedy = Remedy.OUTPUT_DIRECT
     """The OutputError for an OSError from writing `path`."""
     if error.errno == errno.ENAMETOOLONG:
         return OutputError(f"{path} cannot be written, its name is too long for this file system: rename the input")
-    return OutputError(_why_unwritable(error, path, remedy), remedy)
-
-
-def _why_unwritable(error: OSError, path: Path, remedy: Remedy) -> str:
-    folder = path.parent
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return f"{path} cannot be written, the disk is full: free some space or {remedy}"
-    if isinstance(error, (FileExistsError, NotADirectoryError)):
-        return f"{folder} is a file or lies in one, so it cannot be a folder: {remedy}"
-    if isinstance(error, PermissionError):
-        return f"{path} cannot be written, permission denied: {remedy}, or close the program that has the file open"
-    if error.errno == errno.EROFS:
-        return f"{path} cannot be written, the file system is read-only: {remedy}"
-    return f"{path} cannot be written, {error.strerror or error}: {remedy}"
+    return OutputError(why_unwritable(error, path, str(remedy)), remedy)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -12,8 +12,16 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
+from mrcnn_cv.structures import masks
+from mrcnn_cv.util.json import to_bytes
+
 Record = dict[str, Any]
-"""`Instances.to_dict()` with "place", where the picture's outputs go below the output folder, and "index"."""
+"""`Instances.to_dict()` with "place", where the image's outputs go below the output folder, and "index"."""
+
+Instance = dict[str, Any]
+"""One of a record's "instances"."""
 
 RECORDS_NAME = ".mrcnn-cv-records.jsonl"
 
@@ -59,8 +67,7 @@ class RecordLog:
         if self._file is None:
             raise ValueError("the records are not open")
         start = self._file.tell()
-        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-        rest = memoryview(text.encode("utf-8", "backslashreplace") + b"\n")
+        rest = memoryview(to_bytes(record) + b"\n")
         while rest:
             rest = rest[self._file.write(rest) :]
         self._offsets[record["place"]] = (record["index"], start)
@@ -92,6 +99,21 @@ def is_tracked(records: Iterable[Record]) -> bool:
     """Whether the instances were followed, which the first one of them tells; they are of one run."""
     first = next((record["instances"][0] for record in records if record["instances"]), None)
     return first is not None and "track_id" in first
+
+
+def local_mask(record: Record, instance: Instance) -> masks.LocalMask:
+    """The mask of an instance; of a model without masks the filled box."""
+    if instance["mask"] is not None:
+        return masks.from_rle(instance["mask"])
+    return masks.fill_box(np.array(instance["box"], dtype=np.float32), (record["height"], record["width"]))
+
+
+def rle(record: Record, instance: Instance) -> masks.Rle:
+    """The same in COCO's compressed run-length encoding."""
+    if instance["mask"] is not None:
+        known: masks.Rle = instance["mask"]
+        return known
+    return masks.to_rle(local_mask(record, instance), (record["height"], record["width"]))
 
 
 def _parse(line: bytes) -> Record | None:

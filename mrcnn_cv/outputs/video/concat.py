@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from mrcnn_cv.errors import brief
 from mrcnn_cv.structures.video_info import failures, import_av, is_of_the_disk
 
 _OF_SEGMENTS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska"}
@@ -61,8 +62,7 @@ def concat(
         if sound is None or is_of_the_disk(error):
             raise
         _concat(av, parts, tick, target, suffix, None, last_seconds)
-        why = " ".join(str(error).split())
-        return [f"{sound.path} has sound that cannot be copied ({why}): the painted video has none"]
+        return [f"{sound.path} has sound that cannot be copied ({brief(error)}): the painted video has none"]
     return []
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import html
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from importlib.resources import files
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,16 +16,22 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mrcnn_cv.outputs.viewers.http_page import SCRIPT, STYLE, page
 from mrcnn_cv.outputs.viewers.http_requests import is_of_another_page, is_ours
 from mrcnn_cv.outputs.viewers.live_view import LiveView
+from mrcnn_cv.util.json import to_bytes
 from mrcnn_cv.util.opencv import cv2
+
+_FOLDER = files("mrcnn_cv") / "outputs" / "viewers" / "page"
+
+STYLE = (_FOLDER / "page.css").read_bytes()
+SCRIPT = (_FOLDER / "page.js").read_bytes()
+_PAGE = (_FOLDER / "page.html").read_text(encoding="utf-8")
 
 MAX_VIEWERS = 32
 """Of the moving image at a time; more are told to come back later."""
 
 MAX_FRAMES_PER_SECOND = 30.0
-"""Pictures for one viewer."""
+"""Images for one viewer."""
 
 _MAX_IN_ALL = 240.0
 _QUALITY = 80
@@ -79,8 +86,8 @@ class LiveApp:
             _fixed("/page.css", STYLE, "text/css"),
             _fixed("/page.js", SCRIPT, "text/javascript"),
             Route("/numbers.json", self._numbers),
-            Route("/picture.jpg", self._still_picture),
-            Route("/stream.mjpg", self._moving_picture),
+            Route("/picture.jpg", self._still_image),
+            Route("/stream.mjpg", self._moving_image),
             Route("/favicon.ico", self._no_icon),
         ]
         app = Starlette(routes=routes)
@@ -99,22 +106,22 @@ class LiveApp:
         self.renew()
 
     async def _numbers(self, request: Request) -> Response:
-        text = json.dumps({**self._facts(), "viewers": self.viewers}, ensure_ascii=False)
-        return Response(text.encode("utf-8", "replace"), media_type="application/json; charset=utf-8")
+        facts = {**self._facts(), "viewers": self.viewers}
+        return Response(to_bytes(facts), media_type="application/json; charset=utf-8")
 
-    async def _still_picture(self, request: Request) -> Response:
-        return _later() if self._view.latest is None else Response(self._picture()[1], media_type="image/jpeg")
+    async def _still_image(self, request: Request) -> Response:
+        return _later() if self._view.latest is None else Response(self._newest_jpeg()[1], media_type="image/jpeg")
 
-    async def _moving_picture(self, request: Request) -> Response:
+    async def _moving_image(self, request: Request) -> Response:
         if self.viewers >= MAX_VIEWERS:
             return _later()
         kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
-        return Response(media_type=kind) if request.method == "HEAD" else _MovingPicture(self, kind)
+        return Response(media_type=kind) if request.method == "HEAD" else _MovingImage(self, kind)
 
     async def _no_icon(self, request: Request) -> Response:
         return Response(status_code=204)
 
-    async def pictures(self) -> AsyncIterator[bytes]:
+    async def images(self) -> AsyncIterator[bytes]:
         """The moving image, to the end of the run; a viewer gets the newest one when all before is on its way."""
         yield _BETWEEN
         shown = 0
@@ -124,27 +131,27 @@ class LiveApp:
             if newest is None or newest.number == shown:
                 await new.wait()
                 continue
-            shown, jpeg = self._picture()
+            shown, jpeg = self._newest_jpeg()
             yield jpeg + b"\r\n" + _BETWEEN
             # uvicorn takes the next piece when the one before is on its way.
             yield b""
             pause = max(1 / MAX_FRAMES_PER_SECOND, self.viewers / _MAX_IN_ALL) - (time.monotonic() - started)
             await asyncio.sleep(max(0.0, pause))
 
-    def _picture(self) -> tuple[int, bytes]:
+    def _newest_jpeg(self) -> tuple[int, bytes]:
         """(number, JPEG) of the newest image, compressed once for all who want it."""
-        shot = self._view.latest
-        if shot is not None and shot.number != self._jpeg[0]:
-            done, data = cv2.imencode(".jpg", self._view.annotated(shot), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-            self._jpeg = (shot.number, data.tobytes() if done else b"")
+        latest = self._view.latest
+        if latest is not None and latest.number != self._jpeg[0]:
+            done, data = cv2.imencode(".jpg", self._view.annotated(latest), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+            self._jpeg = (latest.number, data.tobytes() if done else b"")
         return self._jpeg
 
 
-class _MovingPicture(StreamingResponse):
+class _MovingImage(StreamingResponse):
     """The moving image for one viewer, who is counted for as long as it lasts."""
 
     def __init__(self, app: LiveApp, kind: str) -> None:
-        super().__init__(app.pictures(), media_type=kind)
+        super().__init__(app.images(), media_type=kind)
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -182,6 +189,12 @@ class _Guard:
         if fields.get("content-length", "0") != "0" or "transfer-encoding" in fields:
             return Response(status_code=400)
         return _later() if self._is_overrun() else None
+
+
+def page(name: str) -> bytes:
+    """The page for a source, whose name may hold anything; without JavaScript it shows the image alone."""
+    printable = "".join(character if character.isprintable() else "\ufffd" for character in name)
+    return _PAGE.replace("{name}", html.escape(printable)).encode("utf-8", "replace")
 
 
 def _fixed(path: str, data: bytes, kind: str) -> Route:

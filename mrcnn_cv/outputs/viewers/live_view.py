@@ -107,7 +107,7 @@ class LiveView(PerImageSink):
         return self._latest
 
     def annotated(self, latest: LatestFrame) -> Image:
-        """The image of a shot, which must not be changed."""
+        """The annotated image of a frame, which must not be changed."""
         return self._annotator.annotated(latest.frame, latest.instances)
 
     def on_new(self, wake: Callable[[], None]) -> None:

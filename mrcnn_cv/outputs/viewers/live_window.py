@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from mrcnn_cv.outputs.viewers.window import LARGEST, STOP_KEYS, check_display
+from mrcnn_cv.outputs.viewers.window import STOP_KEYS, DisplayWindow, open_window
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ _LESS_KEYS = frozenset((ord("-"), ord("_"), 0xAD))
 _NOTE_SECONDS = 2.5
 
 
-class LiveWindow:
+class LiveWindow(DisplayWindow):
     """A window on a live view. Everything is to be called by the main thread, as window systems want it.
 
     save       keeps an image on request, and gives what to say about it
@@ -38,15 +37,6 @@ class LiveWindow:
         self._is_paused = False
         self._note: tuple[float, str] = (0.0, "")
         self._title = ""
-
-    def __enter__(self) -> LiveWindow:
-        check_display()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        cv2.destroyAllWindows()
 
     @property
     def is_paused(self) -> bool:
@@ -94,9 +84,6 @@ class LiveWindow:
     def _show(self, latest: LatestFrame) -> None:
         image = self._view.annotated(latest)
         if self._shown is None:
-            height, width = image.shape[:2]
-            shrink = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
-            cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-            cv2.resizeWindow(_NAME, max(1, round(width * shrink)), max(1, round(height * shrink)))
+            open_window(_NAME, image.shape[:2])
         cv2.imshow(_NAME, image)
         self._shown = latest

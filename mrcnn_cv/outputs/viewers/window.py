@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from time import perf_counter
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,8 @@ from mrcnn_cv.outputs.base import SinkClosed
 from mrcnn_cv.util.opencv import cv2
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from mrcnn_cv.drawing.annotate import Style
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
@@ -79,7 +80,26 @@ def _probe(x11: str | None, wayland: str | None) -> tuple[int, bytes]:
     return probe.returncode, probe.stderr
 
 
-class ImageWindow:
+class DisplayWindow:
+    """A window, which can be opened inside of the with block; UsageError where there is no display."""
+
+    def __enter__(self) -> Self:
+        check_display()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        cv2.destroyAllWindows()
+
+
+def open_window(title: str, size: tuple[int, ...]) -> None:
+    """Open a window for images of `size` (height, width), shrunk to LARGEST."""
+    height, width = size
+    shrink = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
+    cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+    cv2.resizeWindow(title, max(1, round(width * shrink)), max(1, round(height * shrink)))
+
+
+class ImageWindow(DisplayWindow):
     """Shows each overlay and waits: any key goes on, q, Esc or closing the window stops (SinkClosed).
 
     Put it after the other sinks of a run, so that they have the image on which the user stops.
@@ -90,15 +110,6 @@ class ImageWindow:
     def __init__(self, style: Style | None = None) -> None:
         self.style = style
 
-    def __enter__(self) -> ImageWindow:
-        check_display()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        cv2.destroyAllWindows()
-
     def write(self, frame: Frame, instances: Instances) -> None:
         """Show one overlay until the user presses a key; adds the milliseconds that it was looked at as "show"."""
         start = perf_counter()
@@ -108,10 +119,7 @@ class ImageWindow:
             instances.timings_ms["show"] = (perf_counter() - start) * 1000
 
     def _show(self, image: NDArray[np.uint8]) -> None:
-        height, width = image.shape[:2]
-        shrink = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
-        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-        cv2.resizeWindow(TITLE, max(1, round(width * shrink)), max(1, round(height * shrink)))
+        open_window(TITLE, image.shape[:2])
         cv2.imshow(TITLE, image)
         # Short waits: with waitKey(0) closing the window by the mouse, or Ctrl-C, would never be noticed.
         while (key := cv2.waitKey(50)) < 0:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-# Without it no statistics are sent; see mrcnn_cv/engines/openvino/package.py.
+# Without it no statistics are sent; see mrcnn_cv/engines/openvino/layers.py.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino as ov  # noqa: E402
 

@@ -15,12 +15,13 @@ from tests.graph.nets import Case, cases
 
 pytest.importorskip("onnxruntime")
 
+import onnxruntime as ort
+
 from mrcnn_cv.engines.onnxruntime import net as engine
-from mrcnn_cv.engines.onnxruntime import package
 from mrcnn_cv.graph.export import onnx_layers
 
 CASES = {case.name: case for case in cases()}
-WORKING = [device for device in package.devices() if engine.problem_with(device) is None]
+WORKING = [device for device in engine.devices() if engine.problem_with(device) is None]
 
 
 def expect_equal(net: engine.OnnxRuntimeNet, case: Case) -> None:
@@ -31,7 +32,7 @@ def expect_equal(net: engine.OnnxRuntimeNet, case: Case) -> None:
 
 
 def test_the_processor_always_works() -> None:
-    assert package.CPU in WORKING
+    assert engine.CPU in WORKING
 
 
 @pytest.mark.parametrize("device", WORKING)
@@ -41,10 +42,10 @@ def test_numbers_are_equal_for_one_size_after_the_other(case: Case, device: str)
     assert net.devices() == set()
     expect_equal(net, case)
     assert net.devices() == {"onnxruntime"}
-    assert net._session.get_providers()[0] == package.provider_of(device)
+    assert net._session.get_providers()[0] == engine.provider_of(device)
 
 
-@pytest.mark.parametrize("device", [device for device in package.devices() if device not in WORKING])
+@pytest.mark.parametrize("device", [device for device in engine.devices() if device not in WORKING])
 def test_a_provider_that_does_not_load_says_so(device: str) -> None:
     problem = engine.problem_with(device)
     assert problem is not None
@@ -55,28 +56,28 @@ def test_a_provider_that_does_not_load_says_so(device: str) -> None:
 
 def test_a_device_that_is_not_here_is_named_with_those_that_are() -> None:
     assert engine.problem_with("TPU") == (
-        f"ONNX Runtime {package.version()} has no provider for TPU here, but for {', '.join(package.devices())}"
+        f"ONNX Runtime {engine.version()} has no provider for TPU here, but for {', '.join(engine.devices())}"
     )
 
 
 def test_names_of_devices_are_free_in_case_and_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
     providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(package.ort, "get_available_providers", lambda: [*providers, "AzureExecutionProvider"])
-    assert package.devices() == ["TensorRT", "CUDA", "DirectML", "CPU"]
-    assert package.automatic_devices() == ["CUDA", "DirectML", "CPU"]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [*providers, "AzureExecutionProvider"])
+    assert engine.devices() == ["TensorRT", "CUDA", "DirectML", "CPU"]
+    assert engine.automatic_devices() == ["CUDA", "DirectML", "CPU"]
     for name in ("tensorrt", "TENSORRT", "TensorRT"):
-        assert package.provider_of(name) == providers[0]
+        assert engine.provider_of(name) == providers[0]
     for name in ("DirectML", "dml"):
-        assert package.provider_of(name) == providers[2]
-        assert package.canonical(name) == "DirectML"
-    assert package.provider_of("Azure") is None
+        assert engine.provider_of(name) == providers[2]
+        assert engine.canonical(name) == "DirectML"
+    assert engine.provider_of("Azure") is None
 
 
 def test_a_layer_on_the_processor_is_no_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Azure's provider is in every common package and takes no layer: let be, the processor does all in silence."""
-    if "AzureExecutionProvider" not in package.ort.get_available_providers():
+    if "AzureExecutionProvider" not in ort.get_available_providers():
         pytest.skip("this package has no such provider")
-    monkeypatch.setattr(package, "_NOT_DEVICES", frozenset())
+    monkeypatch.setattr(engine, "_NOT_DEVICES", frozenset())
     with pytest.raises(BackendError, match="failed on Azure, it has no way to run some of the net's layers there"):
         engine.OnnxRuntimeNet(CASES["backbone"].net, "onnxruntime", "Azure")
 
@@ -134,7 +135,7 @@ def _net_of(layer: ir.Layer) -> ir.NetGraph:
 def test_an_error_inside_is_a_sentence() -> None:
     net = engine.OnnxRuntimeNet(CASES["conv_valid"].net, "onnxruntime")
     with pytest.raises(
-        BackendError, match=rf"ONNX Runtime {package.version()} failed on CPU, .*image.*: use the backend cpu"
+        BackendError, match=rf"ONNX Runtime {engine.version()} failed on CPU, .*image.*: use the backend cpu"
     ) as error:
         net.run({"image": np.zeros((1, 5, 9, 9), np.float32)})
     assert "\n" not in str(error.value)

@@ -23,7 +23,7 @@ def test_they_equal_the_whole(
     enlarged = head.resize(head.relu(head.crops), large, mode, corners)
     inner = head.relu(head.convolution(enlarged, side, padding=padding, channels=24))
     graph = head.graph(head.convolution(inner, 3, taken=24, channels=8))
-    assert [piece.kind for piece in pieces_of(graph, small)] == ["net", "enlarged", "net"]
+    assert [piece.kind for piece in pieces_of(graph, small)] == ["net", "upsampled", "net"]
     net = make_net(graph, BACKENDS["cpu"], size=small)
     assert isinstance(net, HybridNet)
     check_equal(net, graph, [(count, CHANNELS, *small) for count in (3, 40, 1)])
@@ -34,7 +34,7 @@ def test_a_sum_and_an_output_may_follow() -> None:
     beside = head.convolution(head.resize(head.relu(head.crops), (12, 12)), 3)
     enlarged = head.convolution(head.resize(head.crops, (12, 12)), 3)
     graph = head.graph(head.relu(head.add(enlarged, beside), ir.Relu6))
-    assert [piece.kind for piece in pieces_of(graph, (3, 3))].count("enlarged") == 2
+    assert [piece.kind for piece in pieces_of(graph, (3, 3))].count("upsampled") == 2
     check_equal(make_net(graph, BACKENDS["cpu"], size=(3, 3)), graph, [(5, CHANNELS, 3, 3), (2, CHANNELS, 3, 3)])
 
 
@@ -48,7 +48,7 @@ def test_others_stay_as_they_are(case: str) -> None:
     if case == "asked for":
         outputs.append(enlarged)
     kinds = [piece.kind for piece in pieces_of(head.graph(*outputs), None if case == "any size" else (3, 3))]
-    assert "enlarged" not in kinds
+    assert "upsampled" not in kinds
 
 
 @pytest.mark.parametrize(("small", "large"), [((64, 64), (1024, 1024)), ((5, 5), (15, 15))])

@@ -22,7 +22,7 @@ SHAPES: list[tuple[int, ...]] = [(1, CHANNELS, 20, 20), (1, CHANNELS, 9, 13)]
 def test_a_dilated_convolution_is_asked_for_and_taken_by_others(
     in_pieces: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "LEAST_GAIN", 0)
+    monkeypatch.setattr(products, "MIN_GAIN", 0)
     head = Head(CHANNELS)
     middle = head.convolution(head.crops, 3, dilation=2)
     graph = head.graph(middle, head.relu(middle), head.convolution(middle, 1))

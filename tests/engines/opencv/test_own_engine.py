@@ -48,9 +48,9 @@ def kinds(net: ir.NetGraph, size: ir.Pair | None, is_classic: bool) -> set[str]:
 
 
 def test_small_maps_and_points_of_heads_are_left_to_it() -> None:
-    assert kinds(head(), (7, 7), is_classic=False) == {"net", "enlarged", "rows"}
+    assert kinds(head(), (7, 7), is_classic=False) == {"net", "upsampled", "rows"}
     assert kinds(head(), (7, 7), is_classic=True) == {
-        *("net", "winograd or product", "product", "pool", "enlarged", "rows")
+        *("net", "winograd or product", "product", "pool", "upsampled", "rows")
     }
 
 

@@ -26,7 +26,7 @@ Layout = Callable[[Head], ir.NetGraph]
 
 @pytest.fixture(autouse=True)
 def _products_of_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "LEAST_GAIN", 5)
+    monkeypatch.setattr(products, "MIN_GAIN", 5)
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
@@ -107,7 +107,7 @@ def test_a_trunk_takes_maps_of_any_size(layout: Layout) -> None:
 
 @pytest.mark.parametrize("size", [(7, 7), (2, 2)])
 def test_convolutions_in_groups_stay_with_opencv(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(products, "MIN_CHANNELS", 1)
     graph = in_groups(Head(CHANNELS))
     assert [piece.kind for piece in pieces_of(graph, size)].count("product") == 2
     net = make_net(graph, BACKENDS["cpu"], size=size)
@@ -129,7 +129,7 @@ def test_a_residual_unit_is_added_up_within_the_product() -> None:
 
 def test_few_channels_stay_with_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = alone(Head(CHANNELS))
-    monkeypatch.setattr(products, "LEAST_GAIN", 24)
+    monkeypatch.setattr(products, "MIN_GAIN", 24)
     assert isinstance(make_net(graph, BACKENDS["cpu"]), OpenCvNet)
 
 
@@ -141,7 +141,7 @@ def test_without_a_fast_library_all_stays_with_opencv(monkeypatch: pytest.Monkey
 @pytest.mark.long
 def test_of_thousands_of_convolutions_it_is_soon_known_which_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a row in which the outermost ones are not, and without them the next ones are not."""
-    monkeypatch.setattr(products, "LEAST_GAIN", CHANNELS + 1)
+    monkeypatch.setattr(products, "MIN_GAIN", CHANNELS + 1)
     head = Head(CHANNELS)
     at = head.crops
     for _ in range(3000):

@@ -29,8 +29,8 @@ Layout = Callable[[Head], ir.NetGraph]
 
 @pytest.fixture(autouse=True)
 def _of_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "LEAST_CHANNELS", {4: 8, 8: 8, 16: 8, 32: 8})
-    monkeypatch.setattr(winograd, "LEAST_CHANNELS_OF_HEADS", 8)
+    monkeypatch.setattr(winograd, "MIN_CHANNELS", {4: 8, 8: 8, 16: 8, 32: 8})
+    monkeypatch.setattr(winograd, "MIN_CHANNELS_OF_HEADS", 8)
 
 
 @pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
@@ -100,7 +100,7 @@ def test_paddings_in_numbers(padding: ir.Padding, count: int) -> None:
 
 def test_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A map whose tiles are far too many to be multiplied at once."""
-    monkeypatch.setattr(winograd, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(winograd, "MAX_AT_ONCE", 1)
     graph = alone(Head(CHANNELS))
     check_against_numpy(_Alone(graph), graph, [(1, CHANNELS, 150, 41), (40, CHANNELS, 9, 9)], of_largest=1e-5)
 
@@ -172,7 +172,7 @@ def test_no_maps_at_all() -> None:
 
 def test_how_many_channels_it_takes_depends_on_the_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large ones need few; on the way down through a backbone it takes more and more, and at its end all stay."""
-    monkeypatch.setattr(winograd, "LEAST_CHANNELS", {4: CHANNELS, 8: CHANNELS + 1, 16: CHANNELS, 32: CHANNELS})
+    monkeypatch.setattr(winograd, "MIN_CHANNELS", {4: CHANNELS, 8: CHANNELS + 1, 16: CHANNELS, 32: CHANNELS})
     head = Head(CHANNELS)
     at = head.crops
     wanted = []
@@ -265,7 +265,9 @@ class _Alone:
 
     def __init__(self, graph: ir.NetGraph) -> None:
         self._piece = Winograd(graph)
-        self.devices = self._piece.devices
+
+    def devices(self) -> set[str]:
+        return {"cpu"}
 
     def run(self, inputs: Mapping[str, ir.Float]) -> list[ir.Float]:
         with blas.without_threads():

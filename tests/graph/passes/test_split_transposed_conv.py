@@ -12,7 +12,7 @@ from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.net_builder import NetBuilder
 from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.inference.mask_select import select_masks
+from mrcnn_cv.inference.masks import select_masks
 from tests.graph.passes.nets import kinds, values
 from tests.importers.net_runner import run
 

@@ -105,7 +105,7 @@ HUGE = 10**400
                 "mask.crop.pyramid",
                 {"levels": 9, "canonical_level": 2, "canonical_size": 224, "rounding": "floor", "nudge": 0},
             ),
-            "has a trunk whose feature maps do not fit together",
+            "has a backbone whose feature maps do not fit together",
         ),
         (put("mask.interleaved", 0), "in 0x0 blocks"),
         (put("mask.size", [56, 56]), "has a mask head that puts out"),

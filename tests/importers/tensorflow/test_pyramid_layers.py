@@ -10,7 +10,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
 from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.tensorflow.extract import extract_net
-from mrcnn_cv.inference.mask_select import select_masks
+from mrcnn_cv.inference.masks import select_masks
 from tests.importers.graphs import Builder
 from tests.importers.tensorflow.test_extract import Float, convolve, nchw, values
 from tests.support.engine import ENGINE

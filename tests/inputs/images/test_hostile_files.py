@@ -156,7 +156,7 @@ def test_a_packed_tar_whose_header_claims_a_gigabyte_is_not_read_into_memory(tmp
 
 
 def test_a_tar_that_unpacks_to_no_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mrcnn_cv.inputs.images.tar.FREE", 1 << 20)
+    monkeypatch.setattr("mrcnn_cv.inputs.images.archives.FREE", 1 << 20)
     path = tmp_path / "bomb.tar.bz2"
     small = tar_header("a.txt", 1, tarfile.REGTYPE) + b"x".ljust(512, b"\0")
     path.write_bytes(bz2.compress(small + tar_header("b.png", 1 << 23, tarfile.REGTYPE) + bytes(1 << 23) + small))

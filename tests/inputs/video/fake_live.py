@@ -9,8 +9,8 @@ from types import TracebackType
 import numpy as np
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.video.base import VideoInfo
 from mrcnn_cv.structures.frame import Frame, FrameError
+from mrcnn_cv.structures.video_info import VideoInfo
 
 Taken = Frame | FrameError | None
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image as Pillow
 
 from mrcnn_cv.errors import InputError
-from mrcnn_cv.inputs.video import base as moving
 from mrcnn_cv.inputs.video.base import FrameSampling, StreamPosition
 from mrcnn_cv.inputs.video.file import open_video
+from mrcnn_cv.structures import video_info
 from mrcnn_cv.structures.frame import Frame
 from tests.support.videos import Image, read_stamp, stamp, turned, write_video
 
@@ -298,4 +298,4 @@ def test_a_start_behind_the_end_is_said(clip: Path) -> None:
 def test_without_pyav_the_remedy_is_told(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(InputError, match=r"pip install 'mrcnn-cv\[video\]'"):
-        moving.import_av()
+        video_info.import_av()

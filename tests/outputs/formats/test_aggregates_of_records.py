@@ -129,7 +129,7 @@ def test_parquet_without_pyarrow_names_the_extra(monkeypatch: pytest.MonkeyPatch
 
 def test_parquet_row_groups_and_types(monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("mrcnn_cv.outputs.formats.parquet._ROWS", 1000)
+    monkeypatch.setattr("mrcnn_cv.outputs.formats.table.ROWS_AT_ONCE", 1000)
     file = parquet.ParquetFile(io.BytesIO(written("parquet", Many(1000))))
     assert file.metadata.num_rows == 3000
     assert file.metadata.num_row_groups == 3

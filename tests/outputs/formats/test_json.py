@@ -22,12 +22,12 @@ from pycocotools import mask as coco
 import mrcnn_cv
 from mrcnn_cv.errors import OutputError
 from mrcnn_cv.outputs.base import OutputSettings, SinkClosed
-from mrcnn_cv.outputs.formats.json_files import JsonRecords, to_json
+from mrcnn_cv.outputs.formats.json_files import JsonRecords
 from mrcnn_cv.outputs.formats.json_stream import JsonLines, JsonLinesFile
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.structures.instances import Instances
-from mrcnn_cv.util.json import dumps
+from mrcnn_cv.util.json import dumps, to_bytes
 from tests.conftest import ROOT
 from tests.outputs.conftest import MakeFrame
 
@@ -70,7 +70,7 @@ def test_record_without_masks_instances_or_model(found: Instances) -> None:
         mask_probabilities=np.zeros((0, 15, 15), dtype=np.float32),
         image_size=(1, 1),
     )
-    check(json.loads(to_json(nothing)))
+    check(json.loads(to_bytes(nothing.to_dict())))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_any_mask_decodes_to_itself(
         image_size=size,
         mask_sampling=sampling,
     )
-    record = json.loads(to_json(found))
+    record = json.loads(to_bytes(found.to_dict()))
     check(record)
     assert np.array_equal(coco.decode(record["instances"][0]["mask"]), found.full_mask(0))
 
@@ -140,7 +140,7 @@ def test_text_is_utf_8_and_one_line(make_frame: MakeFrame, found: Instances) -> 
 @pytest.mark.skipif(sys.platform == "win32", reason="file names are Unicode there")
 def test_file_name_that_is_not_utf_8_comes_back_as_it_was(found: Instances) -> None:
     found.source = os.fsdecode(b"caf\xe9.jpg")
-    assert os.fsencode(json.loads(to_json(found).decode("utf-8"))["source"]) == b"caf\xe9.jpg"
+    assert os.fsencode(json.loads(to_bytes(found.to_dict()).decode("utf-8"))["source"]) == b"caf\xe9.jpg"
 
 
 def test_each_line_is_there_at_once(tmp_path: Path, make_frame: MakeFrame, found: Instances) -> None:

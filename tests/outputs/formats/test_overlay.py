@@ -10,7 +10,7 @@ from PIL import Image
 
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.outputs.base import OutputSettings
-from mrcnn_cv.outputs.formats.overlay import OverlayImages
+from mrcnn_cv.outputs.formats.image_files import OverlayImages
 from mrcnn_cv.outputs.registry import make_sinks
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.structures.instances import Instances

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.outputs.base import OutputSettings
-from mrcnn_cv.outputs.formats.json_files import to_json
 from mrcnn_cv.outputs.registry import make_datasets
 from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.util.json import to_bytes
 from tests.outputs.formats.scenes import LABELS, Scene, scenes
 from tests.outputs.formats.test_json import SCHEMA
 
@@ -31,7 +31,7 @@ def tracked(scene: Scene) -> Instances:
 
 
 def record(place: str, index: int, found: Instances) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(to_json(found))
+    value: dict[str, Any] = json.loads(to_bytes(found.to_dict()))
     return {"place": place, "index": index, **value}
 
 
@@ -47,14 +47,14 @@ def written(name: str, with_ids: bool, **options: Any) -> bytes:
 
 
 def test_json_has_the_ids_and_null_before_there_is_one() -> None:
-    value = json.loads(to_json(tracked(scenes()["overlap"])))
+    value = json.loads(to_bytes(tracked(scenes()["overlap"]).to_dict()))
     jsonschema.Draft202012Validator(SCHEMA).validate(value)
     assert [entry["track_id"] for entry in value["instances"]] == [7, None, 12]
 
 
 @pytest.mark.parametrize("wrong", [0, -1, "7", 1.5])
 def test_schema_refuses_what_is_no_id(wrong: object) -> None:
-    value = json.loads(to_json(tracked(scenes()["overlap"])))
+    value = json.loads(to_bytes(tracked(scenes()["overlap"]).to_dict()))
     value["instances"][0]["track_id"] = wrong
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(SCHEMA).validate(value)

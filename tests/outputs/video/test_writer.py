@@ -14,7 +14,6 @@ import pytest
 
 from mrcnn_cv.cli.options import CODECS as NAMES
 from mrcnn_cv.errors import OutputError, UsageError
-from mrcnn_cv.inputs.video.base import ColorProperties, VideoInfo
 from mrcnn_cv.inputs.video.file import open_video
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.outputs.video import writer as video_module
@@ -24,6 +23,7 @@ from mrcnn_cv.outputs.video.segment import SegmentWriter
 from mrcnn_cv.outputs.video.writer import VideoWriter
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.structures.video_info import ColorProperties, VideoInfo
 from tests.support.videos import Image, probed, read_stamp, seen_by_opencv, stamp, times_of, write_video
 
 COUNT = 40

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mrcnn_cv.outputs.video.annotator import FrameAnnotator
-from mrcnn_cv.outputs.viewers import live_window
+from mrcnn_cv.outputs.viewers import window
 from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView
 from mrcnn_cv.outputs.viewers.live_window import KEYS, LiveWindow
 from mrcnn_cv.structures.frame import Frame
@@ -31,7 +31,7 @@ class Screen:
         self.titles: list[str] = []
         self.visible = 1.0
         self.opened = 0
-        monkeypatch.setattr(live_window, "check_display", lambda: None)
+        monkeypatch.setattr(window, "check_display", lambda: None)
         monkeypatch.setattr(cv2, "namedWindow", lambda *_: setattr(self, "opened", self.opened + 1))
         monkeypatch.setattr(cv2, "resizeWindow", lambda *_: None)
         monkeypatch.setattr(cv2, "imshow", lambda _, image: self.shown.append(int(image[0, 0, 0])))

@@ -17,7 +17,7 @@ from mrcnn_cv.engines.opencv import net as opencv_net
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.jobs import session
 from mrcnn_cv.jobs.options import ModelOptions
-from mrcnn_cv.outputs.formats import overlay
+from mrcnn_cv.outputs.formats import image_files
 from tests.cli.fork_server import environment
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
 from tests.robustness.faults.test_threads import Once
@@ -39,7 +39,7 @@ def test_one_picture_that_does_not_fit_is_one_that_fails(
             full.code = cv2.Error.StsNoMem
             run_out_of_memory(patch, full)
         else:
-            patch.setattr(overlay, "draw", Once(draw, 3, MemoryError()))
+            patch.setattr(image_files, "draw", Once(draw, 3, MemoryError()))
         assert batch("--workers", 1) == 5
     assert "(240 x 160) does not fit into the memory that is left: make the image smaller" in capfd.readouterr().err
     assert len(check_outputs(tmp_path / "out", complete=True)) == len(NAMES) - 1

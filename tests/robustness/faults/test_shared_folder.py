@@ -19,7 +19,7 @@ from mrcnn_cv.jobs.options import ModelOptions
 from mrcnn_cv.jobs.session import RunSession, load_model
 from mrcnn_cv.outputs.storage import locks as lock
 from mrcnn_cv.outputs.storage.locks import lock_output
-from mrcnn_cv.util import file_lock
+from mrcnn_cv.util import files
 from tests.conftest import read_image
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
 from tests.support.videos import seen_by_opencv, write_video
@@ -207,7 +207,7 @@ def test_a_lock_file_that_its_holder_removes_is_not_taken_for_a_lock(
             # The holder ends after the file was opened here and before it is locked.
             holder.__exit__(None, None, None)
         tried.append(file)
-        return file_lock.try_lock(file)
+        return files.try_lock(file)
 
     monkeypatch.setattr(lock, "try_lock", try_lock)
     with lock_output(path):

@@ -14,7 +14,7 @@ from mrcnn_cv.drawing.annotate import draw
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs import image_ref as items
 from mrcnn_cv.inputs.images.decode import decode_image
-from mrcnn_cv.outputs.formats import overlay
+from mrcnn_cv.outputs.formats import image_files
 from mrcnn_cv.pipeline import thread_executor
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
 
@@ -57,7 +57,7 @@ def test_the_run_ends_and_can_be_gone_on_with(
             predict = Once(MaskRCNN.predict, 3, error)
             patch.setattr(MaskRCNN, "predict", lambda self, *a, **o: predict(self, *a, **o))
         else:
-            patch.setattr(overlay, "draw", Once(draw, 3, error))
+            patch.setattr(image_files, "draw", Once(draw, 3, error))
         assert batch("--workers", workers) == 1
     said = capfd.readouterr().err
     assert "internal error (ZeroDivisionError: never seen before)" in said

@@ -93,14 +93,14 @@ def _pipeline(path: Path) -> str:
 
 
 def _registered(path: Path) -> str:
-    from mrcnn_cv.cli.console.model_table import details, table
+    from mrcnn_cv.cli.console.tables import model_details, model_table
     from mrcnn_cv.hub import resolve_model
     from mrcnn_cv.hub.catalog import catalog
 
     os.environ["MRCNN_CV_HOME"] = str(path.parent)
     rows = catalog()
-    shown = [table(rows), *(details(row) for row in rows)]
-    assert all(each.isprintable() or each == "\n" for text in shown for each in text), shown
+    shown = [*model_table(rows), *(line for row in rows for line in model_details(row))]
+    assert all(map(str.isprintable, shown)), shown
     json.dumps([row.to_dict() for row in rows])
     resolve_model("cups")
     return "accepted"

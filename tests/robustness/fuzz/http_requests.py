@@ -19,7 +19,7 @@ import numpy as np
 
 from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.viewers import http_app, http_connection, http_server
-from mrcnn_cv.outputs.viewers.http_page import SCRIPT, STYLE, page
+from mrcnn_cv.outputs.viewers.http_app import SCRIPT, STYLE, page
 from mrcnn_cv.outputs.viewers.http_server import LiveServer
 from mrcnn_cv.outputs.viewers.live_view import LiveView
 from mrcnn_cv.structures.frame import Frame

@@ -24,8 +24,8 @@ DATA = ROOT / "tests" / "data"
 
 EXIT_CODES = {3}
 
-_GAIN, _CHANNELS = products.LEAST_GAIN, products.LEAST_CHANNELS
-_OF_BACKBONES, _OF_HEADS = winograd.LEAST_CHANNELS, winograd.LEAST_CHANNELS_OF_HEADS
+_GAIN, _CHANNELS = products.MIN_GAIN, products.MIN_CHANNELS
+_OF_BACKBONES, _OF_HEADS = winograd.MIN_CHANNELS, winograd.MIN_CHANNELS_OF_HEADS
 
 
 class Seed(NamedTuple):
@@ -76,10 +76,10 @@ def _picture() -> NDArray[np.uint8]:
 
 def _take_narrow_for_wide(is_so: bool) -> None:
     """The nets of seeds are too narrow for what engines do to wide ones."""
-    products.LEAST_GAIN = 0 if is_so else _GAIN
-    products.LEAST_CHANNELS = 1 if is_so else _CHANNELS
-    winograd.LEAST_CHANNELS = dict.fromkeys(_OF_BACKBONES, 1) if is_so else _OF_BACKBONES
-    winograd.LEAST_CHANNELS_OF_HEADS = 1 if is_so else _OF_HEADS
+    products.MIN_GAIN = 0 if is_so else _GAIN
+    products.MIN_CHANNELS = 1 if is_so else _CHANNELS
+    winograd.MIN_CHANNELS = dict.fromkeys(_OF_BACKBONES, 1) if is_so else _OF_BACKBONES
+    winograd.MIN_CHANNELS_OF_HEADS = 1 if is_so else _OF_HEADS
 
 
 def attempt(path: Path) -> str:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mrcnn_cv.inference.preprocess.antialias import resize_antialiased
 from mrcnn_cv.inference.preprocess.resize import prepare, resized_size
+from mrcnn_cv.inference.preprocess.resize_pillow import resize_antialiased
 from mrcnn_cv.model.definition import ResizeSpec
 
 sides = st.integers(1, 150)

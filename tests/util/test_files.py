@@ -15,7 +15,7 @@ from mrcnn_cv.errors import ModelFileError, UsageError
 from mrcnn_cv.hub import user_models
 from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipeline_config
 from mrcnn_cv.inputs.images.lists import listed
-from mrcnn_cv.util.bounded_read import UnfitFile, read_bytes, read_text
+from mrcnn_cv.util.files import UnfitFile, read_bytes, read_text
 
 
 def _pipe(path: Path) -> Path:

@@ -27,8 +27,8 @@ def resize_antialiased(planes: NDArray[np.uint8], size: tuple[int, int], out: ND
     the larger grid, along the rows first, rounded to bytes after either pass. Source: libImaging/Resample.c.
     """
     height, width = size
-    columns = None if width == planes.shape[2] else _taps(planes.shape[2], width)
-    rows = None if height == planes.shape[1] else _taps(planes.shape[1], height)
+    columns = None if width == planes.shape[2] else _filter_weights(planes.shape[2], width)
+    rows = None if height == planes.shape[1] else _filter_weights(planes.shape[1], height)
     for start in range(0, height, ROWS_AT_ONCE):
         chosen = slice(start, min(start + ROWS_AT_ONCE, height))
         first, last = chosen.start, chosen.stop
@@ -42,7 +42,7 @@ def resize_antialiased(planes: NDArray[np.uint8], size: tuple[int, int], out: ND
         out[:, chosen] = source
 
 
-def _taps(length: int, new_length: int) -> _PillowFilter:
+def _filter_weights(length: int, new_length: int) -> _PillowFilter:
     scale = length / new_length
     reach = max(scale, 1.0)
     centres = (np.arange(new_length) + 0.5) * scale
@@ -58,11 +58,11 @@ def _taps(length: int, new_length: int) -> _PillowFilter:
     return _PillowFilter(np.minimum(pixels, length - 1), weights)
 
 
-def _weigh(planes: NDArray[np.uint8], taps: _PillowFilter, axis: int) -> NDArray[np.uint8]:
+def _weigh(planes: NDArray[np.uint8], kernel: _PillowFilter, axis: int) -> NDArray[np.uint8]:
     """The weighted mean of the source pixels along one axis, rounded."""
     shape = [-1 if each == axis else 1 for each in range(3)]
     total: NDArray[np.int32] | None = None
-    for pixels, weights in zip(taps.pixels.T, taps.weights.T, strict=True):
+    for pixels, weights in zip(kernel.pixels.T, kernel.weights.T, strict=True):
         part = planes.take(pixels, axis).astype(np.int32)
         part *= weights.reshape(shape)
         if total is None:

@@ -20,12 +20,12 @@ from mrcnn_cv.util.parallel import parallel_for
 Float = NDArray[np.float32]
 
 
-def crop(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tuple[int, int]) -> Float:
+def roi_align(features: list[Float], regions: Boxes, spec: CropSpec, input_size: tuple[int, int]) -> Float:
     """The crops of N regions as a head takes them: (N, C, h, w) float32, (h, w) being `spec.head_size`.
 
     With `flat` it is (N, h * w * C).
 
-    features: maps (1, C, H, W), finest first. regions (N, 4): y1 x1 y2 x2 as fractions of the trunk's input, which has
+    features: maps (1, C, H, W), finest first. regions (N, 4): y1 x1 y2 x2 as fractions of the backbone's input, of
     `input_size` (height, width) pixels. Source of the sampling: TensorFlow's core/kernels/image/crop_and_resize_op.cc;
     torchvision's ops/cpu/roi_align_kernel.cpp.
     """

@@ -9,7 +9,7 @@ import pytest
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.hub import demo_model
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.inference.proposal_budget import with_fewer_proposals
+from mrcnn_cv.inference.proposals import with_fewer_proposals
 
 
 @pytest.mark.parametrize(("proposals", "left"), [(1000, 333), (100, 33), (45, 20), (20, 20), (3, 3)])

@@ -49,7 +49,7 @@ def counted(model: MaskRCNN) -> Iterator[tuple[Counting, Counting, Counting]]:
     """The model's trunk, box head and mask head, counting their calls."""
     nets = model._nets
     assert nets.mask_head is not None
-    counting = (Counting(nets.trunk), Counting(nets.box_head), Counting(nets.mask_head))
+    counting = (Counting(nets.backbone), Counting(nets.box_head), Counting(nets.mask_head))
     model._nets = Nets(*counting)
     yield counting
     model._nets = nets
@@ -344,7 +344,7 @@ def test_many_regions_are_refined_in_equal_portions(
     whole = model.predict(photo, score_threshold=0.0)
     (count,) = counted[1].calls
     assert count > 5
-    monkeypatch.setattr(predictor, "MOST_REGIONS", 5)
+    monkeypatch.setattr(predictor, "MAX_REGIONS_AT_ONCE", 5)
     parts = model.predict(photo, score_threshold=0.0)
     portions = counted[1].calls[1:]
     assert sum(portions) == count

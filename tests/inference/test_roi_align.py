@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mrcnn_cv.inference.roi_crop import assign_boxes_to_levels, channels_last, crop
+from mrcnn_cv.inference.roi_align import assign_boxes_to_levels, channels_last, roi_align
 from mrcnn_cv.model.definition import CropSpec, PyramidSpec
 from mrcnn_cv.util.opencv import cv2
 
@@ -79,7 +79,7 @@ def test_roi_align_is_the_mean_of_its_points(
     feature_map = np.random.default_rng(side).normal(size=(3, side, 11)).astype(np.float32)
     spec = replace(ALIGN, size=(rows, columns), sampling_ratio=ratio, aligned=aligned)
     areas, input_size = ordered(boxes), (side * 4, 44)
-    found = crop([feature_map[np.newaxis]], areas, spec, input_size)
+    found = roi_align([feature_map[np.newaxis]], areas, spec, input_size)
     expected = [align(feature_map, region, spec, input_size) for region in areas]
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -91,7 +91,7 @@ def test_crop_and_resize_puts_corners_on_corners(
 ) -> None:
     feature_map = np.random.default_rng(side).normal(size=(3, side, 11)).astype(np.float32)
     areas = ordered(boxes)
-    found = crop([feature_map[np.newaxis]], areas, CropSpec((rows, columns), "crop_and_resize"), (64, 64))
+    found = roi_align([feature_map[np.newaxis]], areas, CropSpec((rows, columns), "crop_and_resize"), (64, 64))
     # At the very border rounding may put a sample outside, as it does in TensorFlow.
     inner = np.flatnonzero(areas[:, 2:].max(axis=1) < 1 - 1e-5)
     expected = np.array([crop_and_resize(feature_map, region, (rows, columns)) for region in areas[inner]])
@@ -107,13 +107,13 @@ def test_each_region_is_cut_from_the_level_of_its_size() -> None:
     nearest = replace(pyramid, rounding="nearest")
     assert assign_boxes_to_levels(areas, nearest, (1024, 1024)).tolist() == [0, 1, 1, 2, 2, 3, 3, 3]
     spec = replace(ALIGN, scales=(1 / 16, 1 / 32, 1 / 64, 1 / 128), pyramid=pyramid)
-    np.testing.assert_allclose(crop(maps, areas, spec, (1024, 1024))[:, 0, 0, 0], [0, 0, 1, 1, 2, 2, 3, 3])
+    np.testing.assert_allclose(roi_align(maps, areas, spec, (1024, 1024))[:, 0, 0, 0], [0, 0, 1, 1, 2, 2, 3, 3])
 
 
 def test_regions_without_area_belong_to_the_finest_level_and_no_region_is_no_crop() -> None:
     pyramid = PyramidSpec(levels=4, canonical_level=2)
     assert assign_boxes_to_levels(np.zeros((1, 4), np.float32), pyramid, (64, 64)).tolist() == [0]
-    assert crop([np.zeros((1, 5, 8, 8), np.float32)], np.zeros((0, 4), np.float32), ALIGN, (32, 32)).shape == (
+    assert roi_align([np.zeros((1, 5, 8, 8), np.float32)], np.zeros((0, 4), np.float32), ALIGN, (32, 32)).shape == (
         0,
         5,
         3,
@@ -126,8 +126,8 @@ def test_flat_crops_have_their_channels_last(count: int) -> None:
     rng = np.random.default_rng(0)
     feature_map = rng.normal(size=(1, 2, 8, 8)).astype(np.float32)
     areas = ordered([tuple(corners) for corners in rng.uniform(size=(count, 4))])
-    as_map = crop([feature_map], areas, ALIGN, (32, 32))
-    flat = crop([feature_map], areas, replace(ALIGN, flat=True), (32, 32))
+    as_map = roi_align([feature_map], areas, ALIGN, (32, 32))
+    flat = roi_align([feature_map], areas, replace(ALIGN, flat=True), (32, 32))
     np.testing.assert_array_equal(flat, as_map.transpose(0, 2, 3, 1).reshape(count, -1))
 
 
@@ -137,8 +137,8 @@ def test_of_a_square_of_samples_the_largest_is_kept(pooled: int) -> None:
     feature_map = rng.normal(size=(1, 5, 9, 11)).astype(np.float32)
     areas = ordered([tuple(corners) for corners in rng.uniform(size=(7, 4))])
     spec = CropSpec((6, 12))
-    every = crop([feature_map], areas, spec, (32, 32))
-    found = crop([feature_map], areas, replace(spec, pooled=pooled), (32, 32))
+    every = roi_align([feature_map], areas, spec, (32, 32))
+    found = roi_align([feature_map], areas, replace(spec, pooled=pooled), (32, 32))
     squares = every.reshape(7, 5, 6 // pooled, pooled, 12 // pooled, pooled)
     np.testing.assert_array_equal(found, squares.max(axis=(3, 5)))
 
@@ -153,7 +153,7 @@ def test_crops_are_the_same_whatever_the_number_of_threads(flat: bool) -> None:
     try:
         for threads in (1, 3):
             cv2.setNumThreads(threads)
-            found.append(crop(maps, areas, spec, (32, 32)))
+            found.append(roi_align(maps, areas, spec, (32, 32)))
     finally:
         cv2.setNumThreads(before)
     np.testing.assert_array_equal(found[0], found[1])
@@ -170,5 +170,5 @@ def test_a_map_whose_channels_lie_side_by_side_is_not_copied() -> None:
 @pytest.mark.parametrize("method", ["roi_align", "crop_and_resize"])
 def test_regions_that_are_no_numbers_stay_inside(method: Any) -> None:
     area = np.full((1, 4), np.nan, np.float32)
-    found = crop([np.ones((1, 1, 8, 8), np.float32)], area, replace(ALIGN, method=method), (32, 32))
+    found = roi_align([np.ones((1, 1, 8, 8), np.float32)], area, replace(ALIGN, method=method), (32, 32))
     assert np.isfinite(found).all()

@@ -20,8 +20,8 @@ def resize_zero_border(
     if planes.shape[1:] == size:
         out[:] = planes
         return
-    top, y_weights = _taps(planes.shape[1], size[0])
-    left, x_weights = _taps(planes.shape[2], size[1])
+    top, y_weights = _filter_weights(planes.shape[1], size[0])
+    left, x_weights = _filter_weights(planes.shape[2], size[1])
     # scikit-image keeps to the range of the image where nothing black is in sight.
     darkest = planes.min()
     for start in range(0, size[0], ROWS_AT_ONCE):
@@ -38,7 +38,7 @@ def resize_zero_border(
         out[:, rows] = np.trunc(total) if truncate_pixels else total
 
 
-def _taps(length: int, new_length: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _filter_weights(length: int, new_length: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """For each pixel of the result the two source pixels around its centre and their weights, both (2, new_length)."""
     places = (np.arange(new_length) + 0.5) * (length / new_length) - 0.5
     first = np.floor(places)

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrcnn_cv.inference.box_ops import areas, clip, decode, is_nonempty
+from mrcnn_cv.inference.box_ops import apply_deltas, areas, clip, is_nonempty
 from mrcnn_cv.model.definition import BoxCoder
 
 CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
@@ -33,7 +33,7 @@ def encode(box: Box, anchor: Box, coder: BoxCoder) -> Box:
 def test_decode_in_closed_form() -> None:
     """The centre moves by a tenth of the anchor per unit; a size of 5 ln 2 doubles it."""
     twice = 5 * math.log(2)
-    found = decode(
+    found = apply_deltas(
         np.array([[0, 0, 0, 0], [1, -2, 0, 0], [0, 0, twice, -twice]], np.float32),
         np.array([[10, 20, 30, 60]] * 3, np.float32),
         CODER,
@@ -45,21 +45,21 @@ def test_decode_in_closed_form() -> None:
 @given(st.lists(st.tuples(boxes, boxes), min_size=1, max_size=5), st.sampled_from([CODER, BoxCoder((1, 2, 3, 4))]))
 def test_decode_undoes_encode(pairs: list[tuple[Box, Box]], coder: BoxCoder) -> None:
     encodings = np.array([encode(box, anchor, coder) for box, anchor in pairs], np.float32)
-    found = decode(encodings, np.array([anchor for _, anchor in pairs], np.float32), coder)
+    found = apply_deltas(encodings, np.array([anchor for _, anchor in pairs], np.float32), coder)
     np.testing.assert_allclose(found, [box for box, _ in pairs], atol=0.02)
 
 
 def test_an_encoding_that_overflows_is_an_infinite_box_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = decode(np.array([[0, 0, 1e6, 0]], np.float32), np.array([[0, 0, 1, 1]], np.float32), CODER)
+        found = apply_deltas(np.array([[0, 0, 1e6, 0]], np.float32), np.array([[0, 0, 1, 1]], np.float32), CODER)
     np.testing.assert_array_equal(found, [[-np.inf, 0, np.inf, 1]])
 
 
 def test_growth_has_a_limit_where_the_model_has_one() -> None:
     coder = BoxCoder((1.0, 1.0, 1.0, 1.0), bbox_xform_clip=math.log(4))
     encodings = np.array([[0, 0, 9, math.log(2)], [0, 0, -9, np.nan]], np.float32)
-    found = decode(encodings, np.array([[0, 0, 2, 2]] * 2, np.float32), coder)
+    found = apply_deltas(encodings, np.array([[0, 0, 2, 2]] * 2, np.float32), coder)
     np.testing.assert_allclose(found[0], [-3, -1, 5, 3], rtol=1e-6)
     np.testing.assert_allclose(found[1, [0, 2]], [1, 1], atol=1e-3)
     assert np.isnan(found[1, [1, 3]]).all()
@@ -76,7 +76,7 @@ def test_whatever_is_decoded_can_be_clipped_without_a_warning(pairs: list[tuple[
     anchors = np.nan_to_num(np.clip(anchors, -1e6, 1e6))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = clip(decode(encodings, anchors, coder), (5, 0, 20, 30))
+        found = clip(apply_deltas(encodings, anchors, coder), (5, 0, 20, 30))
         assert is_nonempty(found, 0.0).shape == (len(pairs),)
     assert ((found >= [5, 0, 5, 0]) & (found <= [20, 30, 20, 30])).all()
 

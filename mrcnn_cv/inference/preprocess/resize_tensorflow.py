@@ -14,7 +14,7 @@ CUBIC_STEPS = 1024
 """TensorFlow takes the weights of its bicubic rule from a table with this many positions between two pixels."""
 
 
-class _BilinearFilter(NamedTuple):
+class _SamplingFilter(NamedTuple):
     """For each of n pixels of the result, along one axis: its k source pixels (n, k) and their weights (n, k)."""
 
     pixels: NDArray[np.intp]
@@ -34,7 +34,7 @@ def resample(planes: NDArray[np.uint8], method: str, align_corners: bool, out: F
     method: "nearest", "bicubic" or "area". Source: core/kernels/image/resize_{nearest_neighbor,bicubic,area}_op.cc.
     """
     lengths = list(zip(planes.shape[1:], out.shape[1:], strict=True))
-    rows, columns = (_TAPS[method](*both, align_corners) for both in lengths)
+    rows, columns = (_FILTERS[method](*both, align_corners) for both in lengths)
     # The order in which TensorFlow adds up decides how the sums are rounded.
     if method == "area":
         out[:] = _weigh(_weigh(planes, columns, axis=2), rows, axis=1)
@@ -44,21 +44,21 @@ def resample(planes: NDArray[np.uint8], method: str, align_corners: bool, out: F
         out[:] = _weigh(_weigh(planes, rows, axis=1), columns, axis=2)
 
 
-def _nearest_taps(length: int, new_length: int, align_corners: bool) -> _BilinearFilter:
+def _nearest_weights(length: int, new_length: int, align_corners: bool) -> _SamplingFilter:
     places = np.arange(new_length, dtype=np.float32) * step(length, new_length, align_corners)
     whole = np.floor(places + np.float32(0.5)) if align_corners else np.floor(places)
     pixels = np.minimum(whole.astype(np.intp), length - 1)[:, np.newaxis]
-    return _BilinearFilter(pixels, np.ones(pixels.shape, np.float32))
+    return _SamplingFilter(pixels, np.ones(pixels.shape, np.float32))
 
 
-def _cubic_taps(length: int, new_length: int, align_corners: bool) -> _BilinearFilter:
+def _cubic_weights(length: int, new_length: int, align_corners: bool) -> _SamplingFilter:
     places = np.arange(new_length, dtype=np.float32) * step(length, new_length, align_corners)
     whole = np.floor(places)
     offset = np.rint((places - whole) * np.float32(CUBIC_STEPS)).astype(np.intp)
     near, far = _cubic_table()
     weights = np.stack([far[offset], near[offset], near[CUBIC_STEPS - offset], far[CUBIC_STEPS - offset]], axis=1)
     pixels = whole.astype(np.intp)[:, np.newaxis] + np.arange(-1, 3)
-    return _BilinearFilter(np.clip(pixels, 0, length - 1), weights)
+    return _SamplingFilter(np.clip(pixels, 0, length - 1), weights)
 
 
 def _cubic_table() -> tuple[Float, Float]:
@@ -71,7 +71,7 @@ def _cubic_table() -> tuple[Float, Float]:
     return near.astype(np.float32), far.astype(np.float32)
 
 
-def _area_taps(length: int, new_length: int, align_corners: bool) -> _BilinearFilter:
+def _area_weights(length: int, new_length: int, align_corners: bool) -> _SamplingFilter:
     """Every source pixel counts with the length of it that a pixel of the result covers."""
     each, one = step(length, new_length, align_corners), np.float32(1)
     bounds = np.arange(new_length + 1, dtype=np.float32) * each
@@ -83,20 +83,20 @@ def _area_taps(length: int, new_length: int, align_corners: bool) -> _BilinearFi
     not_cut_before = np.where(after > end, end - pixels, one)
     weights = np.where(pixels < start, cut_before, not_cut_before)
     weights[pixels >= np.ceil(end)] = 0
-    return _BilinearFilter(np.clip(pixels, 0, length - 1).astype(np.intp), weights.astype(np.float32))
+    return _SamplingFilter(np.clip(pixels, 0, length - 1).astype(np.intp), weights.astype(np.float32))
 
 
-def _weigh(planes: NDArray[np.generic], taps: _BilinearFilter, axis: int) -> Float:
+def _weigh(planes: NDArray[np.generic], kernel: _SamplingFilter, axis: int) -> Float:
     """The weighted sum of the source pixels along one axis, added up from first to last."""
     shape = [-1 if each == axis else 1 for each in range(3)]
     total = np.zeros(1, np.float32)
-    for pixels, weights in zip(taps.pixels.T, taps.weights.T, strict=True):
+    for pixels, weights in zip(kernel.pixels.T, kernel.weights.T, strict=True):
         total = total + planes.take(pixels, axis).astype(np.float32) * weights.reshape(shape)
     return total
 
 
-_TAPS: dict[str, Callable[[int, int, bool], _BilinearFilter]] = {
-    "nearest": _nearest_taps,
-    "bicubic": _cubic_taps,
-    "area": _area_taps,
+_FILTERS: dict[str, Callable[[int, int, bool], _SamplingFilter]] = {
+    "nearest": _nearest_weights,
+    "bicubic": _cubic_weights,
+    "area": _area_weights,
 }
