@@ -11,8 +11,8 @@ from functools import partial
 from weakref import WeakSet
 
 from mrcnn_cv.engines import select as backends
-from mrcnn_cv.engines.base import Float, Net, one_line
-from mrcnn_cv.errors import BackendError
+from mrcnn_cv.engines.base import Float, Net
+from mrcnn_cv.errors import BackendError, one_line
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.util.c_locale import c_locale
 from mrcnn_cv.util.parallel import available_processors
@@ -93,7 +93,7 @@ def build_on_any(spec: ModelDefinition, chosen: backends.Probe) -> tuple[Nets, b
             after = backends.following(chosen)
             if after is None:
                 raise
-            reason = one_line(error.__cause__ or error) or "not enough memory"
+            reason = one_line(str(error.__cause__ or error)) or "not enough memory"
             notes.append(
                 f"the backend {chosen.backend.name} failed to build the nets of this model ({reason}):"
                 f" {after.backend.name} runs them"

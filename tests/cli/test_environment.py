@@ -176,13 +176,14 @@ def without_opencv(tmp_path: Path) -> dict[str, str]:
 def test_letters_of_a_locale_decide_nothing(
     program: str, tmp_path: Path, photo_path: Path, tiny_graph: Path, labels_path: Path, name: str
 ) -> None:
-    """ "i" has another capital letter there."""
+    """OpenVINO knows none of its names where "i" has another capital letter."""
     is_there = f"import locale; locale.setlocale(locale.LC_CTYPE, {name!r}); assert 'I' == 'i'.upper()"
     if execute([sys.executable, "-c", is_there], None, cwd=tmp_path).returncode != 0:
         pytest.skip(f"the locale {name} is not installed")
     lines = {}
     for locale_name in (name, "C.UTF-8"):
-        command = [program, photo_path, "--model", tiny_graph, "--labels", labels_path, "--save", "none", "--json", "-"]
+        command: list[str | Path] = [program, photo_path, "--model", tiny_graph, "--labels", labels_path]
+        command += ["--save", "none", "--json", "-"]
         done = execute(command, {"LC_ALL": locale_name}, cwd=tmp_path)
         lines[locale_name] = json.loads(success(done).stdout)
         del lines[locale_name]["timings_ms"]

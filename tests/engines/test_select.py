@@ -16,6 +16,7 @@ import pytest
 
 from mrcnn_cv import BackendError, MaskRCNN, ModelFileError, UsageError
 from mrcnn_cv.engines import select as backend
+from mrcnn_cv.engines.base import Backend
 from mrcnn_cv.engines.opencv import engine as opencv_engine
 from mrcnn_cv.engines.opencv import net as classic_net
 from mrcnn_cv.engines.opencv.net import CvNet
@@ -185,7 +186,7 @@ def test_where_nets_cannot_be_built_auto_goes_on_with_the_next_and_says_so(
     monkeypatch.setattr(backend, "AUTOMATIC", (first.backend.name, "cpu"))
     whole = backend.make_net
 
-    def fails(net: ir.NetGraph, chosen: backend.Backend, *others: Any) -> Any:
+    def fails(net: ir.NetGraph, chosen: Backend, *others: Any) -> Any:
         if chosen.name == first.backend.name:
             raise error
         return whole(net, chosen, *others)
@@ -300,6 +301,7 @@ def _with_cpu_as_opencl_device(code: str, **environment: str) -> str:
 PROBE = """
 import json
 from mrcnn_cv.engines import select as backend
+from mrcnn_cv.engines.base import Backend
 found = backend.probe("opencl")
 print(json.dumps({"in_build": found.in_build, "problem": found.problem}))
 """

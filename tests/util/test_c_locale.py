@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import locale
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
-from mrcnn_cv.util import c_locale as module
 from mrcnn_cv.util.c_locale import c_locale
 
 
@@ -33,9 +31,9 @@ class Process:
 
 
 @pytest.fixture(params=[("C.UTF-8", "C"), ("C",)], ids=["of UTF-8", "without C.UTF-8"])
-def process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
+def process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Process:
     made = Process("tr_TR.UTF-8", "de_DE.UTF-8", *request.param)
-    monkeypatch.setattr(module.locale, "setlocale", made.setlocale)
+    monkeypatch.setattr(locale, "setlocale", made.setlocale)
     return made
 
 
@@ -70,6 +68,6 @@ def test_it_lasts_as_long_as_any_thread_is_inside(process: Process) -> None:
 def test_nothing_is_set_where_it_is_cs_already(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Process()
     process.now = {locale.LC_CTYPE: "C.UTF-8", locale.LC_NUMERIC: "C"}
-    monkeypatch.setattr(module.locale, "setlocale", process.setlocale)
+    monkeypatch.setattr(locale, "setlocale", process.setlocale)
     with c_locale():
         assert process.names == ["C.UTF-8", "C"]
