@@ -249,7 +249,7 @@ class _Evaluation:
         indexes = {str(item.output_path): index for index, item in enumerate(items)}
         datasets = DatasetFiles(self.folder, [results], keep=self.run_options.resume, indexes=indexes)
         state = RunState(self.folder, self.run_options.resume)
-        remaining = state.to_do(items, datasets)
+        remaining = state.to_do(items, lambda item: datasets.holds(item.output_path))
         outputs = [str(self.options.directory)]
         session.observer.images_started(state.statistics, outputs, True)
         executor = executor_for(model, self.model, self.run_options.workers, len(remaining))

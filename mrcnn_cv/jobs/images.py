@@ -190,20 +190,23 @@ class _ImagesJob:
         items = self.listing.items
         return ImagesPlan(
             images=len(items),
-            remaining=tuple((item.name, str(item.output_path)) for item in self._state().to_do(items, None)),
+            remaining=tuple(
+                (item.name, str(item.output_path)) for item in self._state().to_do(items, self.outputs.holds)
+            ),
             skipped=self.listing.left_out,
             outputs=tuple(self.outputs.places),
         )
 
     def run(self, session: RunSession) -> ImagesResult:
         model = session.load(self.model)
-        directory = self.outputs.directory
-        if directory is not None and self.is_batch:
-            session.lock(directory, resume=self.options.resume, overwrite=self.output.overwrite)
+        folder = self.outputs.state_folder
+        if folder is not None and self.is_batch:
+            session.lock(folder.directory, resume=self.options.resume, overwrite=folder.overwrite)
         state = self._state()
         indexes = {str(item.output_path): index for index, item in enumerate(self.listing.items)}
         sinks = self.outputs.sinks(model, indexes)
-        items = state.to_do(self.listing.items, self.outputs.datasets)
+        items = state.to_do(self.listing.items, self.outputs.holds)
+        self.outputs.begin_with(items, self.listing.items, keep=state.previous is not None)
         source: Iterable[ImageRef | None] = items
         session.observer.images_started(state.statistics, self.outputs.places, self.is_batch)
         thresholds = thresholds_for(model, self.detection)
@@ -227,7 +230,7 @@ class _ImagesJob:
         )
 
     def _state(self) -> RunState:
-        return RunState(self.outputs.folder if self.is_batch else None, self.options.resume)
+        return RunState(self.outputs.state_folder if self.is_batch else None, self.options.resume)
 
     def _metadata(self, model: MaskRCNN) -> Mapping[str, object]:
         options = result_options(self.model, self.detection, self.selection, self.output, self.style)
@@ -236,7 +239,7 @@ class _ImagesJob:
 
     def _new(self, state: RunState) -> list[ImageRef]:
         """The images of a directory that is watched, without those that an earlier run did."""
-        return [item for item in self.find().items if not state.is_done(item, self.outputs.datasets)]
+        return [item for item in self.find().items if not state.is_done(item, self.outputs.holds)]
 
     def _search(self) -> DirectoryScan:
         """How folders are searched: not where this run writes to, nor for files that an earlier run wrote."""

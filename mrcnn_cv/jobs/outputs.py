@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from mrcnn_cv.jobs.report_file import check_apart, state_files
 from mrcnn_cv.jobs.state.batch_state import check_free
 from mrcnn_cv.outputs.base import OutputSettings, Sink
 from mrcnn_cv.outputs.formats.image_files import encode
-from mrcnn_cv.outputs.formats.json_stream import reserve_stdout
+from mrcnn_cv.outputs.formats.json_stream import JsonLines, JsonLinesFile, reserve_stdout
 from mrcnn_cv.outputs.registry import is_dataset, make_datasets, make_sinks
 from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
@@ -43,6 +45,8 @@ class Outputs:
     style      how images are annotated
     folder     None where nothing is saved
     datasets   the files for all images; None where there are none, or the model is not known yet
+    state_folder  where the state of the run is kept; beside the records where nothing else is saved, None without any
+    lines      the file of records; None where there is none, or nothing can be read back from it
     """
 
     def __init__(
@@ -53,8 +57,6 @@ class Outputs:
         items: Sequence[ImageRef],
         protected: Sequence[Path],
     ) -> None:
-        from mrcnn_cv.outputs.formats.json_stream import JsonLines, JsonLinesFile
-
         self._options = options
         self._run = run
         self._style = style
@@ -62,14 +64,23 @@ class Outputs:
         self.folder = self._checked_folder(items, protected) if options.formats else None
         self.datasets: DatasetFiles | None = None
         self._streams: list[Sink] = []
+        self.state_folder = self.folder
+        self.lines: JsonLinesFile | None = None
+        self._sources = Counter(item.name for item in items)
         if self._records == STDOUT:
             self._streams.append(JsonLines(reserve_stdout()))
         elif self._records is not None:
             inputs = [item.path for item in items if item.path is not None]
-            lines = JsonLinesFile(self._records, overwrite=options.overwrite, protected=[*inputs, *protected])
+            lines = JsonLinesFile(
+                self._records, overwrite=options.overwrite, protected=[*inputs, *protected], keep=run.resume
+            )
             self.check_apart(self._own(items))
             lines.check()
             self._streams.append(lines)
+            if not lines.is_special:
+                self.lines = lines
+                beside = lines.path.with_name(f".{lines.path.name}.mrcnn-cv")
+                self.state_folder = self.folder or OutputDirectory(beside, overwrite=True, remedy=Remedy.RECORDS_FILE)
         if options.show:
             from mrcnn_cv.outputs.viewers.window import ImageWindow, check_display
 
@@ -125,6 +136,32 @@ class Outputs:
             self.datasets.check()
             sinks.append(self.datasets)
         return [*sinks, *self._streams]
+
+    def holds(self, item: ImageRef) -> bool:
+        """Whether the files for all images have what an earlier run found in this one."""
+        if self.datasets is not None and not self.datasets.holds(item.output_path):
+            return False
+        # An image may be named twice.
+        return self.lines is None or self._lines_of[item.name] >= max(1, self._sources[item.name])
+
+    @cached_property
+    def _lines_of(self) -> Counter[str]:
+        """How many records an earlier run left, by source."""
+        return Counter() if self.lines is None else Counter(line.source for line in self.lines.lines)
+
+    def begin_with(self, to_do: Sequence[ImageRef], listed: Sequence[ImageRef], keep: bool) -> None:
+        """Keep the records of images that are not done again. listed: all images, in order; keep: any at all."""
+        if self.lines is None:
+            return
+        places = {item.name: index for index, item in reversed(list(enumerate(listed)))}
+        self.lines.order = lambda line: (places.get(line.source, len(places)), line.frame)
+        again = Counter(item.name for item in to_do)
+        dropped = set()
+        for line in reversed(self.lines.lines):
+            if not keep or again[line.source] > 0:
+                again[line.source] -= 1
+                dropped.add(line.start)
+        self.lines.drop(lambda line: line.start in dropped)
 
     def check_apart(self, own: Iterable[Path]) -> None:
         """UsageError where the records go to one of these files that the run writes, or into one that is a folder."""

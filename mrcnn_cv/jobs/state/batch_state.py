@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from mrcnn_cv.jobs.state.decode_probe import ENDED, probe_decoding
 from mrcnn_cv.jobs.state.manifest import NAME, Manifest, PreviousRun
 from mrcnn_cv.jobs.state.run_metadata import check_same
 from mrcnn_cv.jobs.state.summary import FAILURES, SUMMARY, RunStatistics, write_summary
-from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline.runner import RunObserver
 
@@ -54,15 +53,18 @@ class RunState:
         """Those that are to be told of every image, in order."""
         return [self.statistics] if self._manifest is None else [self._manifest, self.statistics]
 
-    def to_do(self, items: Sequence[ImageRef], datasets: DatasetFiles | None) -> list[ImageRef]:
-        """The items that are not done yet, or whose outputs are not there any more; the others are counted as kept."""
+    def to_do(self, items: Sequence[ImageRef], holds: Callable[[ImageRef], bool] = lambda item: True) -> list[ImageRef]:
+        """The items that are not done yet, or whose outputs are not there any more; the others are counted as kept.
+
+        holds: whether the files for all images have what was found in one.
+        """
         self.statistics.images = len(items)
         if self.previous is None or self._folder is None:
             return list(items)
         left: list[ImageRef] = []
         for item in items:
             image = self.previous.images.get(str(item.output_path))
-            if image is not None and self.is_done(item, datasets):
+            if image is not None and self.is_done(item, holds):
                 self.statistics.keep(image.instances)
                 continue
             # OutputError where an output is to be made again that somebody has worked on since.
@@ -71,12 +73,11 @@ class RunState:
             left.append(item)
         return _without_fatal(left, self.previous)
 
-    def is_done(self, item: ImageRef, datasets: DatasetFiles | None) -> bool:
-        """Whether the run that is resumed did this item, and all that came of it is still there."""
+    def is_done(self, item: ImageRef, holds: Callable[[ImageRef], bool]) -> bool:
+        """Whether the run that is resumed did this item, and all that came of it is still there; see `to_do`."""
         if self.previous is None or self._folder is None:
             return False
-        done = self.previous.is_done(item.output_path, self._folder.directory)
-        return done and (datasets is None or datasets.holds(item.output_path))
+        return self.previous.is_done(item.output_path, self._folder.directory) and holds(item)
 
     def open(self, metadata: Mapping[str, Any]) -> None:
         """Begin. UsageError where the run that is resumed was another one; OutputError where nothing can be written."""

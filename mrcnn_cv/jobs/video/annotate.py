@@ -193,12 +193,14 @@ class _VideosJob:
 
     def run(self, session: RunSession) -> VideosResult:
         model = session.load(self.model)
-        directory = self.outputs.directory
+        folder, state_folder = self.outputs.folder, self.outputs.state_folder
         results: list[VideoResult] = []
         with session.running(outputs=lambda: self.outputs.places), ExitStack() as stack:
-            if directory is not None and self.options.resume:
-                session.lock(directory, resume=True, overwrite=self.output.overwrite)
+            # Several runs may write videos into one folder.
+            if state_folder is not None and (self.options.resume or folder is None):
+                session.lock(state_folder.directory, resume=self.options.resume, overwrite=state_folder.overwrite)
             sinks = [stack.enter_context(each) for each in self.outputs.sinks(model, {}, leave_out=(OVERLAY,))]
+            self._order_lines()
             work = self._work(model, session, [*map(NonClosingSink, sinks)], stack)
             refused = 0
             for number, task in enumerate(self.tasks):
@@ -220,7 +222,7 @@ class _VideosJob:
             exit_code=code,
             failure_limit_reached=session.limit.is_reached,
             is_cancelled=session.is_cancelled,
-            can_resume=bool(self.output.formats),
+            can_resume=state_folder is not None,
         )
 
     def _work(self, model: MaskRCNN, session: RunSession, sinks: Sequence[Sink], stack: ExitStack) -> VideoWork:
@@ -242,12 +244,21 @@ class _VideosJob:
             writes_videos=OVERLAY in self.output.formats,
             annotator=annotator,
             folder=self.outputs.folder,
+            state_folder=self.outputs.state_folder,
+            lines=self.outputs.lines,
+            datasets=self.outputs.datasets,
             executor=executor_for(model, self.model, self.options.workers, frames),
             thresholds=thresholds,
             sinks=sinks,
             views=views,
             session=session,
         )
+
+    def _order_lines(self) -> None:
+        """Records of a run that is resumed are in the order of the videos and their frames in the end."""
+        if self.outputs.lines is not None:
+            numbers = {task.name: number for number, task in enumerate(self.tasks)}
+            self.outputs.lines.order = lambda line: (numbers.get(line.source, len(numbers)), line.frame)
 
     def _metadata(self, task: VideoTask, model: MaskRCNN) -> Mapping[str, Any]:
         """What the checkpoints say about a run over one video."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from operator import and_
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,8 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 
 if TYPE_CHECKING:
     from mrcnn_cv.inputs.video.base import VideoSource
+    from mrcnn_cv.outputs.formats.json_stream import JsonLinesFile
+    from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
     from mrcnn_cv.structures.instances import Instances
 
 _USUAL_STEP = 1 / 25
@@ -112,6 +116,8 @@ class VideoWork:
     resumes        what earlier runs made is continued
     writes_videos  annotated videos are written
     annotator      None where nobody wants annotated frames
+    state_folder   where checkpoints are kept; None: nowhere
+    lines, datasets  the files for all frames, where there are any
     sinks          that come before the annotated video; views: those that come after it
     """
 
@@ -121,6 +127,9 @@ class VideoWork:
     writes_videos: bool
     annotator: FrameAnnotator | None
     folder: OutputDirectory | None
+    state_folder: OutputDirectory | None
+    lines: JsonLinesFile | None
+    datasets: DatasetFiles | None
     executor: Executor
     thresholds: Thresholds
     sinks: Sequence[Sink]
@@ -136,17 +145,23 @@ def annotate_one(work: VideoWork, task: VideoTask, metadata: Mapping[str, Any]) 
     observer = work.session.observer
     checkpoints, previous = None, None
     with ExitStack() as stack:
-        if work.folder is not None and task.target is not None:
+        if task.target is not None:
             stack.enter_context(lock_output(task.target))
-            directory = work.folder.directory
-            checkpoints = VideoCheckpoints(directory, task.target.relative_to(directory).as_posix())
+        if work.state_folder is not None:
+            directory = work.state_folder.directory
+            known_as = task.name if task.target is None else task.target.relative_to(directory).as_posix()
+            checkpoints = VideoCheckpoints(directory, known_as)
             if work.resumes and (previous := checkpoints.previous()) is not None:
                 check_same(previous.metadata, metadata, directory)
-                previous = _still_there(previous, task, work.writes_videos)
+                previous = _still_there(previous, task, work)
         if previous is not None and previous.is_complete:
             observer.message(Severity.NOTE, f"{task.name} was done before")
             return VideoResult(task.name, task.target if work.writes_videos else None, None)
         done = [] if previous is None else previous.checkpoints
+        if work.lines is not None:
+            # Frames behind the last checkpoint are done again.
+            last = done[-1].last.index if done else -1
+            work.lines.drop(lambda line: line.source == task.name and line.frame > last)
         try:
             source = open_video(task.path, task.output_path, work.options.sampling, done[-1].last if done else None)
         except InputError as error:
@@ -156,12 +171,31 @@ def annotate_one(work: VideoWork, task: VideoTask, metadata: Mapping[str, Any]) 
             return _VideoRun(work, task, source, checkpoints, done).run(metadata)
 
 
-def _still_there(previous: PreviousVideo, task: VideoTask, has_video: bool) -> PreviousVideo:
-    """What earlier runs made of a video, without what is not there any more. has_video: they wrote an annotated one."""
-    if not has_video or (previous.is_complete and task.target is not None and task.target.is_file()):
+def _still_there(previous: PreviousVideo, task: VideoTask, work: VideoWork) -> PreviousVideo:
+    """What earlier runs made of a video, without what is not there any more."""
+    frames = _recorded_frames(task, work)
+    there = [
+        all(bisect_right(each, checkpoint.last.index) >= checkpoint.last.taken for each in frames)
+        for checkpoint in previous.checkpoints
+    ]
+    if previous.is_complete and all(there) and (not work.writes_videos or (task.target and task.target.is_file())):
         return previous
-    there = [_is_there(task.segments, checkpoint.part) for checkpoint in previous.checkpoints]
-    return PreviousVideo(previous.metadata, previous.checkpoints[: [*there, False].index(False)])
+    if work.writes_videos:
+        parts = [_is_there(task.segments, checkpoint.part) for checkpoint in previous.checkpoints]
+        there = [*map(and_, there, parts)]
+    kept = [*there, False].index(False)
+    is_complete = previous.is_complete and not work.writes_videos and kept == len(there)
+    return PreviousVideo(previous.metadata, previous.checkpoints[:kept], is_complete)
+
+
+def _recorded_frames(task: VideoTask, work: VideoWork) -> list[list[int]]:
+    """For each file for all frames, the frames of this video that it has, in order."""
+    found = []
+    if work.lines is not None:
+        found.append(sorted(line.frame for line in work.lines.lines if line.source == task.name))
+    if work.datasets is not None:
+        found.append(sorted(work.datasets.frames_of(task.output_path)))
+    return found
 
 
 def _is_there(directory: Path | None, part: Segment | None) -> bool:

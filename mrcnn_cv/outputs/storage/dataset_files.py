@@ -76,6 +76,11 @@ class DatasetFiles:
         """Whether an earlier run left a record of this image."""
         return str(output_path) in self._records
 
+    def frames_of(self, output_path: PurePosixPath) -> list[int]:
+        """The frames of a video of which an earlier run left a record. output_path: of the video's own outputs."""
+        paths = map(PurePosixPath, self._records.output_paths)
+        return [int(path.stem) for path in paths if path.parent == output_path and path.stem.isdecimal()]
+
     def __enter__(self) -> DatasetFiles:
         with ExitStack() as stack:
             stack.enter_context(self._alone())

@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -216,24 +216,34 @@ class OutputDirectory:
         except OSError as error:
             raise unwritable(error, path, self.remedy) from error
 
-    def check_replaceable(self, path: Path) -> None:
-        """OutputError where a file at `path` (in this folder) must be left alone."""
+    def check_replaceable(self, path: Path, is_ours: Callable[[], bool] = lambda: False) -> None:
+        """OutputError where a file at `path` (in this folder) must be left alone.
+
+        is_ours: another way to tell, where it is no unchanged output.
+        """
         if not os.path.lexists(path):
             return
         if path.is_dir():
             raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}", self.remedy)
         if self._is_input(path):
             raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}", self.remedy)
-        if not self.overwrite and not self._ownership.owns(path):
+        if not self.overwrite and not self._ownership.owns(path) and not is_ours():
             raise OutputError(
                 f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or {Remedy.OVERWRITE}",
                 Remedy.OVERWRITE,
             )
 
-    def note(self, path: Path, size: int, fingerprint: str) -> None:
-        """Record a file in this folder that was written piece by piece, so that a later run may replace it."""
+    def note(self, path: Path, size: int, fingerprint: str, grows: bool = False) -> None:
+        """Record a file in this folder that was written piece by piece, so that a later run may replace it.
+
+        grows: these bytes are its beginning, more is to come.
+        """
         with self._lock:
-            self._ownership.add(path, size, fingerprint)
+            self._ownership.add(path, size, fingerprint, grows)
+
+    def known_part(self, path: Path) -> int | None:
+        """How many bytes at the beginning of a file that grew are ours for certain; None: it is another file."""
+        return self._ownership.known_part(path)
 
     def _base(self, key: str, name: str) -> str:
         """The input's name, made different from those of all inputs before it."""

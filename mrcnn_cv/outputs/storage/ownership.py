@@ -61,6 +61,7 @@ class OwnershipLog:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._contents: dict[str, set[_Content]] = {}
+        self._growing: dict[str, set[_Content]] = {}
         self._was_read, self._read_to = False, 0
         self._lock = threading.Lock()
 
@@ -102,12 +103,16 @@ class OwnershipLog:
             inside = Path(path.name)
         return _portable(inside.as_posix())
 
-    def add(self, path: Path, size: int, fingerprint: str) -> None:
-        """Note that the file at `path` holds these bytes from now on. OSError where the record cannot be written."""
-        if (size, fingerprint) in self._known(path):
+    def add(self, path: Path, size: int, fingerprint: str, grows: bool = False) -> None:
+        """Note that the file at `path` holds these bytes from now on. OSError where the record cannot be written.
+
+        grows: it begins with them, and more is written behind them.
+        """
+        if not grows and (size, fingerprint) in self._known(path):
             return
         name = self._name(path)
-        line = json.dumps({"name": name, "size": size, "digest": fingerprint}).encode("ascii") + b"\n"
+        entry = {"name": name, "size": size, "digest": fingerprint, **({"grows": True} if grows else {})}
+        line = json.dumps(entry).encode("ascii") + b"\n"
         # One write to a file opened for appending does not mix with those of another process.
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         handle = os.open(self.directory / RECORD_NAME, flags, 0o666)
@@ -121,7 +126,23 @@ class OwnershipLog:
         finally:
             os.close(handle)
         with self._lock:
-            self._contents.setdefault(name, set()).add((size, fingerprint))
+            self._entries(grows).setdefault(name, set()).add((size, fingerprint))
+
+    def _entries(self, grows: bool) -> dict[str, set[_Content]]:
+        return self._growing if grows else self._contents
+
+    def known_part(self, path: Path) -> int | None:
+        """How many bytes at the beginning of a file are ours, which may have grown since; None: it is another file."""
+        self._read_on()
+        with self._lock:
+            name = self._name(path)
+            noted = sorted(self._growing.get(name, set()) | self._contents.get(name, set()), reverse=True)
+        try:
+            if path.is_symlink() or not path.is_file():
+                return None
+            return next((size for size, digest in noted if _begins_with(path, size, digest)), None)
+        except OSError:
+            return None
 
     def _known(self, path: Path) -> set[_Content]:
         """A copy, for other threads may add to the original."""
@@ -145,7 +166,8 @@ class OwnershipLog:
             self._read_to += len(lines)
             for line in lines.splitlines():
                 if (entry := _parse(line)) is not None:
-                    self._contents.setdefault(entry[0], set()).add(entry[1])
+                    name, content, grows = entry
+                    self._entries(grows).setdefault(name, set()).add(content)
             return bool(lines)
 
 
@@ -162,9 +184,22 @@ def _portable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
-def _parse(line: bytes) -> tuple[str, _Content] | None:
+def _begins_with(path: Path, size: int, digest: str) -> bool:
+    if path.stat().st_size < size:
+        return False
+    running = new_digest()
+    with path.open("rb") as file:
+        while size and (piece := file.read(min(size, 1 << 20))):
+            running.update(piece)
+            size -= len(piece)
+    return running.hexdigest() == digest
+
+
+def _parse(line: bytes) -> tuple[str, _Content, bool] | None:
+    """(name, content, whether it is the beginning of a file that grows)."""
     try:
         fields = json.loads(line)
-        return str(fields["name"]), (int(fields["size"]), str(fields["digest"]))
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        grows = fields.get("grows") is True
+        return str(fields["name"]), (int(fields["size"]), str(fields["digest"])), grows
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError):
         return None

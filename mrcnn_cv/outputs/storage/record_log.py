@@ -79,6 +79,11 @@ class RecordLog:
             output_path: (indexes.get(output_path, last), at) for output_path, (_, at) in self._offsets.items()
         }
 
+    @property
+    def output_paths(self) -> Iterable[str]:
+        """Of the images that there is a record of."""
+        return self._offsets.keys()
+
     def __contains__(self, output_path: str) -> bool:
         return output_path in self._offsets
 

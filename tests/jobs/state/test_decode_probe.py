@@ -82,7 +82,7 @@ ITEMS = [item(b"crash", "a"), item(b"crash", "b"), item(b"c", "c")]
 
 @pytest.mark.usefixtures("fragile")
 def test_a_run_that_was_killed_goes_on_behind_the_picture_that_killed_it(tmp_path: Path) -> None:
-    left = written(tmp_path, DONE).to_do(ITEMS, None)
+    left = written(tmp_path, DONE).to_do(ITEMS)
     assert [each.name for each in left] == ["b", "c"]
     assert trial.ENDED in outcome(left[0])
     assert outcome(left[1]) == "c"
@@ -91,12 +91,12 @@ def test_a_run_that_was_killed_goes_on_behind_the_picture_that_killed_it(tmp_pat
 @pytest.mark.usefixtures("fragile")
 def test_a_picture_that_is_known_to_kill_is_not_trusted_later(tmp_path: Path) -> None:
     end = {"kind": "end", "exit_code": 5}
-    left = written(tmp_path, DONE, {**FAILED, "reason": f"b {trial.ENDED}: it is damaged"}, end).to_do(ITEMS, None)
+    left = written(tmp_path, DONE, {**FAILED, "reason": f"b {trial.ENDED}: it is damaged"}, end).to_do(ITEMS)
     assert trial.ENDED in outcome(left[0])
 
 
 def test_after_an_orderly_end_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mrcnn_cv.jobs.state.batch_state.probe_decoding", lambda items: pytest.fail("it was tried"))
     end = {"kind": "end", "exit_code": 130}
-    left = written(tmp_path, DONE, {**FAILED, "reason": "b is empty"}, end).to_do(ITEMS, None)
+    left = written(tmp_path, DONE, {**FAILED, "reason": "b is empty"}, end).to_do(ITEMS)
     assert [outcome(each) for each in left] == ["crash", "c"]
