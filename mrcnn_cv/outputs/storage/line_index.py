@@ -30,18 +30,22 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def holds_only_records(path: Path, start: int) -> bool:
-    """Whether all lines behind `start` bytes are records; half a line at the end is what a killed run was at."""
+    """Whether all lines behind `start` bytes are records; half of one at the end is what a killed run was at."""
     with path.open("rb") as file:
         file.seek(start)
         return None not in _lines(file, start)
 
 
+_BEGINNING = b'{"source"'
+
+
 def _lines(file: BinaryIO, start: int) -> Iterator[Line | None]:
-    """The lines; None for one that is no record."""
+    """The whole lines; None for one that is no record, or half a line that is not half of one."""
     for text in file:
-        if not text.endswith(b"\n"):
-            return
-        yield _parse(text, start)
+        if text.endswith(b"\n"):
+            yield _parse(text, start)
+        elif not text.startswith(_BEGINNING[: len(text)]):
+            yield None
         start += len(text)
 
 

@@ -74,7 +74,7 @@ def attempt(path: Path) -> str:
         )
     state = RunState(folder, resume=True)
     items = [ImageRef(place, PurePosixPath(place)) for place in _PLACES]
-    left = state.to_do(items, aggregates)
+    left = state.to_do(items, lambda item: aggregates is None or aggregates.holds(item.output_path))
     assert len(left) + state.statistics.kept == len(items)
     state.open(_METADATA)
     if aggregates is not None:
