@@ -17,10 +17,10 @@ from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.graph.protos import onnx_pb2
 from mrcnn_cv.graph.wire_fields import varint_bytes
 from mrcnn_cv.importers import protobuf_limits, wire_format
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.constants import parse_model
 from mrcnn_cv.importers.onnx.model import read_onnx
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.constants import parse_graph
 from mrcnn_cv.importers.tensorflow.functions import function_graph
 from mrcnn_cv.importers.tensorflow.graphdef import read_graph, tensor_value
@@ -324,7 +324,7 @@ def test_large_constants_of_a_graph_are_views_of_the_file(tmp_path: Path) -> Non
     graph = read_graph(tmp_path / "graph.pb")
     assert graph.file is not None
     assert graph.file.is_mapped
-    values = Evaluator(graph)
+    values = TensorFlowConstantFolder(graph)
     file = np.frombuffer(graph.file.data, np.uint8)
     for name in ("large_float32", "large_float16", "large_float64", "large_int32", "large_int64", "handed_on"):
         value = values.value(name)
@@ -349,7 +349,7 @@ def test_large_constants_of_a_model_are_views_of_the_file(tmp_path: Path) -> Non
     graph = read_onnx(tmp_path / "model.onnx")
     assert graph.file is not None
     file = np.frombuffer(graph.file.data, np.uint8)
-    values = OnnxEvaluator(graph)
+    values = OnnxConstantFolder(graph)
     for name in ("raw", "listed", "doubles", "node", "cast"):
         assert np.may_share_memory(values.value(name), file)
         np.testing.assert_array_equal(values.value(name).ravel(), large())

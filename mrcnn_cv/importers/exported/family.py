@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import OnnxGraph, read_onnx
 from mrcnn_cv.model.definition import ModelDefinition
@@ -58,7 +58,9 @@ def _net(path: Path, file: NetFile, taken: str, outputs: range) -> NetGraph:
         if len(graph.outputs) not in outputs or len(set(graph.outputs)) != len(graph.outputs):
             raise ModelFileError(f"has {len(graph.outputs)} outputs, which do not belong to the model")
         start = _start(graph, taken)
-        net = extract_net(graph, OnnxEvaluator(graph), {taken: start}, [Output(name) for name in graph.outputs], False)
+        net = extract_net(
+            graph, OnnxConstantFolder(graph), {taken: start}, [Output(name) for name in graph.outputs], False
+        )
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
     return replace(net, source=graph.file)

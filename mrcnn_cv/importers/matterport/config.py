@@ -74,7 +74,7 @@ def check(name: str, value: Any) -> Any:
         raise ValueError(f"{name} must be {error}, not {quoted(value)}") from error
 
 
-def settle(from_graph: Values, config: MatterportConfig, graph_name: str) -> tuple[Values, list[str]]:
+def resolve_settings(from_graph: Values, config: MatterportConfig, graph_name: str) -> tuple[Values, list[str]]:
     """(every value, warnings): the graph's own, else the config's, else the default, which is an assumption."""
     values, warnings, assumed = {}, [], []
     for name, setting in SETTINGS.items():

@@ -20,7 +20,7 @@ from mrcnn_cv.importers.matterport.structure import (
     layer_of,
     level_choice,
 )
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import Array, NotConstant, TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.functions import function_graph
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
 
@@ -41,15 +41,15 @@ class Layout:
     anchors: Array | None
 
 
-class MatterportHyperparameters:
+class MatterportHyperparameterReader:
     """Reads the numbers of one graph. A number that the graph does not hold, or not as a constant, is None."""
 
-    def __init__(self, graph: Graph, parts: MatterportStructure) -> None:
+    def __init__(self, graph: Graph, structure: MatterportStructure) -> None:
         self._graph = graph
-        self._parts = parts
-        self._values = Evaluator(graph)
-        self._decoding = graph.upstream_values([graph.inputs(parts.proposal_nms)[0]], is_layer)
-        self._detecting = after(graph, parts.class_logits, parts.mask)
+        self._structure = structure
+        self._values = TensorFlowConstantFolder(graph)
+        self._decoding = graph.upstream_values([graph.inputs(structure.proposal_nms)[0]], is_layer)
+        self._detecting = after(graph, structure.class_logits, structure.mask)
 
     def channels(self, layer: pb.NodeDef) -> int:
         """How many channels a layer with weights predicts."""
@@ -123,18 +123,18 @@ class MatterportHyperparameters:
 
     def read(self, layout: Layout, strides: list[int]) -> Values:
         """Every value that the graph holds, checked; ModelFileError for one that is invalid."""
-        nms = self._graph.inputs(self._parts.proposal_nms)
+        nms = self._graph.inputs(self._structure.proposal_nms)
         found = {
             **self._input(layout, strides),
             "RPN_BBOX_STD_DEV": self._deviations(self._decoding.values()),
             "PRE_NMS_LIMIT": self._best_of(self._graph.upstream(nms[:2], is_layer).values()),
             "RPN_NMS_THRESHOLD": self._number(nms[3]) if len(nms) > 3 else None,
             "POST_NMS_ROIS_INFERENCE": self._number(nms[2]),
-            "BBOX_STD_DEV": self._deviations(after(self._graph, self._parts.box_encodings, self._parts.mask)),
+            "BBOX_STD_DEV": self._deviations(after(self._graph, self._structure.box_encodings, self._structure.mask)),
             "DETECTION_MIN_CONFIDENCE": self._least_score(),
             "DETECTION_MAX_INSTANCES": self._best_of(self._detecting),
             "DETECTION_NMS_THRESHOLD": self._detection_overlap(),
-            "NUM_CLASSES": self.channels(self._parts.class_logits),
+            "NUM_CLASSES": self.channels(self._structure.class_logits),
         }
         try:
             return {name: check(name, value) for name, value in found.items() if value is not None}
@@ -147,7 +147,7 @@ class MatterportHyperparameters:
 
     def per_cell(self) -> int:
         """Anchors of a cell, the same on all levels."""
-        counts = {self.channels(layer_of(self._graph, tensor)) for tensor in self._parts.rpn_encodings}
+        counts = {self.channels(layer_of(self._graph, tensor)) for tensor in self._structure.rpn_encodings}
         if len(counts) != 1 or (count := counts.pop()) % 4 or count < 4:
             raise ModelFileError("does not predict four numbers for the same anchors on all levels")
         return count // 4
@@ -156,7 +156,7 @@ class MatterportHyperparameters:
         """What is known about the input: all of it where anchors are built in, else at most the side of a square."""
         if layout.anchors is not None:
             return read_grid(layout.anchors, strides, self.per_cell(), layout.in_pixels)
-        dims = [dim.size for dim in self._graph.nodes[self._parts.image].attr["shape"].shape.dim]
+        dims = [dim.size for dim in self._graph.nodes[self._structure.image].attr["shape"].shape.dim]
         if len(dims) == 4 and dims[1] == dims[2] > 0:
             return {"IMAGE_RESIZE_MODE": "square", "IMAGE_MAX_DIM": dims[1]}
         for node in self._decoding.values():
@@ -205,7 +205,7 @@ class MatterportHyperparameters:
         for graph, node in places:
             inputs = graph.inputs(node)
             try:
-                found.add(float(Evaluator(graph).value(inputs[3]).item()) if len(inputs) > 3 else None)
+                found.add(float(TensorFlowConstantFolder(graph).value(inputs[3]).item()) if len(inputs) > 3 else None)
             except (NotConstant, ValueError):
                 return None
         return found.pop() if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""Read the numbers of an Object Detection API graph out of its own constants, given its landmarks.
+"""Read the numbers of an Object Detection API graph out of its own constants, given its structure.
 
 Every function returns None for what the graph does not hold, so that a pipeline.config may fill it in.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, is_predictor
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import Array, NotConstant, TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.extract import ADD
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, ResizeSpec
@@ -31,10 +31,10 @@ _SCORE_OPS = frozenset(
 class HyperparameterReader:
     """Reads the numbers of one graph."""
 
-    def __init__(self, graph: Graph, parts: ObjectDetectionStructure) -> None:
+    def __init__(self, graph: Graph, structure: ObjectDetectionStructure) -> None:
         self._graph = graph
-        self._parts = parts
-        self._values = Evaluator(graph)
+        self._structure = structure
+        self._values = TensorFlowConstantFolder(graph)
 
     def value(self, tensor: str) -> Array | None:
         """The value of a tensor, None if it depends on the image."""
@@ -82,16 +82,16 @@ class HyperparameterReader:
 
     def mask_size(self) -> tuple[int, int] | None:
         """(height, width) of a mask: of the resize before the mask layers, or of what collects the masks after them."""
-        if self._parts.mask_logits is None or self._parts.mask_crop is None:
+        if self._structure.mask_logits is None or self._structure.mask_crop is None:
             return None
         for node in self._graph.upstream(
-            [self._parts.mask_logits], lambda node: node is self._parts.mask_crop
+            [self._structure.mask_logits], lambda node: node is self._structure.mask_crop
         ).values():
             if node.op in ("ResizeBilinear", "ResizeNearestNeighbor"):
                 size = self.value(self._graph.inputs(node)[1])
                 if size is not None and size.size == 2:
                     return int(size.ravel()[0]), int(size.ravel()[1])
-        for node in self._graph.downstream(self._graph.node(self._parts.mask_logits)).values():
+        for node in self._graph.downstream(self._graph.node(self._structure.mask_logits)).values():
             if node.op == "Reshape":
                 shape = self.value(self._graph.inputs(node)[1])
                 if shape is not None and shape.size >= 3 and shape.ravel()[-1] > 1:
@@ -103,14 +103,16 @@ class HyperparameterReader:
 
         An input of fixed size leaves its feature map's size in the graph, or traces of it: then it must be that size.
         """
-        nodes = self._graph.upstream([self._graph.inputs(self._parts.proposal_nms)[0]], is_predictor)
-        per_cell = self.channels(self._parts.rpn_encodings) // 4
+        nodes = self._graph.upstream([self._graph.inputs(self._structure.proposal_nms)[0]], is_predictor)
+        per_cell = self.channels(self._structure.rpn_encodings) // 4
         for node in nodes.values():
             if node.op != "ConcatV2" or not self._is_corner_pair(node):
                 continue
             for rows, columns in _feature_sizes(resize):
                 try:
-                    corners = Evaluator(self._graph, feature_shape=(1, rows, columns, 1)).value(node.name)
+                    corners = TensorFlowConstantFolder(self._graph, feature_shape=(1, rows, columns, 1)).value(
+                        node.name
+                    )
                 except (NotConstant, ModelFileError):
                     continue
                 grid = _as_grid(corners, per_cell)
@@ -166,11 +168,11 @@ class HyperparameterReader:
 
     def score_activation(self) -> tuple[Literal["softmax", "sigmoid", "identity"], float]:
         """How logits become scores, and the factor that they are multiplied with first."""
-        scores = self._graph.upstream_values([self._graph.inputs(self._parts.detection_nms[0])[1]], is_predictor)
+        scores = self._graph.upstream_values([self._graph.inputs(self._structure.detection_nms[0])[1]], is_predictor)
         # The first stage converts its scores too, and how many boxes it found reaches into the second.
         path = [
             node
-            for name, node in self._graph.downstream(self._graph.node(self._parts.class_logits)).items()
+            for name, node in self._graph.downstream(self._graph.node(self._structure.class_logits)).items()
             if name in scores
         ]
         ops = {node.op for node in path}

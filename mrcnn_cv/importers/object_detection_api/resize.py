@@ -22,15 +22,15 @@ _METHODS: dict[str, Literal["bilinear", "nearest", "bicubic", "area"]] = {
 
 
 def read_resize(
-    graph: Graph, parts: ObjectDetectionStructure, read: HyperparameterReader, config: ResizeSpec | None
+    graph: Graph, structure: ObjectDetectionStructure, read: HyperparameterReader, config: ResizeSpec | None
 ) -> ResizeSpec | None:
     """The resizer: what happens between the image and the batch of resized images; None if its numbers are missing.
 
     config: the limits to take where the graph does not hold them.
     """
-    nodes = graph.upstream([parts.resized])
+    nodes = graph.upstream([structure.resized])
     gray_weights = _gray_weights(graph, read, nodes)
-    _refuse_other_channels(graph, parts, read, 1 if gray_weights else 3)
+    _refuse_other_channels(graph, structure, read, 1 if gray_weights else 3)
     resizers = [node for node in nodes.values() if node.op in _METHODS]
     spec = _resized(graph, read, resizers, nodes, config) if resizers else _not_resized(graph, read, nodes)
     return None if spec is None else replace(spec, gray_weights=gray_weights)
@@ -164,10 +164,10 @@ def _pad_value(graph: Graph, read: HyperparameterReader, pads: list[pb.NodeDef])
 
 
 def _refuse_other_channels(
-    graph: Graph, parts: ObjectDetectionStructure, read: HyperparameterReader, channels: int
+    graph: Graph, structure: ObjectDetectionStructure, read: HyperparameterReader, channels: int
 ) -> None:
     """A trunk must look at red, green and blue, or at the one channel that its resizer makes of them."""
-    for node in graph.downstream(graph.node(parts.image), lambda node: node.op in WEIGHTED).values():
+    for node in graph.downstream(graph.node(structure.image), lambda node: node.op in WEIGHTED).values():
         weights = read.value(graph.inputs(node)[1]) if node.op in WEIGHTED else None
         if weights is not None and weights.ndim == 4 and weights.shape[2] != channels:
             has = "three (RGB)" if channels == 3 else "one (gray)"

@@ -1,4 +1,4 @@
-"""Find the landmarks of a Faster or Mask R-CNN in a graph of the Object Detection API.
+"""Find the structure of a Faster or Mask R-CNN in a graph of the Object Detection API.
 
 Parts are found by what they do, not by what an exporter called them: regions are cropped by CropAndResize, proposals
 are what the first crop takes, the heads are what the scores and boxes of the suppressions are computed from.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.preprocessing import read_pixel_steps
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import NotConstant, TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.extract import ADD, NET_OPS
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
 from mrcnn_cv.model.definition import NormalizationStep
@@ -35,7 +35,7 @@ _COMBINING = ADD | {"Sub", "Mul", "RealDiv"}
 
 @dataclass(frozen=True)
 class ObjectDetectionStructure:
-    """The landmarks of a graph, tensors by name; what belongs to masks is None or empty for a Faster R-CNN."""
+    """The structure of a graph, tensors by name; what belongs to masks is None or empty for a Faster R-CNN."""
 
     resized: str
     """Batch of resized images, before the pixel preprocessing."""
@@ -60,8 +60,8 @@ def is_predictor(node: pb.NodeDef) -> bool:
     return node.op in PREDICTORS
 
 
-def find_parts(graph: Graph) -> ObjectDetectionStructure:
-    """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
+def find_structure(graph: Graph) -> ObjectDetectionStructure:
+    """The structure; raises ModelFileError, saying which is missing, for a graph of another kind."""
     crop, mask_crop = _crop_nodes(graph)
     functions = [node for node in graph.upstream([crop.name]).values() if node.op in FUNCTION_OPS]
     if functions:
@@ -139,7 +139,7 @@ def _first(graph: Graph, suppressions: list[pb.NodeDef]) -> list[pb.NodeDef]:
 
 def _image_input(graph: Graph, features: str) -> tuple[str, tuple[NormalizationStep, ...], str]:
     """(batch of resized images, pixel steps, what the trunk takes): where the net's layers end, going up."""
-    values = Evaluator(graph)
+    values = TensorFlowConstantFolder(graph)
     outside = _beginnings(graph, features, values)
     if len(outside) != 1:
         found = sorted({node.op for node in outside})
@@ -152,7 +152,7 @@ def _image_input(graph: Graph, features: str) -> tuple[str, tuple[NormalizationS
     return outside[0].name, steps, image
 
 
-def _beginnings(graph: Graph, features: str, values: Evaluator) -> list[pb.NodeDef]:
+def _beginnings(graph: Graph, features: str, values: TensorFlowConstantFolder) -> list[pb.NodeDef]:
     """The nodes that the layers of a trunk begin at; constants and the sums of paddings and shapes are none."""
     found: list[pb.NodeDef] = []
     queue, seen = [features], {features}
@@ -169,7 +169,7 @@ def _beginnings(graph: Graph, features: str, values: Evaluator) -> list[pb.NodeD
     return found
 
 
-def _is_constant(values: Evaluator, tensor: str) -> bool:
+def _is_constant(values: TensorFlowConstantFolder, tensor: str) -> bool:
     try:
         values.value(tensor)
     except NotConstant:

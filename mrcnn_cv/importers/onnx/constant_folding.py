@@ -20,7 +20,7 @@ from mrcnn_cv.importers.tensorflow.constant_folding import MAX_ELEMENTS, NotCons
 Array = NDArray[Any]
 
 
-class OnnxEvaluator:
+class OnnxConstantFolder:
     """Values of tensors that do not depend on the image."""
 
     def __init__(self, graph: OnnxGraph) -> None:

@@ -103,7 +103,7 @@ class OnnxGraph:
         }
         self.outputs = tuple(each.name for each in model.graph.output)
         self._constants: dict[str, tuple[pb.TensorProto, Content | None]] = {}
-        self._makers: dict[str, Node] = {}
+        self._producers: dict[str, Node] = {}
         self._again: Counter[str] = Counter()
         self.budget = Budget()
         self._list: list[Node] = []
@@ -112,7 +112,7 @@ class OnnxGraph:
         # Since version 4 of the format an initializer may also be listed as an input.
         self.inputs = {name: shape for name, shape in self.inputs.items() if name not in self._constants}
         self.nodes = self._in_order()
-        self._behind = self._looked_through()
+        self._past_identities = self._looked_through()
         # They are asked for over and over.
         self._sources_of: dict[bool, dict[int, list[Node]]] = {True: {}, False: {}}
         self._consumers: dict[str, list[Node]] = defaultdict(list)
@@ -138,7 +138,7 @@ class OnnxGraph:
                 if depth == 0 and name in self.inputs:
                     raise ModelFileError(f"makes the tensor '{name[:80]}' twice, so it is not a valid ONNX model")
                 own[name] = self._new_name(name, depth)
-                self._makers[own[name]] = _UNREAD
+                self._producers[own[name]] = _UNREAD
         names = {**outer, **own}
         for index, node in enumerate(graph.node):
             self._add(node, names, depth, taken.nodes.get(index))
@@ -147,11 +147,11 @@ class OnnxGraph:
     def _new_name(self, name: str, depth: int) -> str:
         """Names are unique in a valid file; those of branches are often not."""
         if depth == 0:
-            if name in self._constants or name in self._makers or not name:
+            if name in self._constants or name in self._producers or not name:
                 raise ModelFileError(f"makes the tensor '{name[:80]}' twice, so it is not a valid ONNX model")
             return name
         own = name
-        while own in self._constants or own in self._makers or own in self.inputs:
+        while own in self._constants or own in self._producers or own in self.inputs:
             self._again[name] += 1
             own = f"{name}_{self._again[name]}"
         return own
@@ -171,12 +171,12 @@ class OnnxGraph:
                 inputs += [inner[each.name] for each in attribute.g.output if each.name in inner]
         if node.op_type == "Constant" and len(outputs) == 1:
             self._constants[outputs[0]] = _constant(node), taken
-            del self._makers[outputs[0]]
+            del self._producers[outputs[0]]
             return
         if not outputs:
             return
         read = Node(node.op_type, tuple(inputs), outputs, {each.name: each for each in node.attribute})
-        self._makers.update(dict.fromkeys(outputs, read))
+        self._producers.update(dict.fromkeys(outputs, read))
         self._list.append(read)
 
     def _in_order(self) -> tuple[Node, ...]:
@@ -185,7 +185,7 @@ class OnnxGraph:
         consumers: dict[str, list[Node]] = defaultdict(list)
         ready: deque[Node] = deque()
         for node in self._list:
-            sources = [name for name in dict.fromkeys(node.inputs) if name in self._makers]
+            sources = [name for name in dict.fromkeys(node.inputs) if name in self._producers]
             waiting[id(node)] = len(sources)
             for name in sources:
                 consumers[name].append(node)
@@ -195,10 +195,10 @@ class OnnxGraph:
         while ready:
             node = ready.popleft()
             ordered.append(node)
-            for taker in (taker for name in node.outputs for taker in consumers[name]):
-                waiting[id(taker)] -= 1
-                if waiting[id(taker)] == 0:
-                    ready.append(taker)
+            for consumer in (consumer for name in node.outputs for consumer in consumers[name]):
+                waiting[id(consumer)] -= 1
+                if waiting[id(consumer)] == 0:
+                    ready.append(consumer)
         if len(ordered) < len(self._list):
             stuck = next(node for node in self._list if waiting[id(node)] > 0)
             raise ModelFileError(f"has a node '{stuck.name[:80]}' ({stuck.op[:40]}) that depends on itself")
@@ -213,7 +213,7 @@ class OnnxGraph:
 
     def skip_identity(self, tensor: str) -> str:
         """The tensor that a chain of identities hands on, itself where there is none."""
-        return self._behind.get(tensor, tensor)
+        return self._past_identities.get(tensor, tensor)
 
     def input(self, node: Node, index: int) -> str:
         """The tensor that a node takes, identities looked through; '' where it is left out."""
@@ -221,7 +221,7 @@ class OnnxGraph:
 
     def producer(self, tensor: str) -> Node | None:
         """The node that makes a tensor; None for an input of the graph or a constant."""
-        return self._makers.get(self.skip_identity(tensor))
+        return self._producers.get(self.skip_identity(tensor))
 
     def is_constant(self, tensor: str) -> bool:
         """Whether a tensor stands in the file."""
@@ -263,9 +263,9 @@ class OnnxGraph:
         """The nodes that the values of `tensors` reach, nearest first; what a `stop` node feeds is left out."""
 
         def consumers(node: Node) -> list[Node]:
-            return [] if stop(node) else [taker for name in node.outputs for taker in self.consumers(name)]
+            return [] if stop(node) else [consumer for name in node.outputs for consumer in self.consumers(name)]
 
-        return self._walk([taker for tensor in tensors for taker in self.consumers(tensor)], consumers)
+        return self._walk([consumer for tensor in tensors for consumer in self.consumers(tensor)], consumers)
 
     def _walk(self, start: Iterable[Node | None], step: Callable[[Node], list[Node]]) -> list[Node]:
         seen = {id(node): node for node in start if node is not None}

@@ -27,7 +27,7 @@ from mrcnn_cv.graph.ir import (
     Sigmoid,
     Upsample,
 )
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.onnx.ops_as_written import resize_as_written, turned
 from mrcnn_cv.importers.onnx.ops_windowed import (
@@ -45,7 +45,7 @@ from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
 COMBINING = frozenset({"Add", "Sub", "Mul", "Div"})
 
 
-def is_layer(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> bool:
+def is_layer(graph: OnnxGraph, values: OnnxConstantFolder, node: Node) -> bool:
     """Whether a node can be part of a net."""
     if node.op == "Concat":
         return node.whole("axis", 0) in (1, -3)
@@ -62,7 +62,7 @@ def is_inside(translation: GraphTranslation, node: Node) -> bool:
     return is_layer(translation.graph, translation.values, node)
 
 
-def sources(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> list[str]:
+def sources(graph: OnnxGraph, values: OnnxConstantFolder, node: Node) -> list[str]:
     """The maps that a layer takes."""
     inputs = [graph.skip_identity(name) for name in node.inputs if name]
     if node.op in COMBINING or node.op == "Concat":
@@ -181,8 +181,8 @@ _REPEATING = {
 def _shrunk_beside(translation: GraphTranslation, node: Node) -> tuple[Fraction, Fraction] | None:
     """Pixels of the net's input per cell of the map to which a node's result is added; None if it is to none."""
     graph, values = translation.graph, translation.values
-    sums = [taker for taker in graph.consumers(node.outputs[0]) if taker.op == "Add"]
-    others = [graph.skip_identity(name) for taker in sums for name in taker.inputs]
+    sums = [consumer for consumer in graph.consumers(node.outputs[0]) if consumer.op == "Add"]
+    others = [graph.skip_identity(name) for consumer in sums for name in consumer.inputs]
     tensor = next((name for name in others if name != node.outputs[0]), "")
     rows, columns = Fraction(1), Fraction(1)
     while tensor not in translation.maps:

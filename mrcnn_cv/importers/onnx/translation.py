@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import Layer
 from mrcnn_cv.graph.net_builder import NetBuilder
-from mrcnn_cv.importers.onnx.constant_folding import Array, OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import Array, OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 
 
@@ -43,7 +43,9 @@ class GraphTranslation:
     sizes in the graph are those of the image with which it was traced, and so mean nothing.
     """
 
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, starts: dict[str, Map], traced: bool = True) -> None:
+    def __init__(
+        self, graph: OnnxGraph, values: OnnxConstantFolder, starts: dict[str, Map], traced: bool = True
+    ) -> None:
         self.graph = graph
         self.values = values
         self.traced = traced

@@ -118,7 +118,9 @@ def _at(content: dict[Any, Any], name: str) -> Any:
     return found
 
 
-def settle(from_graph: Values, config: Detectron2Config, wanted: list[str], model: str) -> tuple[Values, list[str]]:
+def resolve_settings(
+    from_graph: Values, config: Detectron2Config, wanted: list[str], model: str
+) -> tuple[Values, list[str]]:
     """(the values of `wanted`, warnings): the graph's own, else the config's, else the default, an assumption."""
     values, warnings, assumed = {}, [], []
     for name in wanted:

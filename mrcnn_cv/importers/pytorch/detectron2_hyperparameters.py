@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.config_schema import Values
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
-from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
+from mrcnn_cv.importers.pytorch.hyperparameters import HyperparameterReader
 from mrcnn_cv.importers.pytorch.structure import WEIGHTED, PyTorchStructure, RoiAlignGroup
 from mrcnn_cv.model.definition import AnchorSpec, NormalizationStep
 
@@ -25,33 +25,33 @@ HALF_PIXEL_OPSET = 16
 Float = NDArray[np.float32]
 
 
-class Detectron2Numbers(OnnxNumbers):
-    """The numbers of `graph`, whose landmarks are `parts`."""
+class Detectron2HyperparameterReader(HyperparameterReader):
+    """The numbers of `graph`, of this structure."""
 
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> None:
+    def __init__(self, graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure) -> None:
         super().__init__(graph, values)
-        self._parts = parts
+        self._structure = structure
 
     def found(self) -> Values:
         """What the graph says of the settings; anchors and limits of growth are read by themselves."""
-        proposals, detections = self._parts.proposal_nms, self._parts.detection_nms
+        proposals, detections = self._structure.proposal_nms, self._structure.detection_nms
         mean, deviation = self._pixels()
         values = {
             "MODEL.PIXEL_MEAN": mean,
             "MODEL.PIXEL_STD": deviation,
-            "MODEL.PROPOSAL_GENERATOR.MIN_SIZE": self.compared(proposals, with_sizes=True),
-            "MODEL.RPN.BBOX_REG_WEIGHTS": self.weights(self._parts.rpn_encodings[0]),
-            "MODEL.RPN.PRE_NMS_TOPK_TEST": self.candidates(proposals),
-            "MODEL.RPN.POST_NMS_TOPK_TEST": self.kept(proposals),
+            "MODEL.PROPOSAL_GENERATOR.MIN_SIZE": self.threshold(proposals, with_sizes=True),
+            "MODEL.RPN.BBOX_REG_WEIGHTS": self.weights(self._structure.rpn_encodings[0]),
+            "MODEL.RPN.PRE_NMS_TOPK_TEST": self.pre_nms_top_n(proposals),
+            "MODEL.RPN.POST_NMS_TOPK_TEST": self.post_nms_top_n(proposals),
             "MODEL.RPN.NMS_THRESH": self._overlap(proposals),
-            "MODEL.ROI_HEADS.SCORE_THRESH_TEST": self.compared(detections, with_sizes=False),
+            "MODEL.ROI_HEADS.SCORE_THRESH_TEST": self.threshold(detections, with_sizes=False),
             "MODEL.ROI_HEADS.NMS_THRESH_TEST": self._overlap(detections),
-            "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": self.weights(self._parts.box_encodings),
-            "MODEL.ROI_BOX_HEAD.POOLER_TYPE": self._pooler(self._parts.crops),
-            "TEST.DETECTIONS_PER_IMAGE": self.kept(detections),
+            "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": self.weights(self._structure.box_encodings),
+            "MODEL.ROI_BOX_HEAD.POOLER_TYPE": self._pooler(self._structure.crops),
+            "TEST.DETECTIONS_PER_IMAGE": self.post_nms_top_n(detections),
         }
-        if self._parts.mask_crops is not None:
-            values["MODEL.ROI_MASK_HEAD.POOLER_TYPE"] = self._pooler(self._parts.mask_crops)
+        if self._structure.mask_crops is not None:
+            values["MODEL.ROI_MASK_HEAD.POOLER_TYPE"] = self._pooler(self._structure.mask_crops)
         return {name: value for name, value in values.items() if value is not None}
 
     def _pooler(self, crops: RoiAlignGroup) -> str | None:
@@ -62,7 +62,7 @@ class Detectron2Numbers(OnnxNumbers):
     def _is_shifted(self, align: Node) -> bool:
         """Whether regions are moved by half a cell first, as exporters of 2020 and 2021 stated alignment."""
         shift = self._graph.producer(align.inputs[1])
-        amount = self.stored(shift, 1) if shift is not None and shift.op == "Sub" else None
+        amount = self.constant_input(shift, 1) if shift is not None and shift.op == "Sub" else None
         return amount is not None and math.isclose(amount, 0.5 / align.real("spatial_scale", 1), rel_tol=1e-3)
 
     def _overlap(self, nms: Node) -> float | None:
@@ -72,7 +72,7 @@ class Detectron2Numbers(OnnxNumbers):
 
     def _pixels(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
         """(mean, deviation) as a config gives them: (pixels - mean) / deviation."""
-        path = self.image_path(self._parts.image)
+        path = self.image_path(self._structure.image)
         stranger = next((node for node in path if node.op not in _IMAGE_OPS), None)
         if stranger is not None:
             raise ModelFileError(
@@ -96,7 +96,7 @@ class Detectron2Numbers(OnnxNumbers):
 
     def conversion(self) -> Literal["softmax", "sigmoid"]:
         """What makes scores of class logits: ROI_BOX_HEAD.USE_SIGMOID_CE asks for a sigmoid."""
-        for node in self._graph.downstream([self._parts.class_logits]):
+        for node in self._graph.downstream([self._structure.class_logits]):
             if node.op == "Softmax":
                 return "softmax"
             if node.op == "Sigmoid":
@@ -107,7 +107,7 @@ class Detectron2Numbers(OnnxNumbers):
         """The divisors of x, y, w, h of the encodings that a layer predicts."""
         divisors: dict[int, float] = {}
         for start, node in self._quarters(encodings):
-            divisor = self.stored(node, 1) if node.op == "Div" else None
+            divisor = self.constant_input(node, 1) if node.op == "Div" else None
             if node.op in ("Mul", "Clip", "Min", "Exp"):
                 # A division by one is what a simplifier takes out.
                 divisor = 1.0
@@ -115,12 +115,12 @@ class Detectron2Numbers(OnnxNumbers):
                 divisors.setdefault(start, divisor)
         return tuple(divisors[each] for each in range(4)) if sorted(divisors) == [0, 1, 2, 3] else None
 
-    def growth(self, encodings: str) -> float | None:
+    def bbox_xform_clip(self, encodings: str) -> float | None:
         """The most that counts of an encoded width or height."""
         for start, quarter in self._quarters(encodings):
             for node in [quarter, *self._graph.consumers(quarter.outputs[0])] if start >= 2 else []:
                 if node.op in ("Clip", "Min"):
-                    return self.stored(node, 2) if node.op == "Clip" else self.operand(node)
+                    return self.constant_input(node, 2) if node.op == "Clip" else self.constant_operand(node)
         return None
 
     def _quarters(self, encodings: str) -> list[tuple[int, Node]]:
@@ -138,7 +138,7 @@ class Detectron2Numbers(OnnxNumbers):
 
     def anchors_at(self, strides: list[float], per_cell: list[int]) -> tuple[AnchorSpec, ...] | None:
         """The anchors of each level, whose cells are `strides` pixels apart."""
-        boxes = self._parts.proposal_nms.inputs[0]
+        boxes = self._structure.proposal_nms.inputs[0]
         levels = self.anchors(boxes, per_cell)
         if levels is None:
             return self._folded(strides, per_cell)
@@ -163,7 +163,7 @@ class Detectron2Numbers(OnnxNumbers):
     def _folded(self, strides: list[float], per_cell: list[int]) -> tuple[AnchorSpec, ...] | None:
         """The same where sides and centres of all anchors of an image of one size stand in the file."""
         levels = []
-        for encodings, stride, count in zip(self._parts.rpn_encodings, strides, per_cell, strict=True):
+        for encodings, stride, count in zip(self._structure.rpn_encodings, strides, per_cell, strict=True):
             axes = {start: self._sides_and_centres(node) for start, node in self._quarters(encodings) if start < 2}
             x, y = axes.get(0), axes.get(1)
             if x is None or y is None or min(len(each) for each in (*x, *y)) < count:

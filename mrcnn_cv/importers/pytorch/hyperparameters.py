@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.structure import WEIGHTED, RoiAlignGroup
 from mrcnn_cv.model.definition import AnchorSpec, CropSpec, NormalizationStep, PyramidSpec
@@ -20,21 +20,23 @@ from mrcnn_cv.model.definition import AnchorSpec, CropSpec, NormalizationStep, P
 MAX_DETECTIONS = 1 << 20
 
 
-class OnnxNumbers:
+class HyperparameterReader:
     """The numbers of `graph`."""
 
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator) -> None:
+    def __init__(self, graph: OnnxGraph, values: OnnxConstantFolder) -> None:
         self._graph = graph
         self._values = values
 
-    def stored(self, node: Node, index: int) -> float | None:
+    def constant_input(self, node: Node, index: int) -> float | None:
         """A number that a node takes and that stands in the file as it is."""
         tensor = self._graph.input(node, index)
         return self._values.number(tensor) if tensor and self._graph.is_constant(tensor) else None
 
-    def operand(self, node: Node) -> float | None:
+    def constant_operand(self, node: Node) -> float | None:
         """The stored number that a node combines something with."""
-        numbers = [number for index in range(len(node.inputs)) if (number := self.stored(node, index)) is not None]
+        numbers = [
+            number for index in range(len(node.inputs)) if (number := self.constant_input(node, index)) is not None
+        ]
         return numbers[0] if len(numbers) == 1 else None
 
     # The image.
@@ -73,7 +75,9 @@ class OnnxNumbers:
             found: dict[str, float] = {}
             for name in node.inputs:
                 product = self._graph.producer(name)
-                number = self.operand(product) if product is not None and product.op in ("Mul", "Div") else None
+                number = (
+                    self.constant_operand(product) if product is not None and product.op in ("Mul", "Div") else None
+                )
                 sides = self._graph.upstream([name], values=False)
                 ends = {side.op for side in sides} & {"ReduceMin", "ReduceMax"}
                 if number is not None and len(ends) == 1:
@@ -86,7 +90,7 @@ class OnnxNumbers:
         """The number whose multiples the sides of the input are: Ceil(side / number)."""
         for node in self._graph.upstream([name for name in pad.inputs[1:] if name], values=False):
             division = self._graph.producer(node.inputs[0]) if node.op == "Ceil" else None
-            number = self.stored(division, 1) if division is not None and division.op == "Div" else None
+            number = self.constant_input(division, 1) if division is not None and division.op == "Div" else None
             if number is not None:
                 return round(number)
         return None
@@ -160,21 +164,21 @@ class OnnxNumbers:
         known = [value.astype(np.float32).ravel() for value in values if value is not None and value.size > 1]
         return known[0] if len(known) == 1 else None
 
-    def candidates(self, nms: Node) -> int | None:
+    def pre_nms_top_n(self, nms: Node) -> int | None:
         """How many of a level's best boxes are looked at: the K of its TopK, if there are so many."""
         limits = []
         for top in self._graph.upstream(nms.inputs[:2], values=False):
             if top.op != "TopK":
                 continue
-            fixed = self.stored(top, 1)
+            fixed = self.constant_input(top, 1)
             walk = self._graph.upstream([top.inputs[1]], lambda node: node.op == "Shape", values=False)
-            nearest = (self.operand(node) for node in walk if node.op in ("Concat", "Min", "Clip"))
+            nearest = (self.constant_operand(node) for node in walk if node.op in ("Concat", "Min", "Clip"))
             limit = fixed if fixed is not None else next((each for each in nearest if each is not None), None)
             if limit is not None:
                 limits.append(round(limit))
         return max(limits, default=None)
 
-    def kept(self, nms: Node) -> int | None:
+    def post_nms_top_n(self, nms: Node) -> int | None:
         """How many boxes stay after a suppression: the first that its result is cut down to."""
         for node in self._after(nms):
             if node.op != "Slice":
@@ -202,10 +206,10 @@ class OnnxNumbers:
                     seen.update(new)
                     queue += new
 
-    def compared(self, nms: Node, with_sizes: bool) -> float | None:
+    def threshold(self, nms: Node, with_sizes: bool) -> float | None:
         """The number that sizes (a difference of corners) or else scores must reach before a suppression."""
         for node in self._graph.upstream(nms.inputs[:2], lambda node: node.op in WEIGHTED, values=False):
-            number = self.operand(node) if node.op in _COMPARISONS else None
+            number = self.constant_operand(node) if node.op in _COMPARISONS else None
             if number is None:
                 continue
             others = [self._graph.producer(name) for name in node.inputs if not self._graph.is_constant(name)]
@@ -220,7 +224,7 @@ class OnnxNumbers:
         after = self._graph.downstream([encodings], lambda node: node.op in ("Exp", "NonMaxSuppression"))
         growth = None
         for node in (node for node in after if node.name in before and node.op in ("Clip", "Min")):
-            most = self._values.number(self._graph.input(node, 2)) if node.op == "Clip" else self.operand(node)
+            most = self._values.number(self._graph.input(node, 2)) if node.op == "Clip" else self.constant_operand(node)
             growth = most if most is not None else growth
         divisors = [self._divisor(tensor) for _, tensor in sorted(self._coordinates(encodings).items())]
         known = tuple(divisor for divisor in divisors if divisor is not None)
@@ -288,7 +292,7 @@ class OnnxNumbers:
         """Canonical size and level, and what is added before rounding."""
         found: dict[str, float] = {}
         for node in self._graph.upstream([tensor], lambda node: node.op == "Sqrt"):
-            number = self.operand(node) if node.op in ("Add", "Div") else None
+            number = self.constant_operand(node) if node.op in ("Add", "Div") else None
             if number is None:
                 continue
             if node.op == "Add":

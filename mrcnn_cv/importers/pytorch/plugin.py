@@ -14,7 +14,7 @@ from mrcnn_cv.importers.base import CandidateFile, Family
 from mrcnn_cv.model.definition import ModelDefinition, with_source
 
 if TYPE_CHECKING:
-    from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+    from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
     from mrcnn_cv.importers.onnx.model import OnnxGraph
     from mrcnn_cv.importers.pytorch.structure import PyTorchStructure
 
@@ -38,11 +38,11 @@ _CAFFE2_OPS = frozenset(
 
 
 class _Detector(NamedTuple):
-    """An ONNX graph with the parts of a Faster or Mask R-CNN."""
+    """An ONNX graph with the structure of a Faster or Mask R-CNN."""
 
     graph: OnnxGraph
-    values: OnnxEvaluator
-    parts: PyTorchStructure
+    values: OnnxConstantFolder
+    structure: PyTorchStructure
 
 
 class Torchvision(Family):
@@ -92,7 +92,7 @@ class Detectron2(Family):
 
 
 def find_detector(file: CandidateFile) -> _Detector:
-    """The parts of a detector in an ONNX file; ModelFileError, one sentence that says what the file is instead."""
+    """The structure of a detector in an ONNX file; ModelFileError, one sentence that says what the file is instead."""
     return file.once(_find_detector)
 
 
@@ -104,8 +104,8 @@ def _found(file: CandidateFile) -> _Detector | None:
 
 
 def _find_detector(file: CandidateFile) -> _Detector:
-    from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
-    from mrcnn_cv.importers.pytorch.structure import find_parts
+    from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
+    from mrcnn_cv.importers.pytorch.structure import find_structure
 
     graph = file.onnx_graph()
     if graph.exporter.startswith("mrcnn-cv "):
@@ -115,9 +115,9 @@ def _find_detector(file: CandidateFile) -> _Detector:
     other = _what_else(graph)
     if other is not None:
         raise ModelFileError(f"{file.path} {other}: {SUPPORTED}")
-    values = OnnxEvaluator(graph)
+    values = OnnxConstantFolder(graph)
     try:
-        return _Detector(graph, values, find_parts(graph, values))
+        return _Detector(graph, values, find_structure(graph, values))
     except ModelFileError as error:
         raise ModelFileError(f"{file.path} {error}") from error
 

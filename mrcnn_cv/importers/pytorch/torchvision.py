@@ -15,10 +15,10 @@ import numpy as np
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
 from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
-from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
+from mrcnn_cv.importers.pytorch.hyperparameters import HyperparameterReader
 from mrcnn_cv.importers.pytorch.structure import PyTorchStructure, RoiAlignGroup, channel_count, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
@@ -38,39 +38,39 @@ SIDES = (800, 1333)
 DIVISOR = 32
 ANCHOR_SIDES = (32, 64, 128, 256, 512)
 ANCHOR_RATIOS = (0.5, 1.0, 2.0)
-MAX_GROWTH = math.log(1000 / 16)
+BBOX_XFORM_CLIP = math.log(1000 / 16)
 PROPOSAL_MIN_SIDE, DETECTION_MIN_SIDE = 1e-3, 1e-2
 
 
-def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> ModelDefinition:
-    """The ModelDefinition of a graph with these parts.
+def read_model(graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure) -> ModelDefinition:
+    """The ModelDefinition of a graph with this structure.
 
     What the graph does not hold is torchvision's default, with a warning. Raises ModelFileError (without the file's
     name) for another kind of graph.
     """
-    return _TorchvisionReader(graph, values, parts).spec()
+    return _TorchvisionReader(graph, values, structure).spec()
 
 
 class _TorchvisionReader:
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> None:
+    def __init__(self, graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure) -> None:
         self._graph = graph
         self._values = values
-        self._parts = parts
-        self._read = OnnxNumbers(graph, self._values)
+        self._structure = structure
+        self._read = HyperparameterReader(graph, self._values)
         self._warnings: list[str] = []
 
     def spec(self) -> ModelDefinition:
-        parts = self._parts
-        class_count = self._channels(parts.class_logits) - 1
-        boxes = self._channels(parts.box_encodings)
+        structure = self._structure
+        class_count = self._channels(structure.class_logits) - 1
+        boxes = self._channels(structure.box_encodings)
         if class_count < 1 or boxes != 4 * (class_count + 1):
             raise ModelFileError(
                 f"predicts {class_count + 1} scores and {boxes} box numbers per region, where torchvision's models have"
                 " four of the latter for each of the former"
             )
-        crop, box_head = self._head(parts.crops, self._box_outputs(class_count))
+        crop, box_head = self._head(structure.crops, self._box_outputs(class_count))
         mask, mask_head = self._mask(class_count)
-        path = self._read.image_path(parts.image)
+        path = self._read.image_path(structure.image)
         steps = self._pixels(path)
         return ModelDefinition(
             family="torchvision",
@@ -81,10 +81,14 @@ class _TorchvisionReader:
             resize=self._resize(path),
             pixels=steps,
             anchors=self._anchors(),
-            proposal_coder=self._coder(parts.rpn_encodings[0], parts.proposal_nms, (1.0, 1.0, 1.0, 1.0), "proposals"),
+            proposal_coder=self._coder(
+                structure.rpn_encodings[0], structure.proposal_nms, (1.0, 1.0, 1.0, 1.0), "proposals"
+            ),
             proposal_nms=self._proposal_nms(),
             crop=crop,
-            box_coder=self._coder(parts.box_encodings, parts.detection_nms, (10.0, 10.0, 5.0, 5.0), "detections"),
+            box_coder=self._coder(
+                structure.box_encodings, structure.detection_nms, (10.0, 10.0, 5.0, 5.0), "detections"
+            ),
             class_agnostic_boxes=False,
             score_activation="softmax",
             logit_factor=1.0,
@@ -110,17 +114,17 @@ class _TorchvisionReader:
     # The nets.
 
     def _trunk(self) -> NetGraph:
-        parts = self._parts
-        features = [Output(tensor) for tensor in parts.features]
-        encodings = [Output(tensor, _turned(self._channels(tensor))) for tensor in parts.rpn_encodings]
-        logits = [Output(tensor) for tensor in parts.rpn_logits]
-        return extract_net(self._graph, self._values, {parts.image: Map(IMAGE)}, [*features, *encodings, *logits])
+        structure = self._structure
+        features = [Output(tensor) for tensor in structure.features]
+        encodings = [Output(tensor, reorder_deltas(self._channels(tensor))) for tensor in structure.rpn_encodings]
+        logits = [Output(tensor) for tensor in structure.rpn_logits]
+        return extract_net(self._graph, self._values, {structure.image: Map(IMAGE)}, [*features, *encodings, *logits])
 
     def _box_outputs(self, class_count: int) -> list[Output]:
         # The background has boxes, too, which nobody looks at.
         return [
-            Output(self._parts.box_encodings, _turned(4 * (class_count + 1))[4:]),
-            Output(self._parts.class_logits),
+            Output(self._structure.box_encodings, reorder_deltas(4 * (class_count + 1))[4:]),
+            Output(self._structure.class_logits),
         ]
 
     def _head(self, crops: RoiAlignGroup, outputs: Sequence[Output]) -> tuple[CropSpec, NetGraph]:
@@ -133,7 +137,7 @@ class _TorchvisionReader:
             )
         flat = self._takes_rows(crops.tensor)
         crop = replace(crop, flat=flat)
-        channels = self._channels(self._parts.features[0])
+        channels = self._channels(self._structure.features[0])
         start = Map(CROPS, (channels, *crop.size), flat=flat, channels_last=flat)
         return crop, extract_net(self._graph, self._values, {crops.tensor: start}, outputs)
 
@@ -142,24 +146,24 @@ class _TorchvisionReader:
         consumers = self._graph.consumers(crops)
         while len(consumers) == 1 and consumers[0].op == "Cast":
             consumers = self._graph.consumers(consumers[0].outputs[0])
-        return bool(consumers) and all(taker.op in ("Flatten", "Reshape") for taker in consumers)
+        return bool(consumers) and all(consumer.op in ("Flatten", "Reshape") for consumer in consumers)
 
     def _mask(self, class_count: int) -> tuple[MaskSpec | None, NetGraph | None]:
-        parts = self._parts
-        if parts.mask_crops is None or parts.mask_logits is None:
+        structure = self._structure
+        if structure.mask_crops is None or structure.mask_logits is None:
             return None, None
-        channels = self._channels(parts.mask_logits)
+        channels = self._channels(structure.mask_logits)
         if channels != class_count + 1:
             raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
-        crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits, range(1, channels))])
-        size = mask_size(head, crop, self._channels(parts.features[0]))
+        crop, head = self._head(structure.mask_crops, [Output(structure.mask_logits, range(1, channels))])
+        size = mask_size(head, crop, self._channels(structure.features[0]))
         head, side = split_transposed_conv(head)
         return MaskSpec(size, crop, class_agnostic=False, sampling="expanded", mask_block_size=side), head
 
     def _backbone(self) -> str:
         """By how many convolutions there are before the pyramid, which has two for each level."""
-        nodes = self._graph.upstream(self._parts.features, lambda node: self._parts.image in node.outputs)
-        ops = [node.op for node in nodes if self._parts.image not in node.outputs]
+        nodes = self._graph.upstream(self._structure.features, lambda node: self._structure.image in node.outputs)
+        ops = [node.op for node in nodes if self._structure.image not in node.outputs]
         levels = ops.count("Resize") + ops.count("Upsample") + 1
         convolutions = ops.count("Conv") - 2 * levels if levels > 1 else ops.count("Conv")
         pyramid = " FPN" if levels > 1 else ""
@@ -195,8 +199,8 @@ class _TorchvisionReader:
         multiple = self._read.pad_multiple(pads[0]) if pads else None
         if multiple is None and (pads or resizes):
             multiple = self._assumed(None, DIVISOR, "the number whose multiples the sides of its input are")
-        coarsest = round(1 / min(align.real("spatial_scale", 1) for align in self._parts.crops.aligns))
-        if multiple is not None and len(self._parts.features) > 1 and multiple % coarsest:
+        coarsest = round(1 / min(align.real("spatial_scale", 1) for align in self._structure.crops.aligns))
+        if multiple is not None and len(self._structure.features) > 1 and multiple % coarsest:
             raise ModelFileError(
                 f"pads images to multiples of {multiple} while its coarsest map has {coarsest} pixels per cell, which"
                 " is not supported"
@@ -223,19 +227,19 @@ class _TorchvisionReader:
     # Proposals and detections.
 
     def _anchors(self) -> tuple[AnchorSpec, ...]:
-        per_cell = [self._channels(tensor) for tensor in self._parts.rpn_logits]
-        for count, tensor in zip(per_cell, self._parts.rpn_encodings, strict=True):
+        per_cell = [self._channels(tensor) for tensor in self._structure.rpn_logits]
+        for count, tensor in zip(per_cell, self._structure.rpn_encodings, strict=True):
             if self._channels(tensor) != 4 * count:
                 raise ModelFileError(f"scores {count} anchors per cell, but predicts {self._channels(tensor)} numbers")
-        parts = self._parts
-        found = self._read.anchors(parts.proposal_nms.inputs[0], per_cell, parts.rpn_encodings[0])
+        structure = self._structure
+        found = self._read.anchors(structure.proposal_nms.inputs[0], per_cell, structure.rpn_encodings[0])
         if found is None and per_cell != [len(ANCHOR_RATIOS)] * len(ANCHOR_SIDES):
             raise ModelFileError("does not hold its anchors, and they are not torchvision's: export it again")
         return self._assumed(found, default_anchors(), "its anchors", f"sides of {ANCHOR_SIDES}")
 
     def _proposal_nms(self) -> NmsSpec:
-        nms = self._parts.proposal_nms
-        least = self._read.compared(nms, with_sizes=False)
+        nms = self._structure.proposal_nms
+        least = self._read.threshold(nms, with_sizes=False)
         return NmsSpec(
             # What is scored at least so much stays: above the next smaller number.
             score_threshold=-math.inf if not least else float(np.nextafter(np.float32(least), np.float32(-1))),
@@ -244,17 +248,17 @@ class _TorchvisionReader:
             max_total=self._kept(nms, 1000, "proposals"),
             clip_first=True,
             pre_nms_top_n=self._assumed(
-                self._read.candidates(nms), 1000, "how many candidates for proposals it looks at per level"
+                self._read.pre_nms_top_n(nms), 1000, "how many candidates for proposals it looks at per level"
             ),
             per_level=True,
             min_box_size=self._assumed(
-                self._read.compared(nms, with_sizes=True), PROPOSAL_MIN_SIDE, "the least side of proposals"
+                self._read.threshold(nms, with_sizes=True), PROPOSAL_MIN_SIDE, "the least side of proposals"
             ),
         )
 
     def _detection_nms(self) -> NmsSpec:
-        nms = self._parts.detection_nms
-        threshold = self._read.compared(nms, with_sizes=False)
+        nms = self._structure.detection_nms
+        threshold = self._read.threshold(nms, with_sizes=False)
         return NmsSpec(
             score_threshold=self._assumed(threshold, 0.05, "the score that detections must reach"),
             iou_threshold=self._overlap(nms, 0.5, "detections"),
@@ -262,7 +266,7 @@ class _TorchvisionReader:
             max_total=self._kept(nms, 100, "detections"),
             clip_first=True,
             min_box_size=self._assumed(
-                self._read.compared(nms, with_sizes=True), DETECTION_MIN_SIDE, "the least side of detections"
+                self._read.threshold(nms, with_sizes=True), DETECTION_MIN_SIDE, "the least side of detections"
             ),
         )
 
@@ -271,13 +275,13 @@ class _TorchvisionReader:
         return self._assumed(found, default, f"how far {what} may overlap")
 
     def _kept(self, nms: Node, default: int, what: str) -> int:
-        return self._assumed(self._read.kept(nms), default, f"how many {what} it keeps")
+        return self._assumed(self._read.post_nms_top_n(nms), default, f"how many {what} it keeps")
 
     def _coder(self, encodings: str, nms: Node, default: tuple[float, ...], what: str) -> BoxCoder:
         divisors, growth = self._read.coder(encodings, nms)
         x, y, width, height = self._assumed(divisors, default, f"the weights of the boxes of {what}")
         return BoxCoder(
-            (y, x, height, width), self._assumed(growth, MAX_GROWTH, f"how far the boxes of {what} may grow")
+            (y, x, height, width), self._assumed(growth, BBOX_XFORM_CLIP, f"how far the boxes of {what} may grow")
         )
 
 
@@ -292,7 +296,7 @@ def _floored(given: tuple[int | None, ...]) -> tuple[int, ...]:
     return tuple(math.floor(side * scale) for side in sides)
 
 
-def _turned(count: int) -> list[int]:
+def reorder_deltas(count: int) -> list[int]:
     """Channels dx dy dw dh of any number of boxes as ty tx th tw."""
     return [4 * (index // 4) + (1, 0, 3, 2)[index % 4] for index in range(count)]
 

@@ -29,7 +29,7 @@ class NotConstant(Exception):
     """The value depends on the image."""
 
 
-class Evaluator:
+class TensorFlowConstantFolder:
     """Values of tensors that do not depend on the image.
 
     `feature_shape`, when given, is what every Shape node of an unknown tensor answers (int32, NHWC): with it, grids

@@ -8,7 +8,7 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import Array, NotConstant, TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 
 
@@ -20,7 +20,7 @@ class Dilated(NamedTuple):
     dilation: int
 
 
-def read_dilated(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Dilated | None:
+def read_dilated(graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDef) -> Dilated | None:
     """What `node` convolves with a dilation; None for any other layer.
 
     node: a Conv2D with the attribute, or the BatchToSpaceND at the end of BatchToSpaceND(Conv2D(SpaceToBatchND(x))),
@@ -37,7 +37,7 @@ def read_dilated(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Dilated |
     return Dilated(node, graph.inputs(node)[0], factors[1])
 
 
-def _read_blocks(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Dilated:
+def _read_blocks(graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDef) -> Dilated:
     convolution = graph.node(graph.inputs(node)[0])
     space = graph.node(graph.inputs(convolution)[0]) if convolution.op == "Conv2D" else convolution
     if space.op != "SpaceToBatchND":
@@ -53,7 +53,9 @@ def _read_blocks(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Dilated:
     return Dilated(convolution, graph.inputs(space)[0], dilation)
 
 
-def _check_kernel(graph: Graph, values: Evaluator, node: pb.NodeDef, padding: bytes, dilation: int) -> Array:
+def _check_kernel(
+    graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDef, padding: bytes, dilation: int
+) -> Array:
     """How far a dilated kernel reaches: (top, bottom) and (left, right)."""
     weights = _constant(values, graph.inputs(node)[1])
     if weights is None or weights.ndim != 4:
@@ -65,7 +67,7 @@ def _check_kernel(graph: Graph, values: Evaluator, node: pb.NodeDef, padding: by
     return np.array([[dilation * (side // 2)] * 2 for side in weights.shape[:2]])
 
 
-def _keeps_size(graph: Graph, values: Evaluator, paddings: str, crops: str, reach: Array) -> bool:
+def _keeps_size(graph: Graph, values: TensorFlowConstantFolder, paddings: str, crops: str, reach: Array) -> bool:
     """Whether the paddings are those of SAME size, but for what fills up to whole blocks and is cropped again.
 
     For an image of any size they are sums, and the constant part of these tells: the paddings of the kernel alone, or,
@@ -93,14 +95,14 @@ def _packed(graph: Graph, tensor: str) -> list[str]:
     return list(graph.inputs(node)) if node.op == "Pack" else []
 
 
-def _start(graph: Graph, values: Evaluator, side: str) -> int | None:
+def _start(graph: Graph, values: TensorFlowConstantFolder, side: str) -> int | None:
     """The first of a pair (before, after) of paddings, if it is constant."""
     pair = _packed(graph, side)
     value = _constant(values, pair[0]) if len(pair) == 2 else None
     return int(value.item()) if value is not None and value.size == 1 else None
 
 
-def _constant(values: Evaluator, tensor: str) -> Array | None:
+def _constant(values: TensorFlowConstantFolder, tensor: str) -> Array | None:
     try:
         return values.value(tensor)
     except NotConstant:

@@ -15,7 +15,7 @@ from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.net_builder import NetBuilder
 from mrcnn_cv.graph.passes import standard_passes
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import Array, NotConstant, TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.dilation import read_dilated
 from mrcnn_cv.importers.tensorflow.graphdef import PASS_THROUGH, Graph, node_name
 from mrcnn_cv.importers.tensorflow.upsampling import read_factors, read_upsampled
@@ -36,7 +36,7 @@ class SubgraphExtractor:
 
     def __init__(self, graph: Graph, starts: dict[str, str], channels: int | None = None) -> None:
         self._graph = graph
-        self._values = Evaluator(graph)
+        self._values = TensorFlowConstantFolder(graph)
         self._builder = NetBuilder(tuple(dict.fromkeys(starts.values())))
         self._results = {node_name(tensor): name for tensor, name in starts.items()}
         self._channels: dict[str, int | None] = dict.fromkeys(starts.values(), channels)

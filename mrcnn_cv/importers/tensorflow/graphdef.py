@@ -127,7 +127,7 @@ class Graph:
         # A message's fields are slow to ask for, so that of 8,000 nodes each is asked for once.
         self._ops = {name: node.op for name, node in self.nodes.items()}
         given = {name: self._checked_inputs(name, list(node.input)) for name, node in self.nodes.items()}
-        self._behind: dict[str, str] = {}
+        self._past_identities: dict[str, str] = {}
         self._sources_of: dict[str, list[str]] = {}
         self._inputs = {name: [self._look_through(tensor) for tensor in tensors] for name, tensors in given.items()}
         self._consumers: dict[str, list[str]] = defaultdict(list)
@@ -156,13 +156,13 @@ class Graph:
         if tensor in self._ops and self._ops[tensor] not in PASS_THROUGH:
             return tensor
         chain: dict[str, None] = {}
-        while (name := node_name(tensor)) not in self._behind and self._ops[name] in PASS_THROUGH:
+        while (name := node_name(tensor)) not in self._past_identities and self._ops[name] in PASS_THROUGH:
             if name in chain:
                 raise ModelFileError(f"has a node '{name}' that depends on itself")
             chain[name] = None
             tensor = next(source for source in self.nodes[name].input if not source.startswith("^"))
-        tensor = self._behind.get(name, tensor)
-        self._behind.update(dict.fromkeys(chain, tensor))
+        tensor = self._past_identities.get(name, tensor)
+        self._past_identities.update(dict.fromkeys(chain, tensor))
         return tensor
 
     def with_nodes(self, nodes: Iterable[pb.NodeDef]) -> Graph:
@@ -209,7 +209,7 @@ class Graph:
         """All nodes that the values of `node` reach, itself first; what a `stop` node feeds is left out."""
 
         def consumers(name: str) -> list[str]:
-            return [taker for taker in self._consumers[name] if self._ops[taker] not in METADATA_OPS]
+            return [consumer for consumer in self._consumers[name] if self._ops[consumer] not in METADATA_OPS]
 
         return self._walk([node.name], stop, consumers)
 
