@@ -21,7 +21,6 @@ from mrcnn_cv.graph.ir import (
     Mul,
     NetGraph,
     Pad,
-    Padding,
     Resize,
     Upsample,
 )
@@ -44,7 +43,7 @@ def partial_shapes(net: NetGraph, inputs: Mapping[str, Sequence[Side]] | None = 
     """
     shapes = input_shapes(net, inputs)
     for layer in net:
-        shapes[layer.name] = _shape(layer, [shapes[name] for name in layer.inputs])
+        shapes[layer.name] = output_shape(layer, [shapes[name] for name in layer.inputs])
     return shapes
 
 
@@ -85,25 +84,13 @@ def _extents(layer: Window) -> Iterator[tuple[int, int]]:
         yield (side - 1) * step + 1, stride
 
 
-def window_output(side: int, extent: int, stride: int, padding: tuple[int, int] | None) -> int:
-    """How many places a window has along a side.
-
-    extent: cells from its first to its last. padding: (before, after); None: "same".
-    """
-    return -(-side // stride) if padding is None else (side + sum(padding) - extent) // stride + 1
-
-
-def along(padding: Padding, axis: int) -> tuple[int, int] | None:
-    """The padding (before, after) of one axis, 0 or 1; None: "same"."""
-    return None if padding == "same" else (int(padding[axis]), int(padding[axis + 2]))
-
-
-def _windows(layer: Window, size: Sequence[Side]) -> tuple[Side, Side]:
-    height, width = (
-        None if side is None else window_output(side, extent, stride, along(layer.padding, axis))
-        for axis, ((extent, stride), side) in enumerate(zip(_extents(layer), size, strict=True))
-    )
-    return height, width
+def _windows(layer: Window, size: Sequence[Side]) -> Iterator[Side]:
+    """How many places a window has along each side."""
+    for axis, ((extent, stride), side) in enumerate(zip(_extents(layer), size, strict=True)):
+        if side is None or layer.padding == "same":
+            yield None if side is None else -(-side // stride)
+        else:
+            yield (side + layer.padding[axis] + layer.padding[axis + 2] - extent) // stride + 1
 
 
 def _times(side: Side, factor: int) -> Side:
@@ -120,7 +107,8 @@ def _merged(shapes: Sequence[Shape]) -> Shape:
     )
 
 
-def _shape(layer: Layer, sources: Sequence[Shape]) -> Shape:
+def output_shape(layer: Layer, sources: Sequence[Shape]) -> Shape:
+    """What a layer makes of maps or rows of these shapes, which fit together."""
     source = sources[0]
     count, size = source[0], source[2:]
     match layer:
@@ -150,12 +138,8 @@ def _shape(layer: Layer, sources: Sequence[Shape]) -> Shape:
             return count, channels, *layer.size
         case Pad():
             top, left, bottom, right = layer.padding
-            return (
-                count,
-                channels,
-                None if height is None else height + top + bottom,
-                None if width is None else width + left + right,
-            )
+            padded = (height and height + top + bottom, width and width + left + right)
+            return count, channels, *padded
         case Concat():
             together = [shape[1] for shape in sources]
             return count, None if None in together else sum(side or 0 for side in together), *_merged(sources)[2:]

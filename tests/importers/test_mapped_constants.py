@@ -22,8 +22,7 @@ from mrcnn_cv.importers.onnx.constants import parse_model
 from mrcnn_cv.importers.onnx.model import read_onnx
 from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.constants import parse_graph
-from mrcnn_cv.importers.tensorflow.functions import function_graph
-from mrcnn_cv.importers.tensorflow.graphdef import read_graph, tensor_value
+from mrcnn_cv.importers.tensorflow.graphdef import function_graph, read_graph, tensor_value
 from mrcnn_cv.importers.wire_format import Content
 from tests.importers.graphs import Builder
 from tests.importers.onnx_graphs import OnnxBuilder

@@ -20,10 +20,10 @@ from mrcnn_cv.importers.matterport.structure import (
     PyramidRoiAlign,
     find_structure,
     pyramid_crops,
-    with_bias,
 )
 from mrcnn_cv.importers.tensorflow.extract import extract_net
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
+from mrcnn_cv.importers.tensorflow.hyperparameters import with_bias
 from mrcnn_cv.model.definition import (
     BoxCoder,
     CropSpec,
@@ -59,7 +59,7 @@ def read_model(graph: Graph, config: MatterportConfig, name: str) -> ModelDefini
     values, warnings = resolve_settings(read.read(layout, strides), config, name)
     _check_sides(values)
     class_count = values["NUM_CLASSES"] - 1
-    crop_size = read.crop_size(structure.box)
+    crop_size = read.crop_size(structure.box.levels)
     plain = plain_heads(graph, structure, class_count, crop_size)
     box_head = extract_net(
         plain,
@@ -163,7 +163,7 @@ def _resize(values: Values) -> ResizeSpec:
 def _crop(read: MatterportHyperparameterReader, crops: PyramidRoiAlign, flat: bool) -> CropSpec:
     level, side = read.canonical(crops)
     pyramid = PyramidSpec(len(crops.levels), level - crops.level_numbers[0], side, rounding="nearest")
-    return CropSpec(read.crop_size(crops), "crop_and_resize", flat=flat, pyramid=pyramid)
+    return CropSpec(read.crop_size(crops.levels), "crop_and_resize", flat=flat, pyramid=pyramid)
 
 
 def _mask_head(graph: Graph, plain: Graph, structure: MatterportStructure) -> tuple[ir.NetGraph | None, int]:

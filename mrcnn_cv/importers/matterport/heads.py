@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.importers.constant_folding import Array, NotConstant
 from mrcnn_cv.importers.matterport.structure import FREEZE, LOOPS, MatterportStructure, PyramidRoiAlign, is_layer
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, NotConstant, TensorFlowConstantFolder
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.extract import ADD
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.standalone import FREEZE_SCRIPT
-from mrcnn_cv.importers.tensorflow.constant_folding import NotConstant, TensorFlowConstantFolder
-from mrcnn_cv.importers.tensorflow.extract import ADD, TRANSPOSED, WEIGHTED
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
+from mrcnn_cv.importers.tensorflow.extract import TRANSPOSED, WEIGHTED
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
+from mrcnn_cv.importers.tensorflow.hyperparameters import with_bias
 
 LAYERS = WEIGHTED | {TRANSPOSED}
 LOOPS = frozenset({"While", "StatelessWhile", "Exit", "LoopCond", "TensorArrayGatherV3", "TensorListStack"})
@@ -147,11 +148,9 @@ def _level_number(graph: Graph, crop: pb.NodeDef) -> int | None:
     for node in graph.upstream([graph.inputs(crop)[1]], lambda node: node.op == "Equal").values():
         if node.op == "Equal":
             for tensor in graph.inputs(node):
-                try:
-                    number = values.value(tensor)
-                except NotConstant:
-                    continue
-                return int(number.item()) if number.size == 1 and number.dtype.kind == "i" else None
+                number = values.find(tensor)
+                if number is not None:
+                    return int(number.item()) if number.size == 1 and number.dtype.kind == "i" else None
     return None
 
 
@@ -194,12 +193,6 @@ def _levels(graph: Graph, tensor: str, what: str) -> tuple[str, ...]:
             if all(len(names) == 1 for names in each) and {names[0] for names in each} == layers:
                 return tuple(with_bias(graph, graph.nodes[names[0]]) for names in each)
     raise ModelFileError(f"predicts the {what} of its proposals in {len(layers)} layers that are joined nowhere")
-
-
-def with_bias(graph: Graph, layer: pb.NodeDef) -> str:
-    """The result of a layer with weights after its bias, if it has one."""
-    following = [node for node in graph.consumers(layer.name) if node.op in ADD]
-    return following[0].name if len(following) == 1 else layer.name
 
 
 def layer_of(graph: Graph, tensor: str) -> pb.NodeDef:

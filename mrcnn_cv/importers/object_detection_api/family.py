@@ -49,7 +49,7 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
         read_resize(graph, structure, read, config.resize), None, "its image resizer (min_dimension, max_dimension)"
     )
     first_stage = frozenset(graph.upstream([structure.proposal_nms.name]))
-    crop, crops = read_crop(graph, structure.crop, read.crop_size(structure.crop))
+    crop, crops = read_crop(graph, structure.crop, read.crop_size([structure.crop]))
     spec = ModelDefinition(
         family="Object Detection API",
         architecture="Mask R-CNN" if mask else "Faster R-CNN",
@@ -99,7 +99,7 @@ def _mask(
         raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
     size = _either(read.mask_size(), config.mask_size, "the size of its masks")
     # Its regions are fractions of the image even where the network's input is padded.
-    crop, crops = read_crop(graph, structure.mask_crop, read.crop_size(structure.mask_crop))
+    crop, crops = read_crop(graph, structure.mask_crop, read.crop_size([structure.mask_crop]))
     mask = MaskSpec(size, replace(crop, relative_to_image=True), class_agnostic=channels == 1 and class_count > 1)
     return mask, extract_net(graph, dict.fromkeys(crops, ir.CROPS), [structure.mask_logits])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import NotConstant, TensorFlowConstantFolder
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 from mrcnn_cv.model.definition import NormalizationStep
 
@@ -65,9 +65,8 @@ def _pixel_step(
         return None
     inputs = graph.inputs(node)
     for index in (1, 0):
-        try:
-            operand = values.value(inputs[index])
-        except NotConstant:
+        operand = values.find(inputs[index])
+        if operand is None:
             continue
         commutes = node.op not in ("Sub", "RealDiv")
         if operand.size not in (1, 3) or not (index == 1 or commutes):

@@ -82,7 +82,7 @@ def _sized(
     """The sizes of a resizer that are not of its rule of interpolation."""
     pads = [node for node in nodes.values() if node.op in ("Pad", "PadV2")]
     sizes = [graph.inputs(node)[1] for node in resizers]
-    known = [value for value in map(read.value, sizes) if value is not None]
+    known = [value for value in map(read.find, sizes) if value is not None]
     if known:
         if len(sizes) > 1 or pads:
             raise ModelFileError("resizes images to a fixed size, but not only that, which is not supported")
@@ -119,7 +119,7 @@ def _gray_weights(graph: Graph, read: HyperparameterReader, nodes: dict[str, pb.
     """The weights of red, green and blue where a resizer converts images to gray, else none."""
     for node in nodes.values():
         product = graph.node(graph.inputs(node)[0]) if node.op == "Sum" else node
-        weights = read.value(graph.inputs(product)[1]) if product is not node and product.op == "Mul" else None
+        weights = read.find(graph.inputs(product)[1]) if product is not node and product.op == "Mul" else None
         if weights is not None and weights.size == 3:
             return tuple(float(weight) for weight in weights.ravel())
     return ()
@@ -135,7 +135,7 @@ def _size_limits(graph: Graph, read: HyperparameterReader, sizes: list[str]) -> 
     for node in graph.upstream(sizes, lambda node: node.op.startswith("Resize")).values():
         if node.op not in ("StridedSlice", "RealDiv", "Unpack"):
             continue
-        value = read.value(graph.inputs(node)[0])
+        value = read.find(graph.inputs(node)[0])
         wanted = 1 if node.op == "RealDiv" else 2
         if value is not None and value.size == wanted and value.min() > 1:
             found += [float(number) for number in value.ravel()]
@@ -168,7 +168,7 @@ def _refuse_other_channels(
 ) -> None:
     """A trunk must look at red, green and blue, or at the one channel that its resizer makes of them."""
     for node in graph.downstream(graph.node(structure.image), lambda node: node.op in WEIGHTED).values():
-        weights = read.value(graph.inputs(node)[1]) if node.op in WEIGHTED else None
+        weights = read.find(graph.inputs(node)[1]) if node.op in WEIGHTED else None
         if weights is not None and weights.ndim == 4 and weights.shape[2] != channels:
             has = "three (RGB)" if channels == 3 else "one (gray)"
             raise ModelFileError(f"takes images of {weights.shape[2]} channels, where mrcnn-cv has {has}")

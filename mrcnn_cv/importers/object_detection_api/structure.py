@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.preprocessing import read_pixel_steps
-from mrcnn_cv.importers.tensorflow.constant_folding import NotConstant, TensorFlowConstantFolder
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.extract import ADD, NET_OPS
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
+from mrcnn_cv.importers.tensorflow.hyperparameters import with_bias
 from mrcnn_cv.model.definition import NormalizationStep
 
 CONTROL_OPS = frozenset({"If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"})
@@ -164,17 +165,9 @@ def _beginnings(graph: Graph, features: str, values: TensorFlowConstantFolder) -
             new = dict.fromkeys(source for source in map(node_name, sources) if source not in seen)
             queue += new
             seen |= new.keys()
-        elif not _is_constant(values, name):
+        elif values.find(name) is None:
             found.append(node)
     return found
-
-
-def _is_constant(values: TensorFlowConstantFolder, tensor: str) -> bool:
-    try:
-        values.value(tensor)
-    except NotConstant:
-        return False
-    return True
 
 
 def _predictors(graph: Graph, nms: pb.NodeDef, belongs: Callable[[pb.NodeDef], bool], what: str) -> tuple[str, str]:
@@ -190,12 +183,6 @@ def _predictors(graph: Graph, nms: pb.NodeDef, belongs: Callable[[pb.NodeDef], b
             )
         found.append(with_bias(graph, layers[0]))
     return found[0], found[1]
-
-
-def with_bias(graph: Graph, layer: pb.NodeDef) -> str:
-    """The result of a layer with weights after its bias, if it has one."""
-    following = [node for node in graph.consumers(layer.name) if node.op in ADD]
-    return following[0].name if len(following) == 1 else layer.name
 
 
 def _last_layer(graph: Graph, crop: pb.NodeDef) -> str:

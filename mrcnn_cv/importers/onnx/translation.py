@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import Layer
 from mrcnn_cv.graph.net_builder import NetBuilder
-from mrcnn_cv.importers.onnx.constant_folding import Array, OnnxConstantFolder
+from mrcnn_cv.importers.constant_folding import Array
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, NotConstant, TensorFlowConstantFolder
+from mrcnn_cv.importers.constant_folding import Array
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 
 
@@ -42,7 +43,7 @@ def _read_blocks(graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDe
     space = graph.node(graph.inputs(convolution)[0]) if convolution.op == "Conv2D" else convolution
     if space.op != "SpaceToBatchND":
         raise ModelFileError(f"the node '{node.name}' (BatchToSpaceND) is not part of a dilated convolution")
-    blocks = [_constant(values, graph.inputs(one)[1]) for one in (node, space)]
+    blocks = [values.find(graph.inputs(one)[1]) for one in (node, space)]
     block = blocks[0]
     if block is None or blocks[1] is None or block.shape != (2,) or block[0] != block[1] or (block != blocks[1]).any():
         raise ModelFileError(f"the dilated convolution '{convolution.name}' is not square, which is not supported")
@@ -57,7 +58,7 @@ def _check_kernel(
     graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDef, padding: bytes, dilation: int
 ) -> Array:
     """How far a dilated kernel reaches: (top, bottom) and (left, right)."""
-    weights = _constant(values, graph.inputs(node)[1])
+    weights = values.find(graph.inputs(node)[1])
     if weights is None or weights.ndim != 4:
         raise ModelFileError(f"the dilated convolution '{node.name}' needs constant weights")
     if any(side % 2 == 0 for side in weights.shape[:2]) or not 1 <= dilation <= 64:
@@ -73,7 +74,7 @@ def _keeps_size(graph: Graph, values: TensorFlowConstantFolder, paddings: str, c
     For an image of any size they are sums, and the constant part of these tells: the paddings of the kernel alone, or,
     where a constant folder went over the graph, those at the top and the left, to which nothing is added.
     """
-    fixed, cropped = _constant(values, paddings), _constant(values, crops)
+    fixed, cropped = values.find(paddings), values.find(crops)
     if fixed is not None and cropped is not None:
         return fixed.shape == cropped.shape == (2, 2) and bool(
             (fixed - cropped == reach).all() and (cropped >= 0).all()
@@ -81,7 +82,7 @@ def _keeps_size(graph: Graph, values: TensorFlowConstantFolder, paddings: str, c
     bases = [
         value
         for node in graph.upstream([paddings]).values()
-        if node.op == "Const" and (value := _constant(values, node.name)) is not None and value.shape == (2, 2)
+        if node.op == "Const" and (value := values.find(node.name)) is not None and value.shape == (2, 2)
     ]
     if any(bool((value == reach).all()) for value in bases):
         return True
@@ -98,12 +99,5 @@ def _packed(graph: Graph, tensor: str) -> list[str]:
 def _start(graph: Graph, values: TensorFlowConstantFolder, side: str) -> int | None:
     """The first of a pair (before, after) of paddings, if it is constant."""
     pair = _packed(graph, side)
-    value = _constant(values, pair[0]) if len(pair) == 2 else None
+    value = values.find(pair[0]) if len(pair) == 2 else None
     return int(value.item()) if value is not None and value.size == 1 else None
-
-
-def _constant(values: TensorFlowConstantFolder, tensor: str) -> Array | None:
-    try:
-        return values.value(tensor)
-    except NotConstant:
-        return None

@@ -15,7 +15,8 @@ from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.net_builder import NetBuilder
 from mrcnn_cv.graph.passes import standard_passes
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, NotConstant, TensorFlowConstantFolder
+from mrcnn_cv.importers.constant_folding import Array, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.dilation import read_dilated
 from mrcnn_cv.importers.tensorflow.graphdef import PASS_THROUGH, Graph, node_name
 from mrcnn_cv.importers.tensorflow.upsampling import read_factors, read_upsampled
@@ -114,11 +115,8 @@ class SubgraphExtractor:
         if node.op in BATCH_NORM:
             return 0
         for index in (1, 0):
-            try:
-                self._values.value(self._graph.inputs(node)[index])
-            except NotConstant:
-                continue
-            return 1 - index
+            if self._values.find(self._graph.inputs(node)[index]) is not None:
+                return 1 - index
         if node.op in JOINING:
             return None
         raise ModelFileError(f"the node '{node.name}' ({node.op}) combines two feature maps, which is not supported")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -240,6 +240,23 @@ class Graph:
 def node_name(tensor: str) -> str:
     """The node's name in a tensor's name: `^a/b` and `a/b:1` are of `a/b`."""
     return tensor.removeprefix("^").partition(":")[0]
+
+
+def function_graph(graph: Graph, name: str) -> Graph:
+    """The body of a function; its arguments are Placeholders. Raises ModelFileError for one that contradicts itself."""
+    constants = TensorFlowConstants(graph.constants.functions.get(name, {}))
+    return Graph(_function_nodes(graph.functions[name]), budget=graph.budget, constants=constants, file=graph.file)
+
+
+def _function_nodes(function: pb.FunctionDef) -> Iterator[pb.NodeDef]:
+    for argument in function.signature.input_arg:
+        yield pb.NodeDef(name=argument.name, op="Placeholder")
+    for node in function.node_def:
+        copy = pb.NodeDef()
+        copy.CopyFrom(node)
+        # `node:output:index` and `argument` become the name alone; which of several outputs it is does not matter here.
+        copy.input[:] = [tensor.partition(":")[0] for tensor in node.input]
+        yield copy
 
 
 def read_graph(path: Path) -> Graph:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
+from mrcnn_cv.importers.constant_folding import NotConstant
 from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import read_onnx
-from mrcnn_cv.importers.tensorflow.constant_folding import NotConstant
 from tests.importers.onnx_graphs import OnnxBuilder, tensor
 
 

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import ArrayLike
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.tensorflow.constant_folding import NotConstant, TensorFlowConstantFolder
+from mrcnn_cv.importers.constant_folding import NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from tests.importers.graphs import Builder
 
 GRID = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
