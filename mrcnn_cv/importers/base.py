@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 HEAD_BYTES = 512
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Put the path before the sentence of a ModelFileError."""
+    try:
+        yield
+    except ModelFileError as error:
+        raise ModelFileError(f"{path} {error}") from error
 
 
 class CandidateFile:

@@ -134,7 +134,7 @@ def test_a_constant_with_thousands_of_axes_is_refused() -> None:
     node.attr["value"].tensor.float_val.append(1)
     for _ in range(3000):
         node.attr["value"].tensor.tensor_shape.dim.add(size=1)
-    with pytest.raises(ModelFileError, match="3000 axes"):
+    with pytest.raises(ModelFileError, match="which cannot be"):
         tensor_value(node)
 
 

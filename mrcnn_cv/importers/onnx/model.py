@@ -10,20 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
-
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
+from mrcnn_cv.importers.base import named
+from mrcnn_cv.importers.constant_folding import Array
 from mrcnn_cv.importers.onnx.constants import OnnxConstants, parse_model
 from mrcnn_cv.importers.onnx.tensors import tensor_value
-from mrcnn_cv.importers.wire_format import Content
-from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
-
-MAX_FILE_BYTES = 2**31 - 1
-"""protobuf's own limit for one message."""
+from mrcnn_cv.importers.wire_format import Content, read_message
+from mrcnn_cv.util.mapped_file import MappedFile
 
 MAX_NODES = 1 << 18
 """Constants are among them; torchvision's largest detector has 4,000."""
@@ -227,7 +222,7 @@ class OnnxGraph:
         """Whether a tensor stands in the file."""
         return self.skip_identity(tensor) in self._constants
 
-    def constant(self, tensor: str) -> NDArray[np.generic]:
+    def constant(self, tensor: str) -> Array:
         """The value of a constant, a view of the file where it is large; ModelFileError where it contradicts itself."""
         stored, taken = self._constants[self.skip_identity(tensor)]
         return tensor_value(stored, tensor, taken)
@@ -310,23 +305,8 @@ def read_onnx(path: Path) -> OnnxGraph:
 
     Raises ModelFileError (one sentence with the path) for a file that is none, or contradicts itself.
     """
-    try:
-        file = MappedFile(path, MAX_FILE_BYTES)
-        model, constants = parse_model(file.data)
-    except TooLarge as error:
-        raise ModelFileError(f"{path} has {error.size} bytes; an ONNX model in one file has less than 2 GiB") from error
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error
-    except DecodeError as error:
-        raise ModelFileError(
-            f"{path} is not an ONNX model, or it is cut short (protobuf cannot read it): check its size against the"
-            " original, or export the model again"
-        ) from error
-    if not model.graph.node:
-        raise ModelFileError(f"{path} holds no graph nodes, so it is not an ONNX model")
-    try:
+    file, (model, constants) = read_message(path, "an ONNX model", "export the model again", parse_model)
+    with named(path):
+        if not model.graph.node:
+            raise ModelFileError("holds no graph nodes, so it is not an ONNX model")
         return OnnxGraph(model, constants, file)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error

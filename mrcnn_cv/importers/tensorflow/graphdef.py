@@ -5,29 +5,21 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
-from math import prod
 from pathlib import Path
-
-import numpy as np
-from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constants import RAW, TensorFlowConstants, parse_graph
+from mrcnn_cv.importers.base import named
+from mrcnn_cv.importers.constant_folding import Array
+from mrcnn_cv.importers.tensorflow.constants import TensorFlowConstants, parse_graph
 from mrcnn_cv.importers.tensorflow.fused_ops import unfused
-from mrcnn_cv.importers.wire_format import Content
-from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
-
-MAX_FILE_BYTES = 2**31 - 1
-"""protobuf's own limit for one message."""
+from mrcnn_cv.importers.tensors import stored_value
+from mrcnn_cv.importers.wire_format import Content, read_message
+from mrcnn_cv.util.mapped_file import MappedFile
 
 MAX_NODES = 1 << 18
 """The largest frozen detectors have 20,000."""
-
-MAX_AXES = 16
 
 PASS_THROUGH = frozenset({"Identity", "StopGradient", "CheckNumerics", "PlaceholderWithDefault", "Enter"})
 """Ops that hand on what they take; a Graph looks through them."""
@@ -77,7 +69,7 @@ _DTYPES: dict[int, str] = {
     pb.DT_INT64: "<i8",
     pb.DT_BOOL: "|b1",
     pb.DT_HALF: "<f2",
-    pb.DT_BFLOAT16: "<u2",
+    pb.DT_BFLOAT16: "bfloat16",
 }
 
 
@@ -90,9 +82,6 @@ _LISTS: dict[int, str] = {
     pb.DT_BFLOAT16: "half_val",
 }
 """Where a type's values are listed one by one; `int_val` for all others."""
-
-MAX_REPEATED = 1 << 24
-"""A list that stands for more values than this is no layer's weights."""
 
 
 class Graph:
@@ -169,7 +158,7 @@ class Graph:
         """The same graph with other nodes; Const nodes of this one may be among them."""
         return Graph(nodes, self.functions.values(), constants=self.constants, file=self.file)
 
-    def constant(self, node: pb.NodeDef) -> NDArray[np.generic]:
+    def constant(self, node: pb.NodeDef) -> Array:
         """The value of a Const node of this graph, a view of the file where it is large; see `tensor_value`."""
         return tensor_value(node, self.constants.nodes.get(node.name))
 
@@ -264,92 +253,17 @@ def read_graph(path: Path) -> Graph:
 
     Raises ModelFileError (one sentence with the path) for a file that is no GraphDef or contradicts itself.
     """
-    try:
-        file = MappedFile(path, MAX_FILE_BYTES)
-        message, constants = parse_graph(file.data)
-    except TooLarge as error:
-        raise ModelFileError(f"{path} has {error.size} bytes; a frozen graph has less than 2 GiB") from error
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error
-    except DecodeError as error:
-        raise ModelFileError(
-            f"{path} is not a frozen TensorFlow graph, or it is cut short (protobuf cannot read it):"
-            " check its size against the original, or freeze the model again"
-        ) from error
-    if not message.node:
-        raise ModelFileError(
-            f"{path} holds no graph nodes, so it is not a frozen TensorFlow graph (frozen_inference_graph.pb)"
-        )
-    try:
+    kind = "a frozen TensorFlow graph"
+    file, (message, constants) = read_message(path, kind, "freeze the model again", parse_graph)
+    with named(path):
+        if not message.node:
+            raise ModelFileError(f"holds no graph nodes, so it is not {kind} (frozen_inference_graph.pb)")
         return Graph(unfused(message.node), message.library.function, constants=constants, file=file)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error
 
 
-def tensor_value(node: pb.NodeDef, taken: Content | None = None) -> NDArray[np.generic]:
-    """The value of a Const node as an array of its own type; raises ModelFileError where bytes and shape disagree.
-
-    taken: what was taken out of the node. Values that lie as bytes are not copied (bfloat16 is), and may be unaligned.
-    """
+def tensor_value(node: pb.NodeDef, taken: Content | None = None) -> Array:
+    """The value of a Const node; see `stored_value`. taken: what was taken out of the node."""
     tensor = node.attr["value"].tensor
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-    if tensor.dtype not in _DTYPES:
-        raise ModelFileError(f"the constant '{node.name}' has a type that is not supported (DataType {tensor.dtype})")
-    dtype = np.dtype(_DTYPES[tensor.dtype])
-    finish = _from_bfloat16 if tensor.dtype == pb.DT_BFLOAT16 else np.asarray
-    if len(shape) > MAX_AXES:
-        raise ModelFileError(f"the constant '{node.name}' has {len(shape)} axes, where {MAX_AXES} are possible")
-    if min(shape, default=0) < 0:
-        raise ModelFileError(f"the constant '{node.name}' has a negative size")
-    count = prod(shape)
-    is_list = taken is not None and taken.field != RAW
-    content = tensor.tensor_content if taken is None else taken.data
-    if content and not is_list:
-        if len(content) != count * dtype.itemsize:
-            raise ModelFileError(
-                f"the constant '{node.name}' holds {len(content)} bytes where its shape needs {count * dtype.itemsize}"
-            )
-        return finish(np.frombuffer(content, dtype=dtype).reshape(shape))
-    return finish(_listed_value(node, taken if is_list else None, dtype, count).reshape(shape))
-
-
-def _from_bfloat16(bits: NDArray[np.generic]) -> NDArray[np.generic]:
-    """A bfloat16 is the upper half of a float32."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-def _listed_value(
-    node: pb.NodeDef, taken: Content | None, dtype: np.dtype[np.generic], count: int
-) -> NDArray[np.generic]:
-    """Values listed one by one; TensorFlow repeats the last one to fill the shape, and none at all are zeros."""
-    tensor = node.attr["value"].tensor
-    name = _LISTS.get(tensor.dtype, "int_val")
-    if taken is not None and taken.field == pb.TensorProto.DESCRIPTOR.fields_by_name[name].number:
-        # Of numbers of a fixed size, a list lies as they do in memory.
-        return _filled(node, np.frombuffer(taken.data, dtype), count)
-    values = list(getattr(tensor, name))
-    # Halves are listed as the whole numbers of their bits.
-    stored = np.dtype(np.uint16) if tensor.dtype == pb.DT_HALF else dtype
-    if stored.kind in "iu" and values:
-        least, most = _bounds(stored)
-        if not least <= min(values) <= max(values) <= most:
-            raise ModelFileError(f"the constant '{node.name}' lists a value that its type cannot hold")
-    listed: NDArray[np.generic] = np.array(values, dtype=stored).view(dtype)
-    return _filled(node, listed, count)
-
-
-@cache
-def _bounds(dtype: np.dtype[np.generic]) -> tuple[int, int]:
-    """Of the whole numbers of a type."""
-    found = np.iinfo(dtype.name)
-    return int(found.min), int(found.max)
-
-
-def _filled(node: pb.NodeDef, listed: NDArray[np.generic], count: int) -> NDArray[np.generic]:
-    if len(listed) > count or count > MAX_REPEATED:
-        raise ModelFileError(f"the constant '{node.name}' lists {len(listed)} values for a shape of {count}")
-    if len(listed) == 0:
-        return np.zeros(count, dtype=listed.dtype)
-    return listed if len(listed) == count else np.concatenate([listed, np.full(count - len(listed), listed[-1])])
+    fields = ("tensor_content", _LISTS.get(tensor.dtype, "int_val"))
+    return stored_value(node.name, shape, _DTYPES.get(tensor.dtype), tensor, fields, taken, repeats=True)
