@@ -78,6 +78,13 @@ class CandidateFile:
         """The file as a frozen TensorFlow graph, read and checked once. Raises ModelFileError, as above."""
         return self.once(_frozen_graph)
 
+    def find_frozen_graph(self) -> Graph | None:
+        """The same, None for a file that is no such graph, or cannot be read."""
+        try:
+            return self.frozen_graph() if self.is_frozen_graph else None
+        except ModelFileError:
+            return None
+
     def once(self, make: Callable[[CandidateFile], Value]) -> Value:
         """What `make` makes of this file, the first time that it is asked for; its ModelFileError every time."""
         if make not in self._made:

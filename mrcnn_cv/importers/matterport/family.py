@@ -10,9 +10,9 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.importers.config_schema import Values
+from mrcnn_cv.importers.config_schema import Config, Values
 from mrcnn_cv.importers.matterport.anchors import anchor_specs
-from mrcnn_cv.importers.matterport.config import MatterportConfig, resolve_settings
+from mrcnn_cv.importers.matterport.config import resolve
 from mrcnn_cv.importers.matterport.heads import plain_heads
 from mrcnn_cv.importers.matterport.hyperparameters import Layout, MatterportHyperparameterReader
 from mrcnn_cv.importers.matterport.structure import (
@@ -44,7 +44,7 @@ def is_matterport(graph: Graph) -> bool:
     return bool(pyramid_crops(graph)) and any(node.op in NMS_OPS for node in graph.nodes.values())
 
 
-def read_model(graph: Graph, config: MatterportConfig, name: str) -> ModelDefinition:
+def read_model(graph: Graph, config: Config, name: str) -> ModelDefinition:
     """The ModelDefinition of a graph. config: values that the graph does not hold; name: the file's without its ending.
 
     Raises ModelFileError (without the file's name) for a graph that is not matterport's.
@@ -56,7 +56,7 @@ def read_model(graph: Graph, config: MatterportConfig, name: str) -> ModelDefini
         graph, {structure.image: ir.IMAGE}, [*structure.features, *structure.rpn_encodings, *structure.rpn_logits]
     )
     strides = _strides(trunk, len(structure.rpn_encodings))
-    values, warnings = resolve_settings(read.read(layout, strides), config, name)
+    values, warnings = resolve(read.read(layout, strides), config, name)
     _check_sides(values)
     class_count = values["NUM_CLASSES"] - 1
     crop_size = read.crop_size(structure.box.levels)

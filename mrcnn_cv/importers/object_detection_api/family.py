@@ -27,7 +27,7 @@ def is_region_cnn(graph: Graph) -> bool:
     return "CropAndResize" in ops and bool(ops & NMS_OPS)
 
 
-def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
+def read_model(graph: Graph, config: PipelineConfig) -> ModelDefinition:
     """The ModelDefinition of a graph.
 
     `config` fills in what the graph does not hold; where the two disagree, the graph wins and a warning says so.
@@ -36,7 +36,6 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
     structure = find_structure(graph)
     read = HyperparameterReader(graph, structure)
     suppressions = SuppressionReader(graph, read)
-    config = config or PipelineConfig()
     class_count = read.channels(structure.class_logits) - 1
     encodings = read.channels(structure.box_encodings)
     if class_count < 1 or encodings not in (4, 4 * class_count):

@@ -16,11 +16,11 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import IMAGE, NetGraph
 from mrcnn_cv.graph.passes.swap_rgb import swap_rgb
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.importers.config_schema import Values
+from mrcnn_cv.importers.config_schema import Config, Values
 from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Output
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
-from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, Detectron2Config, resolve_settings
+from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, resolve
 from mrcnn_cv.importers.pytorch.reader import (
     BBOX_XFORM_CLIP,
     DetectorReader,
@@ -57,7 +57,7 @@ def is_detectron2(graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTor
 
 
 def read_model(
-    graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure, config: Detectron2Config, name: str
+    graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure, config: Config, name: str
 ) -> ModelDefinition:
     """The ModelDefinition of a graph with this structure.
 
@@ -75,7 +75,7 @@ class _Detectron2Reader(DetectorReader):
         graph: OnnxGraph,
         values: OnnxConstantFolder,
         structure: PyTorchStructure,
-        config: Detectron2Config,
+        config: Config,
         name: str,
     ) -> None:
         super().__init__(graph, values, structure)
@@ -109,7 +109,7 @@ class _Detectron2Reader(DetectorReader):
             )
         wanted = [name for name in SETTINGS if name not in unused]
         self._settings: Values
-        self._settings, warnings = resolve_settings(found, self._config, wanted, self._name)
+        self._settings, warnings = resolve(found, self._config, wanted, self._name)
         self._warnings += warnings
 
     def _found(self) -> Values:
