@@ -9,27 +9,7 @@ from math import prod
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import (
-    WEIGHTED,
-    Add,
-    Affine,
-    Array,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    GlobalAvgPool,
-    Layer,
-    Linear,
-    MaxPool2d,
-    Mul,
-    NetGraph,
-    Pad,
-    Relu,
-    Relu6,
-    Resize,
-    Upsample,
-)
+from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.partial_shapes import output_shape
 
 Shape = tuple[int, ...]
@@ -50,7 +30,7 @@ class LayerShape:
 class ShapeInference:
     """A net without its weights: tells what its layers make of inputs of any size."""
 
-    def __init__(self, net: NetGraph) -> None:
+    def __init__(self, net: ir.NetGraph) -> None:
         self.inputs = net.inputs
         self.outputs = net.outputs
         self._layers = [_without_numbers(layer) for layer in net]
@@ -89,25 +69,25 @@ class ShapeInference:
         return most
 
 
-def _without_numbers(layer: Layer) -> Layer:
+def _without_numbers(layer: ir.Layer) -> ir.Layer:
     """The layer with arrays of the same shapes that take no memory."""
-    if isinstance(layer, Affine):
+    if isinstance(layer, ir.Affine):
         return replace(layer, scale=_nothing(layer.scale), shift=_nothing(layer.shift))
-    if isinstance(layer, WEIGHTED):
+    if isinstance(layer, ir.WEIGHTED):
         bias = None if layer.bias is None else _nothing(layer.bias)
         return replace(layer, weight=_nothing(layer.weight), bias=bias, scale=None)
     return layer
 
 
-def _nothing(array: Array) -> Array:
+def _nothing(array: ir.Array) -> ir.Array:
     return np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
 
-def _output(layer: Layer, sources: list[Shape]) -> Shape:
+def _output(layer: ir.Layer, sources: list[Shape]) -> Shape:
     """The shape of a layer's output; ModelFileError for inputs that it cannot take."""
     if isinstance(layer, _ON_MAPS) and any(len(size) != 4 for size in sources):
         raise ModelFileError(f"the layer '{layer.name}' ({layer.op}) takes maps but is given rows of numbers")
-    if isinstance(layer, Linear) and len(sources[0]) != 2:
+    if isinstance(layer, ir.Linear) and len(sources[0]) != 2:
         raise ModelFileError(f"the layer '{layer.name}' ({layer.op}) cannot take what it is given")
     reason = _misfit(layer, sources)
     if reason is not None:
@@ -118,42 +98,45 @@ def _output(layer: Layer, sources: list[Shape]) -> Shape:
     return output
 
 
-def _misfit(layer: Layer, sources: list[Shape]) -> str | None:
+def _misfit(layer: ir.Layer, sources: list[Shape]) -> str | None:
     """Why a layer cannot take what it is given; None: it can."""
     given = sources[0][1]
     match layer:
-        case Conv2d() | ConvTranspose2d() if given != layer.in_channels:
+        case ir.Conv2d() | ir.ConvTranspose2d() if given != layer.in_channels:
             return f"takes {layer.in_channels} channels but is given {given}"
-        case Linear() if given != layer.in_features:
+        case ir.Linear() if given != layer.in_features:
             return f"takes {layer.in_features} numbers but is given {given}"
-        case Affine() if given != len(layer.scale):
+        case ir.Affine() if given != len(layer.scale):
             return f"has numbers for {len(layer.scale)} channels of {given}"
-        case MaxPool2d() | AvgPool2d() if layer.padding != "same" and max(layer.padding) >= min(layer.kernel):
+        case ir.MaxPool2d() | ir.AvgPool2d() if layer.padding != "same" and max(layer.padding) >= min(layer.kernel):
             return "pads as much as its window is large"
-        case Concat() if len({(size[0], *size[2:]) for size in sources}) != 1:
+        case ir.Concat() if len({(size[0], *size[2:]) for size in sources}) != 1:
             return "joins maps of different sizes"
-        case Add() if len(set(sources)) != 1:
+        case ir.Add() if len(set(sources)) != 1:
             return "adds maps of different shapes"
-        case Mul():
+        case ir.Mul():
             larger = max(sources, key=prod)
             if any(size not in (larger, (*larger[:2], 1, 1)) for size in sources):
                 return "multiplies maps of different shapes"
     return None
 
 
-def _flops(layer: Layer, output: Shape) -> int:
+def _flops(layer: ir.Layer, output: Shape) -> int:
     elements = prod(output)
     match layer:
-        case Conv2d() | Linear() | ConvTranspose2d():
-            taken = len(layer.weight) if isinstance(layer, ConvTranspose2d) else prod(layer.weight.shape[1:])
+        case ir.Conv2d() | ir.Linear() | ir.ConvTranspose2d():
+            taken = len(layer.weight) if isinstance(layer, ir.ConvTranspose2d) else prod(layer.weight.shape[1:])
             return 2 * elements * taken + (0 if layer.bias is None else elements)
-        case MaxPool2d() | AvgPool2d():
+        case ir.MaxPool2d() | ir.AvgPool2d():
             return elements * prod(layer.kernel)
-        case Affine():
+        case ir.Affine():
             return 2 * elements
-        case Add() | Relu() | Relu6() | GlobalAvgPool():
+        case ir.Add() | ir.Relu() | ir.Relu6() | ir.GlobalAvgPool():
             return elements
     return 0
 
 
-_ON_MAPS = (Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, GlobalAvgPool, Concat, Pad, Mul, Upsample, Resize)
+_ON_MAPS = (
+    *(ir.Conv2d, ir.ConvTranspose2d, ir.MaxPool2d, ir.AvgPool2d, ir.GlobalAvgPool),
+    *(ir.Concat, ir.Pad, ir.Mul, ir.Upsample, ir.Resize),
+)

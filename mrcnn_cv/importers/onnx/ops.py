@@ -13,20 +13,7 @@ from math import prod
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import (
-    Add,
-    Concat,
-    Flatten,
-    HardSigmoid,
-    HardSwish,
-    Layer,
-    Mul,
-    Pad,
-    Relu,
-    Relu6,
-    Sigmoid,
-    Upsample,
-)
+from mrcnn_cv.graph import ir
 from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.onnx.ops_as_written import resize_as_written, turned
@@ -102,17 +89,17 @@ def _join(translation: GraphTranslation, node: Node) -> Map:
         if gates:
             # x * hard_sigmoid(x), as exporters before opset 14 write it.
             source = translation.map(node, 1 - gates[0])
-            return replace(source, name=translation.add(HardSwish, node, [source.name]))
+            return replace(source, name=translation.add(ir.HardSwish, node, [source.name]))
         larger = min(first, second, key=lambda each: each.shrunk)
         if first.size and second.size:
             larger = max(first, second, key=lambda each: prod(each.size or ()))
-        return replace(larger, name=translation.add(Mul, node, [first.name, second.name]))
+        return replace(larger, name=translation.add(ir.Mul, node, [first.name, second.name]))
     if translation.traced and first.shrunk != second.shrunk:
         raise ModelFileError(
             f"has a node '{node.name}' that adds maps with {first.shrunk[0]} and {second.shrunk[0]} pixels per cell:"
             " its pyramid does not double from level to level, which is not supported"
         )
-    return replace(first, name=translation.add(Add, node, [first.name, second.name]))
+    return replace(first, name=translation.add(ir.Add, node, [first.name, second.name]))
 
 
 def _gates(translation: GraphTranslation, node: Node, index: int) -> bool:
@@ -127,14 +114,14 @@ def _gates(translation: GraphTranslation, node: Node, index: int) -> bool:
     )
 
 
-_ACTIVATIONS: dict[str, type[Layer]] = {"Relu": Relu, "Sigmoid": Sigmoid, "HardSwish": HardSwish}
+_ACTIVATIONS: dict[str, type[ir.Layer]] = {"Relu": ir.Relu, "Sigmoid": ir.Sigmoid, "HardSwish": ir.HardSwish}
 
 
 def _activation(translation: GraphTranslation, node: Node) -> Map:
     source = translation.map(node)
     if node.op == "HardSigmoid":
         slope = {"alpha": node.real("alpha", 0.2), "beta": node.real("beta", 0.5)}
-        return replace(source, name=translation.add(HardSigmoid, node, [source.name], **slope))
+        return replace(source, name=translation.add(ir.HardSigmoid, node, [source.name], **slope))
     return replace(source, name=translation.add(_ACTIVATIONS[node.op], node, [source.name]))
 
 
@@ -143,7 +130,7 @@ def _clip(translation: GraphTranslation, node: Node) -> Map:
     if (least, most) != (0, 6):
         raise ModelFileError(f"has a node '{node.name}' that clips to {least} and {most}, where a net clips to 0 and 6")
     source = translation.map(node)
-    return replace(source, name=translation.add(Relu6, node, [source.name]))
+    return replace(source, name=translation.add(ir.Relu6, node, [source.name]))
 
 
 def _resize(translation: GraphTranslation, node: Node) -> Map:
@@ -163,7 +150,7 @@ def _resize(translation: GraphTranslation, node: Node) -> Map:
         )
     if factors == [1, 1]:
         return source
-    repeated = translation.add(Upsample, node, [source.name], factors=(int(factors[0]), int(factors[1])))
+    repeated = translation.add(ir.Upsample, node, [source.name], factors=(int(factors[0]), int(factors[1])))
     return Map(repeated, None, wanted)
 
 
@@ -200,7 +187,7 @@ def _shrunk_beside(translation: GraphTranslation, node: Node) -> tuple[Fraction,
 
 def _concat(translation: GraphTranslation, node: Node) -> Map:
     sources = [translation.map(node, index) for index in range(len(node.inputs))]
-    name = translation.add(Concat, node, [source.name for source in sources])
+    name = translation.add(ir.Concat, node, [source.name for source in sources])
     if sources[0].size is None or any(source.size is None for source in sources):
         return replace(sources[0], name=name)
     return replace(
@@ -216,7 +203,7 @@ def _pad(translation: GraphTranslation, node: Node) -> Map:
     if not plain or any(amounts[:2] + amounts[4:6]) or source.flat:
         raise ModelFileError(f"has a node '{node.name}' that pads a map in a way that is not supported")
     top, left, bottom, right = (int(amounts[index]) for index in (2, 3, 6, 7))
-    name = translation.add(Pad, node, [source.name], padding=(top, left, bottom, right))
+    name = translation.add(ir.Pad, node, [source.name], padding=(top, left, bottom, right))
     size = source.size and (source.size[0], source.size[1] + top + bottom, source.size[2] + left + right)
     return replace(source, name=name, size=size)
 
@@ -230,7 +217,7 @@ def _flatten(translation: GraphTranslation, node: Node) -> Map:
         raise ModelFileError(
             f"has a node '{node.name}' ({node.op}) that is not a flattening, which is not supported here"
         )
-    name = translation.add(Flatten, node, [source.name], channels_last=source.turned)
+    name = translation.add(ir.Flatten, node, [source.name], channels_last=source.turned)
     return replace(source, name=name, flat=True, turned=False)
 
 

@@ -13,18 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import (
-    NO_PADDING,
-    Affine,
-    AvgPool2d,
-    Conv2d,
-    ConvTranspose2d,
-    Flatten,
-    GlobalAvgPool,
-    Linear,
-    MaxPool2d,
-    Padding,
-)
+from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.partial_shapes import same_padding
 from mrcnn_cv.importers.onnx.model import Node
 from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
@@ -50,7 +39,7 @@ def pads(node: Node) -> list[int]:
     return amounts
 
 
-def padding(translation: GraphTranslation, node: Node) -> Padding:
+def padding(translation: GraphTranslation, node: Node) -> ir.Padding:
     """The same, or that it depends on the map, where the graph says what is meant."""
     if not translation.traced and node.text("auto_pad", "NOTSET") == "SAME_UPPER" and not node.wholes("pads"):
         return "same"
@@ -63,7 +52,7 @@ def windowed(
     source: Map,
     kernel: tuple[int, int],
     strides: tuple[int, int],
-    around: Padding,
+    around: ir.Padding,
     channels: int | None = None,
 ) -> Map:
     """What a window that moves over a map makes of it; its name is still to be given. channels: None: as many."""
@@ -106,7 +95,7 @@ def convolution(translation: GraphTranslation, node: Node) -> Map:
         raise ModelFileError(f"has a convolution '{node.name}' in groups where a layer makes its predictions")
     weights = translation.order(node, weights, 0)
     window = {"stride": strides, "padding": around, "dilation": dilations, "groups": groups}
-    name = translation.add(Conv2d, node, [source.name], weight=weights, bias=translation.biases(node), **window)
+    name = translation.add(ir.Conv2d, node, [source.name], weight=weights, bias=translation.biases(node), **window)
     return replace(windowed(node, source, kernel, strides, around, len(weights)), name=name)
 
 
@@ -122,7 +111,7 @@ def transposed_convolution(translation: GraphTranslation, node: Node) -> Map:
             f"has a transposed convolution '{node.name}' whose patches overlap, which is not supported"
         )
     weights = translation.order(node, weights, 1)
-    name = translation.add(ConvTranspose2d, node, [source.name], weight=weights, bias=translation.biases(node))
+    name = translation.add(ir.ConvTranspose2d, node, [source.name], weight=weights, bias=translation.biases(node))
     size = source.size and (weights.shape[1], source.size[1] * strides[0], source.size[2] * strides[1])
     return Map(name, size, (source.shrunk[0] / strides[0], source.shrunk[1] / strides[1]))
 
@@ -153,7 +142,7 @@ def fully_connected(translation: GraphTranslation, node: Node) -> Map:
         weights = weights.reshape(outputs, source.size[0], -1).transpose(0, 2, 1)
     alpha = node.real("alpha", 1)
     scale = None if alpha == 1 else np.full(outputs, alpha, np.float64)
-    name = translation.add(Linear, node, [source.name], weight=weights, bias=bias, scale=scale)
+    name = translation.add(ir.Linear, node, [source.name], weight=weights, bias=bias, scale=scale)
     return replace(source, name=name, size=(outputs, 1, 1), channels_last=False)
 
 
@@ -177,7 +166,7 @@ def affine(
     """scale * input + shift, (C,) or (1,) each."""
     if source.channels_last and (scale.size > 1 or shift.size > 1):
         raise ModelFileError(f"has a node '{node.name}' ({node.op}) that differs by position, not only by channel")
-    return replace(source, name=translation.add(Affine, node, [source.name], scale=scale, shift=shift))
+    return replace(source, name=translation.add(ir.Affine, node, [source.name], scale=scale, shift=shift))
 
 
 def pool(translation: GraphTranslation, node: Node) -> Map:
@@ -185,19 +174,19 @@ def pool(translation: GraphTranslation, node: Node) -> Map:
     around = padding(translation, node)
     if not translation.traced and node.op == "AveragePool" and _is_same(node, source, kernel, strides, around):
         around = "same"
-    own = node.op == "AveragePool" and (around not in ("same", NO_PADDING))
-    counts_pads = around != NO_PADDING and node.whole("count_include_pad", 0)
+    own = node.op == "AveragePool" and (around not in ("same", ir.NO_PADDING))
+    counts_pads = around != ir.NO_PADDING and node.whole("count_include_pad", 0)
     if node.whole("ceil_mode", 0) or pair(node, "dilations", 1) != (1, 1) or own or counts_pads or source.flat:
         raise ModelFileError(f"has a node '{node.name}' ({node.op}) of a kind that is not supported")
-    layer = MaxPool2d if node.op == "MaxPool" else AvgPool2d
+    layer = ir.MaxPool2d if node.op == "MaxPool" else ir.AvgPool2d
     name = translation.add(layer, node, [source.name], kernel=kernel, stride=strides, padding=around)
     return replace(windowed(node, source, kernel, strides, around), name=name)
 
 
-def _is_same(node: Node, source: Map, kernel: tuple[int, int], strides: tuple[int, int], around: Padding) -> bool:
+def _is_same(node: Node, source: Map, kernel: tuple[int, int], strides: tuple[int, int], around: ir.Padding) -> bool:
     """Whether paddings are those that TensorFlow's SAME adds to this map."""
-    layer = AvgPool2d(node.name, (), kernel, strides, "same")
-    return around != NO_PADDING and around == same_padding(layer, source.size[1:] if source.size else (None, None))
+    layer = ir.AvgPool2d(node.name, (), kernel, strides, "same")
+    return around != ir.NO_PADDING and around == same_padding(layer, source.size[1:] if source.size else (None, None))
 
 
 def mean(translation: GraphTranslation, node: Node) -> Map:
@@ -208,9 +197,9 @@ def mean(translation: GraphTranslation, node: Node) -> Map:
         keeps = bool(node.whole("keepdims", 1))
         if sorted(int(axis) % 4 for axis in axes) != [2, 3]:
             raise ModelFileError(f"has a node '{node.name}' that averages over axes {axes}, not over height and width")
-    name = translation.add(GlobalAvgPool, node, [source.name])
+    name = translation.add(ir.GlobalAvgPool, node, [source.name])
     if not keeps:
         # What follows a mean without the two axes takes rows.
-        name = translation.add(Flatten, node, [name])
+        name = translation.add(ir.Flatten, node, [name])
     size = source.size and (source.size[0], 1, 1)
     return Map(name, size, (Fraction(1 << 30), Fraction(1 << 30)), flat=not keeps)
