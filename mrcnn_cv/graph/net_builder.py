@@ -40,11 +40,11 @@ _PIECE = 1 << 16
 
 
 class NetBuilder:
-    """A NetGraph in the making. Names of its inputs are taken as they are."""
+    """A NetGraph in the making. Names of its inputs are taken as they are. layers: those added so far, by name."""
 
     def __init__(self, inputs: tuple[str, ...]) -> None:
         self._inputs = inputs
-        self._layers: list[ir.Layer] = []
+        self.layers: dict[str, ir.Layer] = {}
         self._names = set(inputs)
         self._again: Counter[str] = Counter()
         self._count = len(inputs)
@@ -72,14 +72,14 @@ class NetBuilder:
         _check_bounds(layer)
         for array, what in zip(layer.arrays(), ("weights", "biases"), strict=False):
             check_finite(array, f"{name}/{what}")
-        self._layers.append(layer)
+        self.layers[layer.name] = layer
         if isinstance(layer, ir.Linear | ir.Flatten) or self._rows.issuperset(inputs):
             self._rows.add(layer.name)
         return layer.name
 
     def finish(self, outputs: Sequence[str]) -> ir.NetGraph:
         """The net; layers that no output needs are left out."""
-        return without_unused(ir.NetGraph(self._inputs, tuple(outputs), tuple(self._layers)))
+        return without_unused(ir.NetGraph(self._inputs, tuple(outputs), tuple(self.layers.values())))
 
     def _check_amounts(self, layer: ir.Layer) -> None:
         arrays = layer.arrays()

@@ -89,17 +89,17 @@ def _join(translation: GraphTranslation, node: Node) -> Map:
         if gates:
             # x * hard_sigmoid(x), as exporters before opset 14 write it.
             source = translation.map(node, 1 - gates[0])
-            return replace(source, name=translation.add(ir.HardSwish, node, [source.name]))
+            return translation.add(ir.HardSwish, node, [source])
         larger = min(first, second, key=lambda each: each.shrunk)
         if first.size and second.size:
             larger = max(first, second, key=lambda each: prod(each.size or ()))
-        return replace(larger, name=translation.add(ir.Mul, node, [first.name, second.name]))
+        return replace(larger, name=translation.add(ir.Mul, node, [first, second]).name)
     if translation.traced and first.shrunk != second.shrunk:
         raise ModelFileError(
             f"has a node '{node.name}' that adds maps with {first.shrunk[0]} and {second.shrunk[0]} pixels per cell:"
             " its pyramid does not double from level to level, which is not supported"
         )
-    return replace(first, name=translation.add(ir.Add, node, [first.name, second.name]))
+    return translation.add(ir.Add, node, [first, second])
 
 
 def _gates(translation: GraphTranslation, node: Node, index: int) -> bool:
@@ -121,16 +121,15 @@ def _activation(translation: GraphTranslation, node: Node) -> Map:
     source = translation.map(node)
     if node.op == "HardSigmoid":
         slope = {"alpha": node.real("alpha", 0.2), "beta": node.real("beta", 0.5)}
-        return replace(source, name=translation.add(ir.HardSigmoid, node, [source.name], **slope))
-    return replace(source, name=translation.add(_ACTIVATIONS[node.op], node, [source.name]))
+        return translation.add(ir.HardSigmoid, node, [source], **slope)
+    return translation.add(_ACTIVATIONS[node.op], node, [source])
 
 
 def _clip(translation: GraphTranslation, node: Node) -> Map:
     least, most = translation.number(node, 1, "min"), translation.number(node, 2, "max")
     if (least, most) != (0, 6):
         raise ModelFileError(f"has a node '{node.name}' that clips to {least} and {most}, where a net clips to 0 and 6")
-    source = translation.map(node)
-    return replace(source, name=translation.add(ir.Relu6, node, [source.name]))
+    return translation.add(ir.Relu6, node, [translation.map(node)])
 
 
 def _resize(translation: GraphTranslation, node: Node) -> Map:
@@ -150,8 +149,7 @@ def _resize(translation: GraphTranslation, node: Node) -> Map:
         )
     if factors == [1, 1]:
         return source
-    repeated = translation.add(ir.Upsample, node, [source.name], factors=(int(factors[0]), int(factors[1])))
-    return Map(repeated, None, wanted)
+    return translation.add(ir.Upsample, node, [source], factors=(int(factors[0]), int(factors[1])))
 
 
 _REPEATING = {
@@ -186,13 +184,7 @@ def _shrunk_beside(translation: GraphTranslation, node: Node) -> tuple[Fraction,
 
 
 def _concat(translation: GraphTranslation, node: Node) -> Map:
-    sources = [translation.map(node, index) for index in range(len(node.inputs))]
-    name = translation.add(ir.Concat, node, [source.name for source in sources])
-    if sources[0].size is None or any(source.size is None for source in sources):
-        return replace(sources[0], name=name)
-    return replace(
-        sources[0], name=name, size=(sum(source.size[0] for source in sources if source.size), *sources[0].size[1:])
-    )
+    return translation.add(ir.Concat, node, [translation.map(node, index) for index in range(len(node.inputs))])
 
 
 def _pad(translation: GraphTranslation, node: Node) -> Map:
@@ -203,9 +195,7 @@ def _pad(translation: GraphTranslation, node: Node) -> Map:
     if not plain or any(amounts[:2] + amounts[4:6]) or source.flat:
         raise ModelFileError(f"has a node '{node.name}' that pads a map in a way that is not supported")
     top, left, bottom, right = (int(amounts[index]) for index in (2, 3, 6, 7))
-    name = translation.add(ir.Pad, node, [source.name], padding=(top, left, bottom, right))
-    size = source.size and (source.size[0], source.size[1] + top + bottom, source.size[2] + left + right)
-    return replace(source, name=name, size=size)
+    return translation.add(ir.Pad, node, [source], padding=(top, left, bottom, right))
 
 
 def _flatten(translation: GraphTranslation, node: Node) -> Map:
@@ -217,8 +207,7 @@ def _flatten(translation: GraphTranslation, node: Node) -> Map:
         raise ModelFileError(
             f"has a node '{node.name}' ({node.op}) that is not a flattening, which is not supported here"
         )
-    name = translation.add(ir.Flatten, node, [source.name], channels_last=source.turned)
-    return replace(source, name=name, flat=True, turned=False)
+    return replace(translation.add(ir.Flatten, node, [source], channels_last=source.turned), flat=True, turned=False)
 
 
 def _is_flattening(translation: GraphTranslation, node: Node) -> bool:
