@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.constant_folding import NotConstant
-from mrcnn_cv.importers.object_detection_api.crops import read_crop
+from mrcnn_cv.importers.object_detection_api.family import read_crop
 from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, find_structure
 from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.dilation import Dilated, read_dilated

@@ -16,7 +16,7 @@ from mrcnn_cv.graph.net_builder import MAX_LAYERS, NetBuilder
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.graph.protos import onnx_pb2
 from mrcnn_cv.importers.constant_folding import NotConstant
-from mrcnn_cv.importers.object_detection_api.crops import read_crop
+from mrcnn_cv.importers.object_detection_api.family import read_crop
 from mrcnn_cv.importers.object_detection_api.preprocessing import read_pixel_steps
 from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net

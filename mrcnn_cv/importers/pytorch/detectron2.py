@@ -13,8 +13,7 @@ from typing import Literal
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import IMAGE, NetGraph
-from mrcnn_cv.graph.passes.swap_rgb import swap_rgb
+from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.shape_inference import ShapeInference
 from mrcnn_cv.importers.config_schema import Config, Values
 from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
@@ -87,8 +86,8 @@ class _Detectron2Reader(DetectorReader):
         self._config = config
         self._name = name
 
-    def _prepare(self, trunk: NetGraph) -> None:
-        shapes = ShapeInference(trunk).results({IMAGE: (1, 3, ANY_SIDE, ANY_SIDE)})
+    def _prepare(self, trunk: ir.NetGraph) -> None:
+        shapes = ShapeInference(trunk).results({ir.IMAGE: (1, 3, ANY_SIDE, ANY_SIDE)})
         # Pixels from one cell to the next of each level of anchors.
         self._strides = [ANY_SIDE / shape[2] for shape in shapes[-len(self._structure.rpn_logits) :]]
         self._found_anchors = self._anchors_of_graph(self._anchors_per_cell())
@@ -178,7 +177,7 @@ class _Detectron2Reader(DetectorReader):
 
     # The nets.
 
-    def _finished(self, trunk: NetGraph) -> NetGraph:
+    def _finished(self, trunk: ir.NetGraph) -> ir.NetGraph:
         return swap_rgb(trunk) if self._settings["INPUT.FORMAT"] == "BGR" else trunk
 
     def _box_outputs(self) -> list[Output]:
@@ -217,7 +216,7 @@ class _Detectron2Reader(DetectorReader):
 
     # Anchors.
 
-    def _anchors(self, trunk: NetGraph, per_cell: list[int]) -> tuple[AnchorSpec, ...]:
+    def _anchors(self, trunk: ir.NetGraph, per_cell: list[int]) -> tuple[AnchorSpec, ...]:
         return self._found_anchors or self._anchors_of_config(per_cell)
 
     def _anchors_of_graph(self, per_cell: list[int]) -> tuple[AnchorSpec, ...] | None:
@@ -334,3 +333,19 @@ def cell_sizes(
         widths = [((size**2 / ratio) ** 0.5, ratio) for size in own_sizes for ratio in own_ratios]
         found.append(tuple((ratio * width, width) for width, ratio in widths))
     return found
+
+
+def swap_rgb(net: ir.NetGraph) -> ir.NetGraph:
+    """The net that takes RGB, of one that takes BGR: its first convolutions' channels are turned, without a copy.
+
+    Raises ModelFileError where the image goes into anything but a convolution.
+    """
+    return replace(
+        net, layers=tuple(_with_channels_swapped(layer) if net.inputs[0] in layer.inputs else layer for layer in net)
+    )
+
+
+def _with_channels_swapped(layer: ir.Layer) -> ir.Layer:
+    if not isinstance(layer, ir.Conv2d) or layer.groups != 1 or layer.in_channels != 3:
+        raise ModelFileError(f"has a trunk that begins with a {layer.op}, where Detectron2's do with a convolution")
+    return replace(layer, weight=layer.weight[:, ::-1])
