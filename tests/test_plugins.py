@@ -183,7 +183,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize(
+    "kind", ["raises", *(pytest.param(kind, marks=pytest.mark.long) for kind in BROKEN if kind != "raises")]
+)
 def test_a_broken_format_is_a_sentence_and_no_harm_to_others(kind: str, tmp_path: Path, desk: Path) -> None:
     text, says = BROKEN[kind]
     install(tmp_path / "site", "brok-pack", {"broken": text}, {"mrcnn_cv.formats": {"broken": "broken:Broken"}})

@@ -239,6 +239,7 @@ def wait_for(path: Path, lines: int) -> None:
     raise AssertionError(f"{path} never had {lines} lines")
 
 
+@pytest.mark.long
 @ON_POSIX
 def test_killed_at_any_moment_a_run_is_resumed_to_its_end(find: Run, long_run: Any, tmp_path: Path) -> None:
     random_moments = random.Random(5)

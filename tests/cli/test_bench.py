@@ -42,6 +42,7 @@ def test_json_on_stdout_takes_the_place_of_the_table(run: Run) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.long
 def test_pooled_regions_and_fewer_proposals_are_candidates_of_their_own(run: Run) -> None:
     options = ("--backend", "cpu", "--size", "160x120", "--rounds", "1", "--roi", "pool", "--fast")
     record = json.loads(success(run("bench", *options, "--json", "-", "--quiet")).stdout)

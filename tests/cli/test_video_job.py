@@ -307,7 +307,9 @@ def check_complete(folder: Path) -> None:
 
 
 @ON_POSIX
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+)
 def test_ended_by_the_user_it_leaves_a_video_and_goes_on_later(
     long_run: Any, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -331,6 +333,7 @@ def test_ended_by_the_user_it_leaves_a_video_and_goes_on_later(
     check_complete(tmp_path)
 
 
+@pytest.mark.long
 @ON_POSIX
 def test_killed_at_any_moment_all_finished_parts_play_and_resume_ends_the_work(long_run: Any, tmp_path: Path) -> None:
     moments = random.Random(7)

@@ -202,6 +202,7 @@ def test_a_graph_cut_short_anywhere_is_refused(tiny_graph: Path, tmp_path: Path)
         assert not survives(content[:end], tmp_path / "cut.pb"), end
 
 
+@pytest.mark.long
 def test_a_graph_with_flipped_bytes_never_crashes(tiny_graph: Path, tmp_path: Path) -> None:
     """Where a flip hits a weight, it is another model; anywhere else it is refused."""
     content = tiny_graph.read_bytes()
@@ -215,6 +216,7 @@ def test_a_graph_with_flipped_bytes_never_crashes(tiny_graph: Path, tmp_path: Pa
     assert 0 < survived < 80
 
 
+@pytest.mark.long
 def test_a_graph_with_flipped_numbers_is_refused(tiny_graph: Path, tmp_path: Path) -> None:
     """Flips in small constants and in names only: thresholds, sizes, shapes, ops."""
     content = tiny_graph.read_bytes()
@@ -254,6 +256,7 @@ def spoil(message: pb.GraphDef, rng: np.random.Generator) -> None:
             value.list.i[:] = [int(rng.choice(ODD)) for _ in value.list.i]
 
 
+@pytest.mark.long
 def test_a_graph_with_spoilt_nodes_never_crashes(graphs: Path, tmp_path: Path) -> None:
     """It is refused, or still a model where the change hits nothing that counts."""
     messages = [read(graphs / name / "frozen_inference_graph.pb") for name in ("tiny_mask_rcnn", "tiny_faster_rcnn")]

@@ -29,7 +29,7 @@ COUNT = 10
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-@pytest.fixture(scope="module", params=["graph.pb", "model.onnx", "listed.onnx"])
+@pytest.fixture(scope="module", params=["graph.pb", "model.onnx", pytest.param("listed.onnx", marks=pytest.mark.long)])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with ten constants of 4 MB, and something that takes each."""
     path = tmp_path_factory.mktemp("models") / str(request.param)

@@ -30,7 +30,7 @@ def model(request: pytest.FixtureRequest) -> MaskRCNN:
     return MaskRCNN.load(demo_model(), backend=request.param)
 
 
-@pytest.mark.parametrize("threads", [2, 8])
+@pytest.mark.parametrize("threads", [2, pytest.param(8, marks=pytest.mark.long)])
 def test_answers_are_those_of_one_thread(model: MaskRCNN, threads: int) -> None:
     photo = np.asarray(cv2.imread(str(ROOT / "examples" / "shapes.jpg")))
     # Of several sizes, and each with instances of its own.
@@ -53,6 +53,7 @@ def test_the_first_predictions_may_come_at_once(model: MaskRCNN) -> None:
     assert all(one.backend == found[0].backend for one in found)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_process_that_is_forked_meanwhile_goes_on() -> None:
     """Whose turn it was stays behind."""

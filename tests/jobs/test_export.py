@@ -47,6 +47,15 @@ MODELS = {
     },
 }
 """Of every family the small models, each with its config."""
+QUICK = {
+    "tiny_faster_rcnn",
+    "tiny_mask_rcnn",
+    "tiny_options",
+    "mask_rcnn.onnx",
+    "faster_rcnn_mobilenet.onnx",
+    "plain_pad64",
+    "r50-coffee",
+}
 
 
 def unpacked(name: str, folder: Path) -> tuple[Path, Path | None]:
@@ -70,7 +79,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(demo_model(), tmp_path_factory.mktemp("demo") / "exported").folder
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in MODELS]
+)
 def test_every_number_comes_back(name: str, tmp_path: Path) -> None:
     model, config = unpacked(name, tmp_path)
     folder = export(model, tmp_path / "out", config).folder

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.opencv import classic_only
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "peers.py"
@@ -16,6 +18,7 @@ def peers(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True)
 
 
+@pytest.mark.long
 @classic_only
 def test_everything_at_once(tmp_path: Path, graphs: Path, photo_path: Path) -> None:
     model = graphs / "tiny_resnet101"

@@ -152,6 +152,7 @@ def test_one_ring_goes_the_short_way() -> None:
     assert np.array_equal(with_opencv([ring], (5, 20)), with_opencv([np.array([[3.0, 2], [12, 2]])], (5, 20)))
 
 
+@pytest.mark.long
 def test_a_mask_of_thousands_of_specks_takes_no_minute() -> None:
     mask = LocalMask(0, 0, np.random.default_rng(0).random((130, 130)) < 0.3)
     start = time.perf_counter()

@@ -17,6 +17,7 @@ def demo() -> MaskRCNN:
     return MaskRCNN.load(demo_model(), backend="cpu")
 
 
+@pytest.mark.long
 def test_shapes_keep_their_numbers(evaluate: ModuleType, demo: MaskRCNN) -> None:
     # Crossings and exits; and a curtain behind which shapes pass.
     total = sum((evaluate.score(evaluate.steps(demo, seed, frames=30)) for seed in (3, 5)), evaluate.Score())

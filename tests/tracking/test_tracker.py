@@ -236,6 +236,7 @@ def test_masks_may_come_and_go_and_change_their_size() -> None:
         assert ids(tracker.update(found)) == [1]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("error")
 def test_thousands_of_frames_of_noise_take_no_more_memory() -> None:
     rng = np.random.default_rng(0)

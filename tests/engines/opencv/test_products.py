@@ -138,6 +138,7 @@ def test_without_a_fast_library_all_stays_with_opencv(monkeypatch: pytest.Monkey
     assert isinstance(make_net(alone(Head(CHANNELS)), BACKENDS["cpu"]), OpenCvNet)
 
 
+@pytest.mark.long
 def test_of_thousands_of_convolutions_it_is_soon_known_which_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a row in which the outermost ones are not, and without them the next ones are not."""
     monkeypatch.setattr(products, "LEAST_GAIN", CHANNELS + 1)

@@ -106,11 +106,11 @@ def every_generation() -> Iterator[Any]:
     """
     for name in ARCHITECTURES:
         for edit in (the_whole_of_2018, of_1_13, of_1_14, of_1_15):
-            is_quick = edit in (the_whole_of_2018, of_1_15) or name in ("tiny_faster_rcnn", "tiny_mask_rcnn")
+            is_quick = name == "tiny_mask_rcnn"
             yield pytest.param(name, edit, marks=[] if is_quick else pytest.mark.long, id=f"{name}-{edit.__name__}")
 
 
-@pytest.mark.parametrize(("name", "generation"), every_generation())
+@pytest.mark.parametrize(("name", "generation"), list(every_generation()))
 def test_a_generation(graphs: Path, tmp_path: Path, name: str, generation: Edit) -> None:
     message = read(graphs / name / "frozen_inference_graph.pb")
     generation(message)

@@ -99,11 +99,11 @@ def test_a_jpeg_2000_is_as_large_as_its_stream_not_as_its_box_says() -> None:
     ("kind", "data"),
     [
         ("portable pixmap", b"P6\n#" + b"a" * 10_000_000 + b"\n65 48 255\n"),
-        ("portable pixmap", b"P6" + b"\n" * 10_000_000),
-        ("portable pixmap", b"P6" + b"\n#" * 1_000_000),
+        pytest.param("portable pixmap", b"P6" + b"\n" * 10_000_000, marks=pytest.mark.long),
+        pytest.param("portable pixmap", b"P6" + b"\n#" * 1_000_000, marks=pytest.mark.long),
         ("TIFF", b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, 1 << 40) + bytes(10_000_000)),
         ("JPEG", b"\xff\xd8" + b"\xff\xe0\0\2" * 1_200_000),
-        ("AVIF", b"\0\0\0\x1cftypavif" + b"ispe" * 1_000_000),
+        pytest.param("AVIF", b"\0\0\0\x1cftypavif" + b"ispe" * 1_000_000, marks=pytest.mark.long),
     ],
 )
 def test_headers_that_never_end_take_no_time_and_no_memory(kind: str, data: bytes) -> None:

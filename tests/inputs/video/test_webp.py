@@ -116,6 +116,7 @@ def test_a_long_animation_takes_the_memory_of_a_few_frames(tmp_path: Path) -> No
     assert most < 20 * side * side * 4
 
 
+@pytest.mark.long
 def test_thousands_of_empty_pictures_take_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "clip.webp"
     picture = chunk(b"ANMF", bytes(18))

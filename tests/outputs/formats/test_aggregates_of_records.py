@@ -104,7 +104,9 @@ class Nowhere(io.RawIOBase):
         return len(data)
 
 
-@pytest.mark.parametrize("name", ["coco", "coco-results", "jsonl", "cvat", "csv"])
+@pytest.mark.parametrize(
+    "name", ["coco", "csv", *(pytest.param(name, marks=pytest.mark.long) for name in ("coco-results", "jsonl", "cvat"))]
+)
 def test_memory_does_not_grow_with_the_pictures(name: str) -> None:
     def peak(count: int) -> int:
         tracemalloc.start()

@@ -270,6 +270,7 @@ def test_a_full_disk_leaves_the_earlier_output(
     assert (tmp_path / "photo.jpg").read_bytes() == b"earlier"
 
 
+@pytest.mark.long
 def test_thousands_of_inputs_with_one_name(tmp_path: Path, make_frame: MakeFrame) -> None:
     inputs = [f"{number}/image.jpg" for number in range(5000)]
     folder = OutputDirectory(tmp_path, protected=inputs)

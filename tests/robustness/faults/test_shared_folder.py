@@ -74,7 +74,7 @@ def test_the_lock_is_held_once_and_free_afterwards(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("option", ["--overwrite", "--resume"])
+@pytest.mark.parametrize("option", [pytest.param("--overwrite", marks=pytest.mark.long), "--resume"])
 def test_a_second_run_leaves_alone_the_video_that_the_first_is_at(
     tmp_path: Path,
     photo_path: Path,
@@ -145,8 +145,8 @@ def second_at_work(photo_path: Path, tmp_path: Path, tiny_graph: Path, monkeypat
     ("first", "second"),
     [
         ((*NAMES, "--save", "coco,csv"), ("0.png", "1.png", "--save", "csv")),
-        ((*NAMES, "--save", "coco"), ("clip.mp4", "--save", "overlay,coco,json")),
-        (("clip.mp4", "--save", "coco"), (".", "--save", "coco")),
+        pytest.param((*NAMES, "--save", "coco"), ("clip.mp4", "--save", "overlay,coco,json"), marks=pytest.mark.long),
+        pytest.param(("clip.mp4", "--save", "coco"), (".", "--save", "coco"), marks=pytest.mark.long),
     ],
     ids=["files", "files and a video", "a video and a folder"],
 )
