@@ -5,9 +5,10 @@ No cv2 and no onnx package here: of the format, whose field numbers are public, 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from mrcnn_cv.errors import ModelFileError
@@ -41,7 +42,7 @@ _VALUE_INPUTS: dict[str, tuple[int, ...]] = {
 _NOTHING = pb.AttributeProto()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """One node. Tensors are called by their names; an optional input that is left out is ''."""
 
@@ -109,7 +110,7 @@ class OnnxGraph:
         self.nodes = self._in_order()
         self._past_identities = self._looked_through()
         # They are asked for over and over.
-        self._sources_of: dict[bool, dict[int, list[Node]]] = {True: {}, False: {}}
+        self._sources_of: dict[bool, dict[Node, list[Node]]] = {True: {}, False: {}}
         self._consumers: dict[str, list[Node]] = defaultdict(list)
         for node in self.nodes:
             for position in value_inputs(node):
@@ -176,28 +177,14 @@ class OnnxGraph:
 
     def _in_order(self) -> tuple[Node, ...]:
         """The nodes, each after those that it takes from."""
-        waiting: dict[int, int] = {}
-        consumers: dict[str, list[Node]] = defaultdict(list)
-        ready: deque[Node] = deque()
-        for node in self._list:
-            sources = [name for name in dict.fromkeys(node.inputs) if name in self._producers]
-            waiting[id(node)] = len(sources)
-            for name in sources:
-                consumers[name].append(node)
-            if not sources:
-                ready.append(node)
-        ordered: list[Node] = []
-        while ready:
-            node = ready.popleft()
-            ordered.append(node)
-            for consumer in (consumer for name in node.outputs for consumer in consumers[name]):
-                waiting[id(consumer)] -= 1
-                if waiting[id(consumer)] == 0:
-                    ready.append(consumer)
-        if len(ordered) < len(self._list):
-            stuck = next(node for node in self._list if waiting[id(node)] > 0)
-            raise ModelFileError(f"has a node '{stuck.name[:80]}' ({stuck.op[:40]}) that depends on itself")
-        return tuple(ordered)
+        sources = {
+            node: [self._producers[name] for name in node.inputs if name in self._producers] for node in self._list
+        }
+        try:
+            return tuple(TopologicalSorter(sources).static_order())
+        except CycleError as error:
+            stuck: Node = error.args[1][0]
+            raise ModelFileError(f"has a node '{stuck.name[:80]}' ({stuck.op[:40]}) that depends on itself") from error
 
     def _looked_through(self) -> dict[str, str]:
         skip_identity: dict[str, str] = {}
@@ -240,13 +227,13 @@ class OnnxGraph:
         """
 
         def sources(node: Node) -> list[Node]:
-            found = known.get(id(node))
-            if found is None:
-                found = known[id(node)] = self._sources(node, values)
-            return [] if stop(node) else found
+            if node not in known:
+                known[node] = self._sources(node, values)
+            return [] if stop(node) else known[node]
 
         known = self._sources_of[values]
-        return self._walk([self.producer(tensor) for tensor in tensors], sources)
+        producers = map(self.producer, tensors)
+        return self.budget.walk((node for node in producers if node is not None), sources)
 
     def _sources(self, node: Node, values: bool) -> list[Node]:
         """The nodes that make what a node takes."""
@@ -260,19 +247,7 @@ class OnnxGraph:
         def consumers(node: Node) -> list[Node]:
             return [] if stop(node) else [consumer for name in node.outputs for consumer in self.consumers(name)]
 
-        return self._walk([consumer for tensor in tensors for consumer in self.consumers(tensor)], consumers)
-
-    def _walk(self, start: Iterable[Node | None], step: Callable[[Node], list[Node]]) -> list[Node]:
-        seen = {id(node): node for node in start if node is not None}
-        found = list(seen.values())
-        for node in found:
-            others = step(node)
-            self.budget.step(1 + len(others))
-            for other in others:
-                if id(other) not in seen:
-                    seen[id(other)] = other
-                    found.append(other)
-        return found
+        return self.budget.walk((consumer for tensor in tensors for consumer in self.consumers(tensor)), consumers)
 
 
 def value_inputs(node: Node) -> Iterable[int]:

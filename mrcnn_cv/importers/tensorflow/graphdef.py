@@ -212,18 +212,8 @@ class Graph:
     def _walk(
         self, names: Iterable[str], stop: Callable[[pb.NodeDef], bool], step: Callable[[str], list[str]]
     ) -> dict[str, pb.NodeDef]:
-        found = {name: self.nodes[name] for name in names}
-        queue = list(found)
-        for name in queue:
-            if stop(found[name]):
-                continue
-            others = step(name)
-            self.budget.step(1 + len(others))
-            for other in others:
-                if other not in found:
-                    found[other] = self.nodes[other]
-                    queue.append(other)
-        return found
+        found = self.budget.walk(names, lambda name: [] if stop(self.nodes[name]) else step(name))
+        return {name: self.nodes[name] for name in found}
 
 
 def node_name(tensor: str) -> str:
