@@ -413,7 +413,7 @@ def test_a_large_constant_whose_bytes_and_shape_disagree(tmp_path: Path) -> None
     build.message.node[0].attr["value"].tensor.tensor_shape.dim[0].size = 2999
     (tmp_path / "graph.pb").write_bytes(build.message.SerializeToString())
     graph = read_graph(tmp_path / "graph.pb")
-    with pytest.raises(ModelFileError, match="holds 12000 bytes where its shape needs 11996"):
+    with pytest.raises(ModelFileError, match=r"holds 12000 bytes where its shape \[2999\] needs 11996"):
         graph.constant(graph.nodes["weights"])
     onnx = OnnxBuilder()
     onnx.const("raw", large())
@@ -422,7 +422,7 @@ def test_a_large_constant_whose_bytes_and_shape_disagree(tmp_path: Path) -> None
     onnx.node("used", "Add", ["raw", "listed"])
     (tmp_path / "model.onnx").write_bytes(onnx.model.SerializeToString())
     model = read_onnx(tmp_path / "model.onnx")
-    with pytest.raises(ModelFileError, match="'raw' with 12000 bytes"):
+    with pytest.raises(ModelFileError, match="'raw' that holds 12000 bytes"):
         model.constant("raw")
     with pytest.raises(ModelFileError, match="lists 3000 values for a shape of 9"):
         model.constant("listed")
