@@ -85,11 +85,13 @@ def _times(side: Side, factor: int) -> Side:
 def _merged(shapes: Sequence[Shape]) -> Shape:
     """Of maps of one shape, of which one may have a single pixel that goes with all of another's."""
     longest = max(shapes, key=len)
-    sides = [[shape[axis] for shape in shapes if len(shape) == len(longest)] for axis in range(len(longest))]
-    # A side of 1 beside one that is not known says nothing.
-    return tuple(
-        None if None in each and max(filter(None, each), default=1) == 1 else max(filter(None, each)) for each in sides
-    )
+    sides: list[Side] = []
+    for axis in range(len(longest)):
+        each = [shape[axis] for shape in shapes if len(shape) == len(longest)]
+        known = [side for side in each if side is not None]
+        # A side of 1 beside one that is not known says nothing.
+        sides.append(None if len(known) < len(each) and max(known, default=1) == 1 else max(known))
+    return tuple(sides)
 
 
 def output_shape(layer: ir.Layer, sources: Sequence[Shape]) -> Shape:
