@@ -167,7 +167,7 @@ def _crop(read: MatterportHyperparameterReader, crops: PyramidRoiAlign, flat: bo
 
 
 def _mask_head(graph: Graph, plain: Graph, structure: MatterportStructure) -> tuple[ir.NetGraph | None, int]:
-    """(the net, `MaskSpec.interleaved`)."""
+    """(the net, `MaskSpec.mask_block_size`)."""
     if structure.mask is None or structure.mask_logits is None:
         return None, 1
     start = graph.inputs(structure.mask.first_layer)[0]

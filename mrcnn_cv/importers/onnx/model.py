@@ -108,7 +108,7 @@ class OnnxGraph:
         # Since version 4 of the format an initializer may also be listed as an input.
         self.inputs = {name: shape for name, shape in self.inputs.items() if name not in self._constants}
         self.nodes = self._in_order()
-        self._past_identities = self._looked_through()
+        self._past_identities = self._skip_identities()
         # They are asked for over and over.
         self._sources_of: dict[bool, dict[Node, list[Node]]] = {True: {}, False: {}}
         self._consumers: dict[str, list[Node]] = defaultdict(list)
@@ -186,7 +186,7 @@ class OnnxGraph:
             stuck: Node = error.args[1][0]
             raise ModelFileError(f"has a node '{stuck.name[:80]}' ({stuck.op[:40]}) that depends on itself") from error
 
-    def _looked_through(self) -> dict[str, str]:
+    def _skip_identities(self) -> dict[str, str]:
         skip_identity: dict[str, str] = {}
         for node in self.nodes:
             if node.op in PASS_THROUGH and node.inputs and node.inputs[0]:

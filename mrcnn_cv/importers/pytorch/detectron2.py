@@ -112,7 +112,7 @@ class _Detectron2Reader(DetectorReader):
         self._warnings += warnings
 
     def _found(self) -> Values:
-        """What the graph says of the settings; anchors and limits of growth are read by themselves."""
+        """What the graph says of the settings; anchors and limits of widths and heights are read by themselves."""
         proposals, detections = self._structure.proposal_nms, self._structure.detection_nms
         mean, deviation = self._pixel_statistics()
         values = {

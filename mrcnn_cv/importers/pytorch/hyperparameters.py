@@ -42,7 +42,7 @@ class HyperparameterReader:
         return self._values.number(tensor) if tensor and self._graph.is_constant(tensor) else None
 
     def constant_operand(self, node: Node) -> float | None:
-        """The stored number that a node combines something with."""
+        """The constant number that a node combines something with."""
         numbers = [
             number for index in range(len(node.inputs)) if (number := self.constant_input(node, index)) is not None
         ]
@@ -285,7 +285,7 @@ class HyperparameterReader:
         return CropSpec((height, width), "roi_align", ratio, rule == "half_pixel", scales)
 
     def pyramid(self, crops: RoiAlignGroup) -> PyramidSpec | None:
-        """How regions are given to levels: floor(level + log2(sqrt(area) / size) + nudge), clipped to the levels."""
+        """How regions are given to levels: floor(level + log2(sqrt(area) / size) + epsilon), clipped to the levels."""
         found: dict[str, float] = {}
         rounding = None
         for node in self._graph.upstream([align.inputs[1] for align in crops.aligns], values=False):
@@ -308,7 +308,7 @@ class HyperparameterReader:
             canonical_level=round(found["level"] - found["least"]),
             canonical_size=found["size"],
             rounding="nearest" if rounding == "Round" else "floor",
-            epsilon=found.get("nudge", 0.0),
+            epsilon=found.get("epsilon", 0.0),
         )
 
     def _level_numbers(self, tensor: str) -> dict[str, float]:
@@ -319,11 +319,11 @@ class HyperparameterReader:
             if number is None:
                 continue
             if node.op == "Add":
-                found["level" if abs(number) >= 1 else "nudge"] = number
+                found["level" if abs(number) >= 1 else "epsilon"] = number
             elif (source := self._graph.producer(node.inputs[0])) is not None and source.op in ("Sqrt", "Add"):
                 found["size"] = number
                 if source.op == "Add":
-                    found.pop("nudge", None)
+                    found.pop("epsilon", None)
         return found
 
 

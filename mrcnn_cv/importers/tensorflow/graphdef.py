@@ -118,7 +118,7 @@ class Graph:
         given = {name: self._checked_inputs(name, list(node.input)) for name, node in self.nodes.items()}
         self._past_identities: dict[str, str] = {}
         self._sources_of: dict[str, list[str]] = {}
-        self._inputs = {name: [self._look_through(tensor) for tensor in tensors] for name, tensors in given.items()}
+        self._inputs = {name: [self._skip_identities(tensor) for tensor in tensors] for name, tensors in given.items()}
         self._consumers: dict[str, list[str]] = defaultdict(list)
         for name, op in self._ops.items():
             if op not in PASS_THROUGH:
@@ -140,7 +140,7 @@ class Graph:
             raise ModelFileError(f"has a node '{name}' ({op}) with {len(given)} of its {LEAST_INPUTS[op]} inputs")
         return given
 
-    def _look_through(self, tensor: str) -> str:
+    def _skip_identities(self, tensor: str) -> str:
         """The tensor that a chain of identities hands on, itself where there is none."""
         if tensor in self._ops and self._ops[tensor] not in PASS_THROUGH:
             return tensor
