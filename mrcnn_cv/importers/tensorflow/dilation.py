@@ -43,9 +43,8 @@ def _read_blocks(graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDe
     space = graph.node(graph.inputs(convolution)[0]) if convolution.op == "Conv2D" else convolution
     if space.op != "SpaceToBatchND":
         raise ModelFileError(f"the node '{node.name}' (BatchToSpaceND) is not part of a dilated convolution")
-    blocks = [values.find(graph.inputs(one)[1]) for one in (node, space)]
-    block = blocks[0]
-    if block is None or blocks[1] is None or block.shape != (2,) or block[0] != block[1] or (block != blocks[1]).any():
+    block, other = (values.find(graph.inputs(one)[1]) for one in (node, space))
+    if block is None or other is None or block.shape != (2,) or len({*block.tolist(), *other.ravel().tolist()}) != 1:
         raise ModelFileError(f"the dilated convolution '{convolution.name}' is not square, which is not supported")
     dilation = int(block[0])
     reach = _check_kernel(graph, values, convolution, b"VALID", dilation)
