@@ -47,8 +47,8 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Conv2d(Layer):
-    """A convolution. weight: (out, in / groups, height, width). bias: (out,), None: none.
+class _WithWeights(Layer):
+    """What layers with weights have. bias: (out,), None: none.
 
     scale: (out,) float64 factors of the weights that a batch norm behind it left, not multiplied yet; None: none.
     """
@@ -56,6 +56,15 @@ class Conv2d(Layer):
     weight: Array = field(repr=False)
     bias: Float | None = field(default=None, repr=False)
     scale: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    def arrays(self) -> tuple[Array, ...]:
+        return (self.weight,) if self.bias is None else (self.weight, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(_WithWeights):
+    """A convolution. weight: (out, in / groups, height, width)."""
+
     stride: Pair = (1, 1)
     padding: Padding = NO_PADDING
     dilation: Pair = (1, 1)
@@ -77,17 +86,10 @@ class Conv2d(Layer):
         """The weights times `scale`: a new float32 array (out, in / groups, height, width)."""
         return _scaled(self.weight, self.scale, 0)
 
-    def arrays(self) -> tuple[Array, ...]:
-        return (self.weight,) if self.bias is None else (self.weight, self.bias)
-
 
 @dataclass(frozen=True, eq=False)
-class ConvTranspose2d(Layer):
+class ConvTranspose2d(_WithWeights):
     """A transposed convolution whose patches lie side by side: its stride is its kernel. weight: (in, out, h, w)."""
-
-    weight: Array = field(repr=False)
-    bias: Float | None = field(default=None, repr=False)
-    scale: NDArray[np.float64] | None = field(default=None, repr=False)
 
     @property
     def kernel(self) -> Pair:
@@ -105,17 +107,10 @@ class ConvTranspose2d(Layer):
         """The weights times `scale`: a new float32 array (in, out, height, width)."""
         return _scaled(self.weight, self.scale, 1)
 
-    def arrays(self) -> tuple[Array, ...]:
-        return (self.weight,) if self.bias is None else (self.weight, self.bias)
-
 
 @dataclass(frozen=True, eq=False)
-class Linear(Layer):
+class Linear(_WithWeights):
     """A fully connected layer on rows. weight: (out, ...), whose further axes together, in C order, are a row."""
-
-    weight: Array = field(repr=False)
-    bias: Float | None = field(default=None, repr=False)
-    scale: NDArray[np.float64] | None = field(default=None, repr=False)
 
     @property
     def out_features(self) -> int:
@@ -128,9 +123,6 @@ class Linear(Layer):
     def folded(self) -> Float:
         """The weights times `scale`: a new float32 array (out, in)."""
         return _scaled(self.weight, self.scale, 0).reshape(self.out_features, -1)
-
-    def arrays(self) -> tuple[Array, ...]:
-        return (self.weight,) if self.bias is None else (self.weight, self.bias)
 
 
 def _scaled(weight: Array, scale: NDArray[np.float64] | None, axis: int) -> Float:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeVar
+
 from mrcnn_cv.errors import ModelFileError
+
+Key = TypeVar("Key")
 
 MAX_STEPS = 1 << 23
 """Nodes looked at, over and over; about ten seconds. The largest models that are around take an eightieth of it."""
@@ -33,3 +38,16 @@ class Budget:
         self.bytes -= size
         if self.bytes < 0:
             raise ModelFileError("holds sums of constants that are far too large for a detector")
+
+    def walk(self, start: Iterable[Key], step: Callable[[Key], Collection[Key]]) -> list[Key]:
+        """Everything that is reached from `start`, itself first, nearest first; step: what is one step away."""
+        seen = dict.fromkeys(start)
+        found = list(seen)
+        for each in found:
+            others = step(each)
+            self.step(1 + len(others))
+            for other in others:
+                if other not in seen:
+                    seen[other] = None
+                    found.append(other)
+        return found

@@ -5,38 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
-from mrcnn_cv.graph.ir import (
-    ACTIVATIONS,
-    Add,
-    Affine,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    Flatten,
-    GlobalAvgPool,
-    Layer,
-    Linear,
-    MaxPool2d,
-    Mul,
-    NetGraph,
-    Pad,
-    Padding,
-    Resize,
-    Upsample,
-)
+from mrcnn_cv.graph import ir
 
 Side = int | None
 Shape = tuple[Side, ...]
 """(N, C, H, W) or (N, K); None: not known."""
 
-Window = Conv2d | MaxPool2d | AvgPool2d
+Window = ir.Conv2d | ir.MaxPool2d | ir.AvgPool2d
 
 _ANY_MAP: Shape = (None, None, None, None)
-_OF_AS_MANY_CHANNELS = (*ACTIVATIONS, MaxPool2d, AvgPool2d, GlobalAvgPool, Pad, Upsample, Resize, Add, Mul, Affine)
+_OF_AS_MANY_CHANNELS = (
+    *(*ir.ACTIVATIONS, ir.MaxPool2d, ir.AvgPool2d, ir.GlobalAvgPool, ir.Pad, ir.Upsample, ir.Resize),
+    *(ir.Add, ir.Mul, ir.Affine),
+)
 
 
-def partial_shapes(net: NetGraph, inputs: Mapping[str, Sequence[Side]] | None = None) -> dict[str, Shape]:
+def partial_shapes(net: ir.NetGraph, inputs: Mapping[str, Sequence[Side]] | None = None) -> dict[str, Shape]:
     """The shapes of all inputs and layers.
 
     inputs: shapes of some inputs or of all; of others, the layers that take them tell what they can. Shapes that do
@@ -44,19 +28,19 @@ def partial_shapes(net: NetGraph, inputs: Mapping[str, Sequence[Side]] | None = 
     """
     shapes = input_shapes(net, inputs)
     for layer in net:
-        shapes[layer.name] = _shape(layer, [shapes[name] for name in layer.inputs])
+        shapes[layer.name] = output_shape(layer, [shapes[name] for name in layer.inputs])
     return shapes
 
 
-def input_shapes(net: NetGraph, given: Mapping[str, Sequence[Side]] | None = None) -> dict[str, Shape]:
+def input_shapes(net: ir.NetGraph, given: Mapping[str, Sequence[Side]] | None = None) -> dict[str, Shape]:
     """The shapes of the inputs: as they are given, else maps or rows as the first layer with weights takes them."""
     found: dict[str, Shape] = {name: tuple(shape) for name, shape in (given or {}).items() if name in net.inputs}
     origins = {name: name for name in net.inputs}
     for layer in net:
         for origin in [origins[name] for name in layer.inputs if name in origins]:
-            if origin not in found and isinstance(layer, Linear):
+            if origin not in found and isinstance(layer, ir.Linear):
                 found[origin] = (None, layer.in_features)
-            elif origin not in found and isinstance(layer, (Conv2d, ConvTranspose2d)):
+            elif origin not in found and isinstance(layer, (ir.Conv2d, ir.ConvTranspose2d)):
                 found[origin] = (None, layer.in_channels, None, None)
             if isinstance(layer, _OF_AS_MANY_CHANNELS):
                 origins[layer.name] = origin
@@ -80,30 +64,18 @@ def same_padding(layer: Window, size: Sequence[Side]) -> tuple[int, int, int, in
 
 def _extents(layer: Window) -> Iterator[tuple[int, int]]:
     """(cells from a window's first to its last, stride) by axis."""
-    dilation = layer.dilation if isinstance(layer, Conv2d) else (1, 1)
+    dilation = layer.dilation if isinstance(layer, ir.Conv2d) else (1, 1)
     for side, step, stride in zip(layer.kernel, dilation, layer.stride, strict=True):
         yield (side - 1) * step + 1, stride
 
 
-def window_output(side: int, extent: int, stride: int, padding: tuple[int, int] | None) -> int:
-    """How many places a window has along a side.
-
-    extent: cells from its first to its last. padding: (before, after); None: "same".
-    """
-    return -(-side // stride) if padding is None else (side + sum(padding) - extent) // stride + 1
-
-
-def along(padding: Padding, axis: int) -> tuple[int, int] | None:
-    """The padding (before, after) of one axis, 0 or 1; None: "same"."""
-    return None if padding == "same" else (int(padding[axis]), int(padding[axis + 2]))
-
-
-def _windows(layer: Window, size: Sequence[Side]) -> tuple[Side, Side]:
-    height, width = (
-        None if side is None else window_output(side, extent, stride, along(layer.padding, axis))
-        for axis, ((extent, stride), side) in enumerate(zip(_extents(layer), size, strict=True))
-    )
-    return height, width
+def _windows(layer: Window, size: Sequence[Side]) -> Iterator[Side]:
+    """How many places a window has along each side."""
+    for axis, ((extent, stride), side) in enumerate(zip(_extents(layer), size, strict=True)):
+        if side is None or layer.padding == "same":
+            yield None if side is None else -(-side // stride)
+        else:
+            yield (side + layer.padding[axis] + layer.padding[axis + 2] - extent) // stride + 1
 
 
 def _times(side: Side, factor: int) -> Side:
@@ -113,50 +85,49 @@ def _times(side: Side, factor: int) -> Side:
 def _merged(shapes: Sequence[Shape]) -> Shape:
     """Of maps of one shape, of which one may have a single pixel that goes with all of another's."""
     longest = max(shapes, key=len)
-    sides = [[shape[axis] for shape in shapes if len(shape) == len(longest)] for axis in range(len(longest))]
-    # A side of 1 beside one that is not known says nothing.
-    return tuple(
-        None if None in each and max(filter(None, each), default=1) == 1 else max(filter(None, each)) for each in sides
-    )
+    sides: list[Side] = []
+    for axis in range(len(longest)):
+        each = [shape[axis] for shape in shapes if len(shape) == len(longest)]
+        known = [side for side in each if side is not None]
+        # A side of 1 beside one that is not known says nothing.
+        sides.append(None if len(known) < len(each) and max(known, default=1) == 1 else max(known))
+    return tuple(sides)
 
 
-def _shape(layer: Layer, sources: Sequence[Shape]) -> Shape:
+def output_shape(layer: ir.Layer, sources: Sequence[Shape]) -> Shape:
+    """What a layer makes of maps or rows of these shapes, which fit together."""
     source = sources[0]
     count, size = source[0], source[2:]
     match layer:
-        case Linear():
+        case ir.Linear():
             return count, layer.out_features
-        case Flatten():
+        case ir.Flatten():
             return count, None if None in source[1:] else prod(side or 0 for side in source[1:])
-        case Add() | Mul():
+        case ir.Add() | ir.Mul():
             return _merged(sources)
-        case Affine():
+        case ir.Affine():
             return count, len(layer.scale), *size
     if len(source) != 4:
         return source
     channels, height, width = source[1:]
     match layer:
-        case Conv2d():
+        case ir.Conv2d():
             return count, layer.out_channels, *_windows(layer, size)
-        case MaxPool2d() | AvgPool2d():
+        case ir.MaxPool2d() | ir.AvgPool2d():
             return count, channels, *_windows(layer, size)
-        case ConvTranspose2d():
+        case ir.ConvTranspose2d():
             return count, layer.out_channels, _times(height, layer.kernel[0]), _times(width, layer.kernel[1])
-        case GlobalAvgPool():
+        case ir.GlobalAvgPool():
             return count, channels, 1, 1
-        case Upsample():
+        case ir.Upsample():
             return count, channels, _times(height, layer.factors[0]), _times(width, layer.factors[1])
-        case Resize():
+        case ir.Resize():
             return count, channels, *layer.size
-        case Pad():
+        case ir.Pad():
             top, left, bottom, right = layer.padding
-            return (
-                count,
-                channels,
-                None if height is None else height + top + bottom,
-                None if width is None else width + left + right,
-            )
-        case Concat():
+            padded = (height and height + top + bottom, width and width + left + right)
+            return count, channels, *padded
+        case ir.Concat():
             together = [shape[1] for shape in sources]
             return count, None if None in together else sum(side or 0 for side in together), *_merged(sources)[2:]
     return source

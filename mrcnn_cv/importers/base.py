@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 HEAD_BYTES = 512
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Put the path before the sentence of a ModelFileError."""
+    try:
+        yield
+    except ModelFileError as error:
+        raise ModelFileError(f"{path} {error}") from error
 
 
 class CandidateFile:
@@ -67,6 +77,13 @@ class CandidateFile:
     def frozen_graph(self) -> Graph:
         """The file as a frozen TensorFlow graph, read and checked once. Raises ModelFileError, as above."""
         return self.once(_frozen_graph)
+
+    def find_frozen_graph(self) -> Graph | None:
+        """The same, None for a file that is no such graph, or cannot be read."""
+        try:
+            return self.frozen_graph() if self.is_frozen_graph else None
+        except ModelFileError:
+            return None
 
     def once(self, make: Callable[[CandidateFile], Value]) -> Value:
         """What `make` makes of this file, the first time that it is asked for; its ModelFileError every time."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import reprlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +20,7 @@ MAX_TOML_BYTES = 1 << 14
 
 Values = dict[str, Any]
 Check = Callable[[Any], Any]
-Config = TypeVar("Config")
+Value = TypeVar("Value")
 
 
 class Setting(NamedTuple):
@@ -29,9 +30,24 @@ class Setting(NamedTuple):
     default: Any
 
 
+@dataclass(frozen=True)
+class Config:
+    """What a config file says of the settings that matter here. incomplete: it builds on another file."""
+
+    path: Path | None = None
+    values: Values = field(default_factory=dict)
+    incomplete: bool = False
+
+
+def find_beside(model: Path, stems: Iterable[str], suffixes: Iterable[str]) -> Path | None:
+    """The first of some files that is in the folder of a model."""
+    names = [f"{stem}{suffix}" for stem in stems for suffix in suffixes]
+    return next((model.parent / name for name in names if (model.parent / name).is_file()), None)
+
+
 def given_or_beside(
-    given: Path | None, beside: Path | None, read: Callable[[Path], Config], nothing: Config
-) -> tuple[Config, list[str]]:
+    given: Path | None, beside: Path | None, read: Callable[[Path], Value], nothing: Value
+) -> tuple[Value, list[str]]:
     """(the config that the user gave, or else the one beside the model, warnings); only a given one must be good."""
     path = given or beside
     try:
@@ -40,6 +56,24 @@ def given_or_beside(
         if given is not None:
             raise
         return nothing, [f"{error}; it is not used"]
+
+
+def resolve_settings(
+    settings: Mapping[str, Setting], from_graph: Values, config: Config, what: str
+) -> tuple[Values, list[str], list[str]]:
+    """(values, warnings, names of the values that are assumed): the graph's own, else the config's, else the default.
+
+    what: the graph in a sentence.
+    """
+    values = {name: setting.default for name, setting in settings.items()} | config.values | from_graph
+    values = {name: values[name] for name in settings}
+    warnings = [
+        f"{config.path} disagrees with the {what} about {name}: the {what}'s {shown(from_graph[name])} is used, not the"
+        f" config's {shown(config.values[name])}"
+        for name in settings
+        if name in from_graph and name in config.values and not same(config.values[name], from_graph[name])
+    ]
+    return values, warnings, [name for name in settings if name not in from_graph and name not in config.values]
 
 
 def read_text(path: Path, what: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mrcnn_cv.errors import ModelFileError, PluginError
-from mrcnn_cv.importers.base import CandidateFile, Family
+from mrcnn_cv.importers.base import CandidateFile, Family, named
 from mrcnn_cv.importers.other_files import FREEZE, GRAPH_NAME
 from mrcnn_cv.importers.registry import FAMILIES
 from mrcnn_cv.model.definition import ModelDefinition
@@ -35,19 +35,13 @@ def open_model(path: Path, config: Path | None = None) -> ModelFile:
     found = find_model_file(path)
     try:
         file = _read(found, config)
-        _check(file)
+        with named(found):
+            check_model(file.definition)
     except (ArithmeticError, LookupError, ValueError, TypeError, RecursionError) as error:
         # A last net: what readers know to be wrong they say themselves.
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ModelFileError(f"{found} contradicts itself in a way that mrcnn-cv does not know ({what})") from error
     return file
-
-
-def _check(file: ModelFile) -> None:
-    try:
-        check_model(file.definition)
-    except ModelFileError as error:
-        raise ModelFileError(f"{file.path} {error}") from error
 
 
 def _read(found: Path, config: Path | None) -> ModelFile:

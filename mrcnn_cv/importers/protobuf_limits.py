@@ -20,8 +20,8 @@ _NUMBERS = frozenset({FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE})
 _RAW = frozenset({FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING, *_NUMBERS})
 """What takes no more memory than it has bytes; of numbers only as lists."""
 
-_BYTES = 2
-_SIZES = {1: 8, 5: 4}
+LENGTH = 2
+SIZES = {1: 8, 5: 4}
 """Of the kinds of fields (protobuf calls them wire types): one with a length, and those of a fixed size."""
 
 
@@ -55,9 +55,9 @@ def check_structure(data: bytes | memoryview, descriptor: Any) -> None:
         position, end, kind = parts.pop()
         while position < end:
             start = position
-            tag, position = _varint(data, position)
-            if tag & 7 == _BYTES:
-                size, position = _varint(data, position)
+            tag, position = varint(data, position)
+            if tag & 7 == LENGTH:
+                size, position = varint(data, position)
                 field = kind.fields_by_number.get(tag >> 3)
                 inner = None if field is None else field.message_type
                 if size > end - position:
@@ -67,9 +67,9 @@ def check_structure(data: bytes | memoryview, descriptor: Any) -> None:
                     parts += [] if inner is None else [(position, position + size, inner)]
                 position += size
             elif tag & 7 == 0:
-                _, position = _varint(data, position)
+                _, position = varint(data, position)
             else:
-                position += _SIZES.get(tag & 7, 0)
+                position += SIZES.get(tag & 7, 0)
             structure += position - start
             if structure > MAX_STRUCTURE:
                 refuse_structure()
@@ -80,8 +80,8 @@ def refuse_structure() -> NoReturn:
     raise ModelFileError(f"has more than {MAX_STRUCTURE >> 20} MiB beside its weights, so it is not a detector")
 
 
-def _varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
-    """(number, where it ends); the end of the data for one that is cut short."""
+def varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
+    """(number, where it ends) of a tag, length or value; 0 and the end of the data for one that is cut short."""
     number = shift = 0
     while position < len(data) and shift < 70:
         byte = data[position]

@@ -7,12 +7,22 @@ to be merged, groups, numbers longer than they need be) it leaves where it is, f
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import ClassVar, NamedTuple, TypeVar
 
+from google.protobuf.message import DecodeError, Message
+
+from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.wire_fields import varint_bytes
 from mrcnn_cv.importers import protobuf_limits as limits
+from mrcnn_cv.importers.base import named
+from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
+
+MAX_FILE_BYTES = 2**31 - 1
+"""protobuf's own limit for one message."""
 
 LEAST_BYTES = limits.LARGE
 """Of a constant that is taken out; messages of fewer bytes are not looked into."""
@@ -23,11 +33,8 @@ MAX_FIELDS = 256
 MAX_NAME = 16
 """Of the names that are looked for, and a byte more."""
 
-_LENGTH = 2
-_SIZES = {1: 8, 5: 4}
-"""Of the kinds of fields (protobuf calls them wire types): one with a length, and those of a fixed size."""
-
 Pieces = list[bytes | memoryview]
+Value = TypeVar("Value")
 
 
 class Content(NamedTuple):
@@ -51,8 +58,35 @@ class Field(NamedTuple):
     end: int
 
 
-class Walk:
-    """A walk over one file. The constants that it takes out are what its users keep."""
+def read_message(path: Path, kind: str, remedy: str, parse: Callable[[memoryview], Value]) -> tuple[MappedFile, Value]:
+    """(the file as it lies on disk, what `parse` makes of it); ModelFileError for what is not of this kind."""
+    try:
+        file = MappedFile(path, MAX_FILE_BYTES)
+        with named(path):
+            return file, parse(file.data)
+    except TooLarge as error:
+        raise ModelFileError(f"{path} has {error.size} bytes; {kind} has less than 2 GiB") from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    except DecodeError as error:
+        raise ModelFileError(
+            f"{path} is not {kind}, or it is cut short (protobuf cannot read it): check its size against the original,"
+            f" or {remedy}"
+        ) from error
+
+
+class Walk(ABC):
+    """A walk over one file of a format. The constants that it takes out are what its users keep."""
+
+    RAW: ClassVar[int]
+    """The field of a tensor that holds values as bytes, which go before all lists."""
+
+    LISTS: ClassVar[Mapping[int, int]]
+    """Its fields of packed numbers → bytes of each."""
+
+    @abstractmethod
+    def root(self) -> Pieces:
+        """The whole file without its large constants; raises NotPlain."""
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
@@ -74,7 +108,7 @@ class Walk:
                 begin = position
                 tag = data[position]
                 size = data[position + 1]
-                if tag & 7 != _LENGTH or tag & 128:
+                if tag & 7 != limits.LENGTH or tag & 128:
                     position = self._other(begin, end)
                     structure += position - begin
                     continue
@@ -118,7 +152,7 @@ class Walk:
                 if tag & 128:
                     tag, position = varint(data, begin)
                 content = position
-                if tag & 7 == _LENGTH:
+                if tag & 7 == limits.LENGTH:
                     size, content = data[position], position + 1
                     if size & 128:
                         size, content = varint(data, position)
@@ -141,30 +175,51 @@ class Walk:
         """The content of a field that is a name, or what is sure not to be one."""
         return bytes(self.data[field.content : min(field.end, field.content + MAX_NAME)])
 
-    def tensor(
-        self, start: int, end: int, raw: int, lists: Mapping[int, int], take: Callable[[Content], None]
-    ) -> Pieces | None:
-        """The content of a tensor, without its values, which are given to `take`; None where they stay.
-
-        raw: the field of values as bytes, which go before all lists. lists: fields of packed numbers → bytes of each.
-        """
-        found = self.fields(start, end)
-        given = Counter(field.number for field in found)
-        for field in found:
-            size = 1 if field.number == raw else lists.get(field.number, 0)
+    def tensor(self, start: int, end: int, found: dict[int, Content], index: int) -> Pieces | None:
+        """The content of a tensor, without its values, which go to `found` at `index`; None where they stay."""
+        fields = self.fields(start, end)
+        given = Counter(field.number for field in fields)
+        for field in fields:
+            size = 1 if field.number == self.RAW else self.LISTS.get(field.number, 0)
             length = field.end - field.content
             if (
                 size
-                and (field.number == raw or not given[raw])
+                and (field.number == self.RAW or not given[self.RAW])
                 and given[field.number] == 1
-                and field.kind == _LENGTH
+                and field.kind == limits.LENGTH
                 and length >= LEAST_BYTES
                 and length % size == 0
             ):
-                take(Content(field.number, self.data[field.content : field.end]))
+                found[index] = Content(field.number, self.data[field.content : field.end])
                 # A value that contradicts every shape, should somebody look for the values here.
-                return [self.data[start : field.start], bytes([raw << 3 | _LENGTH, 1, 0]), self.data[field.end : end]]
+                nothing = bytes([self.RAW << 3 | limits.LENGTH, 1, 0])
+                return [self.data[start : field.start], nothing, self.data[field.end : end]]
         return None
+
+    def parse(self, message: Message) -> bool:
+        """Fill `message` with all but the large constants; whether they were taken out.
+
+        Raises what `protobuf_limits.parse` does.
+        """
+        try:
+            pieces = self.root()
+        except NotPlain:
+            limits.parse(self.data, message)
+            return False
+        limits.parse(b"".join(pieces), message)
+        return True
+
+    @staticmethod
+    def part(make: Inner) -> Inner:
+        """What makes the content of a message anew that stays as it is where it is not plain."""
+
+        def made(index: int, start: int, end: int) -> Pieces | None:
+            try:
+                return make(index, start, end)
+            except NotPlain:
+                return None
+
+        return made
 
     def replaced(self, start: int, end: int, field: Field, made: Pieces | None) -> Pieces | None:
         """A message with another content of one of its fields; None where that stays."""
@@ -184,7 +239,7 @@ class Walk:
         tag, position = varint(self.data, position)
         if tag < 8:
             raise NotPlain
-        if tag & 7 == _LENGTH:
+        if tag & 7 == limits.LENGTH:
             size, position = varint(self.data, position)
             return position + size
         return _after(self.data, tag & 7, position)
@@ -202,25 +257,15 @@ Inner = Callable[[int, int, int], Pieces | None]
 def only(fields: list[Field], number: int) -> Field | None:
     """The field of that number, if there is one alone, with a length."""
     found = [field for field in fields if field.number == number]
-    return found[0] if len(found) == 1 and found[0].kind == _LENGTH else None
+    return found[0] if len(found) == 1 and found[0].kind == limits.LENGTH else None
 
 
 def varint(data: memoryview, position: int) -> tuple[int, int]:
-    """(number, where it ends) of a tag or length; raises NotPlain for one longer than it need be, and IndexError."""
-    number = data[position]
-    position += 1
-    if number < 128:
-        return number, position
-    number &= 127
-    for shift in (7, 14, 21, 28):
-        byte = data[position]
-        position += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            if byte == 0 or number >> 31:
-                break
-            return number, position
-    raise NotPlain
+    """(number, where it ends) of a tag or length; raises NotPlain for one longer than it need be, or cut short."""
+    number, end = limits.varint(data, position)
+    if end <= position or number >> 31 or data[end - 1] > 127 or (data[end - 1] == 0 and end > position + 1):
+        raise NotPlain
+    return number, end
 
 
 def _after(data: memoryview, kind: int, position: int) -> int:
@@ -230,7 +275,7 @@ def _after(data: memoryview, kind: int, position: int) -> int:
             if data[position + length] < 128:
                 return position + length + 1
         raise NotPlain
-    if kind not in _SIZES:
+    if kind not in limits.SIZES:
         # The beginning or end of a group, which nobody writes any more.
         raise NotPlain
-    return position + _SIZES[kind]
+    return position + limits.SIZES[kind]

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.object_detection_api.crops import read_crop
-from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, find_parts
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
+from mrcnn_cv.importers.constant_folding import NotConstant
+from mrcnn_cv.importers.object_detection_api.family import read_crop
+from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, find_structure
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.dilation import Dilated, read_dilated
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
 from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, CropSpec, ModelDefinition
@@ -48,7 +49,7 @@ def text_graph(graph: Graph, spec: ModelDefinition) -> str:
     problem = _problem(spec)
     if problem is not None:
         raise ModelFileError(f"cannot run as a whole in cv2.dnn: {problem}")
-    parts = find_parts(graph)
+    parts = find_structure(graph)
     text = _TextGraph(graph)
     text.add(IMAGE, "Placeholder", [])
     text.layers([parts.features, parts.rpn_encodings, parts.rpn_logits], {node_name(parts.image): IMAGE})
@@ -164,7 +165,7 @@ class _TextGraph:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._values = Evaluator(graph)
+        self._values = TensorFlowConstantFolder(graph)
         self._nodes: dict[str, pb.NodeDef] = {}
 
     def written(self) -> str:

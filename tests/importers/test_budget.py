@@ -15,12 +15,13 @@ from mrcnn_cv.graph.limits import MAX_STEPS
 from mrcnn_cv.graph.net_builder import MAX_LAYERS, NetBuilder
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.graph.protos import onnx_pb2
-from mrcnn_cv.importers.object_detection_api.crops import read_crop
+from mrcnn_cv.importers.constant_folding import NotConstant
+from mrcnn_cv.importers.object_detection_api.family import read_crop
 from mrcnn_cv.importers.object_detection_api.preprocessing import read_pixel_steps
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.tensorflow import extract as tensorflow
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, tensor_value
 from tests.importers.graphs import Builder
 from tests.importers.onnx_graphs import OnnxBuilder, tensor
@@ -59,7 +60,7 @@ def test_reshapes_of_a_crop_that_take_it_twice_are_followed_once(build: Builder)
 
 def test_what_is_not_constant_stays_so(build: Builder) -> None:
     build.node("sum", "Add", ["image", build.const("one", 1.0)])
-    values = Evaluator(build.graph())
+    values = TensorFlowConstantFolder(build.graph())
     for _ in range(2):
         with pytest.raises(NotConstant):
             values.value("sum")
@@ -107,7 +108,7 @@ def test_sums_that_would_fill_the_memory_together_are_refused(build: Builder, mo
     for index in range(100):
         name = build.node(f"negative{index}", "Neg", [name])
     with pytest.raises(ModelFileError, match="sums of constants that are far too large"):
-        Evaluator(build.graph()).value(name)
+        TensorFlowConstantFolder(build.graph()).value(name)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_sums_that_multiply_what_they_are_given_are_refused(op: str, inputs: lis
     first = build.node("first", op, names)
     second = build.node("second", op, [first, first])
     with pytest.raises(ModelFileError, match="too large"):
-        OnnxEvaluator(build.graph()).value(second)
+        OnnxConstantFolder(build.graph()).value(second)
 
 
 def test_a_constant_with_thousands_of_axes_is_refused() -> None:
@@ -133,7 +134,7 @@ def test_a_constant_with_thousands_of_axes_is_refused() -> None:
     node.attr["value"].tensor.float_val.append(1)
     for _ in range(3000):
         node.attr["value"].tensor.tensor_shape.dim.add(size=1)
-    with pytest.raises(ModelFileError, match="3000 axes"):
+    with pytest.raises(ModelFileError, match="which cannot be"):
         tensor_value(node)
 
 
@@ -194,7 +195,7 @@ def test_layers_of_an_onnx_graph_count_too(monkeypatch: pytest.MonkeyPatch) -> N
         name = build.node(f"relu{index}", "Relu", [name])
     graph = build.graph()
     with pytest.raises(ModelFileError, match="more than 100 layers"):
-        extract_net(graph, OnnxEvaluator(graph), {"image": Map("image")}, [Output(name)])
+        extract_net(graph, OnnxConstantFolder(graph), {"image": Map("image")}, [Output(name)])
 
 
 def test_a_constant_that_is_the_weights_of_many_onnx_layers_counts_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +206,7 @@ def test_a_constant_that_is_the_weights_of_many_onnx_layers_counts_as_often(monk
         name = build.node(f"layer{index}", "Conv", [name, "weights"], pads=[1] * 4)
     graph = build.graph()
     with pytest.raises(ModelFileError, match="would not fit into memory"):
-        extract_net(graph, OnnxEvaluator(graph), {"image": Map("image")}, [Output(name)])
+        extract_net(graph, OnnxConstantFolder(graph), {"image": Map("image")}, [Output(name)])
 
 
 def test_onnx_weights_that_overflow_when_a_factor_is_folded_into_them_are_refused() -> None:
@@ -214,7 +215,7 @@ def test_onnx_weights_that_overflow_when_a_factor_is_folded_into_them_are_refuse
     build.node("scaled", "Mul", ["layer", build.const("factor", np.array([1e30, 1], np.float32).reshape(2, 1, 1))])
     graph = build.graph()
     with pytest.raises(ModelFileError, match="'layer/weights' are not all finite"):
-        extract_net(graph, OnnxEvaluator(graph), {"image": Map("image")}, [Output("scaled")])
+        extract_net(graph, OnnxConstantFolder(graph), {"image": Map("image")}, [Output("scaled")])
 
 
 def test_names_that_collide_when_translated_are_told_apart_at_once() -> None:

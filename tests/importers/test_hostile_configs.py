@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.config_schema import parse_toml, quoted
+from mrcnn_cv.importers.config_schema import Config, parse_toml, quoted
 from mrcnn_cv.importers.matterport import config as matterport_config
 from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipeline_config
 from mrcnn_cv.importers.pytorch import detectron2_config
 
 
-def yaml(tmp_path: Path, text: str) -> detectron2_config.Detectron2Config:
+def yaml(tmp_path: Path, text: str) -> Config:
     path = tmp_path / "model.yaml"
     path.write_text(text, encoding="utf-8")
     return detectron2_config.read_config(path)

@@ -17,13 +17,12 @@ from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.graph.protos import onnx_pb2
 from mrcnn_cv.graph.wire_fields import varint_bytes
 from mrcnn_cv.importers import protobuf_limits, wire_format
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.constants import parse_model
 from mrcnn_cv.importers.onnx.model import read_onnx
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.constants import parse_graph
-from mrcnn_cv.importers.tensorflow.functions import function_graph
-from mrcnn_cv.importers.tensorflow.graphdef import read_graph, tensor_value
+from mrcnn_cv.importers.tensorflow.graphdef import function_graph, read_graph, tensor_value
 from mrcnn_cv.importers.wire_format import Content
 from tests.importers.graphs import Builder
 from tests.importers.onnx_graphs import OnnxBuilder
@@ -324,7 +323,7 @@ def test_large_constants_of_a_graph_are_views_of_the_file(tmp_path: Path) -> Non
     graph = read_graph(tmp_path / "graph.pb")
     assert graph.file is not None
     assert graph.file.is_mapped
-    values = Evaluator(graph)
+    values = TensorFlowConstantFolder(graph)
     file = np.frombuffer(graph.file.data, np.uint8)
     for name in ("large_float32", "large_float16", "large_float64", "large_int32", "large_int64", "handed_on"):
         value = values.value(name)
@@ -349,7 +348,7 @@ def test_large_constants_of_a_model_are_views_of_the_file(tmp_path: Path) -> Non
     graph = read_onnx(tmp_path / "model.onnx")
     assert graph.file is not None
     file = np.frombuffer(graph.file.data, np.uint8)
-    values = OnnxEvaluator(graph)
+    values = OnnxConstantFolder(graph)
     for name in ("raw", "listed", "doubles", "node", "cast"):
         assert np.may_share_memory(values.value(name), file)
         np.testing.assert_array_equal(values.value(name).ravel(), large())
@@ -390,7 +389,7 @@ def test_a_constant_without_what_was_taken_out_of_it_is_refused(tmp_path: Path) 
     listed.float_val.extend(large().tolist())
     (tmp_path / "graph.pb").write_bytes(build.message.SerializeToString())
     for node in read_graph(tmp_path / "graph.pb").nodes.values():
-        with pytest.raises(ModelFileError, match="holds 1 bytes where its shape needs 12000"):
+        with pytest.raises(ModelFileError, match=r"holds 1 bytes where its shape \[3000\] needs 12000"):
             tensor_value(node)
 
 
@@ -414,7 +413,7 @@ def test_a_large_constant_whose_bytes_and_shape_disagree(tmp_path: Path) -> None
     build.message.node[0].attr["value"].tensor.tensor_shape.dim[0].size = 2999
     (tmp_path / "graph.pb").write_bytes(build.message.SerializeToString())
     graph = read_graph(tmp_path / "graph.pb")
-    with pytest.raises(ModelFileError, match="holds 12000 bytes where its shape needs 11996"):
+    with pytest.raises(ModelFileError, match=r"holds 12000 bytes where its shape \[2999\] needs 11996"):
         graph.constant(graph.nodes["weights"])
     onnx = OnnxBuilder()
     onnx.const("raw", large())
@@ -423,7 +422,7 @@ def test_a_large_constant_whose_bytes_and_shape_disagree(tmp_path: Path) -> None
     onnx.node("used", "Add", ["raw", "listed"])
     (tmp_path / "model.onnx").write_bytes(onnx.model.SerializeToString())
     model = read_onnx(tmp_path / "model.onnx")
-    with pytest.raises(ModelFileError, match="'raw' with 12000 bytes"):
+    with pytest.raises(ModelFileError, match="'raw' that holds 12000 bytes"):
         model.constant("raw")
     with pytest.raises(ModelFileError, match="lists 3000 values for a shape of 9"):
         model.constant("listed")

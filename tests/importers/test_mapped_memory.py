@@ -14,9 +14,9 @@ import pytest
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.engines.select import BACKENDS, make_net
 from mrcnn_cv.graph import ir
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import read_onnx
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.graphdef import read_graph
 from mrcnn_cv.util.mapped_file import MappedFile
 from tests.importers.graphs import Builder
@@ -54,7 +54,11 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_reading_copies_no_weights(model: Path) -> None:
     tracemalloc.start()
     try:
-        values = Evaluator(read_graph(model)) if model.suffix == ".pb" else OnnxEvaluator(read_onnx(model))
+        values = (
+            TensorFlowConstantFolder(read_graph(model))
+            if model.suffix == ".pb"
+            else OnnxConstantFolder(read_onnx(model))
+        )
         total = sum(float(values.value(f"read{index}").sum()) for index in range(COUNT))
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -66,16 +70,16 @@ def test_reading_copies_no_weights(model: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import read_onnx
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.graphdef import read_graph
 
 def size(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name + ":")) << 10
 
 path = Path(sys.argv[1])
-read, evaluator = (read_graph, Evaluator) if path.suffix == ".pb" else (read_onnx, OnnxEvaluator)
+read, evaluator = (read_graph, TensorFlowConstantFolder) if path.suffix == ".pb" else (read_onnx, OnnxConstantFolder)
 before, anonymous = size("VmRSS"), size("RssAnon")
 graph = read(path)
 print("read", size("VmHWM") - before)

@@ -9,32 +9,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import (
-    NO_PADDING,
-    Add,
-    Affine,
-    Array,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    Flatten,
-    GlobalAvgPool,
-    HardSigmoid,
-    HardSwish,
-    Layer,
-    Linear,
-    MaxPool2d,
-    Mul,
-    NetGraph,
-    Pad,
-    Relu,
-    Relu6,
-    Resize,
-    Sigmoid,
-    Upsample,
-    Weighted,
-)
+from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.partial_shapes import Shape, Window, partial_shapes, same_padding
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
 
@@ -52,13 +27,13 @@ class Tensor:
 
     name: str
     shape: tuple[int, ...]
-    source: Array | Weighted = field(repr=False)
+    source: ir.Array | ir.Weighted = field(repr=False)
 
-    def array(self) -> Array:
+    def array(self) -> ir.Array:
         """float32 or int64, in C order; weights are new at each call."""
         return np.ascontiguousarray(self.source) if isinstance(self.source, np.ndarray) else self.source.folded()
 
-    def array_or_view(self) -> Array:
+    def array_or_view(self) -> ir.Array:
         """The same, without a copy where the weights are stored like that."""
         if isinstance(self.source, np.ndarray) or self.source.scale is not None:
             return self.array()
@@ -75,7 +50,7 @@ class Tensor:
 class OnnxLayers:
     """The nodes and constants of a net."""
 
-    def __init__(self, net: NetGraph, inputs: Mapping[str, Sequence[int | None]] | None, opset: int) -> None:
+    def __init__(self, net: ir.NetGraph, inputs: Mapping[str, Sequence[int | None]] | None, opset: int) -> None:
         self.opset = opset
         self.shapes = partial_shapes(net, inputs)
         self.nodes: list[pb.NodeProto] = []
@@ -89,15 +64,15 @@ class OnnxLayers:
         array = np.array(value, data_type)
         return self._tensor(name, array.shape, array)
 
-    def weights(self, layer: Weighted) -> list[str]:
+    def weights(self, layer: ir.Weighted) -> list[str]:
         """The names of a layer's weights, and of its bias where it has one."""
         shape = layer.weight.shape
-        if isinstance(layer, Linear):
+        if isinstance(layer, ir.Linear):
             shape = layer.out_features, layer.in_features
         names = [self._tensor(f"{layer.name}.weight", shape, layer)]
         return names if layer.bias is None else [*names, self.constant(f"{layer.name}.bias", layer.bias)]
 
-    def _tensor(self, name: str, shape: tuple[int, ...], source: Array | Weighted) -> str:
+    def _tensor(self, name: str, shape: tuple[int, ...], source: ir.Array | ir.Weighted) -> str:
         name = self.free(name)
         self.tensors[name] = Tensor(name, tuple(map(int, shape)), source)
         return name
@@ -134,12 +109,12 @@ def _window(translation: OnnxLayers, layer: Window) -> dict[str, Attribute]:
     padding = same_padding(layer, size) if layer.padding == "same" else layer.padding
     if padding is None:
         found["auto_pad"] = "SAME_UPPER"
-    elif padding != NO_PADDING:
+    elif padding != ir.NO_PADDING:
         found["pads"] = padding
     return found
 
 
-def _conv(translation: OnnxLayers, layer: Conv2d) -> None:
+def _conv(translation: OnnxLayers, layer: ir.Conv2d) -> None:
     """ModelFileError for one with a stride, a dilation and "same" on a map of unknown size: no engine computes that."""
     attributes = _window(translation, layer) | {"dilations": layer.dilation, "group": layer.groups}
     if "auto_pad" in attributes and layer.dilation != (1, 1):
@@ -150,16 +125,16 @@ def _conv(translation: OnnxLayers, layer: Conv2d) -> None:
     translation.add("Conv", layer.name, [*layer.inputs, *translation.weights(layer)], **attributes)
 
 
-def _transposed(translation: OnnxLayers, layer: ConvTranspose2d) -> None:
+def _transposed(translation: OnnxLayers, layer: ir.ConvTranspose2d) -> None:
     inputs = [*layer.inputs, *translation.weights(layer)]
     translation.add("ConvTranspose", layer.name, inputs, kernel_shape=layer.kernel, strides=layer.kernel)
 
 
-def _linear(translation: OnnxLayers, layer: Linear) -> None:
+def _linear(translation: OnnxLayers, layer: ir.Linear) -> None:
     translation.add("Gemm", layer.name, [*layer.inputs, *translation.weights(layer)], transB=1)
 
 
-def _affine(translation: OnnxLayers, layer: Affine) -> None:
+def _affine(translation: OnnxLayers, layer: ir.Affine) -> None:
     sides = [1] * (len(translation.shapes[layer.inputs[0]]) - 2)
     with np.errstate(over="ignore"):
         scale, shift = (each.astype(np.float32).reshape(-1, *sides) for each in (layer.scale, layer.shift))
@@ -168,21 +143,21 @@ def _affine(translation: OnnxLayers, layer: Affine) -> None:
     translation.add("Add", layer.name, [scaled, translation.constant(f"{layer.name}.shift", shift)])
 
 
-def _max_pool(translation: OnnxLayers, layer: MaxPool2d) -> None:
+def _max_pool(translation: OnnxLayers, layer: ir.MaxPool2d) -> None:
     translation.add("MaxPool", layer.name, layer.inputs, **_window(translation, layer))
 
 
-def _avg_pool(translation: OnnxLayers, layer: AvgPool2d) -> None:
+def _avg_pool(translation: OnnxLayers, layer: ir.AvgPool2d) -> None:
     translation.add("AveragePool", layer.name, layer.inputs, **_window(translation, layer), count_include_pad=0)
 
 
-def _pad(translation: OnnxLayers, layer: Pad) -> None:
+def _pad(translation: OnnxLayers, layer: ir.Pad) -> None:
     top, left, bottom, right = layer.padding
     pads = translation.constant(f"{layer.name}.pads", [0, 0, top, left, 0, 0, bottom, right], np.int64)
     translation.add("Pad", layer.name, [*layer.inputs, pads], mode="constant")
 
 
-def _upsample(translation: OnnxLayers, layer: Upsample) -> None:
+def _upsample(translation: OnnxLayers, layer: ir.Upsample) -> None:
     scales = translation.constant(f"{layer.name}.scales", [1, 1, *layer.factors])
     translation.add(
         "Resize",
@@ -194,7 +169,7 @@ def _upsample(translation: OnnxLayers, layer: Upsample) -> None:
     )
 
 
-def _resize(translation: OnnxLayers, layer: Resize) -> None:
+def _resize(translation: OnnxLayers, layer: ir.Resize) -> None:
     attributes: dict[str, Attribute] = {
         "mode": "linear" if layer.mode == "bilinear" else "nearest",
         "coordinate_transformation_mode": layer.coordinates,
@@ -214,7 +189,7 @@ def _resize(translation: OnnxLayers, layer: Resize) -> None:
     translation.add("Resize", layer.name, [*layer.inputs, "", "", sizes], **attributes)
 
 
-def _with_others(translation: OnnxLayers, layer: Resize, size: str) -> str:
+def _with_others(translation: OnnxLayers, layer: ir.Resize, size: str) -> str:
     """(N, C, height, width) of a resized map whose N nobody knows yet."""
     shape = translation.add("Shape", translation.free(f"{layer.name}.shape"), layer.inputs)
     first, last = (translation.constant(f"{layer.name}.axis_{axis}", [axis], np.int64) for axis in (0, 2))
@@ -222,47 +197,47 @@ def _with_others(translation: OnnxLayers, layer: Resize, size: str) -> str:
     return translation.add("Concat", translation.free(f"{layer.name}.sizes"), [others, size], axis=0)
 
 
-def _relu6(translation: OnnxLayers, layer: Relu6) -> None:
+def _relu6(translation: OnnxLayers, layer: ir.Relu6) -> None:
     bounds = [translation.constant(f"{layer.name}.{name}", value) for name, value in (("least", 0.0), ("most", 6.0))]
     translation.add("Clip", layer.name, [*layer.inputs, *bounds])
 
 
-def _hard_sigmoid(translation: OnnxLayers, layer: HardSigmoid) -> None:
+def _hard_sigmoid(translation: OnnxLayers, layer: ir.HardSigmoid) -> None:
     translation.add("HardSigmoid", layer.name, layer.inputs, alpha=float(layer.alpha), beta=float(layer.beta))
 
 
-def _flatten(translation: OnnxLayers, layer: Flatten) -> None:
+def _flatten(translation: OnnxLayers, layer: ir.Flatten) -> None:
     inputs = layer.inputs
     if layer.channels_last:
         inputs = (translation.add("Transpose", translation.free(f"{layer.name}.turned"), inputs, perm=(0, 2, 3, 1)),)
     translation.add("Flatten", layer.name, inputs, axis=1)
 
 
-def _as(op: str, **attributes: Attribute) -> Callable[[OnnxLayers, Layer], None]:
-    def layer_of_one_node(translation: OnnxLayers, layer: Layer) -> None:
+def _as(op: str, **attributes: Attribute) -> Callable[[OnnxLayers, ir.Layer], None]:
+    def layer_of_one_node(translation: OnnxLayers, layer: ir.Layer) -> None:
         translation.add(op, layer.name, layer.inputs, **attributes)
 
     return layer_of_one_node
 
 
-_LAYERS: dict[type[Layer], Callable[[OnnxLayers, Any], None]] = {
-    Conv2d: _conv,
-    ConvTranspose2d: _transposed,
-    Linear: _linear,
-    Relu: _as("Relu"),
-    Relu6: _relu6,
-    Sigmoid: _as("Sigmoid"),
-    HardSigmoid: _hard_sigmoid,
-    HardSwish: _as("HardSwish"),
-    Affine: _affine,
-    MaxPool2d: _max_pool,
-    AvgPool2d: _avg_pool,
-    GlobalAvgPool: _as("GlobalAveragePool"),
-    Pad: _pad,
-    Upsample: _upsample,
-    Resize: _resize,
-    Concat: _as("Concat", axis=1),
-    Add: _as("Add"),
-    Mul: _as("Mul"),
-    Flatten: _flatten,
+_LAYERS: dict[type[ir.Layer], Callable[[OnnxLayers, Any], None]] = {
+    ir.Conv2d: _conv,
+    ir.ConvTranspose2d: _transposed,
+    ir.Linear: _linear,
+    ir.Relu: _as("Relu"),
+    ir.Relu6: _relu6,
+    ir.Sigmoid: _as("Sigmoid"),
+    ir.HardSigmoid: _hard_sigmoid,
+    ir.HardSwish: _as("HardSwish"),
+    ir.Affine: _affine,
+    ir.MaxPool2d: _max_pool,
+    ir.AvgPool2d: _avg_pool,
+    ir.GlobalAvgPool: _as("GlobalAveragePool"),
+    ir.Pad: _pad,
+    ir.Upsample: _upsample,
+    ir.Resize: _resize,
+    ir.Concat: _as("Concat", axis=1),
+    ir.Add: _as("Add"),
+    ir.Mul: _as("Mul"),
+    ir.Flatten: _flatten,
 }

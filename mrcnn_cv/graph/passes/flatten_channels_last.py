@@ -21,7 +21,7 @@ def flatten_channels_last(net: ir.NetGraph) -> ir.NetGraph:
         if not isinstance(layer, ir.Flatten) or layer.channels_last:
             continue
         count = shapes[layer.inputs[0]][1]
-        linear = _linear_behind(layer.name, consumers, net.outputs)
+        linear = _linear_consumers(layer.name, consumers, net.outputs)
         if count is None or linear is None:
             continue
         turned[layer.name] = replace(layer, channels_last=True)
@@ -31,7 +31,9 @@ def flatten_channels_last(net: ir.NetGraph) -> ir.NetGraph:
     return replace(net, layers=tuple(turned.get(name, layer) for name, layer in layers.items()))
 
 
-def _linear_behind(name: str, consumers: dict[str, list[ir.Layer]], outputs: tuple[str, ...]) -> list[ir.Linear] | None:
+def _linear_consumers(
+    name: str, consumers: dict[str, list[ir.Layer]], outputs: tuple[str, ...]
+) -> list[ir.Linear] | None:
     """All fully connected layers that take a row, through activations; None where anything else does."""
     found: list[ir.Linear] = []
     waiting = [name]

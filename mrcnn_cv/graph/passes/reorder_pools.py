@@ -19,7 +19,7 @@ def pools_last(net: NetGraph) -> NetGraph:
     for pool in net:
         if not isinstance(pool, AvgPool2d) or pool.name in net.outputs:
             continue
-        convolution = _convolution_behind(consumers.get(pool.name, []))
+        convolution = _pointwise_consumer(consumers.get(pool.name, []))
         if convolution is None or convolution.name in net.outputs:
             continue
         # Both as they are by now: what they take may itself have moved.
@@ -33,7 +33,7 @@ def pools_last(net: NetGraph) -> NetGraph:
     return replace(net, layers=in_order(net.inputs, layers.values())) if moved else net
 
 
-def _convolution_behind(consumers: list[Layer]) -> Conv2d | None:
+def _pointwise_consumer(consumers: list[Layer]) -> Conv2d | None:
     """The convolution of 1x1 with fewer results than it takes that alone takes a pool; None for anything else."""
     if len(consumers) != 1 or not isinstance(consumers[0], Conv2d):
         return None

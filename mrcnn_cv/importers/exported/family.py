@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.base import named
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import OnnxGraph, read_onnx
 from mrcnn_cv.model.definition import ModelDefinition
@@ -51,16 +52,16 @@ def _net(path: Path, file: NetFile, taken: str, outputs: range) -> NetGraph:
             f"there is no {path}, which belongs to the model: copy the whole folder, or export it again"
         )
     graph = read_onnx(path)
-    try:
+    with named(path):
         _check_content(graph, file)
         if list(graph.inputs) != [taken]:
             raise ModelFileError(f"does not take one input '{taken}', so it is not a net of an exported model")
         if len(graph.outputs) not in outputs or len(set(graph.outputs)) != len(graph.outputs):
             raise ModelFileError(f"has {len(graph.outputs)} outputs, which do not belong to the model")
         start = _start(graph, taken)
-        net = extract_net(graph, OnnxEvaluator(graph), {taken: start}, [Output(name) for name in graph.outputs], False)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error
+        net = extract_net(
+            graph, OnnxConstantFolder(graph), {taken: start}, [Output(name) for name in graph.outputs], False
+        )
     return replace(net, source=graph.file)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.config_schema import Values
-from mrcnn_cv.importers.tensorflow.constant_folding import Array
+from mrcnn_cv.importers.constant_folding import Array
 from mrcnn_cv.model.definition import AnchorSpec
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.config_schema import (
     Check,
+    Config,
     Setting,
     Values,
+    find_beside,
     number,
     one_of,
     parse_toml,
     quoted,
     read_text,
-    same,
+    resolve_settings,
     several,
     shown,
     whole,
@@ -26,30 +27,21 @@ from mrcnn_cv.importers.config_schema import (
 from mrcnn_cv.model.validate import MAX_SIDE
 
 
-@dataclass(frozen=True)
-class MatterportConfig:
-    """What a config file says of the settings that matter here, by the names of matterport's mrcnn/config.py."""
-
-    path: Path | None = None
-    values: Values = field(default_factory=dict)
-
-
 def find_config(graph: Path) -> Path | None:
     """The config of a graph: its own name or "config", with .json or .toml, in the same folder."""
-    names = [f"{graph.stem}.json", f"{graph.stem}.toml", "config.json", "config.toml"]
-    return next((graph.parent / name for name in names if (graph.parent / name).is_file()), None)
+    return find_beside(graph, (graph.stem, "config"), (".json", ".toml"))
 
 
-def read_config(path: Path) -> MatterportConfig:
+def read_config(path: Path) -> Config:
     """Read a config: a JSON or TOML table of values by matterport's names; those of training are passed over.
 
     Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that is invalid.
     """
-    content = _parse(path, read_text(path, "the values of a MatterportConfig"))
+    content = _parse(path, read_text(path, "the values of a matterport Config"))
     if not isinstance(content, dict) or not content.keys() & SETTINGS.keys():
         raise ModelFileError(f"{path} holds no values of a matterport Config, such as IMAGE_MAX_DIM")
     try:
-        return MatterportConfig(path, {name: check(name, content[name]) for name in SETTINGS if name in content})
+        return Config(path, {name: check(name, content[name]) for name in SETTINGS if name in content})
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from error
 
@@ -74,27 +66,15 @@ def check(name: str, value: Any) -> Any:
         raise ValueError(f"{name} must be {error}, not {quoted(value)}") from error
 
 
-def settle(from_graph: Values, config: MatterportConfig, graph_name: str) -> tuple[Values, list[str]]:
+def resolve(from_graph: Values, config: Config, graph_name: str) -> tuple[Values, list[str]]:
     """(every value, warnings): the graph's own, else the config's, else the default, which is an assumption."""
-    values, warnings, assumed = {}, [], []
-    for name, setting in SETTINGS.items():
-        if name in from_graph:
-            values[name] = from_graph[name]
-            if name in config.values and not same(config.values[name], from_graph[name]):
-                warnings.append(
-                    f"{config.path} disagrees with the graph about {name}: the graph's {shown(from_graph[name])} is"
-                    f" used, not the config's {shown(config.values[name])}"
-                )
-        elif name in config.values:
-            values[name] = config.values[name]
-        else:
-            values[name] = setting.default
-            if name not in _UNUSED.get(values["IMAGE_RESIZE_MODE"], ()):
-                assumed.append(f"{name} = {shown(setting.default)}")
-    if assumed:
+    values, warnings, assumed = resolve_settings(SETTINGS, from_graph, config, "graph")
+    unused = _UNUSED.get(values["IMAGE_RESIZE_MODE"], ())
+    said = [f"{name} = {shown(values[name])}" for name in assumed if name not in unused]
+    if said:
         warnings.append(
-            f"neither the graph nor a config beside it says {len(assumed)} numbers, so matterport's defaults are"
-            f" assumed: {', '.join(assumed)}; if your Config has others, put them into {graph_name}.json beside the"
+            f"neither the graph nor a config beside it says {len(said)} numbers, so matterport's defaults are"
+            f" assumed: {', '.join(said)}; if your Config has others, put them into {graph_name}.json beside the"
             " graph, or let 'mrcnn-cv models add' do that"
         )
     return values, warnings

@@ -10,20 +10,20 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.importers.config_schema import Values
+from mrcnn_cv.importers.config_schema import Config, Values
 from mrcnn_cv.importers.matterport.anchors import anchor_specs
-from mrcnn_cv.importers.matterport.config import MatterportConfig, settle
+from mrcnn_cv.importers.matterport.config import resolve
 from mrcnn_cv.importers.matterport.heads import plain_heads
-from mrcnn_cv.importers.matterport.hyperparameters import Layout, MatterportHyperparameters
+from mrcnn_cv.importers.matterport.hyperparameters import Layout, MatterportHyperparameterReader
 from mrcnn_cv.importers.matterport.structure import (
     MatterportStructure,
     PyramidRoiAlign,
-    find_parts,
+    find_structure,
     pyramid_crops,
-    with_bias,
 )
 from mrcnn_cv.importers.tensorflow.extract import extract_net
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
+from mrcnn_cv.importers.tensorflow.hyperparameters import with_bias
 from mrcnn_cv.model.definition import (
     BoxCoder,
     CropSpec,
@@ -44,31 +44,33 @@ def is_matterport(graph: Graph) -> bool:
     return bool(pyramid_crops(graph)) and any(node.op in NMS_OPS for node in graph.nodes.values())
 
 
-def read_model(graph: Graph, config: MatterportConfig, name: str) -> ModelDefinition:
+def read_model(graph: Graph, config: Config, name: str) -> ModelDefinition:
     """The ModelDefinition of a graph. config: values that the graph does not hold; name: the file's without its ending.
 
     Raises ModelFileError (without the file's name) for a graph that is not matterport's.
     """
-    parts = find_parts(graph)
-    read = MatterportHyperparameters(graph, parts)
+    structure = find_structure(graph)
+    read = MatterportHyperparameterReader(graph, structure)
     layout = read.layout()
-    trunk = extract_net(graph, {parts.image: ir.IMAGE}, [*parts.features, *parts.rpn_encodings, *parts.rpn_logits])
-    strides = _strides(trunk, len(parts.rpn_encodings))
-    values, warnings = settle(read.read(layout, strides), config, name)
+    trunk = extract_net(
+        graph, {structure.image: ir.IMAGE}, [*structure.features, *structure.rpn_encodings, *structure.rpn_logits]
+    )
+    strides = _strides(trunk, len(structure.rpn_encodings))
+    values, warnings = resolve(read.read(layout, strides), config, name)
     _check_sides(values)
     class_count = values["NUM_CLASSES"] - 1
-    crop_size = read.crop_size(parts.box)
-    plain = plain_heads(graph, parts, class_count, crop_size)
+    crop_size = read.crop_size(structure.box.levels)
+    plain = plain_heads(graph, structure, class_count, crop_size)
     box_head = extract_net(
         plain,
-        {graph.inputs(parts.box.first_layer)[0]: ir.CROPS},
-        [with_bias(plain, plain.nodes[layer.name]) for layer in (parts.box_encodings, parts.class_logits)],
+        {graph.inputs(structure.box.first_layer)[0]: ir.CROPS},
+        [with_bias(plain, plain.nodes[layer.name]) for layer in (structure.box_encodings, structure.class_logits)],
     )
-    mask_head, mask_block_size = _mask_head(graph, plain, parts)
+    mask_head, mask_block_size = _mask_head(graph, plain, structure)
     return ModelDefinition(
         family="matterport Mask R-CNN",
         architecture="Mask R-CNN" if mask_head else "Faster R-CNN",
-        backbone=_backbone(graph, parts),
+        backbone=_backbone(graph, structure),
         exporter=_exporter(graph, layout),
         class_count=class_count,
         resize=_resize(values),
@@ -76,13 +78,13 @@ def read_model(graph: Graph, config: MatterportConfig, name: str) -> ModelDefini
         anchors=anchor_specs(values, strides, read.per_cell(), layout.in_pixels),
         proposal_coder=_coder(values["RPN_BBOX_STD_DEV"]),
         proposal_nms=_proposal_nms(values),
-        crop=_crop(read, parts.box, flat=True),
+        crop=_crop(read, structure.box, flat=True),
         box_coder=_coder(values["BBOX_STD_DEV"]),
         class_agnostic_boxes=False,
         score_activation="softmax",
         logit_factor=1.0,
         detection_nms=_detection_nms(values, layout),
-        mask=_mask(read, parts, mask_head, mask_block_size),
+        mask=_mask(read, structure, mask_head, mask_block_size),
         trunk=trunk,
         box_head=box_head,
         mask_head=mask_head,
@@ -158,29 +160,32 @@ def _resize(values: Values) -> ResizeSpec:
     )
 
 
-def _crop(read: MatterportHyperparameters, crops: PyramidRoiAlign, flat: bool) -> CropSpec:
+def _crop(read: MatterportHyperparameterReader, crops: PyramidRoiAlign, flat: bool) -> CropSpec:
     level, side = read.canonical(crops)
     pyramid = PyramidSpec(len(crops.levels), level - crops.level_numbers[0], side, rounding="nearest")
-    return CropSpec(read.crop_size(crops), "crop_and_resize", flat=flat, pyramid=pyramid)
+    return CropSpec(read.crop_size(crops.levels), "crop_and_resize", flat=flat, pyramid=pyramid)
 
 
-def _mask_head(graph: Graph, plain: Graph, parts: MatterportStructure) -> tuple[ir.NetGraph | None, int]:
-    """(the net, `MaskSpec.interleaved`)."""
-    if parts.mask is None or parts.mask_logits is None:
+def _mask_head(graph: Graph, plain: Graph, structure: MatterportStructure) -> tuple[ir.NetGraph | None, int]:
+    """(the net, `MaskSpec.mask_block_size`)."""
+    if structure.mask is None or structure.mask_logits is None:
         return None, 1
-    start = graph.inputs(parts.mask.first_layer)[0]
+    start = graph.inputs(structure.mask.first_layer)[0]
     return split_transposed_conv(
-        extract_net(plain, {start: ir.CROPS}, [with_bias(plain, plain.nodes[parts.mask_logits.name])])
+        extract_net(plain, {start: ir.CROPS}, [with_bias(plain, plain.nodes[structure.mask_logits.name])])
     )
 
 
 def _mask(
-    read: MatterportHyperparameters, parts: MatterportStructure, mask_head: ir.NetGraph | None, mask_block_size: int
+    read: MatterportHyperparameterReader,
+    structure: MatterportStructure,
+    mask_head: ir.NetGraph | None,
+    mask_block_size: int,
 ) -> MaskSpec | None:
-    if parts.mask is None or mask_head is None:
+    if structure.mask is None or mask_head is None:
         return None
-    crop = _crop(read, parts.mask, flat=False)
-    channels = read.crop_channels(parts.mask)
+    crop = _crop(read, structure.mask, flat=False)
+    channels = read.crop_channels(structure.mask)
     (output,) = ShapeInference(mask_head).results({ir.CROPS: (1, channels, *crop.size)})
     size = (output[2] * mask_block_size, output[3] * mask_block_size)
     return MaskSpec(size, crop, class_agnostic=False, sampling="centers", mask_block_size=mask_block_size)
@@ -196,9 +201,9 @@ def _strides(trunk: ir.NetGraph, levels: int) -> list[int]:
     return [side // cells for cells in sides]
 
 
-def _backbone(graph: Graph, parts: MatterportStructure) -> str:
+def _backbone(graph: Graph, structure: MatterportStructure) -> str:
     """From the names that Keras gave its layers; else how many layers there are. Nothing is decided by this."""
-    names = list(graph.upstream(parts.features))
+    names = list(graph.upstream(structure.features))
     for pattern, title in ((r"(^|/)res4w_", "ResNet-101"), (r"(^|/)res4f_", "ResNet-50")):
         if any(re.search(pattern, name) for name in names):
             return f"{title} with feature pyramid"

@@ -11,26 +11,27 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.importers.constant_folding import Array, NotConstant
 from mrcnn_cv.importers.matterport.structure import FREEZE, LOOPS, MatterportStructure, PyramidRoiAlign, is_layer
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.extract import ADD
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name
 
 
-def plain_heads(graph: Graph, parts: MatterportStructure, class_count: int, crop_size: tuple[int, int]) -> Graph:
+def plain_heads(graph: Graph, structure: MatterportStructure, class_count: int, crop_size: tuple[int, int]) -> Graph:
     """The graph with plain heads: all names stay.
 
     The box head takes crops as rows of numbers. Its box encodings and the mask logits lose the background's share.
     """
     nodes = dict(graph.nodes)
     rewriter = _Rewriter(graph, nodes)
-    for end in (parts.box_encodings, parts.class_logits):
-        rewriter.straighten(parts.box, end)
-        rewriter.as_matrices(parts.box, end, crop_size)
-    rewriter.keep(parts.box_encodings, np.arange(4, 4 * (class_count + 1)))
-    if parts.mask is not None and parts.mask_logits is not None:
-        rewriter.straighten(parts.mask, parts.mask_logits)
-        rewriter.keep(parts.mask_logits, np.arange(1, class_count + 1))
+    for end in (structure.box_encodings, structure.class_logits):
+        rewriter.straighten(structure.box, end)
+        rewriter.as_matrices(structure.box, end, crop_size)
+    rewriter.keep(structure.box_encodings, np.arange(4, 4 * (class_count + 1)))
+    if structure.mask is not None and structure.mask_logits is not None:
+        rewriter.straighten(structure.mask, structure.mask_logits)
+        rewriter.keep(structure.mask_logits, np.arange(1, class_count + 1))
     return graph.with_nodes(nodes.values())
 
 
@@ -40,7 +41,7 @@ class _Rewriter:
     def __init__(self, graph: Graph, nodes: dict[str, pb.NodeDef]) -> None:
         self._graph = graph
         self._nodes = nodes
-        self._values = Evaluator(graph)
+        self._values = TensorFlowConstantFolder(graph)
 
     def _between(self, crops: PyramidRoiAlign, end: pb.NodeDef) -> list[pb.NodeDef]:
         """The nodes of a head, from its first layer to `end`, without what computes weights."""

@@ -10,6 +10,7 @@ import numpy as np
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.config_schema import Values
+from mrcnn_cv.importers.constant_folding import Array, NotConstant
 from mrcnn_cv.importers.matterport.anchors import read_grid, side_of
 from mrcnn_cv.importers.matterport.config import check
 from mrcnn_cv.importers.matterport.structure import (
@@ -20,9 +21,9 @@ from mrcnn_cv.importers.matterport.structure import (
     layer_of,
     level_choice,
 )
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
-from mrcnn_cv.importers.tensorflow.functions import function_graph
-from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
+from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, function_graph
+from mrcnn_cv.importers.tensorflow.hyperparameters import TensorFlowHyperparameterReader
 
 LEAST_ANCHORS = 64
 """A constant with fewer boxes than this is no anchor grid."""
@@ -41,47 +42,21 @@ class Layout:
     anchors: Array | None
 
 
-class MatterportHyperparameters:
+class MatterportHyperparameterReader(TensorFlowHyperparameterReader):
     """Reads the numbers of one graph. A number that the graph does not hold, or not as a constant, is None."""
 
-    def __init__(self, graph: Graph, parts: MatterportStructure) -> None:
-        self._graph = graph
-        self._parts = parts
-        self._values = Evaluator(graph)
-        self._decoding = graph.upstream_values([graph.inputs(parts.proposal_nms)[0]], is_layer)
-        self._detecting = after(graph, parts.class_logits, parts.mask)
-
-    def channels(self, layer: pb.NodeDef) -> int:
-        """How many channels a layer with weights predicts."""
-        weights = self.value(self._graph.inputs(layer)[1])
-        if weights is None or weights.ndim < 2:
-            raise ModelFileError(f"has no constant weights at '{layer.name}': it is not frozen")
-        return int(weights.shape[-2 if layer.op == "MatMul" and layer.attr["transpose_b"].b else -1])
+    def __init__(self, graph: Graph, structure: MatterportStructure) -> None:
+        super().__init__(graph)
+        self._structure = structure
+        self._decoding = graph.upstream_values([graph.inputs(structure.proposal_nms)[0]], is_layer)
+        self._detecting = after(graph, structure.class_logits, structure.mask)
 
     def crop_channels(self, crops: PyramidRoiAlign) -> int:
         """How many channels the crops of a head have."""
-        weights = self.value(self._graph.inputs(crops.first_layer)[1])
+        weights = self.find(self._graph.inputs(crops.first_layer)[1])
         if weights is None or weights.ndim != 4:
             raise ModelFileError(f"has no constant weights at '{crops.first_layer.name}': it is not frozen")
         return int(weights.shape[2])
-
-    def value(self, tensor: str) -> Array | None:
-        """The value of a tensor, None if it depends on the image."""
-        try:
-            return self._values.value(tensor)
-        except NotConstant:
-            return None
-
-    def crop_size(self, crops: PyramidRoiAlign) -> tuple[int, int]:
-        """(height, width) of the crops, the same at all levels."""
-        sizes = [self.value(self._graph.inputs(level)[3]) for level in crops.levels]
-        known = {tuple(map(int, size.ravel())) for size in sizes if size is not None and size.size == 2}
-        if len(known) != 1 or not all(1 <= side <= 512 for size in known for side in size):
-            raise ModelFileError(f"does not say a usable crop size at '{crops.joined.name}'")
-        if any(level.attr["method"].s not in (b"", b"bilinear") for level in crops.levels):
-            raise ModelFileError(f"does not crop bilinearly at '{crops.joined.name}', which is not supported")
-        height, width = known.pop()
-        return height, width
 
     def canonical(self, crops: PyramidRoiAlign) -> tuple[int, float]:
         """(level, side in pixels) of the region that belongs to the middle of the pyramid, usually 4 and 224."""
@@ -89,7 +64,7 @@ class MatterportHyperparameters:
         side: float | None = None
         for node in level_choice(self._graph, crops).values():
             for tensor in self._graph.inputs(node):
-                value = self.value(tensor) if node.op in ("Add", "AddV2", "RealDiv") else None
+                value = self.find(tensor) if node.op in ("Add", "AddV2", "RealDiv") else None
                 if value is None or value.size != 1:
                     continue
                 # Nearest first: what comes later are sums about the boxes themselves.
@@ -109,7 +84,7 @@ class MatterportHyperparameters:
 
     def _anchors(self) -> Array | None:
         for node in self._decoding.values():
-            value = self.value(node.name) if node.op == "Const" else None
+            value = self.find(node.name) if node.op == "Const" else None
             if value is None or value.dtype.kind != "f" or value.ndim not in (2, 3) or value.shape[-1] != 4:
                 continue
             if value.size >= 4 * LEAST_ANCHORS:
@@ -118,36 +93,32 @@ class MatterportHyperparameters:
 
     def _box_factor(self, node: pb.NodeDef) -> Array | None:
         """What a node multiplies or divides boxes (N, 4) with."""
-        values = [self.value(tensor) for tensor in self._graph.inputs(node)]
+        values = [self.find(tensor) for tensor in self._graph.inputs(node)]
         return next((value.ravel() for value in values if value is not None and value.size == 4), None)
 
     def read(self, layout: Layout, strides: list[int]) -> Values:
         """Every value that the graph holds, checked; ModelFileError for one that is invalid."""
-        nms = self._graph.inputs(self._parts.proposal_nms)
+        nms = self._graph.inputs(self._structure.proposal_nms)
         found = {
             **self._input(layout, strides),
             "RPN_BBOX_STD_DEV": self._deviations(self._decoding.values()),
             "PRE_NMS_LIMIT": self._best_of(self._graph.upstream(nms[:2], is_layer).values()),
-            "RPN_NMS_THRESHOLD": self._number(nms[3]) if len(nms) > 3 else None,
-            "POST_NMS_ROIS_INFERENCE": self._number(nms[2]),
-            "BBOX_STD_DEV": self._deviations(after(self._graph, self._parts.box_encodings, self._parts.mask)),
+            "RPN_NMS_THRESHOLD": self.number(nms[3]) if len(nms) > 3 else None,
+            "POST_NMS_ROIS_INFERENCE": self.number(nms[2]),
+            "BBOX_STD_DEV": self._deviations(after(self._graph, self._structure.box_encodings, self._structure.mask)),
             "DETECTION_MIN_CONFIDENCE": self._least_score(),
             "DETECTION_MAX_INSTANCES": self._best_of(self._detecting),
             "DETECTION_NMS_THRESHOLD": self._detection_overlap(),
-            "NUM_CLASSES": self.channels(self._parts.class_logits),
+            "NUM_CLASSES": self.layer_channels(self._structure.class_logits),
         }
         try:
             return {name: check(name, value) for name, value in found.items() if value is not None}
         except ValueError as error:
             raise ModelFileError(f"holds a number that is invalid: {error}") from error
 
-    def _number(self, tensor: str) -> float | None:
-        value = self.value(tensor)
-        return None if value is None or value.size != 1 else float(value.item())
-
     def per_cell(self) -> int:
         """Anchors of a cell, the same on all levels."""
-        counts = {self.channels(layer_of(self._graph, tensor)) for tensor in self._parts.rpn_encodings}
+        counts = {self.layer_channels(layer_of(self._graph, tensor)) for tensor in self._structure.rpn_encodings}
         if len(counts) != 1 or (count := counts.pop()) % 4 or count < 4:
             raise ModelFileError("does not predict four numbers for the same anchors on all levels")
         return count // 4
@@ -156,7 +127,7 @@ class MatterportHyperparameters:
         """What is known about the input: all of it where anchors are built in, else at most the side of a square."""
         if layout.anchors is not None:
             return read_grid(layout.anchors, strides, self.per_cell(), layout.in_pixels)
-        dims = [dim.size for dim in self._graph.nodes[self._parts.image].attr["shape"].shape.dim]
+        dims = [dim.size for dim in self._graph.nodes[self._structure.image].attr["shape"].shape.dim]
         if len(dims) == 4 and dims[1] == dims[2] > 0:
             return {"IMAGE_RESIZE_MODE": "square", "IMAGE_MAX_DIM": dims[1]}
         for node in self._decoding.values():
@@ -181,14 +152,14 @@ class MatterportHyperparameters:
             if node.op == "TopKV2":
                 count = self._graph.node(self._graph.inputs(node)[1])
                 tensors = self._graph.inputs(count) if count.op == "Minimum" else [count.name]
-                limits |= {number for tensor in tensors if (number := self._number(tensor)) is not None}
+                limits |= {number for tensor in tensors if (number := self.number(tensor)) is not None}
         return limits.pop() if len(limits) == 1 else None
 
     def _least_score(self) -> float | None:
         """The score that a detection must reach; 0 for a graph that is seen to ask for none."""
         for node in self._detecting:
             if node.op == "GreaterEqual":
-                values = [self._number(tensor) for tensor in self._graph.inputs(node)]
+                values = [self.number(tensor) for tensor in self._graph.inputs(node)]
                 known = [value for value in values if value is not None]
                 return known[0] if known else None
         return 0.0 if any(node.op == "ArgMax" for node in self._detecting) else None
@@ -205,7 +176,7 @@ class MatterportHyperparameters:
         for graph, node in places:
             inputs = graph.inputs(node)
             try:
-                found.add(float(Evaluator(graph).value(inputs[3]).item()) if len(inputs) > 3 else None)
+                found.add(float(TensorFlowConstantFolder(graph).value(inputs[3]).item()) if len(inputs) > 3 else None)
             except (NotConstant, ValueError):
                 return None
         return found.pop() if len(found) == 1 else None

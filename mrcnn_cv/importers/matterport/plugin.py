@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.base import CandidateFile, Family
+from mrcnn_cv.importers.base import CandidateFile, Family, named
 from mrcnn_cv.model.definition import ModelDefinition, with_source
 
 
@@ -14,28 +13,22 @@ class Matterport(Family):
     """Frozen graphs of matterport's Mask_RCNN, with the config that was given, or the one beside the graph."""
 
     def detect(self, file: CandidateFile) -> bool:
-        if not file.is_frozen_graph:
-            return False
-        try:
-            graph = file.frozen_graph()
-        except ModelFileError:
+        graph = file.find_frozen_graph()
+        if graph is None:
             return False
         from mrcnn_cv.importers.matterport.family import is_matterport
 
         return is_matterport(graph)
 
     def load(self, file: CandidateFile, config: Path | None) -> ModelDefinition:
-        from mrcnn_cv.importers.config_schema import given_or_beside
-        from mrcnn_cv.importers.matterport import config as configs
+        from mrcnn_cv.importers import config_schema
+        from mrcnn_cv.importers.matterport.config import find_config, read_config
         from mrcnn_cv.importers.matterport.family import read_model
 
         graph = file.frozen_graph()
-        # A config that is given must be good, one that lies beside the model need not.
-        given, warnings = given_or_beside(
-            config, configs.find_config(file.path), configs.read_config, configs.MatterportConfig()
+        given, warnings = config_schema.given_or_beside(
+            config, find_config(file.path), read_config, config_schema.Config()
         )
-        try:
+        with named(file.path):
             spec = read_model(graph, given, file.path.stem)
-        except ModelFileError as error:
-            raise ModelFileError(f"{file.path} {error}") from error
         return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), graph.file)

@@ -1,4 +1,4 @@
-"""Find the landmarks of a matterport Mask R-CNN in a graph.
+"""Find the structure of a matterport Mask R-CNN in a graph.
 
 By what they do, not by what Keras called them: regions are cropped from all levels of a pyramid and joined again, what
 the first such crop takes are proposals, what the second takes are detections.
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.standalone import FREEZE_SCRIPT
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
-from mrcnn_cv.importers.tensorflow.extract import ADD, TRANSPOSED, WEIGHTED
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
+from mrcnn_cv.importers.tensorflow.extract import TRANSPOSED, WEIGHTED
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
+from mrcnn_cv.importers.tensorflow.hyperparameters import with_bias
 
 LAYERS = WEIGHTED | {TRANSPOSED}
 LOOPS = frozenset({"While", "StatelessWhile", "Exit", "LoopCond", "TensorArrayGatherV3", "TensorListStack"})
@@ -34,7 +35,7 @@ class PyramidRoiAlign:
 
 @dataclass(frozen=True)
 class MatterportStructure:
-    """The landmarks of a graph, tensors by name; what belongs to masks is None for a graph without them."""
+    """The structure of a graph, tensors by name; what belongs to masks is None for a graph without them."""
 
     image: str
     features: tuple[str, ...]
@@ -66,8 +67,8 @@ def pyramid_crops(graph: Graph) -> list[tuple[pb.NodeDef, tuple[pb.NodeDef, ...]
     return found
 
 
-def find_parts(graph: Graph) -> MatterportStructure:
-    """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
+def find_structure(graph: Graph) -> MatterportStructure:
+    """The structure; raises ModelFileError, saying which is missing, for a graph of another kind."""
     box, mask = _heads(graph)
     features = tuple(node_name(graph.inputs(level)[0]) for level in box.levels)
     if mask is not None and {node_name(graph.inputs(level)[0]) for level in mask.levels} != set(features):
@@ -143,15 +144,13 @@ def _crops(graph: Graph, joined: pb.NodeDef, levels: tuple[pb.NodeDef, ...]) -> 
 
 def _level_number(graph: Graph, crop: pb.NodeDef) -> int | None:
     """The number that a region's level must have to be cropped here."""
-    values = Evaluator(graph)
+    values = TensorFlowConstantFolder(graph)
     for node in graph.upstream([graph.inputs(crop)[1]], lambda node: node.op == "Equal").values():
         if node.op == "Equal":
             for tensor in graph.inputs(node):
-                try:
-                    number = values.value(tensor)
-                except NotConstant:
-                    continue
-                return int(number.item()) if number.size == 1 and number.dtype.kind == "i" else None
+                number = values.find(tensor)
+                if number is not None:
+                    return int(number.item()) if number.size == 1 and number.dtype.kind == "i" else None
     return None
 
 
@@ -194,12 +193,6 @@ def _levels(graph: Graph, tensor: str, what: str) -> tuple[str, ...]:
             if all(len(names) == 1 for names in each) and {names[0] for names in each} == layers:
                 return tuple(with_bias(graph, graph.nodes[names[0]]) for names in each)
     raise ModelFileError(f"predicts the {what} of its proposals in {len(layers)} layers that are joined nowhere")
-
-
-def with_bias(graph: Graph, layer: pb.NodeDef) -> str:
-    """The result of a layer with weights after its bias, if it has one."""
-    following = [node for node in graph.consumers(layer.name) if node.op in ADD]
-    return following[0].name if len(following) == 1 else layer.name
 
 
 def layer_of(graph: Graph, tensor: str) -> pb.NodeDef:

@@ -7,16 +7,16 @@ from typing import TypeVar
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
-from mrcnn_cv.importers.object_detection_api.crops import read_crop
+from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.hyperparameters import HyperparameterReader
 from mrcnn_cv.importers.object_detection_api.nms import SuppressionReader
 from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig, disagreements
 from mrcnn_cv.importers.object_detection_api.provenance import backbone, exporter
 from mrcnn_cv.importers.object_detection_api.resize import read_resize
-from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, find_parts
+from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, find_structure
 from mrcnn_cv.importers.tensorflow.extract import extract_net
-from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph
-from mrcnn_cv.model.definition import MaskSpec, ModelDefinition
+from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, PASS_THROUGH, Graph
+from mrcnn_cv.model.definition import CropSpec, MaskSpec, ModelDefinition
 
 Value = TypeVar("Value")
 
@@ -27,55 +27,56 @@ def is_region_cnn(graph: Graph) -> bool:
     return "CropAndResize" in ops and bool(ops & NMS_OPS)
 
 
-def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
+def read_model(graph: Graph, config: PipelineConfig) -> ModelDefinition:
     """The ModelDefinition of a graph.
 
     `config` fills in what the graph does not hold; where the two disagree, the graph wins and a warning says so.
     Raises ModelFileError (without the file's name) for another kind of graph, or a number that neither of them holds.
     """
-    parts = find_parts(graph)
-    read = HyperparameterReader(graph, parts)
+    structure = find_structure(graph)
+    read = HyperparameterReader(graph, structure)
     suppressions = SuppressionReader(graph, read)
-    config = config or PipelineConfig()
-    class_count = read.channels(parts.class_logits) - 1
-    encodings = read.channels(parts.box_encodings)
+    class_count = read.channels(structure.class_logits) - 1
+    encodings = read.channels(structure.box_encodings)
     if class_count < 1 or encodings not in (4, 4 * class_count):
         raise ModelFileError(
             f"predicts {class_count + 1} scores and {encodings} box numbers per region, which do not fit"
         )
-    mask, mask_head = _mask(graph, read, parts, class_count, config)
+    mask, mask_head = _mask(graph, read, structure, class_count, config)
     conversion, factor = read.score_activation()
     resize = _either(
-        read_resize(graph, parts, read, config.resize), None, "its image resizer (min_dimension, max_dimension)"
+        read_resize(graph, structure, read, config.resize), None, "its image resizer (min_dimension, max_dimension)"
     )
-    first_stage = frozenset(graph.upstream([parts.proposal_nms.name]))
-    crop, crops = read_crop(graph, parts.crop, read.crop_size(parts.crop))
+    first_stage = frozenset(graph.upstream([structure.proposal_nms.name]))
+    crop, crops = read_crop(graph, structure.crop, read.crop_size([structure.crop]))
     spec = ModelDefinition(
         family="Object Detection API",
         architecture="Mask R-CNN" if mask else "Faster R-CNN",
-        backbone=backbone(graph, parts),
+        backbone=backbone(graph, structure),
         exporter=exporter(graph),
         class_count=class_count,
         resize=resize,
-        pixels=parts.pixels,
+        pixels=structure.pixels,
         anchors=(_either(read.anchors(resize), config.anchors, "its anchors (scales, aspect ratios, strides)"),),
-        proposal_coder=read.box_coder(parts.proposal_nms),
+        proposal_coder=read.box_coder(structure.proposal_nms),
         proposal_nms=_either(
-            suppressions.read((parts.proposal_nms,)), config.proposal_nms, "the limits of its proposals"
+            suppressions.read((structure.proposal_nms,)), config.proposal_nms, "the limits of its proposals"
         ),
         crop=crop,
-        box_coder=read.box_coder(parts.detection_nms[0], first_stage),
+        box_coder=read.box_coder(structure.detection_nms[0], first_stage),
         class_agnostic_boxes=encodings == 4 and class_count > 1,
         score_activation=conversion,
         logit_factor=factor,
         detection_nms=_either(
-            suppressions.read_detections(parts.detection_nms, class_count, config.detection_nms),
+            suppressions.read_detections(structure.detection_nms, class_count, config.detection_nms),
             None,
             "the limits of its detections",
         ),
         mask=mask,
-        trunk=extract_net(graph, {parts.image: ir.IMAGE}, [parts.features, parts.rpn_encodings, parts.rpn_logits]),
-        box_head=extract_net(graph, dict.fromkeys(crops, ir.CROPS), [parts.box_encodings, parts.class_logits]),
+        trunk=extract_net(
+            graph, {structure.image: ir.IMAGE}, [structure.features, structure.rpn_encodings, structure.rpn_logits]
+        ),
+        box_head=extract_net(graph, dict.fromkeys(crops, ir.CROPS), [structure.box_encodings, structure.class_logits]),
         mask_head=mask_head,
         warnings=(),
     )
@@ -83,19 +84,23 @@ def read_model(graph: Graph, config: PipelineConfig | None) -> ModelDefinition:
 
 
 def _mask(
-    graph: Graph, read: HyperparameterReader, parts: ObjectDetectionStructure, class_count: int, config: PipelineConfig
+    graph: Graph,
+    read: HyperparameterReader,
+    structure: ObjectDetectionStructure,
+    class_count: int,
+    config: PipelineConfig,
 ) -> tuple[MaskSpec, ir.NetGraph] | tuple[None, None]:
     """The mask branch and its net; None for both where there is none."""
-    if parts.mask_crop is None or parts.mask_logits is None:
+    if structure.mask_crop is None or structure.mask_logits is None:
         return None, None
-    channels = read.channels(parts.mask_logits)
+    channels = read.channels(structure.mask_logits)
     if channels not in (1, class_count):
         raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
     size = _either(read.mask_size(), config.mask_size, "the size of its masks")
     # Its regions are fractions of the image even where the network's input is padded.
-    crop, crops = read_crop(graph, parts.mask_crop, read.crop_size(parts.mask_crop))
+    crop, crops = read_crop(graph, structure.mask_crop, read.crop_size([structure.mask_crop]))
     mask = MaskSpec(size, replace(crop, relative_to_image=True), class_agnostic=channels == 1 and class_count > 1)
-    return mask, extract_net(graph, dict.fromkeys(crops, ir.CROPS), [parts.mask_logits])
+    return mask, extract_net(graph, dict.fromkeys(crops, ir.CROPS), [structure.mask_logits])
 
 
 def _either(from_graph: Value | None, from_config: Value | None, what: str) -> Value:
@@ -104,3 +109,35 @@ def _either(from_graph: Value | None, from_config: Value | None, what: str) -> V
     if from_config is not None:
         return from_config
     raise ModelFileError(f"does not hold {what}: put the pipeline.config that the model was trained with beside it")
+
+
+def read_crop(graph: Graph, crop: pb.NodeDef, size: tuple[int, int]) -> tuple[CropSpec, tuple[str, ...]]:
+    """(how a CropAndResize of `size` (height, width) is to be done, the tensors that are its result for the head).
+
+    The max pool that usually follows (initial_crop_size, maxpool_kernel_size and maxpool_stride in pipeline.config) is
+    done along with it.
+    """
+    names = _aliases(graph, [crop.name])
+    others = [node for name in names for node in graph.consumers(name) if node.name not in names]
+    pooled = _side(others[0]) if len(others) == 1 and others[0].op == "MaxPool" else 1
+    if pooled < 2 or size[0] % pooled or size[1] % pooled:
+        return CropSpec(size), tuple(names)
+    return CropSpec(size, pooled=pooled), tuple(_aliases(graph, [others[0].name]))
+
+
+def _aliases(graph: Graph, names: list[str]) -> list[str]:
+    """A tensor under all its names: Reshapes that follow a crop only restore its shape."""
+    seen = set(names)
+    for name in names:
+        following = [node.name for node in graph.consumers(name) if node.op in PASS_THROUGH | {"Reshape"}]
+        names += [other for other in dict.fromkeys(following) if other not in seen]
+        seen.update(following)
+    return names
+
+
+def _side(pool: pb.NodeDef) -> int:
+    """The side of the squares that a pool takes, side by side; 1 for any other pool."""
+    window, strides = (list(pool.attr[name].list.i) for name in ("ksize", "strides"))
+    side = window[1] if len(window) == 4 else 1
+    is_plain = window == strides == [1, side, side, 1] and not pool.attr["explicit_paddings"].list.i
+    return side if is_plain and pool.attr["data_format"].s in (b"", b"NHWC") else 1

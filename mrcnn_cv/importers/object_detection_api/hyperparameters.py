@@ -1,4 +1,4 @@
-"""Read the numbers of an Object Detection API graph out of its own constants, given its landmarks.
+"""Read the numbers of an Object Detection API graph out of its own constants, given its structure.
 
 Every function returns None for what the graph does not hold, so that a pipeline.config may fill it in.
 """
@@ -11,10 +11,12 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
+from mrcnn_cv.importers.constant_folding import Array, NotConstant
 from mrcnn_cv.importers.object_detection_api.structure import ObjectDetectionStructure, is_predictor
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.extract import ADD
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
+from mrcnn_cv.importers.tensorflow.hyperparameters import TensorFlowHyperparameterReader
 from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, ResizeSpec
 
 CLIPPING = frozenset({"Minimum", "Maximum"})
@@ -28,29 +30,16 @@ _SCORE_OPS = frozenset(
 """Between logits and scores: what converts them, or moves them about (with the ops of TensorArrays and TensorLists)."""
 
 
-class HyperparameterReader:
+class HyperparameterReader(TensorFlowHyperparameterReader):
     """Reads the numbers of one graph."""
 
-    def __init__(self, graph: Graph, parts: ObjectDetectionStructure) -> None:
-        self._graph = graph
-        self._parts = parts
-        self._values = Evaluator(graph)
-
-    def value(self, tensor: str) -> Array | None:
-        """The value of a tensor, None if it depends on the image."""
-        try:
-            return self._values.value(tensor)
-        except NotConstant:
-            return None
-
-    def number(self, tensor: str) -> float | None:
-        """The value of a tensor of one number, None if it is none or depends on the image."""
-        value = self.value(tensor)
-        return None if value is None or value.size != 1 else float(value.item())
+    def __init__(self, graph: Graph, structure: ObjectDetectionStructure) -> None:
+        super().__init__(graph)
+        self._structure = structure
 
     def limit(self, tensor: str) -> int | None:
-        """The same for a whole number of at least 0."""
-        value = self.value(tensor)
+        """The value of a tensor of one whole number of at least 0, None for any other."""
+        value = self.find(tensor)
         if value is None or value.size != 1 or value.dtype.kind != "i" or value.item() < 0:
             return None
         return int(value.item())
@@ -64,36 +53,22 @@ class HyperparameterReader:
                 for source in self._graph.inputs(node)
                 if is_predictor(self._graph.node(source))
             )
-        weights = self.value(self._graph.inputs(node)[1])
-        if weights is None or weights.ndim < 2:
-            raise ModelFileError(f"has no constant weights at '{node.name}': it is not frozen")
-        return int(weights.shape[-2 if node.op == "MatMul" and node.attr["transpose_b"].b else -1])
-
-    def crop_size(self, crop: pb.NodeDef) -> tuple[int, int]:
-        """(height, width) of the regions that a CropAndResize node cuts."""
-        size = self.value(self._graph.inputs(crop)[3])
-        if size is None or size.size != 2 or not 1 <= size.min() <= size.max() <= 512:
-            raise ModelFileError(f"does not say a usable crop size at '{crop.name}'")
-        if crop.attr["method"].s not in (b"", b"bilinear"):
-            raise ModelFileError(
-                f"crops with the method {crop.attr['method'].s!r}, which is not supported (bilinear is)"
-            )
-        return int(size.ravel()[0]), int(size.ravel()[1])
+        return self.layer_channels(node)
 
     def mask_size(self) -> tuple[int, int] | None:
         """(height, width) of a mask: of the resize before the mask layers, or of what collects the masks after them."""
-        if self._parts.mask_logits is None or self._parts.mask_crop is None:
+        if self._structure.mask_logits is None or self._structure.mask_crop is None:
             return None
         for node in self._graph.upstream(
-            [self._parts.mask_logits], lambda node: node is self._parts.mask_crop
+            [self._structure.mask_logits], lambda node: node is self._structure.mask_crop
         ).values():
             if node.op in ("ResizeBilinear", "ResizeNearestNeighbor"):
-                size = self.value(self._graph.inputs(node)[1])
+                size = self.find(self._graph.inputs(node)[1])
                 if size is not None and size.size == 2:
                     return int(size.ravel()[0]), int(size.ravel()[1])
-        for node in self._graph.downstream(self._graph.node(self._parts.mask_logits)).values():
+        for node in self._graph.downstream(self._graph.node(self._structure.mask_logits)).values():
             if node.op == "Reshape":
-                shape = self.value(self._graph.inputs(node)[1])
+                shape = self.find(self._graph.inputs(node)[1])
                 if shape is not None and shape.size >= 3 and shape.ravel()[-1] > 1:
                     return int(shape.ravel()[-2]), int(shape.ravel()[-1])
         return None
@@ -103,14 +78,16 @@ class HyperparameterReader:
 
         An input of fixed size leaves its feature map's size in the graph, or traces of it: then it must be that size.
         """
-        nodes = self._graph.upstream([self._graph.inputs(self._parts.proposal_nms)[0]], is_predictor)
-        per_cell = self.channels(self._parts.rpn_encodings) // 4
+        nodes = self._graph.upstream([self._graph.inputs(self._structure.proposal_nms)[0]], is_predictor)
+        per_cell = self.channels(self._structure.rpn_encodings) // 4
         for node in nodes.values():
             if node.op != "ConcatV2" or not self._is_corner_pair(node):
                 continue
             for rows, columns in _feature_sizes(resize):
                 try:
-                    corners = Evaluator(self._graph, feature_shape=(1, rows, columns, 1)).value(node.name)
+                    corners = TensorFlowConstantFolder(self._graph, feature_shape=(1, rows, columns, 1)).value(
+                        node.name
+                    )
                 except (NotConstant, ModelFileError):
                     continue
                 grid = _as_grid(corners, per_cell)
@@ -166,11 +143,11 @@ class HyperparameterReader:
 
     def score_activation(self) -> tuple[Literal["softmax", "sigmoid", "identity"], float]:
         """How logits become scores, and the factor that they are multiplied with first."""
-        scores = self._graph.upstream_values([self._graph.inputs(self._parts.detection_nms[0])[1]], is_predictor)
+        scores = self._graph.upstream_values([self._graph.inputs(self._structure.detection_nms[0])[1]], is_predictor)
         # The first stage converts its scores too, and how many boxes it found reaches into the second.
         path = [
             node
-            for name, node in self._graph.downstream(self._graph.node(self._parts.class_logits)).items()
+            for name, node in self._graph.downstream(self._graph.node(self._structure.class_logits)).items()
             if name in scores
         ]
         ops = {node.op for node in path}

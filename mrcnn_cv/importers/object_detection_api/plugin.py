@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.base import CandidateFile, Family
+from mrcnn_cv.importers.base import CandidateFile, Family, named
 from mrcnn_cv.model.definition import ModelDefinition, with_source
 
 if TYPE_CHECKING:
-    from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig
     from mrcnn_cv.importers.tensorflow.graphdef import Graph
-
-CONFIG_NAME = "pipeline.config"
 
 SUPPORTED = (
     "mrcnn-cv runs Mask R-CNN and Faster R-CNN: frozen graphs (.pb) of the TensorFlow Object Detection API and of"
@@ -29,48 +26,29 @@ class ObjectDetectionApi(Family):
     """Frozen graphs that crop regions and suppress boxes, with the pipeline.config given, or the one beside them."""
 
     def detect(self, file: CandidateFile) -> bool:
-        if not file.is_frozen_graph:
-            return False
-        try:
-            graph = file.frozen_graph()
-        except ModelFileError:
+        graph = file.find_frozen_graph()
+        if graph is None:
             return False
         from mrcnn_cv.importers.object_detection_api.family import is_region_cnn
 
         return is_region_cnn(graph)
 
     def load(self, file: CandidateFile, config: Path | None) -> ModelDefinition:
-        from mrcnn_cv.importers.object_detection_api import family
+        from mrcnn_cv.importers.config_schema import find_beside, given_or_beside
+        from mrcnn_cv.importers.object_detection_api.family import read_model
+        from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig, read_pipeline_config
 
         graph = file.frozen_graph()
-        warnings: list[str] = []
-        pipeline = _config(file.path, config, warnings)
-        try:
-            spec = family.read_model(graph, pipeline)
-        except ModelFileError as error:
-            raise ModelFileError(f"{file.path} {error}") from error
+        beside = find_beside(file.path, ["pipeline"], [".config"])
+        given, warnings = given_or_beside(config, beside, read_pipeline_config, PipelineConfig())
+        with named(file.path):
+            spec = read_model(graph, given)
         return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), graph.file)
 
 
 def refuse(file: CandidateFile) -> NoReturn:
     """Raise the ModelFileError that says what a frozen graph is that no family here detects."""
     raise ModelFileError(f"{file.path} {_what_else(file.frozen_graph())}: {SUPPORTED}")
-
-
-def _config(found: Path, given: Path | None, warnings: list[str]) -> PipelineConfig | None:
-    """The config that was given, or the one beside the model; only a given one must be good."""
-    from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipeline_config
-
-    if given is not None:
-        return read_pipeline_config(given)
-    beside = found.parent / CONFIG_NAME
-    if not beside.is_file():
-        return None
-    try:
-        return read_pipeline_config(beside)
-    except ModelFileError as error:
-        warnings.append(f"{error}; the graph alone is used")
-        return None
 
 
 def _what_else(graph: Graph) -> str:

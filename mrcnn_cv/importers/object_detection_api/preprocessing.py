@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 from mrcnn_cv.model.definition import NormalizationStep
 
@@ -23,7 +23,7 @@ def read_pixel_steps(graph: Graph, batch: str) -> tuple[tuple[NormalizationStep,
 
     TensorFlow 1's exporter prepares the whole batch, TensorFlow 2's each image, in the loop that also resizes it.
     """
-    values = Evaluator(graph)
+    values = TensorFlowConstantFolder(graph)
     steps = _steps_before(graph, values, batch)
     node = graph.node(batch)
     seen: set[str] = set()
@@ -39,7 +39,7 @@ def read_pixel_steps(graph: Graph, batch: str) -> tuple[tuple[NormalizationStep,
         node = following[0]
 
 
-def _steps_before(graph: Graph, values: Evaluator, batch: str) -> list[NormalizationStep]:
+def _steps_before(graph: Graph, values: TensorFlowConstantFolder, batch: str) -> list[NormalizationStep]:
     """Steps between the resizer and the batch."""
     found: list[tuple[pb.NodeDef, NormalizationStep]] = []
     queue, seen = [batch], {batch}
@@ -57,15 +57,16 @@ def _steps_before(graph: Graph, values: Evaluator, batch: str) -> list[Normaliza
     return [step for _, step in reversed(found)]
 
 
-def _pixel_step(graph: Graph, node: pb.NodeDef, values: Evaluator) -> tuple[NormalizationStep, str] | None:
+def _pixel_step(
+    graph: Graph, node: pb.NodeDef, values: TensorFlowConstantFolder
+) -> tuple[NormalizationStep, str] | None:
     """(step, image) of a node that combines an image with constants per channel."""
     if node.op not in _PIXEL_OPS:
         return None
     inputs = graph.inputs(node)
     for index in (1, 0):
-        try:
-            operand = values.value(inputs[index])
-        except NotConstant:
+        operand = values.find(inputs[index])
+        if operand is None:
             continue
         commutes = node.op not in ("Sub", "RealDiv")
         if operand.size not in (1, 3) or not (index == 1 or commutes):

@@ -23,9 +23,9 @@ _BACKBONES = (
 )
 
 
-def backbone(graph: Graph, parts: ObjectDetectionStructure) -> str:
+def backbone(graph: Graph, structure: ObjectDetectionStructure) -> str:
     """The name of the feature extractor, from the scopes of its layers; else how many layers it has."""
-    trunk = graph.upstream([parts.features], lambda node: node.name == parts.image)
+    trunk = graph.upstream([structure.features], lambda node: node.name == structure.image)
     names = [name for name, node in trunk.items() if is_predictor(node)]
     for pattern, title in _BACKBONES:
         match = next(filter(None, (re.search(pattern, name) for name in names)), None)

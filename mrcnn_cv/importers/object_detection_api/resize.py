@@ -22,15 +22,15 @@ _METHODS: dict[str, Literal["bilinear", "nearest", "bicubic", "area"]] = {
 
 
 def read_resize(
-    graph: Graph, parts: ObjectDetectionStructure, read: HyperparameterReader, config: ResizeSpec | None
+    graph: Graph, structure: ObjectDetectionStructure, read: HyperparameterReader, config: ResizeSpec | None
 ) -> ResizeSpec | None:
     """The resizer: what happens between the image and the batch of resized images; None if its numbers are missing.
 
     config: the limits to take where the graph does not hold them.
     """
-    nodes = graph.upstream([parts.resized])
+    nodes = graph.upstream([structure.resized])
     gray_weights = _gray_weights(graph, read, nodes)
-    _refuse_other_channels(graph, parts, read, 1 if gray_weights else 3)
+    _refuse_other_channels(graph, structure, read, 1 if gray_weights else 3)
     resizers = [node for node in nodes.values() if node.op in _METHODS]
     spec = _resized(graph, read, resizers, nodes, config) if resizers else _not_resized(graph, read, nodes)
     return None if spec is None else replace(spec, gray_weights=gray_weights)
@@ -82,7 +82,7 @@ def _sized(
     """The sizes of a resizer that are not of its rule of interpolation."""
     pads = [node for node in nodes.values() if node.op in ("Pad", "PadV2")]
     sizes = [graph.inputs(node)[1] for node in resizers]
-    known = [value for value in map(read.value, sizes) if value is not None]
+    known = [value for value in map(read.find, sizes) if value is not None]
     if known:
         if len(sizes) > 1 or pads:
             raise ModelFileError("resizes images to a fixed size, but not only that, which is not supported")
@@ -119,7 +119,7 @@ def _gray_weights(graph: Graph, read: HyperparameterReader, nodes: dict[str, pb.
     """The weights of red, green and blue where a resizer converts images to gray, else none."""
     for node in nodes.values():
         product = graph.node(graph.inputs(node)[0]) if node.op == "Sum" else node
-        weights = read.value(graph.inputs(product)[1]) if product is not node and product.op == "Mul" else None
+        weights = read.find(graph.inputs(product)[1]) if product is not node and product.op == "Mul" else None
         if weights is not None and weights.size == 3:
             return tuple(float(weight) for weight in weights.ravel())
     return ()
@@ -135,7 +135,7 @@ def _size_limits(graph: Graph, read: HyperparameterReader, sizes: list[str]) -> 
     for node in graph.upstream(sizes, lambda node: node.op.startswith("Resize")).values():
         if node.op not in ("StridedSlice", "RealDiv", "Unpack"):
             continue
-        value = read.value(graph.inputs(node)[0])
+        value = read.find(graph.inputs(node)[0])
         wanted = 1 if node.op == "RealDiv" else 2
         if value is not None and value.size == wanted and value.min() > 1:
             found += [float(number) for number in value.ravel()]
@@ -164,11 +164,11 @@ def _pad_value(graph: Graph, read: HyperparameterReader, pads: list[pb.NodeDef])
 
 
 def _refuse_other_channels(
-    graph: Graph, parts: ObjectDetectionStructure, read: HyperparameterReader, channels: int
+    graph: Graph, structure: ObjectDetectionStructure, read: HyperparameterReader, channels: int
 ) -> None:
     """A trunk must look at red, green and blue, or at the one channel that its resizer makes of them."""
-    for node in graph.downstream(graph.node(parts.image), lambda node: node.op in WEIGHTED).values():
-        weights = read.value(graph.inputs(node)[1]) if node.op in WEIGHTED else None
+    for node in graph.downstream(graph.node(structure.image), lambda node: node.op in WEIGHTED).values():
+        weights = read.find(graph.inputs(node)[1]) if node.op in WEIGHTED else None
         if weights is not None and weights.ndim == 4 and weights.shape[2] != channels:
             has = "three (RGB)" if channels == 3 else "one (gray)"
             raise ModelFileError(f"takes images of {weights.shape[2]} channels, where mrcnn-cv has {has}")

@@ -1,4 +1,4 @@
-"""Find the landmarks of a Faster or Mask R-CNN in a graph of the Object Detection API.
+"""Find the structure of a Faster or Mask R-CNN in a graph of the Object Detection API.
 
 Parts are found by what they do, not by what an exporter called them: regions are cropped by CropAndResize, proposals
 are what the first crop takes, the heads are what the scores and boxes of the suppressions are computed from.
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.preprocessing import read_pixel_steps
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.extract import ADD, NET_OPS
 from mrcnn_cv.importers.tensorflow.graphdef import NMS_OPS, Graph, node_name
+from mrcnn_cv.importers.tensorflow.hyperparameters import with_bias
 from mrcnn_cv.model.definition import NormalizationStep
 
 CONTROL_OPS = frozenset({"If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"})
@@ -35,7 +36,7 @@ _COMBINING = ADD | {"Sub", "Mul", "RealDiv"}
 
 @dataclass(frozen=True)
 class ObjectDetectionStructure:
-    """The landmarks of a graph, tensors by name; what belongs to masks is None or empty for a Faster R-CNN."""
+    """The structure of a graph, tensors by name; what belongs to masks is None or empty for a Faster R-CNN."""
 
     resized: str
     """Batch of resized images, before the pixel preprocessing."""
@@ -60,8 +61,8 @@ def is_predictor(node: pb.NodeDef) -> bool:
     return node.op in PREDICTORS
 
 
-def find_parts(graph: Graph) -> ObjectDetectionStructure:
-    """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
+def find_structure(graph: Graph) -> ObjectDetectionStructure:
+    """The structure; raises ModelFileError, saying which is missing, for a graph of another kind."""
     crop, mask_crop = _crop_nodes(graph)
     functions = [node for node in graph.upstream([crop.name]).values() if node.op in FUNCTION_OPS]
     if functions:
@@ -139,7 +140,7 @@ def _first(graph: Graph, suppressions: list[pb.NodeDef]) -> list[pb.NodeDef]:
 
 def _image_input(graph: Graph, features: str) -> tuple[str, tuple[NormalizationStep, ...], str]:
     """(batch of resized images, pixel steps, what the trunk takes): where the net's layers end, going up."""
-    values = Evaluator(graph)
+    values = TensorFlowConstantFolder(graph)
     outside = _beginnings(graph, features, values)
     if len(outside) != 1:
         found = sorted({node.op for node in outside})
@@ -152,7 +153,7 @@ def _image_input(graph: Graph, features: str) -> tuple[str, tuple[NormalizationS
     return outside[0].name, steps, image
 
 
-def _beginnings(graph: Graph, features: str, values: Evaluator) -> list[pb.NodeDef]:
+def _beginnings(graph: Graph, features: str, values: TensorFlowConstantFolder) -> list[pb.NodeDef]:
     """The nodes that the layers of a trunk begin at; constants and the sums of paddings and shapes are none."""
     found: list[pb.NodeDef] = []
     queue, seen = [features], {features}
@@ -164,17 +165,9 @@ def _beginnings(graph: Graph, features: str, values: Evaluator) -> list[pb.NodeD
             new = dict.fromkeys(source for source in map(node_name, sources) if source not in seen)
             queue += new
             seen |= new.keys()
-        elif not _is_constant(values, name):
+        elif values.find(name) is None:
             found.append(node)
     return found
-
-
-def _is_constant(values: Evaluator, tensor: str) -> bool:
-    try:
-        values.value(tensor)
-    except NotConstant:
-        return False
-    return True
 
 
 def _predictors(graph: Graph, nms: pb.NodeDef, belongs: Callable[[pb.NodeDef], bool], what: str) -> tuple[str, str]:
@@ -190,12 +183,6 @@ def _predictors(graph: Graph, nms: pb.NodeDef, belongs: Callable[[pb.NodeDef], b
             )
         found.append(with_bias(graph, layers[0]))
     return found[0], found[1]
-
-
-def with_bias(graph: Graph, layer: pb.NodeDef) -> str:
-    """The result of a layer with weights after its bias, if it has one."""
-    following = [node for node in graph.consumers(layer.name) if node.op in ADD]
-    return following[0].name if len(following) == 1 else layer.name
 
 
 def _last_layer(graph: Graph, crop: pb.NodeDef) -> str:

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
-from mrcnn_cv.importers.protobuf_limits import parse
-from mrcnn_cv.importers.wire_format import Content, NotPlain, Pieces, Walk, only
-
-RAW = pb.TensorProto.RAW_DATA_FIELD_NUMBER
-FLOATS = pb.TensorProto.FLOAT_DATA_FIELD_NUMBER
-DOUBLES = pb.TensorProto.DOUBLE_DATA_FIELD_NUMBER
-_LISTS = {FLOATS: 4, DOUBLES: 8}
+from mrcnn_cv.importers.wire_format import Content, Pieces, Walk, only
 
 _GRAPH = pb.ModelProto.GRAPH_FIELD_NUMBER
 _NODE, _INITIALIZER = pb.GraphProto.NODE_FIELD_NUMBER, pb.GraphProto.INITIALIZER_FIELD_NUMBER
@@ -36,40 +31,32 @@ def parse_model(data: memoryview) -> tuple[pb.ModelProto, OnnxConstants]:
     """A model without its large constants, and these; raises what `protobuf_limits.parse` does."""
     message = pb.ModelProto()
     walk = _ModelWalk(data)
-    try:
-        pieces = walk.model()
-    except NotPlain:
-        parse(data, message)
-        return message, OnnxConstants()
-    parse(b"".join(pieces), message)
-    return message, OnnxConstants(walk.initializers, walk.nodes)
+    return message, OnnxConstants(walk.initializers, walk.nodes) if walk.parse(message) else OnnxConstants()
 
 
 class _ModelWalk(Walk):
+    RAW = pb.TensorProto.RAW_DATA_FIELD_NUMBER
+    LISTS: ClassVar[Mapping[int, int]] = {
+        pb.TensorProto.FLOAT_DATA_FIELD_NUMBER: 4,
+        pb.TensorProto.DOUBLE_DATA_FIELD_NUMBER: 8,
+    }
+
     def __init__(self, data: memoryview) -> None:
         super().__init__(data)
         self.initializers: dict[int, Content] = {}
         self.nodes: dict[int, Content] = {}
         self._parts: Counter[int] = Counter()
 
-    def model(self) -> Pieces:
+    def root(self) -> Pieces:
         return self.container(0, len(self.data), {_GRAPH: self._graph}, Counter())
 
     def _graph(self, index: int, start: int, end: int) -> Pieces:
         # Protobuf joins graphs, so the nodes of the next are counted on.
-        return self.container(start, end, {_NODE: self._node, _INITIALIZER: self._initializer}, self._parts)
+        inner = {_NODE: self.part(self._constant), _INITIALIZER: self.part(self._initializer)}
+        return self.container(start, end, inner, self._parts)
 
     def _initializer(self, index: int, start: int, end: int) -> Pieces | None:
-        try:
-            return self._taken(self.initializers, index, start, end)
-        except NotPlain:
-            return None
-
-    def _node(self, index: int, start: int, end: int) -> Pieces | None:
-        try:
-            return self._constant(index, start, end)
-        except NotPlain:
-            return None
+        return self.tensor(start, end, self.initializers, index)
 
     def _constant(self, index: int, start: int, end: int) -> Pieces | None:
         """A Constant without the tensor in its attribute "value", where these and all in them are there once alone."""
@@ -81,12 +68,6 @@ class _ModelWalk(Walk):
         name, tensor = only(inside, _NAME), only(inside, _TENSOR)
         if name is None or tensor is None or self.text(name) != b"value":
             return None
-        made = self._taken(self.nodes, index, tensor.content, tensor.end)
+        made = self.tensor(tensor.content, tensor.end, self.nodes, index)
         made = self.replaced(attribute.content, attribute.end, tensor, made)
         return self.replaced(start, end, attribute, made)
-
-    def _taken(self, found: dict[int, Content], index: int, start: int, end: int) -> Pieces | None:
-        def take(content: Content) -> None:
-            found[index] = content
-
-        return self.tensor(start, end, RAW, _LISTS, take)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import NetGraph
 from mrcnn_cv.graph.passes import standard_passes
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import OnnxGraph
 from mrcnn_cv.importers.onnx.ops import INSIDE, is_inside, is_layer, sources
 from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
@@ -23,7 +23,7 @@ class Output(NamedTuple):
     channels: Sequence[int] | None = None
 
 
-def beginnings(graph: OnnxGraph, values: OnnxEvaluator, tensors: Sequence[str]) -> list[str]:
+def beginnings(graph: OnnxGraph, values: OnnxConstantFolder, tensors: Sequence[str]) -> list[str]:
     """The tensors that the layers before `tensors` begin at; constants are none."""
     queue = [graph.skip_identity(tensor) for tensor in tensors]
     seen, found = set(queue), []
@@ -41,7 +41,7 @@ def beginnings(graph: OnnxGraph, values: OnnxEvaluator, tensors: Sequence[str]) 
 
 def extract_net(
     graph: OnnxGraph,
-    values: OnnxEvaluator,
+    values: OnnxConstantFolder,
     starts: dict[str, Map],
     outputs: Sequence[Output],
     traced: bool = True,

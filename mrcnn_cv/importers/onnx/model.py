@@ -5,25 +5,21 @@ No cv2 and no onnx package here: of the format, whose field numbers are public, 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-
-import numpy as np
-from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
+from mrcnn_cv.importers.base import named
+from mrcnn_cv.importers.constant_folding import Array
 from mrcnn_cv.importers.onnx.constants import OnnxConstants, parse_model
 from mrcnn_cv.importers.onnx.tensors import tensor_value
-from mrcnn_cv.importers.wire_format import Content
-from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
-
-MAX_FILE_BYTES = 2**31 - 1
-"""protobuf's own limit for one message."""
+from mrcnn_cv.importers.wire_format import Content, read_message
+from mrcnn_cv.util.mapped_file import MappedFile
 
 MAX_NODES = 1 << 18
 """Constants are among them; torchvision's largest detector has 4,000."""
@@ -46,7 +42,7 @@ _VALUE_INPUTS: dict[str, tuple[int, ...]] = {
 _NOTHING = pb.AttributeProto()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """One node. Tensors are called by their names; an optional input that is left out is ''."""
 
@@ -103,7 +99,7 @@ class OnnxGraph:
         }
         self.outputs = tuple(each.name for each in model.graph.output)
         self._constants: dict[str, tuple[pb.TensorProto, Content | None]] = {}
-        self._makers: dict[str, Node] = {}
+        self._producers: dict[str, Node] = {}
         self._again: Counter[str] = Counter()
         self.budget = Budget()
         self._list: list[Node] = []
@@ -112,9 +108,9 @@ class OnnxGraph:
         # Since version 4 of the format an initializer may also be listed as an input.
         self.inputs = {name: shape for name, shape in self.inputs.items() if name not in self._constants}
         self.nodes = self._in_order()
-        self._behind = self._looked_through()
+        self._past_identities = self._skip_identities()
         # They are asked for over and over.
-        self._sources_of: dict[bool, dict[int, list[Node]]] = {True: {}, False: {}}
+        self._sources_of: dict[bool, dict[Node, list[Node]]] = {True: {}, False: {}}
         self._consumers: dict[str, list[Node]] = defaultdict(list)
         for node in self.nodes:
             for position in value_inputs(node):
@@ -138,7 +134,7 @@ class OnnxGraph:
                 if depth == 0 and name in self.inputs:
                     raise ModelFileError(f"makes the tensor '{name[:80]}' twice, so it is not a valid ONNX model")
                 own[name] = self._new_name(name, depth)
-                self._makers[own[name]] = _UNREAD
+                self._producers[own[name]] = _UNREAD
         names = {**outer, **own}
         for index, node in enumerate(graph.node):
             self._add(node, names, depth, taken.nodes.get(index))
@@ -147,11 +143,11 @@ class OnnxGraph:
     def _new_name(self, name: str, depth: int) -> str:
         """Names are unique in a valid file; those of branches are often not."""
         if depth == 0:
-            if name in self._constants or name in self._makers or not name:
+            if name in self._constants or name in self._producers or not name:
                 raise ModelFileError(f"makes the tensor '{name[:80]}' twice, so it is not a valid ONNX model")
             return name
         own = name
-        while own in self._constants or own in self._makers or own in self.inputs:
+        while own in self._constants or own in self._producers or own in self.inputs:
             self._again[name] += 1
             own = f"{name}_{self._again[name]}"
         return own
@@ -171,40 +167,26 @@ class OnnxGraph:
                 inputs += [inner[each.name] for each in attribute.g.output if each.name in inner]
         if node.op_type == "Constant" and len(outputs) == 1:
             self._constants[outputs[0]] = _constant(node), taken
-            del self._makers[outputs[0]]
+            del self._producers[outputs[0]]
             return
         if not outputs:
             return
         read = Node(node.op_type, tuple(inputs), outputs, {each.name: each for each in node.attribute})
-        self._makers.update(dict.fromkeys(outputs, read))
+        self._producers.update(dict.fromkeys(outputs, read))
         self._list.append(read)
 
     def _in_order(self) -> tuple[Node, ...]:
         """The nodes, each after those that it takes from."""
-        waiting: dict[int, int] = {}
-        consumers: dict[str, list[Node]] = defaultdict(list)
-        ready: deque[Node] = deque()
-        for node in self._list:
-            sources = [name for name in dict.fromkeys(node.inputs) if name in self._makers]
-            waiting[id(node)] = len(sources)
-            for name in sources:
-                consumers[name].append(node)
-            if not sources:
-                ready.append(node)
-        ordered: list[Node] = []
-        while ready:
-            node = ready.popleft()
-            ordered.append(node)
-            for taker in (taker for name in node.outputs for taker in consumers[name]):
-                waiting[id(taker)] -= 1
-                if waiting[id(taker)] == 0:
-                    ready.append(taker)
-        if len(ordered) < len(self._list):
-            stuck = next(node for node in self._list if waiting[id(node)] > 0)
-            raise ModelFileError(f"has a node '{stuck.name[:80]}' ({stuck.op[:40]}) that depends on itself")
-        return tuple(ordered)
+        sources = {
+            node: [self._producers[name] for name in node.inputs if name in self._producers] for node in self._list
+        }
+        try:
+            return tuple(TopologicalSorter(sources).static_order())
+        except CycleError as error:
+            stuck: Node = error.args[1][0]
+            raise ModelFileError(f"has a node '{stuck.name[:80]}' ({stuck.op[:40]}) that depends on itself") from error
 
-    def _looked_through(self) -> dict[str, str]:
+    def _skip_identities(self) -> dict[str, str]:
         skip_identity: dict[str, str] = {}
         for node in self.nodes:
             if node.op in PASS_THROUGH and node.inputs and node.inputs[0]:
@@ -213,7 +195,7 @@ class OnnxGraph:
 
     def skip_identity(self, tensor: str) -> str:
         """The tensor that a chain of identities hands on, itself where there is none."""
-        return self._behind.get(tensor, tensor)
+        return self._past_identities.get(tensor, tensor)
 
     def input(self, node: Node, index: int) -> str:
         """The tensor that a node takes, identities looked through; '' where it is left out."""
@@ -221,13 +203,13 @@ class OnnxGraph:
 
     def producer(self, tensor: str) -> Node | None:
         """The node that makes a tensor; None for an input of the graph or a constant."""
-        return self._makers.get(self.skip_identity(tensor))
+        return self._producers.get(self.skip_identity(tensor))
 
     def is_constant(self, tensor: str) -> bool:
         """Whether a tensor stands in the file."""
         return self.skip_identity(tensor) in self._constants
 
-    def constant(self, tensor: str) -> NDArray[np.generic]:
+    def constant(self, tensor: str) -> Array:
         """The value of a constant, a view of the file where it is large; ModelFileError where it contradicts itself."""
         stored, taken = self._constants[self.skip_identity(tensor)]
         return tensor_value(stored, tensor, taken)
@@ -245,13 +227,13 @@ class OnnxGraph:
         """
 
         def sources(node: Node) -> list[Node]:
-            found = known.get(id(node))
-            if found is None:
-                found = known[id(node)] = self._sources(node, values)
-            return [] if stop(node) else found
+            if node not in known:
+                known[node] = self._sources(node, values)
+            return [] if stop(node) else known[node]
 
         known = self._sources_of[values]
-        return self._walk([self.producer(tensor) for tensor in tensors], sources)
+        producers = map(self.producer, tensors)
+        return self.budget.walk((node for node in producers if node is not None), sources)
 
     def _sources(self, node: Node, values: bool) -> list[Node]:
         """The nodes that make what a node takes."""
@@ -263,21 +245,9 @@ class OnnxGraph:
         """The nodes that the values of `tensors` reach, nearest first; what a `stop` node feeds is left out."""
 
         def consumers(node: Node) -> list[Node]:
-            return [] if stop(node) else [taker for name in node.outputs for taker in self.consumers(name)]
+            return [] if stop(node) else [consumer for name in node.outputs for consumer in self.consumers(name)]
 
-        return self._walk([taker for tensor in tensors for taker in self.consumers(tensor)], consumers)
-
-    def _walk(self, start: Iterable[Node | None], step: Callable[[Node], list[Node]]) -> list[Node]:
-        seen = {id(node): node for node in start if node is not None}
-        found = list(seen.values())
-        for node in found:
-            others = step(node)
-            self.budget.step(1 + len(others))
-            for other in others:
-                if id(other) not in seen:
-                    seen[id(other)] = other
-                    found.append(other)
-        return found
+        return self.budget.walk((consumer for tensor in tensors for consumer in self.consumers(tensor)), consumers)
 
 
 def value_inputs(node: Node) -> Iterable[int]:
@@ -310,23 +280,8 @@ def read_onnx(path: Path) -> OnnxGraph:
 
     Raises ModelFileError (one sentence with the path) for a file that is none, or contradicts itself.
     """
-    try:
-        file = MappedFile(path, MAX_FILE_BYTES)
-        model, constants = parse_model(file.data)
-    except TooLarge as error:
-        raise ModelFileError(f"{path} has {error.size} bytes; an ONNX model in one file has less than 2 GiB") from error
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error
-    except DecodeError as error:
-        raise ModelFileError(
-            f"{path} is not an ONNX model, or it is cut short (protobuf cannot read it): check its size against the"
-            " original, or export the model again"
-        ) from error
-    if not model.graph.node:
-        raise ModelFileError(f"{path} holds no graph nodes, so it is not an ONNX model")
-    try:
+    file, (model, constants) = read_message(path, "an ONNX model", "export the model again", parse_model)
+    with named(path):
+        if not model.graph.node:
+            raise ModelFileError("holds no graph nodes, so it is not an ONNX model")
         return OnnxGraph(model, constants, file)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error

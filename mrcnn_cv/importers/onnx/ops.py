@@ -13,21 +13,8 @@ from math import prod
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import (
-    Add,
-    Concat,
-    Flatten,
-    HardSigmoid,
-    HardSwish,
-    Layer,
-    Mul,
-    Pad,
-    Relu,
-    Relu6,
-    Sigmoid,
-    Upsample,
-)
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.graph import ir
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.onnx.ops_as_written import resize_as_written, turned
 from mrcnn_cv.importers.onnx.ops_windowed import (
@@ -45,7 +32,7 @@ from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
 COMBINING = frozenset({"Add", "Sub", "Mul", "Div"})
 
 
-def is_layer(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> bool:
+def is_layer(graph: OnnxGraph, values: OnnxConstantFolder, node: Node) -> bool:
     """Whether a node can be part of a net."""
     if node.op == "Concat":
         return node.whole("axis", 0) in (1, -3)
@@ -62,7 +49,7 @@ def is_inside(translation: GraphTranslation, node: Node) -> bool:
     return is_layer(translation.graph, translation.values, node)
 
 
-def sources(graph: OnnxGraph, values: OnnxEvaluator, node: Node) -> list[str]:
+def sources(graph: OnnxGraph, values: OnnxConstantFolder, node: Node) -> list[str]:
     """The maps that a layer takes."""
     inputs = [graph.skip_identity(name) for name in node.inputs if name]
     if node.op in COMBINING or node.op == "Concat":
@@ -102,17 +89,17 @@ def _join(translation: GraphTranslation, node: Node) -> Map:
         if gates:
             # x * hard_sigmoid(x), as exporters before opset 14 write it.
             source = translation.map(node, 1 - gates[0])
-            return replace(source, name=translation.add(HardSwish, node, [source.name]))
+            return translation.add(ir.HardSwish, node, [source])
         larger = min(first, second, key=lambda each: each.shrunk)
         if first.size and second.size:
             larger = max(first, second, key=lambda each: prod(each.size or ()))
-        return replace(larger, name=translation.add(Mul, node, [first.name, second.name]))
+        return replace(larger, name=translation.add(ir.Mul, node, [first, second]).name)
     if translation.traced and first.shrunk != second.shrunk:
         raise ModelFileError(
             f"has a node '{node.name}' that adds maps with {first.shrunk[0]} and {second.shrunk[0]} pixels per cell:"
             " its pyramid does not double from level to level, which is not supported"
         )
-    return replace(first, name=translation.add(Add, node, [first.name, second.name]))
+    return translation.add(ir.Add, node, [first, second])
 
 
 def _gates(translation: GraphTranslation, node: Node, index: int) -> bool:
@@ -127,23 +114,22 @@ def _gates(translation: GraphTranslation, node: Node, index: int) -> bool:
     )
 
 
-_ACTIVATIONS: dict[str, type[Layer]] = {"Relu": Relu, "Sigmoid": Sigmoid, "HardSwish": HardSwish}
+_ACTIVATIONS: dict[str, type[ir.Layer]] = {"Relu": ir.Relu, "Sigmoid": ir.Sigmoid, "HardSwish": ir.HardSwish}
 
 
 def _activation(translation: GraphTranslation, node: Node) -> Map:
     source = translation.map(node)
     if node.op == "HardSigmoid":
         slope = {"alpha": node.real("alpha", 0.2), "beta": node.real("beta", 0.5)}
-        return replace(source, name=translation.add(HardSigmoid, node, [source.name], **slope))
-    return replace(source, name=translation.add(_ACTIVATIONS[node.op], node, [source.name]))
+        return translation.add(ir.HardSigmoid, node, [source], **slope)
+    return translation.add(_ACTIVATIONS[node.op], node, [source])
 
 
 def _clip(translation: GraphTranslation, node: Node) -> Map:
     least, most = translation.number(node, 1, "min"), translation.number(node, 2, "max")
     if (least, most) != (0, 6):
         raise ModelFileError(f"has a node '{node.name}' that clips to {least} and {most}, where a net clips to 0 and 6")
-    source = translation.map(node)
-    return replace(source, name=translation.add(Relu6, node, [source.name]))
+    return translation.add(ir.Relu6, node, [translation.map(node)])
 
 
 def _resize(translation: GraphTranslation, node: Node) -> Map:
@@ -163,8 +149,7 @@ def _resize(translation: GraphTranslation, node: Node) -> Map:
         )
     if factors == [1, 1]:
         return source
-    repeated = translation.add(Upsample, node, [source.name], factors=(int(factors[0]), int(factors[1])))
-    return Map(repeated, None, wanted)
+    return translation.add(ir.Upsample, node, [source], factors=(int(factors[0]), int(factors[1])))
 
 
 _REPEATING = {
@@ -181,8 +166,8 @@ _REPEATING = {
 def _shrunk_beside(translation: GraphTranslation, node: Node) -> tuple[Fraction, Fraction] | None:
     """Pixels of the net's input per cell of the map to which a node's result is added; None if it is to none."""
     graph, values = translation.graph, translation.values
-    sums = [taker for taker in graph.consumers(node.outputs[0]) if taker.op == "Add"]
-    others = [graph.skip_identity(name) for taker in sums for name in taker.inputs]
+    sums = [consumer for consumer in graph.consumers(node.outputs[0]) if consumer.op == "Add"]
+    others = [graph.skip_identity(name) for consumer in sums for name in consumer.inputs]
     tensor = next((name for name in others if name != node.outputs[0]), "")
     rows, columns = Fraction(1), Fraction(1)
     while tensor not in translation.maps:
@@ -199,13 +184,7 @@ def _shrunk_beside(translation: GraphTranslation, node: Node) -> tuple[Fraction,
 
 
 def _concat(translation: GraphTranslation, node: Node) -> Map:
-    sources = [translation.map(node, index) for index in range(len(node.inputs))]
-    name = translation.add(Concat, node, [source.name for source in sources])
-    if sources[0].size is None or any(source.size is None for source in sources):
-        return replace(sources[0], name=name)
-    return replace(
-        sources[0], name=name, size=(sum(source.size[0] for source in sources if source.size), *sources[0].size[1:])
-    )
+    return translation.add(ir.Concat, node, [translation.map(node, index) for index in range(len(node.inputs))])
 
 
 def _pad(translation: GraphTranslation, node: Node) -> Map:
@@ -216,9 +195,7 @@ def _pad(translation: GraphTranslation, node: Node) -> Map:
     if not plain or any(amounts[:2] + amounts[4:6]) or source.flat:
         raise ModelFileError(f"has a node '{node.name}' that pads a map in a way that is not supported")
     top, left, bottom, right = (int(amounts[index]) for index in (2, 3, 6, 7))
-    name = translation.add(Pad, node, [source.name], padding=(top, left, bottom, right))
-    size = source.size and (source.size[0], source.size[1] + top + bottom, source.size[2] + left + right)
-    return replace(source, name=name, size=size)
+    return translation.add(ir.Pad, node, [source], padding=(top, left, bottom, right))
 
 
 def _flatten(translation: GraphTranslation, node: Node) -> Map:
@@ -230,8 +207,7 @@ def _flatten(translation: GraphTranslation, node: Node) -> Map:
         raise ModelFileError(
             f"has a node '{node.name}' ({node.op}) that is not a flattening, which is not supported here"
         )
-    name = translation.add(Flatten, node, [source.name], channels_last=source.turned)
-    return replace(source, name=name, flat=True, turned=False)
+    return replace(translation.add(ir.Flatten, node, [source], channels_last=source.turned), flat=True, turned=False)
 
 
 def _is_flattening(translation: GraphTranslation, node: Node) -> bool:

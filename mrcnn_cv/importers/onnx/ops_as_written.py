@@ -32,8 +32,7 @@ def resize_as_written(translation: GraphTranslation, node: Node) -> Map:
             raise _not_supported(node)
         return _repeated(translation, node, source, scales)
     height, width = _size(translation, node)
-    name = translation.add(Resize, node, [source.name], size=(height, width), mode=_MODES[mode], coordinates=rule)
-    return replace(source, name=name, size=source.size and (source.size[0], height, width))
+    return translation.add(Resize, node, [source], size=(height, width), mode=_MODES[mode], coordinates=rule)
 
 
 def _repeated(translation: GraphTranslation, node: Node, source: Map, scales: NDArray[Any]) -> Map:
@@ -42,9 +41,7 @@ def _repeated(translation: GraphTranslation, node: Node, source: Map, scales: ND
     count, channels, rows, columns = (int(scale) for scale in scales.ravel())
     if (count, channels) != (1, 1):
         raise _not_supported(node)
-    name = translation.add(Upsample, node, [source.name], factors=(rows, columns))
-    size = source.size and (source.size[0], source.size[1] * rows, source.size[2] * columns)
-    return replace(source, name=name, size=size, shrunk=(source.shrunk[0] / rows, source.shrunk[1] / columns))
+    return translation.add(Upsample, node, [source], factors=(rows, columns))
 
 
 def _size(translation: GraphTranslation, node: Node) -> tuple[int, int]:

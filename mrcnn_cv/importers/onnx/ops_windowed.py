@@ -6,25 +6,13 @@ ONNX counts (N, C, H, W) as a NetGraph does, so that weights stay where they lie
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import (
-    NO_PADDING,
-    Affine,
-    AvgPool2d,
-    Conv2d,
-    ConvTranspose2d,
-    Flatten,
-    GlobalAvgPool,
-    Linear,
-    MaxPool2d,
-    Padding,
-)
+from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.partial_shapes import same_padding
 from mrcnn_cv.importers.onnx.model import Node
 from mrcnn_cv.importers.onnx.translation import GraphTranslation, Map
@@ -50,38 +38,12 @@ def pads(node: Node) -> list[int]:
     return amounts
 
 
-def padding(translation: GraphTranslation, node: Node) -> Padding:
+def padding(translation: GraphTranslation, node: Node) -> ir.Padding:
     """The same, or that it depends on the map, where the graph says what is meant."""
     if not translation.traced and node.text("auto_pad", "NOTSET") == "SAME_UPPER" and not node.wholes("pads"):
         return "same"
     top, left, bottom, right = pads(node)
     return top, left, bottom, right
-
-
-def windowed(
-    node: Node,
-    source: Map,
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    around: Padding,
-    channels: int | None = None,
-) -> Map:
-    """What a window that moves over a map makes of it; its name is still to be given. channels: None: as many."""
-    shrunk = (source.shrunk[0] * strides[0], source.shrunk[1] * strides[1])
-    if source.size is None:
-        return replace(source, shrunk=shrunk)
-    if around == "same":
-        height, width = (-(-side // stride) for side, stride in zip(source.size[1:], strides, strict=True))
-    else:
-        height, width = (
-            (side + before + after - length) // stride + 1
-            for side, before, after, length, stride in zip(
-                source.size[1:], around[:2], around[2:], kernel, strides, strict=True
-            )
-        )
-    if min(height, width) < 1:
-        raise ModelFileError(f"has a node '{node.name}' ({node.op}) that leaves nothing of its input")
-    return replace(source, size=(source.size[0] if channels is None else channels, height, width), shrunk=shrunk)
 
 
 def convolution(translation: GraphTranslation, node: Node) -> Map:
@@ -106,8 +68,7 @@ def convolution(translation: GraphTranslation, node: Node) -> Map:
         raise ModelFileError(f"has a convolution '{node.name}' in groups where a layer makes its predictions")
     weights = translation.order(node, weights, 0)
     window = {"stride": strides, "padding": around, "dilation": dilations, "groups": groups}
-    name = translation.add(Conv2d, node, [source.name], weight=weights, bias=translation.biases(node), **window)
-    return replace(windowed(node, source, kernel, strides, around, len(weights)), name=name)
+    return translation.add(ir.Conv2d, node, [source], weight=weights, bias=translation.biases(node), **window)
 
 
 def transposed_convolution(translation: GraphTranslation, node: Node) -> Map:
@@ -122,9 +83,7 @@ def transposed_convolution(translation: GraphTranslation, node: Node) -> Map:
             f"has a transposed convolution '{node.name}' whose patches overlap, which is not supported"
         )
     weights = translation.order(node, weights, 1)
-    name = translation.add(ConvTranspose2d, node, [source.name], weight=weights, bias=translation.biases(node))
-    size = source.size and (weights.shape[1], source.size[1] * strides[0], source.size[2] * strides[1])
-    return Map(name, size, (source.shrunk[0] / strides[0], source.shrunk[1] / strides[1]))
+    return translation.add(ir.ConvTranspose2d, node, [source], weight=weights, bias=translation.biases(node))
 
 
 def fully_connected(translation: GraphTranslation, node: Node) -> Map:
@@ -153,8 +112,8 @@ def fully_connected(translation: GraphTranslation, node: Node) -> Map:
         weights = weights.reshape(outputs, source.size[0], -1).transpose(0, 2, 1)
     alpha = node.real("alpha", 1)
     scale = None if alpha == 1 else np.full(outputs, alpha, np.float64)
-    name = translation.add(Linear, node, [source.name], weight=weights, bias=bias, scale=scale)
-    return replace(source, name=name, size=(outputs, 1, 1), channels_last=False)
+    made = translation.add(ir.Linear, node, [source], weight=weights, bias=bias, scale=scale)
+    return replace(made, size=(outputs, 1, 1), channels_last=False)
 
 
 def batch_norm(translation: GraphTranslation, node: Node) -> Map:
@@ -177,7 +136,7 @@ def affine(
     """scale * input + shift, (C,) or (1,) each."""
     if source.channels_last and (scale.size > 1 or shift.size > 1):
         raise ModelFileError(f"has a node '{node.name}' ({node.op}) that differs by position, not only by channel")
-    return replace(source, name=translation.add(Affine, node, [source.name], scale=scale, shift=shift))
+    return translation.add(ir.Affine, node, [source], scale=scale, shift=shift)
 
 
 def pool(translation: GraphTranslation, node: Node) -> Map:
@@ -185,19 +144,18 @@ def pool(translation: GraphTranslation, node: Node) -> Map:
     around = padding(translation, node)
     if not translation.traced and node.op == "AveragePool" and _is_same(node, source, kernel, strides, around):
         around = "same"
-    own = node.op == "AveragePool" and (around not in ("same", NO_PADDING))
-    counts_pads = around != NO_PADDING and node.whole("count_include_pad", 0)
+    own = node.op == "AveragePool" and (around not in ("same", ir.NO_PADDING))
+    counts_pads = around != ir.NO_PADDING and node.whole("count_include_pad", 0)
     if node.whole("ceil_mode", 0) or pair(node, "dilations", 1) != (1, 1) or own or counts_pads or source.flat:
         raise ModelFileError(f"has a node '{node.name}' ({node.op}) of a kind that is not supported")
-    layer = MaxPool2d if node.op == "MaxPool" else AvgPool2d
-    name = translation.add(layer, node, [source.name], kernel=kernel, stride=strides, padding=around)
-    return replace(windowed(node, source, kernel, strides, around), name=name)
+    layer = ir.MaxPool2d if node.op == "MaxPool" else ir.AvgPool2d
+    return translation.add(layer, node, [source], kernel=kernel, stride=strides, padding=around)
 
 
-def _is_same(node: Node, source: Map, kernel: tuple[int, int], strides: tuple[int, int], around: Padding) -> bool:
+def _is_same(node: Node, source: Map, kernel: tuple[int, int], strides: tuple[int, int], around: ir.Padding) -> bool:
     """Whether paddings are those that TensorFlow's SAME adds to this map."""
-    layer = AvgPool2d(node.name, (), kernel, strides, "same")
-    return around != NO_PADDING and around == same_padding(layer, source.size[1:] if source.size else (None, None))
+    layer = ir.AvgPool2d(node.name, (), kernel, strides, "same")
+    return around != ir.NO_PADDING and around == same_padding(layer, source.size[1:] if source.size else (None, None))
 
 
 def mean(translation: GraphTranslation, node: Node) -> Map:
@@ -208,9 +166,6 @@ def mean(translation: GraphTranslation, node: Node) -> Map:
         keeps = bool(node.whole("keepdims", 1))
         if sorted(int(axis) % 4 for axis in axes) != [2, 3]:
             raise ModelFileError(f"has a node '{node.name}' that averages over axes {axes}, not over height and width")
-    name = translation.add(GlobalAvgPool, node, [source.name])
-    if not keeps:
-        # What follows a mean without the two axes takes rows.
-        name = translation.add(Flatten, node, [name])
-    size = source.size and (source.size[0], 1, 1)
-    return Map(name, size, (Fraction(1 << 30), Fraction(1 << 30)), flat=not keeps)
+    made = translation.add(ir.GlobalAvgPool, node, [source])
+    # What follows a mean without the two axes takes rows.
+    return made if keeps else replace(translation.add(ir.Flatten, node, [made]), flat=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import Layer
+from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.net_builder import NetBuilder
-from mrcnn_cv.importers.onnx.constant_folding import Array, OnnxEvaluator
+from mrcnn_cv.graph.partial_shapes import output_shape
+from mrcnn_cv.importers.constant_folding import Array
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 
 
@@ -43,7 +45,9 @@ class GraphTranslation:
     sizes in the graph are those of the image with which it was traced, and so mean nothing.
     """
 
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, starts: dict[str, Map], traced: bool = True) -> None:
+    def __init__(
+        self, graph: OnnxGraph, values: OnnxConstantFolder, starts: dict[str, Map], traced: bool = True
+    ) -> None:
         self.graph = graph
         self.values = values
         self.traced = traced
@@ -107,7 +111,39 @@ class GraphTranslation:
             return None
         return self.by_channel(node, self.constant(node, 2, "biases"))
 
-    def add(self, layer_class: type[Layer], node: Node, inputs: Sequence[str], **fields: Any) -> str:
-        """Add the layer that an ONNX node becomes; returns its name."""
+    def add(self, layer_class: type[ir.Layer], node: Node, sources: Sequence[Map], **fields: Any) -> Map:
+        """What the layer that an ONNX node becomes makes of maps; whether it is a row is as with the first of them."""
         name = re.sub(r"[^A-Za-z0-9_./-]", "_", node.name).removesuffix("_output_0").lstrip("/_-")
-        return self.net.add(layer_class, name[:200] or "node", inputs, **fields)
+        first = sources[0]
+        name = self.net.add(layer_class, name[:200] or "node", [source.name for source in sources], **fields)
+        layer = self.net.layers[name]
+        sizes = [source.size for source in sources if source.size is not None]
+        size = first.size
+        if isinstance(layer, _RESHAPING) and len(sizes) == len(sources):
+            _, *sides = output_shape(layer, [(1, *each) for each in sizes])
+            channels, height, width = (side or 0 for side in sides)
+            if min(height, width) < 1:
+                raise ModelFileError(f"has a node '{node.name}' ({node.op}) that leaves nothing of its input")
+            size = channels, height, width
+        rows, columns = _shrinkage(layer)
+        return replace(first, name=layer.name, size=size, shrunk=(first.shrunk[0] * rows, first.shrunk[1] * columns))
+
+
+_RESHAPING = (
+    *(ir.Conv2d, ir.ConvTranspose2d, ir.MaxPool2d, ir.AvgPool2d, ir.GlobalAvgPool),
+    *(ir.Pad, ir.Upsample, ir.Resize, ir.Concat),
+)
+
+
+def _shrinkage(layer: ir.Layer) -> tuple[Fraction, Fraction]:
+    """How many cells of a map become one of its result, by row and column."""
+    match layer:
+        case ir.Conv2d() | ir.MaxPool2d() | ir.AvgPool2d():
+            return Fraction(layer.stride[0]), Fraction(layer.stride[1])
+        case ir.ConvTranspose2d():
+            return Fraction(1, layer.kernel[0]), Fraction(1, layer.kernel[1])
+        case ir.Upsample():
+            return Fraction(1, layer.factors[0]), Fraction(1, layer.factors[1])
+        case ir.GlobalAvgPool():
+            return Fraction(1 << 30), Fraction(1 << 30)
+    return Fraction(1), Fraction(1)

@@ -7,28 +7,31 @@ tools/deploy/export_model.py. The background becomes the first class and BGR bec
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
-from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
-from mrcnn_cv.graph.passes.swap_rgb import swap_rgb
+from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.importers.config_schema import Values
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
-from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
-from mrcnn_cv.importers.onnx.model import OnnxGraph
-from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, Detectron2Config, settle
-from mrcnn_cv.importers.pytorch.detectron2_hyperparameters import Detectron2Numbers, cell_sizes
-from mrcnn_cv.importers.pytorch.structure import PyTorchStructure, RoiAlignGroup, channel_count, mask_size
+from mrcnn_cv.importers.config_schema import Config, Values
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
+from mrcnn_cv.importers.onnx.extract import Output
+from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
+from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, resolve
+from mrcnn_cv.importers.pytorch.reader import (
+    BBOX_XFORM_CLIP,
+    DetectorReader,
+    Stages,
+    default_pyramid,
+    reorder_deltas,
+)
+from mrcnn_cv.importers.pytorch.structure import WEIGHTED, PyTorchStructure, RoiAlignGroup, channel_count
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
     CropSpec,
-    MaskSpec,
     ModelDefinition,
     NmsSpec,
     NormalizationStep,
@@ -36,89 +39,65 @@ from mrcnn_cv.model.definition import (
     ResizeSpec,
 )
 
-MAX_GROWTH = math.log(1000 / 16)
-"""SCALE_CLAMP of Box2BoxTransform, which no config changes."""
-
 ANY_SIDE = 4096
 """An input of which every level of a pyramid has a whole number of cells."""
 
+HALF_PIXEL_OPSET = 16
+"""Before, ONNX cannot say that regions are aligned: exporters drop it, with a warning to their user."""
 
-def is_detectron2(graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> bool:
+
+def is_detectron2(graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure) -> bool:
     """Whether a detector has Detectron2's predictors: the background among the scores, but not among the boxes."""
     try:
-        scores = channel_count(graph, values, parts.class_logits)
-        return scores > 1 and channel_count(graph, values, parts.box_encodings) in (4, 4 * (scores - 1))
+        scores = channel_count(graph, values, structure.class_logits)
+        return scores > 1 and channel_count(graph, values, structure.box_encodings) in (4, 4 * (scores - 1))
     except ModelFileError:
         return False
 
 
 def read_model(
-    graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure, config: Detectron2Config, name: str
+    graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure, config: Config, name: str
 ) -> ModelDefinition:
-    """The ModelDefinition of a graph with these parts.
+    """The ModelDefinition of a graph with this structure.
 
     config: the values of the YAML beside it. name: of the file without its suffix, for warnings. What neither says is
     Detectron2's default, with a warning. Raises ModelFileError (without the file's name) for another kind of graph.
     """
-    return _Detectron2Reader(graph, values, parts, config, name).spec()
+    return _Detectron2Reader(graph, values, structure, config, name).definition()
 
 
-class _Detectron2Reader:
+class _Detectron2Reader(DetectorReader):
+    FAMILY, OBJECTNESS, MASK_SAMPLING = "Detectron2", "logits", "centers"
+
     def __init__(
-        self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure, config: Detectron2Config, name: str
+        self,
+        graph: OnnxGraph,
+        values: OnnxConstantFolder,
+        structure: PyTorchStructure,
+        config: Config,
+        name: str,
     ) -> None:
-        self._graph = graph
-        self._evaluator = values
-        self._parts = parts
-        if len(self._parts.crops.aligns) < 2:
+        super().__init__(graph, values, structure)
+        if len(structure.crops.aligns) < 2:
             raise ModelFileError(
                 "is a Detectron2 model that cuts its regions from one feature map (a C4 or DC5 variant), which is not"
                 " supported: mrcnn-cv runs those with a feature pyramid (FPN)"
             )
-        self._read = Detectron2Numbers(graph, self._evaluator, self._parts)
         self._config = config
         self._name = name
-        self._class_count = self._channels(self._parts.class_logits) - 1
-        self._warnings: list[str] = []
-        self._values: Values = {}
 
-    def spec(self) -> ModelDefinition:
-        parts = self._parts
-        plain_trunk = self._trunk()
-        found_anchors = self._found_anchors(plain_trunk)
-        self._settle(found_anchors is not None)
-        crop, box_head = self._head(parts.crops, self._box_outputs(), "MODEL.ROI_BOX_HEAD.POOLER_TYPE")
-        mask, mask_head = self._mask()
-        return ModelDefinition(
-            family="Detectron2",
-            architecture="Mask R-CNN" if mask else "Faster R-CNN",
-            backbone=self._backbone(),
-            exporter=f"{self._graph.exporter or 'unknown'}, ONNX opset {self._graph.opset}",
-            class_count=self._class_count,
-            resize=self._resize(),
-            pixels=self._pixels(),
-            anchors=found_anchors or self._anchors_of_config(plain_trunk),
-            proposal_coder=self._coder(parts.rpn_encodings[0], "MODEL.RPN.BBOX_REG_WEIGHTS"),
-            proposal_nms=self._proposal_nms(),
-            crop=crop,
-            box_coder=self._coder(parts.box_encodings, "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS"),
-            class_agnostic_boxes=self._is_agnostic(),
-            score_activation=self._read.conversion(),
-            logit_factor=1.0,
-            detection_nms=self._detection_nms(),
-            mask=mask,
-            trunk=swap_rgb(plain_trunk) if self._values["INPUT.FORMAT"] == "BGR" else plain_trunk,
-            box_head=box_head,
-            mask_head=mask_head,
-            objectness="logits",
-            warnings=tuple(dict.fromkeys(self._warnings)),
-        )
+    def _prepare(self, trunk: ir.NetGraph) -> None:
+        shapes = ShapeInference(trunk).results({ir.IMAGE: (1, 3, ANY_SIDE, ANY_SIDE)})
+        # Pixels from one cell to the next of each level of anchors.
+        self._strides = [ANY_SIDE / shape[2] for shape in shapes[-len(self._structure.rpn_logits) :]]
+        self._found_anchors = self._anchors_of_graph(self._anchors_per_cell())
+        self._resolve_settings()
 
-    def _settle(self, anchors_found: bool) -> None:
+    def _resolve_settings(self) -> None:
         """Decide over every setting on which the answers depend."""
-        found = self._read.found()
-        unused = {"MODEL.ROI_MASK_HEAD.POOLER_TYPE"} if self._parts.mask_crops is None else set()
-        if anchors_found:
+        found = self._found()
+        unused = {"MODEL.ROI_MASK_HEAD.POOLER_TYPE"} if self._structure.mask_crops is None else set()
+        if self._found_anchors is not None:
             unused |= {name for name in SETTINGS if name.startswith("MODEL.ANCHOR_GENERATOR.")}
         mean = found.get("MODEL.PIXEL_MEAN", self._config.values.get("MODEL.PIXEL_MEAN"))
         if "INPUT.FORMAT" not in self._config.values and mean is not None and mean[0] > mean[2]:
@@ -128,111 +107,158 @@ class _Detectron2Reader:
                 " the model may say BGR"
             )
         wanted = [name for name in SETTINGS if name not in unused]
-        self._values, warnings = settle(found, self._config, wanted, self._name)
+        self._settings: Values
+        self._settings, warnings = resolve(found, self._config, wanted, self._name)
         self._warnings += warnings
 
-    def _channels(self, tensor: str) -> int:
-        return channel_count(self._graph, self._evaluator, tensor)
+    def _found(self) -> Values:
+        """What the graph says of the settings; anchors and limits of widths and heights are read by themselves."""
+        proposals, detections = self._structure.proposal_nms, self._structure.detection_nms
+        mean, deviation = self._pixel_statistics()
+        values = {
+            "MODEL.PIXEL_MEAN": mean,
+            "MODEL.PIXEL_STD": deviation,
+            "MODEL.PROPOSAL_GENERATOR.MIN_SIZE": self.threshold(proposals, with_sizes=True),
+            "MODEL.RPN.BBOX_REG_WEIGHTS": self.box_weights(self._structure.rpn_encodings[0]),
+            "MODEL.RPN.PRE_NMS_TOPK_TEST": self.pre_nms_top_n(proposals),
+            "MODEL.RPN.POST_NMS_TOPK_TEST": self.post_nms_top_n(proposals),
+            "MODEL.RPN.NMS_THRESH": self.iou_threshold(proposals),
+            "MODEL.ROI_HEADS.SCORE_THRESH_TEST": self.threshold(detections, with_sizes=False),
+            "MODEL.ROI_HEADS.NMS_THRESH_TEST": self.iou_threshold(detections),
+            "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": self.box_weights(self._structure.box_encodings),
+            "MODEL.ROI_BOX_HEAD.POOLER_TYPE": self._pooler_type(self._structure.crops),
+            "TEST.DETECTIONS_PER_IMAGE": self.post_nms_top_n(detections),
+        }
+        if self._structure.mask_crops is not None:
+            values["MODEL.ROI_MASK_HEAD.POOLER_TYPE"] = self._pooler_type(self._structure.mask_crops)
+        return {name: value for name, value in values.items() if value is not None}
 
-    def _is_agnostic(self) -> bool:
-        """Whether all classes share one box; a single class has one anyway."""
-        return self._channels(self._parts.box_encodings) == 4
+    def _pooler_type(self, crops: RoiAlignGroup) -> str | None:
+        if self._graph.opset < HALF_PIXEL_OPSET:
+            return "ROIAlignV2" if all(map(self._is_shifted, crops.aligns)) else None
+        return "ROIAlignV2" if self.crop(crops).aligned else "ROIAlign"
+
+    def _is_shifted(self, align: Node) -> bool:
+        """Whether regions are moved by half a cell first, as exporters of 2020 and 2021 stated alignment."""
+        shift = self._graph.producer(align.inputs[1])
+        amount = self.constant_input(shift, 1) if shift is not None and shift.op == "Sub" else None
+        return amount is not None and math.isclose(amount, 0.5 / align.real("spatial_scale", 1), rel_tol=1e-3)
+
+    def _pixel_statistics(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+        """(mean, deviation) as a config gives them: (pixels - mean) / deviation."""
+        path = self.image_path()
+        stranger = next((node for node in path if node.op not in _IMAGE_OPS), None)
+        if stranger is not None:
+            raise ModelFileError(
+                f"prepares its image with a node '{stranger.name}' ({stranger.op}), which Detectron2's exporter does"
+                " not write: export it with tools/deploy/export_model.py alone"
+            )
+        steps = self.pixel_steps(path)
+        kinds = [_KINDS[step.op] for step in steps]
+        if kinds not in ([], ["mean"], ["mean", "deviation"]):
+            raise ModelFileError(f"prepares pixels in another way than Detectron2 ({', '.join(s.op for s in steps)})")
+        mean = None if not steps else _spread(steps[0], turned=steps[0].op == "add")
+        if len(steps) < 2:
+            # A division by one is what a simplifier takes out.
+            return mean, None if mean is None else (1.0, 1.0, 1.0)
+        factors = _spread(steps[1])
+        if 0 in factors:
+            raise ModelFileError("divides its pixels by zero, which cannot be meant")
+        return mean, tuple(1 / each for each in factors) if steps[1].op == "mul" else factors
+
+    def _score_activation(self) -> Literal["softmax", "sigmoid"]:
+        """What makes scores of class logits: ROI_BOX_HEAD.USE_SIGMOID_CE asks for a sigmoid."""
+        for node in self._graph.downstream([self._structure.class_logits]):
+            if node.op == "Softmax":
+                return "softmax"
+            if node.op == "Sigmoid":
+                return "sigmoid"
+        raise ModelFileError("converts its class scores by neither softmax nor sigmoid, which is not supported")
 
     # The nets.
 
-    def _trunk(self) -> NetGraph:
-        parts = self._parts
-        encodings = [Output(tensor, _turned(self._channels(tensor))) for tensor in parts.rpn_encodings]
-        outputs = [*map(Output, parts.features), *encodings, *map(Output, parts.rpn_logits)]
-        return extract_net(self._graph, self._evaluator, {parts.image: Map(IMAGE)}, outputs)
+    def _finished(self, trunk: ir.NetGraph) -> ir.NetGraph:
+        return swap_rgb(trunk) if self._settings["INPUT.FORMAT"] == "BGR" else trunk
 
     def _box_outputs(self) -> list[Output]:
+        encodings, logits = self._structure.box_encodings, self._structure.class_logits
         background_first = [self._class_count, *range(self._class_count)]
-        return [
-            Output(self._parts.box_encodings, _turned(self._channels(self._parts.box_encodings))),
-            Output(self._parts.class_logits, background_first),
-        ]
+        return [Output(encodings, reorder_deltas(self.channels(encodings))), Output(logits, background_first)]
 
-    def _head(self, crops: RoiAlignGroup, outputs: Sequence[Output], pooler: str) -> tuple[CropSpec, NetGraph]:
-        crop = self._read.crop(crops)
-        coarsest = round(-math.log2(crop.scales[0]))
-        default = PyramidSpec(len(crops.aligns), canonical_level=4 - coarsest)
+    def _mask_channels(self, count: int) -> range:
+        return range(count) if count in (1, self._class_count) else range(0)
+
+    def _pooler(self, crops: RoiAlignGroup, crop: CropSpec, pyramid: PyramidSpec | None) -> CropSpec:
+        head = "BOX" if crops is self._structure.crops else "MASK"
+        aligned = self._settings[f"MODEL.ROI_{head}_HEAD.POOLER_TYPE"] == "ROIAlignV2"
         # Detectron2 adds its epsilon to the size, where no float32 notices, not to the level.
-        pyramid = replace(self._read.pyramid(crops) or default, epsilon=0.0)
-        taken = self._graph.consumers(crops.tensor)
-        flat = bool(taken) and all(node.op in ("Flatten", "Reshape") for node in taken)
-        aligned = self._values[pooler] == "ROIAlignV2"
-        crop = replace(crop, pyramid=pyramid, flat=flat, aligned=aligned)
-        size = (self._channels(self._parts.features[0]), *crop.size)
-        start = Map(CROPS, size, flat=flat, channels_last=flat)
-        return crop, extract_net(self._graph, self._evaluator, {crops.tensor: start}, outputs)
-
-    def _mask(self) -> tuple[MaskSpec | None, NetGraph | None]:
-        parts = self._parts
-        if parts.mask_crops is None or parts.mask_logits is None:
-            return None, None
-        channels = self._channels(parts.mask_logits)
-        if channels not in (1, self._class_count):
-            raise ModelFileError(
-                f"predicts {channels} masks per region for {self._class_count} classes, which do not fit"
-            )
-        crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits)], "MODEL.ROI_MASK_HEAD.POOLER_TYPE")
-        size = mask_size(head, crop, self._channels(parts.features[0]))
-        head, side = split_transposed_conv(head)
-        mask = MaskSpec(size, crop, class_agnostic=channels == 1, sampling="centers", mask_block_size=side)
-        return mask, head
-
-    def _backbone(self) -> str:
-        """By how many convolutions there are before the pyramid, which has two for each level."""
-        nodes = self._graph.upstream(self._parts.features)
-        convolutions = [node for node in nodes if node.op == "Conv"]
-        levels = sum(node.op in ("Resize", "Upsample") for node in nodes) + 1
-        groups = max((node.whole("group", 1) for node in convolutions), default=1)
-        depth = _DEPTHS.get(len(convolutions) - 2 * levels)
-        if depth is None:
-            return f"{len(convolutions) - 2 * levels} convolutions FPN"
-        return f"{'ResNeXt' if groups > 1 else 'ResNet'}-{depth} FPN"
+        pyramid = replace(pyramid or default_pyramid(crops, crop), epsilon=0.0)
+        return replace(crop, pyramid=pyramid, aligned=aligned)
 
     # The image.
 
-    def _resize(self) -> ResizeSpec:
-        shorter, longer = self._values["INPUT.MIN_SIZE_TEST"], self._values["INPUT.MAX_SIZE_TEST"]
-        spec = ResizeSpec("keep_aspect", shorter, longer) if shorter else ResizeSpec("identity")
-        coarsest = round(1 / min(self._read.crop(self._parts.crops).scales))
-        return replace(
-            spec,
+    def _image(self) -> tuple[ResizeSpec, tuple[NormalizationStep, ...]]:
+        shorter, longer = self._settings["INPUT.MIN_SIZE_TEST"], self._settings["INPUT.MAX_SIZE_TEST"]
+        resize = replace(
+            ResizeSpec("keep_aspect", shorter, longer) if shorter else ResizeSpec("identity"),
             rounding="half_up",
             method="antialiased",
             half_pixel_centers=True,
-            pad_multiple=max(coarsest, 32),
+            pad_multiple=max(self._coarsest_stride(), 32),
             pad_prepared=True,
         )
-
-    def _pixels(self) -> tuple[NormalizationStep, ...]:
-        mean, deviation = self._values["MODEL.PIXEL_MEAN"], self._values["MODEL.PIXEL_STD"]
-        order = -1 if self._values["INPUT.FORMAT"] == "BGR" else 1
+        mean, deviation = self._settings["MODEL.PIXEL_MEAN"], self._settings["MODEL.PIXEL_STD"]
+        order = -1 if self._settings["INPUT.FORMAT"] == "BGR" else 1
         steps = [NormalizationStep("sub", mean[::order])]
-        return tuple(steps if set(deviation) == {1.0} else [*steps, NormalizationStep("div", deviation[::order])])
+        if set(deviation) != {1.0}:
+            steps.append(NormalizationStep("div", deviation[::order]))
+        return resize, tuple(steps)
 
-    # Proposals and detections.
+    # Anchors.
 
-    def _found_anchors(self, trunk: NetGraph) -> tuple[AnchorSpec, ...] | None:
-        per_cell = [self._channels(tensor) for tensor in self._parts.rpn_logits]
-        for count, tensor in zip(per_cell, self._parts.rpn_encodings, strict=True):
-            if self._channels(tensor) != 4 * count:
-                raise ModelFileError(f"scores {count} anchors per cell, but predicts {self._channels(tensor)} numbers")
-        return self._read.anchors_at(self._strides(trunk), per_cell)
+    def _anchors(self, trunk: ir.NetGraph, per_cell: list[int]) -> tuple[AnchorSpec, ...]:
+        return self._found_anchors or self._anchors_of_config(per_cell)
 
-    def _strides(self, trunk: NetGraph) -> list[float]:
-        """Pixels from one cell to the next of each level of anchors."""
-        shapes = ShapeInference(trunk).results({IMAGE: (1, 3, ANY_SIDE, ANY_SIDE)})
-        return [ANY_SIDE / shape[2] for shape in shapes[-len(self._parts.rpn_logits) :]]
+    def _anchors_of_graph(self, per_cell: list[int]) -> tuple[AnchorSpec, ...] | None:
+        boxes = self._structure.proposal_nms.inputs[0]
+        levels = self.anchors(boxes, per_cell)
+        if levels is None:
+            return self._folded(per_cell)
+        starts = self._starts(boxes)
+        if not all(stride in starts for stride in self._strides):
+            return None
+        return tuple(
+            AnchorSpec(level.sizes, (stride, stride), (starts[stride],) * 2, clip_to_image=False)
+            for level, stride in zip(levels, self._strides, strict=True)
+        )
 
-    def _anchors_of_config(self, trunk: NetGraph) -> tuple[AnchorSpec, ...]:
-        generator = "MODEL.ANCHOR_GENERATOR"
-        strides = self._strides(trunk)
-        sizes, ratios = self._values[f"{generator}.SIZES"], self._values[f"{generator}.ASPECT_RATIOS"]
-        per_cell = [self._channels(tensor) for tensor in self._parts.rpn_logits]
+    def _starts(self, boxes: str) -> dict[float, float]:
+        """Where the cells begin, by the pixels from one to the next."""
+        found = {}
+        for node in self._graph.upstream([boxes], lambda node: node.op in WEIGHTED):
+            if node.op == "Range":
+                start, step = (self.input_number(node, index) for index in (0, 2))
+                if start is not None and step is not None:
+                    found[step] = start
+        return found
+
+    def _folded(self, per_cell: list[int]) -> tuple[AnchorSpec, ...] | None:
+        """The same where sides and centres of all anchors of an image of one size stand in the file."""
+        levels = []
+        for encodings, stride, count in zip(self._structure.rpn_encodings, self._strides, per_cell, strict=True):
+            axes = {start: self.sides_and_centres(node) for start, node in self._coordinates(encodings) if start < 2}
+            x, y = axes.get(0), axes.get(1)
+            if x is None or y is None or min(len(each) for each in (*x, *y)) < count:
+                return None
+            sizes = tuple(
+                (float(height), float(width)) for height, width in zip(y[0][:count], x[0][:count], strict=True)
+            )
+            levels.append(AnchorSpec(sizes, (stride, stride), (float(y[1][0]), float(x[1][0])), clip_to_image=False))
+        return tuple(levels)
+
+    def _anchors_of_config(self, per_cell: list[int]) -> tuple[AnchorSpec, ...]:
+        generator, strides = "MODEL.ANCHOR_GENERATOR", self._strides
+        sizes, ratios = self._settings[f"{generator}.SIZES"], self._settings[f"{generator}.ASPECT_RATIOS"]
         fits = all(len(each) in (1, len(strides)) for each in (sizes, ratios))
         cells = cell_sizes(sizes, ratios, len(strides)) if fits else []
         if [len(cell) for cell in cells] != per_cell:
@@ -240,16 +266,18 @@ class _Detectron2Reader:
                 f"has {per_cell} anchors per cell, which {generator}.SIZES and ASPECT_RATIOS do not give: put the"
                 f" config that it was exported with beside it, as {self._name}.yaml"
             )
-        offset = self._values[f"{generator}.OFFSET"]
+        offset = self._settings[f"{generator}.OFFSET"]
         return tuple(
             AnchorSpec(cell, (stride, stride), (offset * stride, offset * stride), clip_to_image=False)
             for cell, stride in zip(cells, strides, strict=True)
         )
 
-    def _proposal_nms(self) -> NmsSpec:
-        values = self._values
-        least = values["MODEL.PROPOSAL_GENERATOR.MIN_SIZE"]
-        return NmsSpec(
+    # Proposals and detections.
+
+    def _stages(self) -> Stages:
+        values = self._settings
+        minimum = values["MODEL.PROPOSAL_GENERATOR.MIN_SIZE"]
+        proposal_nms = NmsSpec(
             score_threshold=-math.inf,
             iou_threshold=values["MODEL.RPN.NMS_THRESH"],
             max_per_class=values["MODEL.RPN.POST_NMS_TOPK_TEST"],
@@ -258,12 +286,9 @@ class _Detectron2Reader:
             pre_nms_top_n=values["MODEL.RPN.PRE_NMS_TOPK_TEST"],
             per_level=True,
             # Sides must be larger than this, not only as large.
-            min_box_size=float(np.nextafter(np.float32(least), np.float32(math.inf))) if least else 0.0,
+            min_box_size=float(np.nextafter(np.float32(minimum), np.float32(math.inf))) if minimum else 0.0,
         )
-
-    def _detection_nms(self) -> NmsSpec:
-        values = self._values
-        return NmsSpec(
+        detection_nms = NmsSpec(
             score_threshold=values["MODEL.ROI_HEADS.SCORE_THRESH_TEST"],
             iou_threshold=values["MODEL.ROI_HEADS.NMS_THRESH_TEST"],
             max_per_class=values["TEST.DETECTIONS_PER_IMAGE"],
@@ -272,17 +297,55 @@ class _Detectron2Reader:
             # Boxes without area count for the limit; what is put out has none (detector_postprocess).
             min_box_size=None,
         )
+        return Stages(
+            self._coder(self._structure.rpn_encodings[0], "MODEL.RPN.BBOX_REG_WEIGHTS"),
+            proposal_nms,
+            self._coder(self._structure.box_encodings, "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS"),
+            detection_nms,
+        )
 
     def _coder(self, encodings: str, weights: str) -> BoxCoder:
-        x, y, width, height = self._values[weights]
-        growth = self._read.growth(encodings)
-        return BoxCoder((y, x, height, width), MAX_GROWTH if growth is None else growth)
+        x, y, width, height = self._settings[weights]
+        clip = self.bbox_xform_clip(encodings)
+        return BoxCoder((y, x, height, width), BBOX_XFORM_CLIP if clip is None else clip)
 
 
-_DEPTHS = {53: 50, 104: 101, 155: 152}
-"""Convolutions of a residual network with bottlenecks, and its name."""
+_IMAGE_OPS = frozenset({"Sub", "Add", "Div", "Mul", "Cast", "Pad", "Unsqueeze", "Squeeze", "Reshape"})
+_KINDS = {"sub": "mean", "add": "mean", "div": "deviation", "mul": "deviation"}
 
 
-def _turned(count: int) -> list[int]:
-    """Channels dx dy dw dh of any number of boxes as ty tx th tw."""
-    return [4 * (index // 4) + (1, 0, 3, 2)[index % 4] for index in range(count)]
+def _spread(step: NormalizationStep, turned: bool = False) -> tuple[float, ...]:
+    """The operand of a step for each channel."""
+    operand = step.operand * (3 // len(step.operand))
+    return tuple(-each for each in operand) if turned else operand
+
+
+def cell_sizes(
+    sizes: tuple[tuple[float, ...], ...], ratios: tuple[tuple[float, ...], ...], levels: int
+) -> list[tuple[tuple[float, float], ...]]:
+    """(height, width) of the anchors of a cell, for each level, from the values of a config.
+
+    Source: Detectron2's DefaultAnchorGenerator: sizes outer, ratios (height by width) inner; one list serves all.
+    """
+    found = []
+    for level in range(levels):
+        own_sizes, own_ratios = (each[level if len(each) > 1 else 0] for each in (sizes, ratios))
+        widths = [((size**2 / ratio) ** 0.5, ratio) for size in own_sizes for ratio in own_ratios]
+        found.append(tuple((ratio * width, width) for width, ratio in widths))
+    return found
+
+
+def swap_rgb(net: ir.NetGraph) -> ir.NetGraph:
+    """The net that takes RGB, of one that takes BGR: its first convolutions' channels are turned, without a copy.
+
+    Raises ModelFileError where the image goes into anything but a convolution.
+    """
+    return replace(
+        net, layers=tuple(_with_channels_swapped(layer) if net.inputs[0] in layer.inputs else layer for layer in net)
+    )
+
+
+def _with_channels_swapped(layer: ir.Layer) -> ir.Layer:
+    if not isinstance(layer, ir.Conv2d) or layer.groups != 1 or layer.in_channels != 3:
+        raise ModelFileError(f"has a trunk that begins with a {layer.op}, where Detectron2's do with a convolution")
+    return replace(layer, weight=layer.weight[:, ::-1])

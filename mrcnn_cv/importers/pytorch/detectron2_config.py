@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.config_schema import (
     Check,
+    Config,
     Setting,
     Values,
+    find_beside,
     number,
     one_of,
     quoted,
     read_text,
-    same,
+    resolve_settings,
     several,
     shown,
     whole,
@@ -33,26 +34,15 @@ _NUMBERS = re.compile(r"[\d\s().,eE+\[\]-]{1,1000}", re.ASCII)
 BASE = "_BASE_"
 
 
-@dataclass(frozen=True)
-class Detectron2Config:
-    """What a config file says of the settings that matter here, by the keys of Detectron2's config/defaults.py.
-
-    Levels are joined by dots. incomplete: it builds on another file.
-    """
-
-    path: Path | None = None
-    values: Values = field(default_factory=dict)
-    incomplete: bool = False
-
-
 def find_config(model: Path) -> Path | None:
     """The config of a model: its own name or "config", with .yaml or .yml, in the same folder."""
-    names = [f"{stem}{suffix}" for stem in (model.stem, "config") for suffix in (".yaml", ".yml")]
-    return next((model.parent / name for name in names if (model.parent / name).is_file()), None)
+    return find_beside(model, (model.stem, "config"), (".yaml", ".yml"))
 
 
-def read_config(path: Path) -> Detectron2Config:
-    """Read a config as Detectron2 dumps it; what an answer does not depend on is passed over.
+def read_config(path: Path) -> Config:
+    """Read a config as Detectron2 dumps it, by the keys of its config/defaults.py, levels joined by dots.
+
+    What an answer does not depend on is passed over.
 
     Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that is invalid.
     """
@@ -67,7 +57,7 @@ def read_config(path: Path) -> Detectron2Config:
                 values[name] = SETTINGS[name].check(found)
             except ValueError as error:
                 raise ModelFileError(f"{path}: {name} must be {error}, not {quoted(found)}: correct it") from error
-    return Detectron2Config(path, values, BASE in content)
+    return Config(path, values, BASE in content)
 
 
 def _parse(path: Path, text: str) -> Any:
@@ -118,22 +108,11 @@ def _at(content: dict[Any, Any], name: str) -> Any:
     return found
 
 
-def settle(from_graph: Values, config: Detectron2Config, wanted: list[str], model: str) -> tuple[Values, list[str]]:
+def resolve(from_graph: Values, config: Config, wanted: Iterable[str], model: str) -> tuple[Values, list[str]]:
     """(the values of `wanted`, warnings): the graph's own, else the config's, else the default, an assumption."""
-    values, warnings, assumed = {}, [], []
-    for name in wanted:
-        if name in from_graph:
-            values[name] = from_graph[name]
-            if name in config.values and not same(config.values[name], from_graph[name]):
-                warnings.append(
-                    f"{config.path} disagrees with the model about {name}: the model's {shown(from_graph[name])} is"
-                    f" used, not the config's {shown(config.values[name])}"
-                )
-        elif name in config.values:
-            values[name] = config.values[name]
-        else:
-            values[name] = SETTINGS[name].default
-            assumed.append(f"{name} = {shown(values[name])}")
+    settings = {name: SETTINGS[name] for name in wanted}
+    values, warnings, names = resolve_settings(settings, from_graph, config, "model")
+    assumed = [f"{name} = {shown(values[name])}" for name in names]
     if assumed:
         source = f"the model and {config.path} do not say" if config.path else "the model alone does not say"
         base = f" ({config.path} builds on another file, {BASE}, which is not read)" if config.incomplete else ""

@@ -12,37 +12,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
-from mrcnn_cv.importers.pytorch.structure import WEIGHTED, RoiAlignGroup
+from mrcnn_cv.importers.pytorch.structure import WEIGHTED, PyTorchStructure, RoiAlignGroup, channel_count
 from mrcnn_cv.model.definition import AnchorSpec, CropSpec, NormalizationStep, PyramidSpec
 
 MAX_DETECTIONS = 1 << 20
 
 
-class OnnxNumbers:
-    """The numbers of `graph`."""
+class HyperparameterReader:
+    """The numbers of `graph`, which has this structure."""
 
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator) -> None:
+    def __init__(self, graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure) -> None:
         self._graph = graph
         self._values = values
+        self._structure = structure
 
-    def stored(self, node: Node, index: int) -> float | None:
+    def channels(self, tensor: str) -> int:
+        """How many channels a layer with weights makes."""
+        return channel_count(self._graph, self._values, tensor)
+
+    def input_number(self, node: Node, index: int) -> float | None:
+        """The value of an input of one number, None for one that depends on the image or is left out."""
+        return self._values.number(self._graph.input(node, index))
+
+    def constant_input(self, node: Node, index: int) -> float | None:
         """A number that a node takes and that stands in the file as it is."""
         tensor = self._graph.input(node, index)
         return self._values.number(tensor) if tensor and self._graph.is_constant(tensor) else None
 
-    def operand(self, node: Node) -> float | None:
-        """The stored number that a node combines something with."""
-        numbers = [number for index in range(len(node.inputs)) if (number := self.stored(node, index)) is not None]
+    def constant_operand(self, node: Node) -> float | None:
+        """The constant number that a node combines something with."""
+        numbers = [
+            number for index in range(len(node.inputs)) if (number := self.constant_input(node, index)) is not None
+        ]
         return numbers[0] if len(numbers) == 1 else None
 
     # The image.
 
-    def image_path(self, image: str) -> list[Node]:
+    def image_path(self) -> list[Node]:
         """The nodes from the graph's input to what the trunk takes."""
         path: list[Node] = []
-        tensor = image
+        tensor = self._structure.image
         while (node := self._graph.producer(tensor)) is not None:
             path.append(node)
             sources = [name for name in node.inputs if name and self._values.find(name) is None]
@@ -73,7 +84,9 @@ class OnnxNumbers:
             found: dict[str, float] = {}
             for name in node.inputs:
                 product = self._graph.producer(name)
-                number = self.operand(product) if product is not None and product.op in ("Mul", "Div") else None
+                number = (
+                    self.constant_operand(product) if product is not None and product.op in ("Mul", "Div") else None
+                )
                 sides = self._graph.upstream([name], values=False)
                 ends = {side.op for side in sides} & {"ReduceMin", "ReduceMax"}
                 if number is not None and len(ends) == 1:
@@ -86,7 +99,7 @@ class OnnxNumbers:
         """The number whose multiples the sides of the input are: Ceil(side / number)."""
         for node in self._graph.upstream([name for name in pad.inputs[1:] if name], values=False):
             division = self._graph.producer(node.inputs[0]) if node.op == "Ceil" else None
-            number = self.stored(division, 1) if division is not None and division.op == "Div" else None
+            number = self.constant_input(division, 1) if division is not None and division.op == "Div" else None
             if number is not None:
                 return round(number)
         return None
@@ -126,62 +139,69 @@ class OnnxNumbers:
 
     def _decoded_anchors(self, encodings: str, per_cell: list[int]) -> list[NDArray[Any]]:
         """The same from centre + encoding * side, where only the sides and the centres are left of the anchors."""
-        sides: list[NDArray[Any]] = []
-        centres: list[NDArray[Any]] = []
-        for _, taken in sorted(self._coordinates(encodings).items())[:2]:
-            product = self._next(taken, "Mul")
-            place = None if product is None else self._next(product.outputs[0], "Add")
-            for node, vectors in ((product, sides), (place, centres)):
-                vector = None if node is None else self._vector(node)
-                vectors += [] if vector is None else [vector]
-        if len(sides) != 2 or len(centres) != 2 or len({vector.size for vector in (*sides, *centres)}) != 1:
+        axes = [self.sides_and_centres(node) for start, node in self._coordinates(encodings) if start < 2]
+        known = [axis for axis in axes if axis is not None]
+        if len(known) != 2 or len({vector.size for axis in known for vector in axis}) != 1:
             return []
-        corners = [centre + sign * side / 2 for sign in (-1, 1) for side, centre in zip(sides, centres, strict=True)]
+        corners = [centres + sign * sides / 2 for sign in (-1, 1) for sides, centres in known]
         return _levels(np.stack(corners, axis=1), per_cell)
 
-    def _coordinates(self, encodings: str) -> dict[int, str]:
-        """Which tensor holds the encodings of x, y, width and height (0 to 3), divided by their weights if they are."""
-        found: dict[int, str] = {}
+    def sides_and_centres(self, node: Node) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """(sides, centres) of anchors on one axis: what encodings are multiplied with, and what is added.
+
+        node: what takes the encodings of this axis.
+        """
+        found: list[NDArray[Any]] = []
+        for op in ("Div", "Mul", "Add"):
+            if node.op != op:
+                if op == "Div":
+                    continue
+                return None
+            if op != "Div":
+                known = [value for name in node.inputs if (value := self._values.find(name)) is not None]
+                if len(known) != 1:
+                    return None
+                found.append(known[0].astype(np.float32).ravel())
+            if op != "Add":
+                consumers = self._graph.consumers(node.outputs[0])
+                if len(consumers) != 1:
+                    return None
+                node = consumers[0]
+        return found[0], found[1]
+
+    def _coordinates(self, encodings: str) -> list[tuple[int, Node]]:
+        """(0 to 3 for x, y, width, height, what alone takes it) of the encodings that a layer predicts, in order."""
+        found: dict[int, Node] = {}
         for node in self._graph.downstream([encodings], lambda node: node.op in ("Exp", "NonMaxSuppression")):
-            start = self._values.number(self._graph.input(node, 1)) if node.op == "Slice" else None
-            if start is not None and self._values.number(self._graph.input(node, 4)) == 4:
-                division = self._next(node.outputs[0], "Div")
-                found[round(start)] = node.outputs[0] if division is None else division.outputs[0]
-        return found
+            start = self.input_number(node, 1) if node.op == "Slice" else None
+            if start is not None and start in (0, 1, 2, 3) and self.input_number(node, 4) == 4:
+                consumers = self._graph.consumers(node.outputs[0])
+                if len(consumers) == 1:
+                    found.setdefault(round(start), consumers[0])
+        return sorted(found.items())
 
-    def _next(self, tensor: str, op: str) -> Node | None:
-        """The one node that takes a tensor, if it is an `op`."""
-        consumers = self._graph.consumers(tensor)
-        return consumers[0] if len(consumers) == 1 and consumers[0].op == op else None
-
-    def _vector(self, node: Node) -> NDArray[Any] | None:
-        """The stored numbers, one for each anchor, that a node combines something with."""
-        values = [self._values.find(name) for name in node.inputs]
-        known = [value.astype(np.float32).ravel() for value in values if value is not None and value.size > 1]
-        return known[0] if len(known) == 1 else None
-
-    def candidates(self, nms: Node) -> int | None:
+    def pre_nms_top_n(self, nms: Node) -> int | None:
         """How many of a level's best boxes are looked at: the K of its TopK, if there are so many."""
         limits = []
         for top in self._graph.upstream(nms.inputs[:2], values=False):
             if top.op != "TopK":
                 continue
-            fixed = self.stored(top, 1)
+            fixed = self.constant_input(top, 1)
             walk = self._graph.upstream([top.inputs[1]], lambda node: node.op == "Shape", values=False)
-            nearest = (self.operand(node) for node in walk if node.op in ("Concat", "Min", "Clip"))
+            nearest = (self.constant_operand(node) for node in walk if node.op in ("Concat", "Min", "Clip"))
             limit = fixed if fixed is not None else next((each for each in nearest if each is not None), None)
             if limit is not None:
                 limits.append(round(limit))
         return max(limits, default=None)
 
-    def kept(self, nms: Node) -> int | None:
+    def post_nms_top_n(self, nms: Node) -> int | None:
         """How many boxes stay after a suppression: the first that its result is cut down to."""
         for node in self._after(nms):
             if node.op != "Slice":
                 continue
             start, end = (
-                self._values.number(self._graph.input(node, 1)),
-                self._values.number(self._graph.input(node, 2)),
+                self.input_number(node, 1),
+                self.input_number(node, 2),
             )
             if start == 0 and end is not None and 0 < end < MAX_DETECTIONS:
                 return round(end)
@@ -202,10 +222,10 @@ class OnnxNumbers:
                     seen.update(new)
                     queue += new
 
-    def compared(self, nms: Node, with_sizes: bool) -> float | None:
+    def threshold(self, nms: Node, with_sizes: bool) -> float | None:
         """The number that sizes (a difference of corners) or else scores must reach before a suppression."""
         for node in self._graph.upstream(nms.inputs[:2], lambda node: node.op in WEIGHTED, values=False):
-            number = self.operand(node) if node.op in _COMPARISONS else None
+            number = self.constant_operand(node) if node.op in _COMPARISONS else None
             if number is None:
                 continue
             others = [self._graph.producer(name) for name in node.inputs if not self._graph.is_constant(name)]
@@ -214,22 +234,29 @@ class OnnxNumbers:
                 return float(np.float32(number))
         return None
 
-    def coder(self, encodings: str, nms: Node) -> tuple[tuple[float, ...] | None, float | None]:
-        """((divisors of x, y, w, h) or None, the limit of w and h or None) of the encodings that a layer predicts."""
-        before = {node.name for node in self._graph.upstream(nms.inputs[:1])}
-        after = self._graph.downstream([encodings], lambda node: node.op in ("Exp", "NonMaxSuppression"))
-        growth = None
-        for node in (node for node in after if node.name in before and node.op in ("Clip", "Min")):
-            most = self._values.number(self._graph.input(node, 2)) if node.op == "Clip" else self.operand(node)
-            growth = most if most is not None else growth
-        divisors = [self._divisor(tensor) for _, tensor in sorted(self._coordinates(encodings).items())]
-        known = tuple(divisor for divisor in divisors if divisor is not None)
-        return (known if len(divisors) == len(known) == 4 else None), growth
+    def box_weights(self, encodings: str) -> tuple[float, ...] | None:
+        """The divisors of x, y, width and height of the encodings that a layer predicts."""
+        divisors = [self._divisor(node) for _, node in self._coordinates(encodings)]
+        known = tuple(divisor for divisor in divisors if divisor is not None and divisor > 0)
+        return known if len(known) == 4 else None
 
-    def _divisor(self, tensor: str) -> float | None:
-        """What a coordinate was divided by; simplifiers drop a division by one."""
-        node = self._graph.producer(tensor)
-        return self._values.number(self._graph.input(node, 1)) if node is not None and node.op == "Div" else 1.0
+    def _divisor(self, node: Node) -> float | None:
+        """What the node that takes a coordinate divides it by; a division by one is what simplifiers take out."""
+        if node.op == "Div":
+            return self.input_number(node, 1)
+        return 1.0 if node.op in ("Mul", "Clip", "Min", "Exp") else None
+
+    def bbox_xform_clip(self, encodings: str) -> float | None:
+        """The most that counts of an encoded width or height."""
+        for start, first in self._coordinates(encodings):
+            for node in [first, *self._graph.consumers(first.outputs[0])] if start >= 2 else []:
+                if node.op in ("Clip", "Min"):
+                    return self.input_number(node, 2) if node.op == "Clip" else self.constant_operand(node)
+        return None
+
+    def iou_threshold(self, nms: Node) -> float | None:
+        """How far boxes may overlap."""
+        return self.input_number(nms, 3)
 
     # Crops.
 
@@ -258,14 +285,14 @@ class OnnxNumbers:
         return CropSpec((height, width), "roi_align", ratio, rule == "half_pixel", scales)
 
     def pyramid(self, crops: RoiAlignGroup) -> PyramidSpec | None:
-        """How regions are given to levels: floor(level + log2(sqrt(area) / size) + nudge), clipped to the levels."""
+        """How regions are given to levels: floor(level + log2(sqrt(area) / size) + epsilon), clipped to the levels."""
         found: dict[str, float] = {}
         rounding = None
         for node in self._graph.upstream([align.inputs[1] for align in crops.aligns], values=False):
             if node.op == "Clip" and "least" not in found:
                 least, most = (
-                    self._values.number(self._graph.input(node, 1)),
-                    self._values.number(self._graph.input(node, 2)),
+                    self.input_number(node, 1),
+                    self.input_number(node, 2),
                 )
                 source = self._graph.producer(node.inputs[0])
                 if least is None or most is None or source is None or source.op not in ("Floor", "Round", "Cast"):
@@ -281,22 +308,22 @@ class OnnxNumbers:
             canonical_level=round(found["level"] - found["least"]),
             canonical_size=found["size"],
             rounding="nearest" if rounding == "Round" else "floor",
-            epsilon=found.get("nudge", 0.0),
+            epsilon=found.get("epsilon", 0.0),
         )
 
     def _level_numbers(self, tensor: str) -> dict[str, float]:
         """Canonical size and level, and what is added before rounding."""
         found: dict[str, float] = {}
         for node in self._graph.upstream([tensor], lambda node: node.op == "Sqrt"):
-            number = self.operand(node) if node.op in ("Add", "Div") else None
+            number = self.constant_operand(node) if node.op in ("Add", "Div") else None
             if number is None:
                 continue
             if node.op == "Add":
-                found["level" if abs(number) >= 1 else "nudge"] = number
+                found["level" if abs(number) >= 1 else "epsilon"] = number
             elif (source := self._graph.producer(node.inputs[0])) is not None and source.op in ("Sqrt", "Add"):
                 found["size"] = number
                 if source.op == "Add":
-                    found.pop("nudge", None)
+                    found.pop("epsilon", None)
         return found
 
 

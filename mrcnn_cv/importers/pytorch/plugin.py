@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.base import CandidateFile, Family
+from mrcnn_cv.importers.base import CandidateFile, Family, named
 from mrcnn_cv.model.definition import ModelDefinition, with_source
 
 if TYPE_CHECKING:
-    from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+    from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
     from mrcnn_cv.importers.onnx.model import OnnxGraph
     from mrcnn_cv.importers.pytorch.structure import PyTorchStructure
 
@@ -25,24 +25,19 @@ SUPPORTED = (
 
 _CAFFE2_OPS = frozenset(
     {
-        *(
-            "GenerateProposals",
-            "BBoxTransform",
-            "BoxWithNMSLimit",
-            "CollectRpnProposals",
-            "CollectAndDistributeFpnRpnProposals",
-        ),
+        *("GenerateProposals", "BBoxTransform", "BoxWithNMSLimit", "CollectRpnProposals"),
+        "CollectAndDistributeFpnRpnProposals",
         *("AliasWithName", "RoIAlign", "RoIAlignRotated", "BatchPermutation", "CopyGPUToCPU", "CopyCPUToGPU"),
     }
 )
 
 
 class _Detector(NamedTuple):
-    """An ONNX graph with the parts of a Faster or Mask R-CNN."""
+    """An ONNX graph with the structure of a Faster or Mask R-CNN."""
 
     graph: OnnxGraph
-    values: OnnxEvaluator
-    parts: PyTorchStructure
+    values: OnnxConstantFolder
+    structure: PyTorchStructure
 
 
 class Torchvision(Family):
@@ -55,10 +50,8 @@ class Torchvision(Family):
         from mrcnn_cv.importers.pytorch.torchvision import read_model
 
         found = find_detector(file)
-        try:
+        with named(file.path):
             return with_source(read_model(*found), found.graph.file)
-        except ModelFileError as error:
-            raise ModelFileError(f"{file.path} {error}") from error
 
 
 class Detectron2(Family):
@@ -73,26 +66,21 @@ class Detectron2(Family):
         return is_detectron2(*found)
 
     def load(self, file: CandidateFile, config: Path | None) -> ModelDefinition:
-        from mrcnn_cv.importers.config_schema import given_or_beside
-        from mrcnn_cv.importers.pytorch import detectron2, detectron2_config
+        from mrcnn_cv.importers import config_schema
+        from mrcnn_cv.importers.pytorch.detectron2 import read_model
+        from mrcnn_cv.importers.pytorch.detectron2_config import find_config, read_config
 
         found = find_detector(file)
-        # A config that is given must be good, one that lies beside the model need not.
-        given, warnings = given_or_beside(
-            config,
-            detectron2_config.find_config(file.path),
-            detectron2_config.read_config,
-            detectron2_config.Detectron2Config(),
+        given, warnings = config_schema.given_or_beside(
+            config, find_config(file.path), read_config, config_schema.Config()
         )
-        try:
-            spec = detectron2.read_model(*found, given, file.path.stem)
-        except ModelFileError as error:
-            raise ModelFileError(f"{file.path} {error}") from error
+        with named(file.path):
+            spec = read_model(*found, given, file.path.stem)
         return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), found.graph.file)
 
 
 def find_detector(file: CandidateFile) -> _Detector:
-    """The parts of a detector in an ONNX file; ModelFileError, one sentence that says what the file is instead."""
+    """The structure of a detector in an ONNX file; ModelFileError, one sentence that says what the file is instead."""
     return file.once(_find_detector)
 
 
@@ -104,22 +92,20 @@ def _found(file: CandidateFile) -> _Detector | None:
 
 
 def _find_detector(file: CandidateFile) -> _Detector:
-    from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
-    from mrcnn_cv.importers.pytorch.structure import find_parts
+    from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
+    from mrcnn_cv.importers.pytorch.structure import find_structure
 
     graph = file.onnx_graph()
-    if graph.exporter.startswith("mrcnn-cv "):
-        raise ModelFileError(
-            f"{file.path} is one net of a model that mrcnn-cv has exported: name the folder that it was exported into"
-        )
-    other = _what_else(graph)
-    if other is not None:
-        raise ModelFileError(f"{file.path} {other}: {SUPPORTED}")
-    values = OnnxEvaluator(graph)
-    try:
-        return _Detector(graph, values, find_parts(graph, values))
-    except ModelFileError as error:
-        raise ModelFileError(f"{file.path} {error}") from error
+    with named(file.path):
+        if graph.exporter.startswith("mrcnn-cv "):
+            raise ModelFileError(
+                "is one net of a model that mrcnn-cv has exported: name the folder that it was exported into"
+            )
+        other = _what_else(graph)
+        if other is not None:
+            raise ModelFileError(f"{other}: {SUPPORTED}")
+        values = OnnxConstantFolder(graph)
+        return _Detector(graph, values, find_structure(graph, values))
 
 
 def _what_else(graph: OnnxGraph) -> str | None:

@@ -1,4 +1,4 @@
-"""Find the landmarks of a Faster or Mask R-CNN in an ONNX graph, as PyTorch's detectors are traced.
+"""Find the structure of a Faster or Mask R-CNN in an ONNX graph, as PyTorch's detectors are traced.
 
 Parts are found by what they do, never by names: regions are cut by RoiAlign, proposals are what the first RoiAligns
 take, the heads are what the scores and boxes of the suppressions are computed from.
@@ -13,7 +13,7 @@ from math import prod
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import CROPS, NetGraph
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import beginnings
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.onnx.ops import is_layer
@@ -32,7 +32,7 @@ class RoiAlignGroup:
 
 @dataclass(frozen=True)
 class PyTorchStructure:
-    """The landmarks of a graph, tensors by name; what belongs to masks is None for a Faster R-CNN.
+    """The structure of a graph, tensors by name; what belongs to masks is None for a Faster R-CNN.
 
     image: what the trunk's first layer takes. rpn_encodings, rpn_logits: one for each level of anchors.
     """
@@ -50,8 +50,8 @@ class PyTorchStructure:
     mask_logits: str | None
 
 
-def find_parts(graph: OnnxGraph, values: OnnxEvaluator) -> PyTorchStructure:
-    """The landmarks; raises ModelFileError, saying which is missing, for a graph of another kind."""
+def find_structure(graph: OnnxGraph, values: OnnxConstantFolder) -> PyTorchStructure:
+    """The structure; raises ModelFileError, saying which is missing, for a graph of another kind."""
     first, second = _stages(graph)
     proposal_nms, detection_nms = _suppressions(graph, first)
     rpn_logits = _predictors(graph, proposal_nms.inputs[1], [])
@@ -179,7 +179,7 @@ def _one(tensors: Sequence[str], what: str) -> str:
     return tensors[0]
 
 
-def _beginning(graph: OnnxGraph, values: OnnxEvaluator, tensors: Sequence[str], aligns: Sequence[Node]) -> str:
+def _beginning(graph: OnnxGraph, values: OnnxConstantFolder, tensors: Sequence[str], aligns: Sequence[Node]) -> str:
     """Where a head begins: the one tensor that holds all crops."""
     found = beginnings(graph, values, tensors)
     before = {node.name for node in graph.upstream(found)}
@@ -216,7 +216,7 @@ def _mask_logits(graph: OnnxGraph, second: Sequence[Node]) -> str:
     return _one(_predictors(graph, sigmoids[0].inputs[0], after), "masks")
 
 
-def channel_count(graph: OnnxGraph, values: OnnxEvaluator, tensor: str) -> int:
+def channel_count(graph: OnnxGraph, values: OnnxConstantFolder, tensor: str) -> int:
     """How many channels a map has, from the weights of the layer that makes it."""
     node = graph.producer(tensor)
     while node is not None and node.op not in WEIGHTED:

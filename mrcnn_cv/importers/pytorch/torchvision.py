@@ -6,25 +6,28 @@ Source of the defaults: torchvision's documentation of FasterRCNN, MaskRCNN and 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
-from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
-from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
+from mrcnn_cv.graph.ir import NetGraph
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
+from mrcnn_cv.importers.onnx.extract import Output
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
-from mrcnn_cv.importers.pytorch.hyperparameters import OnnxNumbers
-from mrcnn_cv.importers.pytorch.structure import PyTorchStructure, RoiAlignGroup, channel_count, mask_size
+from mrcnn_cv.importers.pytorch.reader import (
+    BBOX_XFORM_CLIP,
+    DetectorReader,
+    Stages,
+    default_pyramid,
+    reorder_deltas,
+)
+from mrcnn_cv.importers.pytorch.structure import PyTorchStructure, RoiAlignGroup
 from mrcnn_cv.model.definition import (
     AnchorSpec,
     BoxCoder,
     CropSpec,
-    MaskSpec,
     ModelDefinition,
     NmsSpec,
     NormalizationStep,
@@ -38,67 +41,28 @@ SIDES = (800, 1333)
 DIVISOR = 32
 ANCHOR_SIDES = (32, 64, 128, 256, 512)
 ANCHOR_RATIOS = (0.5, 1.0, 2.0)
-MAX_GROWTH = math.log(1000 / 16)
 PROPOSAL_MIN_SIDE, DETECTION_MIN_SIDE = 1e-3, 1e-2
 
 
-def read_model(graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> ModelDefinition:
-    """The ModelDefinition of a graph with these parts.
+def read_model(graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure) -> ModelDefinition:
+    """The ModelDefinition of a graph with this structure.
 
     What the graph does not hold is torchvision's default, with a warning. Raises ModelFileError (without the file's
     name) for another kind of graph.
     """
-    return _TorchvisionReader(graph, values, parts).spec()
+    return _TorchvisionReader(graph, values, structure).definition()
 
 
-class _TorchvisionReader:
-    def __init__(self, graph: OnnxGraph, values: OnnxEvaluator, parts: PyTorchStructure) -> None:
-        self._graph = graph
-        self._values = values
-        self._parts = parts
-        self._read = OnnxNumbers(graph, self._values)
-        self._warnings: list[str] = []
+class _TorchvisionReader(DetectorReader):
+    FAMILY, OBJECTNESS, MASK_SAMPLING = "torchvision", "sigmoid", "expanded"
 
-    def spec(self) -> ModelDefinition:
-        parts = self._parts
-        class_count = self._channels(parts.class_logits) - 1
-        boxes = self._channels(parts.box_encodings)
-        if class_count < 1 or boxes != 4 * (class_count + 1):
+    def _prepare(self, trunk: NetGraph) -> None:
+        classes, boxes = self._class_count, self.channels(self._structure.box_encodings)
+        if classes < 1 or boxes != 4 * (classes + 1):
             raise ModelFileError(
-                f"predicts {class_count + 1} scores and {boxes} box numbers per region, where torchvision's models have"
+                f"predicts {classes + 1} scores and {boxes} box numbers per region, where torchvision's models have"
                 " four of the latter for each of the former"
             )
-        crop, box_head = self._head(parts.crops, self._box_outputs(class_count))
-        mask, mask_head = self._mask(class_count)
-        path = self._read.image_path(parts.image)
-        steps = self._pixels(path)
-        return ModelDefinition(
-            family="torchvision",
-            architecture="Mask R-CNN" if mask else "Faster R-CNN",
-            backbone=self._backbone(),
-            exporter=f"{self._graph.exporter or 'unknown'}, ONNX opset {self._graph.opset}",
-            class_count=class_count,
-            resize=self._resize(path),
-            pixels=steps,
-            anchors=self._anchors(),
-            proposal_coder=self._coder(parts.rpn_encodings[0], parts.proposal_nms, (1.0, 1.0, 1.0, 1.0), "proposals"),
-            proposal_nms=self._proposal_nms(),
-            crop=crop,
-            box_coder=self._coder(parts.box_encodings, parts.detection_nms, (10.0, 10.0, 5.0, 5.0), "detections"),
-            class_agnostic_boxes=False,
-            score_activation="softmax",
-            logit_factor=1.0,
-            detection_nms=self._detection_nms(),
-            mask=mask,
-            trunk=self._trunk(),
-            box_head=box_head,
-            mask_head=mask_head,
-            objectness="sigmoid",
-            warnings=tuple(dict.fromkeys(self._warnings)),
-        )
-
-    def _channels(self, tensor: str) -> int:
-        return channel_count(self._graph, self._values, tensor)
 
     def _assumed(self, found: Value | None, default: Value, what: str, shown: str = "") -> Value:
         """A number of the graph, or else torchvision's default, of which the user is told."""
@@ -107,70 +71,29 @@ class _TorchvisionReader:
         self._warnings.append(f"the model does not hold {what}: torchvision's default is assumed ({shown or default})")
         return default
 
-    # The nets.
-
-    def _trunk(self) -> NetGraph:
-        parts = self._parts
-        features = [Output(tensor) for tensor in parts.features]
-        encodings = [Output(tensor, _turned(self._channels(tensor))) for tensor in parts.rpn_encodings]
-        logits = [Output(tensor) for tensor in parts.rpn_logits]
-        return extract_net(self._graph, self._values, {parts.image: Map(IMAGE)}, [*features, *encodings, *logits])
-
-    def _box_outputs(self, class_count: int) -> list[Output]:
+    def _box_outputs(self) -> list[Output]:
         # The background has boxes, too, which nobody looks at.
-        return [
-            Output(self._parts.box_encodings, _turned(4 * (class_count + 1))[4:]),
-            Output(self._parts.class_logits),
-        ]
+        encodings, logits = self._structure.box_encodings, self._structure.class_logits
+        return [Output(encodings, reorder_deltas(4 * (self._class_count + 1))[4:]), Output(logits)]
 
-    def _head(self, crops: RoiAlignGroup, outputs: Sequence[Output]) -> tuple[CropSpec, NetGraph]:
-        crop = self._read.crop(crops)
-        if len(crops.aligns) > 1:
-            least = round(-math.log2(crop.scales[0]))
-            default = PyramidSpec(len(crops.aligns), 4 - least, epsilon=1e-6)
-            crop = replace(
-                crop, pyramid=self._assumed(self._read.pyramid(crops), default, "how regions are given to its levels")
-            )
-        flat = self._takes_rows(crops.tensor)
-        crop = replace(crop, flat=flat)
-        channels = self._channels(self._parts.features[0])
-        start = Map(CROPS, (channels, *crop.size), flat=flat, channels_last=flat)
-        return crop, extract_net(self._graph, self._values, {crops.tensor: start}, outputs)
+    def _mask_channels(self, count: int) -> range:
+        return range(1, count) if count == self._class_count + 1 else range(0)
 
-    def _takes_rows(self, crops: str) -> bool:
-        """Whether a head begins by flattening its crops: then they are cut flat."""
-        consumers = self._graph.consumers(crops)
-        while len(consumers) == 1 and consumers[0].op == "Cast":
-            consumers = self._graph.consumers(consumers[0].outputs[0])
-        return bool(consumers) and all(taker.op in ("Flatten", "Reshape") for taker in consumers)
-
-    def _mask(self, class_count: int) -> tuple[MaskSpec | None, NetGraph | None]:
-        parts = self._parts
-        if parts.mask_crops is None or parts.mask_logits is None:
-            return None, None
-        channels = self._channels(parts.mask_logits)
-        if channels != class_count + 1:
-            raise ModelFileError(f"predicts {channels} masks per region for {class_count} classes, which do not fit")
-        crop, head = self._head(parts.mask_crops, [Output(parts.mask_logits, range(1, channels))])
-        size = mask_size(head, crop, self._channels(parts.features[0]))
-        head, side = split_transposed_conv(head)
-        return MaskSpec(size, crop, class_agnostic=False, sampling="expanded", mask_block_size=side), head
-
-    def _backbone(self) -> str:
-        """By how many convolutions there are before the pyramid, which has two for each level."""
-        nodes = self._graph.upstream(self._parts.features, lambda node: self._parts.image in node.outputs)
-        ops = [node.op for node in nodes if self._parts.image not in node.outputs]
-        levels = ops.count("Resize") + ops.count("Upsample") + 1
-        convolutions = ops.count("Conv") - 2 * levels if levels > 1 else ops.count("Conv")
-        pyramid = " FPN" if levels > 1 else ""
-        if "HardSwish" in ops or "HardSigmoid" in ops:
-            return f"MobileNet v3{pyramid}"
-        return _RESNETS.get(convolutions, f"{convolutions} convolutions") + pyramid
+    def _pooler(self, crops: RoiAlignGroup, crop: CropSpec, pyramid: PyramidSpec | None) -> CropSpec:
+        if len(crops.aligns) == 1:
+            return crop
+        default = default_pyramid(crops, crop, epsilon=1e-6)
+        return replace(crop, pyramid=self._assumed(pyramid, default, "how regions are given to its levels"))
 
     # The image.
 
+    def _image(self) -> tuple[ResizeSpec, tuple[NormalizationStep, ...]]:
+        path = self.image_path()
+        pixels = self._pixels(path)
+        return self._resize(path), pixels
+
     def _pixels(self, path: list[Node]) -> tuple[NormalizationStep, ...]:
-        steps = self._read.pixel_steps(path)
+        steps = self.pixel_steps(path)
         if not steps:
             default = (NormalizationStep("sub", (0.485, 0.456, 0.406)), NormalizationStep("div", (0.229, 0.224, 0.225)))
             steps = self._assumed(None, default, "mean and deviation of its pixels")
@@ -192,11 +115,11 @@ class _TorchvisionReader:
             if resize.text("mode", "nearest") != "linear" or rule not in _HALF_PIXEL or resize.whole("antialias", 0):
                 raise ModelFileError(f"resizes images by the rule '{rule}', which is not supported")
             spec = self._sides(resize)
-        multiple = self._read.pad_multiple(pads[0]) if pads else None
+        multiple = self.pad_multiple(pads[0]) if pads else None
         if multiple is None and (pads or resizes):
             multiple = self._assumed(None, DIVISOR, "the number whose multiples the sides of its input are")
-        coarsest = round(1 / min(align.real("spatial_scale", 1) for align in self._parts.crops.aligns))
-        if multiple is not None and len(self._parts.features) > 1 and multiple % coarsest:
+        coarsest = self._coarsest_stride()
+        if multiple is not None and len(self._structure.features) > 1 and multiple % coarsest:
             raise ModelFileError(
                 f"pads images to multiples of {multiple} while its coarsest map has {coarsest} pixels per cell, which"
                 " is not supported"
@@ -204,7 +127,7 @@ class _TorchvisionReader:
         return replace(spec, rounding="down", half_pixel_centers=True, pad_multiple=multiple, pad_prepared=True)
 
     def _sides(self, resize: Node) -> ResizeSpec:
-        limits = self._read.side_limits(resize)
+        limits = self.side_limits(resize)
         if limits is None:
             sizes = self._values.find(self._graph.input(resize, 3))
             given = next(iter(self._graph.inputs.values()), ())[-2:]
@@ -222,66 +145,53 @@ class _TorchvisionReader:
 
     # Proposals and detections.
 
-    def _anchors(self) -> tuple[AnchorSpec, ...]:
-        per_cell = [self._channels(tensor) for tensor in self._parts.rpn_logits]
-        for count, tensor in zip(per_cell, self._parts.rpn_encodings, strict=True):
-            if self._channels(tensor) != 4 * count:
-                raise ModelFileError(f"scores {count} anchors per cell, but predicts {self._channels(tensor)} numbers")
-        parts = self._parts
-        found = self._read.anchors(parts.proposal_nms.inputs[0], per_cell, parts.rpn_encodings[0])
+    def _anchors(self, trunk: NetGraph, per_cell: list[int]) -> tuple[AnchorSpec, ...]:
+        found = self.anchors(self._structure.proposal_nms.inputs[0], per_cell, self._structure.rpn_encodings[0])
         if found is None and per_cell != [len(ANCHOR_RATIOS)] * len(ANCHOR_SIDES):
             raise ModelFileError("does not hold its anchors, and they are not torchvision's: export it again")
         return self._assumed(found, default_anchors(), "its anchors", f"sides of {ANCHOR_SIDES}")
 
-    def _proposal_nms(self) -> NmsSpec:
-        nms = self._parts.proposal_nms
-        least = self._read.compared(nms, with_sizes=False)
-        return NmsSpec(
+    def _stages(self) -> Stages:
+        structure = self._structure
+        proposals, detections = structure.proposal_nms, structure.detection_nms
+        minimum = self.threshold(proposals, with_sizes=False)
+        proposal_coder = self._coder(structure.rpn_encodings[0], (1.0, 1.0, 1.0, 1.0), "proposals")
+        proposal_nms = replace(
+            self._nms(proposals, "proposals", 0.7, 1000, PROPOSAL_MIN_SIDE),
             # What is scored at least so much stays: above the next smaller number.
-            score_threshold=-math.inf if not least else float(np.nextafter(np.float32(least), np.float32(-1))),
-            iou_threshold=self._overlap(nms, 0.7, "proposals"),
-            max_per_class=self._kept(nms, 1000, "proposals"),
-            max_total=self._kept(nms, 1000, "proposals"),
-            clip_first=True,
+            score_threshold=-math.inf if not minimum else float(np.nextafter(np.float32(minimum), np.float32(-1))),
             pre_nms_top_n=self._assumed(
-                self._read.candidates(nms), 1000, "how many candidates for proposals it looks at per level"
+                self.pre_nms_top_n(proposals), 1000, "how many candidates for proposals it looks at per level"
             ),
             per_level=True,
-            min_box_size=self._assumed(
-                self._read.compared(nms, with_sizes=True), PROPOSAL_MIN_SIDE, "the least side of proposals"
-            ),
         )
-
-    def _detection_nms(self) -> NmsSpec:
-        nms = self._parts.detection_nms
-        threshold = self._read.compared(nms, with_sizes=False)
-        return NmsSpec(
+        box_coder = self._coder(structure.box_encodings, (10.0, 10.0, 5.0, 5.0), "detections")
+        threshold = self.threshold(detections, with_sizes=False)
+        detection_nms = replace(
+            self._nms(detections, "detections", 0.5, 100, DETECTION_MIN_SIDE),
             score_threshold=self._assumed(threshold, 0.05, "the score that detections must reach"),
-            iou_threshold=self._overlap(nms, 0.5, "detections"),
-            max_per_class=self._kept(nms, 100, "detections"),
-            max_total=self._kept(nms, 100, "detections"),
+        )
+        return Stages(proposal_coder, proposal_nms, box_coder, detection_nms)
+
+    def _nms(self, nms: Node, what: str, iou_threshold: float, count: int, min_side: float) -> NmsSpec:
+        """A suppression without its score threshold; with defaults for what the graph does not hold."""
+        count = self._assumed(self.post_nms_top_n(nms), count, f"how many {what} it keeps")
+        return NmsSpec(
+            score_threshold=-math.inf,
+            iou_threshold=self._assumed(self.iou_threshold(nms), iou_threshold, f"how far {what} may overlap"),
+            max_per_class=count,
+            max_total=count,
             clip_first=True,
-            min_box_size=self._assumed(
-                self._read.compared(nms, with_sizes=True), DETECTION_MIN_SIDE, "the least side of detections"
-            ),
+            min_box_size=self._assumed(self.threshold(nms, with_sizes=True), min_side, f"the least side of {what}"),
         )
 
-    def _overlap(self, nms: Node, default: float, what: str) -> float:
-        found = self._values.number(self._graph.input(nms, 3)) if len(nms.inputs) > 3 else None
-        return self._assumed(found, default, f"how far {what} may overlap")
-
-    def _kept(self, nms: Node, default: int, what: str) -> int:
-        return self._assumed(self._read.kept(nms), default, f"how many {what} it keeps")
-
-    def _coder(self, encodings: str, nms: Node, default: tuple[float, ...], what: str) -> BoxCoder:
-        divisors, growth = self._read.coder(encodings, nms)
-        x, y, width, height = self._assumed(divisors, default, f"the weights of the boxes of {what}")
-        return BoxCoder(
-            (y, x, height, width), self._assumed(growth, MAX_GROWTH, f"how far the boxes of {what} may grow")
-        )
+    def _coder(self, encodings: str, default: tuple[float, ...], what: str) -> BoxCoder:
+        weights, clip = self.box_weights(encodings), self.bbox_xform_clip(encodings)
+        x, y, width, height = self._assumed(weights, default, f"the weights of the boxes of {what}")
+        clip = self._assumed(clip, BBOX_XFORM_CLIP, f"how far the boxes of {what} may grow")
+        return BoxCoder((y, x, height, width), clip)
 
 
-_RESNETS = {20: "ResNet-18", 36: "ResNet-34", 53: "ResNet-50", 104: "ResNet-101", 155: "ResNet-152"}
 _HALF_PIXEL = frozenset({"half_pixel", "pytorch_half_pixel"})
 
 
@@ -290,11 +200,6 @@ def _floored(given: tuple[int | None, ...]) -> tuple[int, ...]:
     sides = [side or 1 for side in given] or [1]
     scale = min(SIDES[0] / min(sides), SIDES[1] / max(sides))
     return tuple(math.floor(side * scale) for side in sides)
-
-
-def _turned(count: int) -> list[int]:
-    """Channels dx dy dw dh of any number of boxes as ty tx th tw."""
-    return [4 * (index // 4) + (1, 0, 3, 2)[index % 4] for index in range(count)]
 
 
 def default_anchors() -> tuple[AnchorSpec, ...]:

@@ -6,14 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.protobuf_limits import parse
-from mrcnn_cv.importers.wire_format import Content, Field, Inner, NotPlain, Pieces, Walk, only
-
-RAW = pb.TensorProto.TENSOR_CONTENT_FIELD_NUMBER
-FLOATS = pb.TensorProto.FLOAT_VAL_FIELD_NUMBER
-DOUBLES = pb.TensorProto.DOUBLE_VAL_FIELD_NUMBER
+from mrcnn_cv.importers.wire_format import Content, Field, Inner, Pieces, Walk, only
 
 _NODE, _LIBRARY = pb.GraphDef.NODE_FIELD_NUMBER, pb.GraphDef.LIBRARY_FIELD_NUMBER
 _FUNCTION = pb.FunctionDefLibrary.FUNCTION_FIELD_NUMBER
@@ -38,12 +34,8 @@ def parse_graph(data: memoryview) -> tuple[pb.GraphDef, TensorFlowConstants]:
     """A GraphDef without its large constants, and these; raises what `protobuf_limits.parse` does."""
     message = pb.GraphDef()
     walk = _GraphWalk(data)
-    try:
-        pieces = walk.graph()
-    except NotPlain:
-        parse(data, message)
+    if not walk.parse(message):
         return message, TensorFlowConstants()
-    parse(b"".join(pieces), message)
     nodes, functions = message.node, message.library.function
     return message, TensorFlowConstants(
         {nodes[index].name: content for index, content in walk.found.items()},
@@ -59,15 +51,24 @@ def parse_graph(data: memoryview) -> tuple[pb.GraphDef, TensorFlowConstants]:
 class _GraphWalk(Walk):
     """found: place of a node → what was taken out of it. in_functions: the same by the place of a function."""
 
+    RAW = pb.TensorProto.TENSOR_CONTENT_FIELD_NUMBER
+    LISTS: ClassVar[Mapping[int, int]] = {
+        pb.TensorProto.FLOAT_VAL_FIELD_NUMBER: 4,
+        pb.TensorProto.DOUBLE_VAL_FIELD_NUMBER: 8,
+    }
+
     def __init__(self, data: memoryview) -> None:
         super().__init__(data)
         self.found: dict[int, Content] = {}
         self.in_functions: dict[int, dict[int, Content]] = {}
         self._functions: Counter[int] = Counter()
 
-    def graph(self) -> Pieces:
-        inner: dict[int, Inner] = {_NODE: partial(self._node, self.found), _LIBRARY: self._library}
+    def root(self) -> Pieces:
+        inner: dict[int, Inner] = {_NODE: self._nodes(self.found), _LIBRARY: self._library}
         return self.container(0, len(self.data), inner, Counter())
+
+    def _nodes(self, found: dict[int, Content]) -> Inner:
+        return self.part(partial(self._constant, found))
 
     def _library(self, index: int, start: int, end: int) -> Pieces:
         # Protobuf joins libraries, so functions of the next are counted on.
@@ -75,13 +76,7 @@ class _GraphWalk(Walk):
 
     def _function(self, index: int, start: int, end: int) -> Pieces:
         found = self.in_functions[index] = {}
-        return self.container(start, end, {_FUNCTION_NODE: partial(self._node, found)}, Counter())
-
-    def _node(self, found: dict[int, Content], index: int, start: int, end: int) -> Pieces | None:
-        try:
-            return self._constant(found, index, start, end)
-        except NotPlain:
-            return None
+        return self.container(start, end, {_FUNCTION_NODE: self._nodes(found)}, Counter())
 
     def _constant(self, found: dict[int, Content], index: int, start: int, end: int) -> Pieces | None:
         """A node without the tensor in its attribute "value", where that and all around it is there once alone."""
@@ -101,10 +96,7 @@ class _GraphWalk(Walk):
         if len(tensor) != 1 or only(tensor, _TENSOR) is None:
             return None
 
-        def take(content: Content) -> None:
-            found[index] = content
-
-        made = self.tensor(tensor[0].content, tensor[0].end, RAW, {FLOATS: 4, DOUBLES: 8}, take)
+        made = self.tensor(tensor[0].content, tensor[0].end, found, index)
         made = self.replaced(value.content, value.end, tensor[0], made)
         made = self.replaced(entry.content, entry.end, value, made)
         return self.replaced(start, end, entry, made)

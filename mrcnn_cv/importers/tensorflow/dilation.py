@@ -8,7 +8,8 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
+from mrcnn_cv.importers.constant_folding import Array
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 
 
@@ -20,7 +21,7 @@ class Dilated(NamedTuple):
     dilation: int
 
 
-def read_dilated(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Dilated | None:
+def read_dilated(graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDef) -> Dilated | None:
     """What `node` convolves with a dilation; None for any other layer.
 
     node: a Conv2D with the attribute, or the BatchToSpaceND at the end of BatchToSpaceND(Conv2D(SpaceToBatchND(x))),
@@ -37,14 +38,13 @@ def read_dilated(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Dilated |
     return Dilated(node, graph.inputs(node)[0], factors[1])
 
 
-def _read_blocks(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Dilated:
+def _read_blocks(graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDef) -> Dilated:
     convolution = graph.node(graph.inputs(node)[0])
     space = graph.node(graph.inputs(convolution)[0]) if convolution.op == "Conv2D" else convolution
     if space.op != "SpaceToBatchND":
         raise ModelFileError(f"the node '{node.name}' (BatchToSpaceND) is not part of a dilated convolution")
-    blocks = [_constant(values, graph.inputs(one)[1]) for one in (node, space)]
-    block = blocks[0]
-    if block is None or blocks[1] is None or block.shape != (2,) or block[0] != block[1] or (block != blocks[1]).any():
+    block, other = (values.find(graph.inputs(one)[1]) for one in (node, space))
+    if block is None or other is None or block.shape != (2,) or len({*block.tolist(), *other.ravel().tolist()}) != 1:
         raise ModelFileError(f"the dilated convolution '{convolution.name}' is not square, which is not supported")
     dilation = int(block[0])
     reach = _check_kernel(graph, values, convolution, b"VALID", dilation)
@@ -53,9 +53,11 @@ def _read_blocks(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Dilated:
     return Dilated(convolution, graph.inputs(space)[0], dilation)
 
 
-def _check_kernel(graph: Graph, values: Evaluator, node: pb.NodeDef, padding: bytes, dilation: int) -> Array:
+def _check_kernel(
+    graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDef, padding: bytes, dilation: int
+) -> Array:
     """How far a dilated kernel reaches: (top, bottom) and (left, right)."""
-    weights = _constant(values, graph.inputs(node)[1])
+    weights = values.find(graph.inputs(node)[1])
     if weights is None or weights.ndim != 4:
         raise ModelFileError(f"the dilated convolution '{node.name}' needs constant weights")
     if any(side % 2 == 0 for side in weights.shape[:2]) or not 1 <= dilation <= 64:
@@ -65,13 +67,13 @@ def _check_kernel(graph: Graph, values: Evaluator, node: pb.NodeDef, padding: by
     return np.array([[dilation * (side // 2)] * 2 for side in weights.shape[:2]])
 
 
-def _keeps_size(graph: Graph, values: Evaluator, paddings: str, crops: str, reach: Array) -> bool:
+def _keeps_size(graph: Graph, values: TensorFlowConstantFolder, paddings: str, crops: str, reach: Array) -> bool:
     """Whether the paddings are those of SAME size, but for what fills up to whole blocks and is cropped again.
 
     For an image of any size they are sums, and the constant part of these tells: the paddings of the kernel alone, or,
     where a constant folder went over the graph, those at the top and the left, to which nothing is added.
     """
-    fixed, cropped = _constant(values, paddings), _constant(values, crops)
+    fixed, cropped = values.find(paddings), values.find(crops)
     if fixed is not None and cropped is not None:
         return fixed.shape == cropped.shape == (2, 2) and bool(
             (fixed - cropped == reach).all() and (cropped >= 0).all()
@@ -79,7 +81,7 @@ def _keeps_size(graph: Graph, values: Evaluator, paddings: str, crops: str, reac
     bases = [
         value
         for node in graph.upstream([paddings]).values()
-        if node.op == "Const" and (value := _constant(values, node.name)) is not None and value.shape == (2, 2)
+        if node.op == "Const" and (value := values.find(node.name)) is not None and value.shape == (2, 2)
     ]
     if any(bool((value == reach).all()) for value in bases):
         return True
@@ -93,15 +95,8 @@ def _packed(graph: Graph, tensor: str) -> list[str]:
     return list(graph.inputs(node)) if node.op == "Pack" else []
 
 
-def _start(graph: Graph, values: Evaluator, side: str) -> int | None:
+def _start(graph: Graph, values: TensorFlowConstantFolder, side: str) -> int | None:
     """The first of a pair (before, after) of paddings, if it is constant."""
     pair = _packed(graph, side)
-    value = _constant(values, pair[0]) if len(pair) == 2 else None
+    value = values.find(pair[0]) if len(pair) == 2 else None
     return int(value.item()) if value is not None and value.size == 1 else None
-
-
-def _constant(values: Evaluator, tensor: str) -> Array | None:
-    try:
-        return values.value(tensor)
-    except NotConstant:
-        return None

@@ -13,9 +13,11 @@ import numpy as np
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.net_builder import NetBuilder
+from mrcnn_cv.graph.partial_shapes import Shape, output_shape
 from mrcnn_cv.graph.passes import standard_passes
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
+from mrcnn_cv.importers.constant_folding import Array, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.dilation import read_dilated
 from mrcnn_cv.importers.tensorflow.graphdef import PASS_THROUGH, Graph, node_name
 from mrcnn_cv.importers.tensorflow.upsampling import read_factors, read_upsampled
@@ -36,10 +38,10 @@ class SubgraphExtractor:
 
     def __init__(self, graph: Graph, starts: dict[str, str], channels: int | None = None) -> None:
         self._graph = graph
-        self._values = Evaluator(graph)
+        self._values = TensorFlowConstantFolder(graph)
         self._builder = NetBuilder(tuple(dict.fromkeys(starts.values())))
         self._results = {node_name(tensor): name for tensor, name in starts.items()}
-        self._channels: dict[str, int | None] = dict.fromkeys(starts.values(), channels)
+        self._shapes: dict[str, Shape] = dict.fromkeys(starts.values(), (None, channels, None, None))
 
     def extract(self, tensors: Sequence[str]) -> ir.NetGraph:
         """The net that puts out `tensors`, in their order."""
@@ -94,18 +96,17 @@ class SubgraphExtractor:
         except NotConstant as error:
             raise ModelFileError(f"the node '{node.name}' ({node.op}) needs a constant, but {error}") from error
 
-    def _add(
-        self, kind: type[ir.Layer], node: pb.NodeDef, sources: Sequence[str], channels: int | None, **fields: object
-    ) -> str:
-        """A layer with the name of `node`. channels: of its result; None: unknown."""
+    def _add(self, kind: type[ir.Layer], node: pb.NodeDef, sources: Sequence[str], **fields: object) -> str:
+        """A layer with the name of `node`."""
         name = self._builder.add(kind, node.name, tuple(sources), **fields)
-        self._channels[name] = channels
+        shapes = [self._shapes[source] for source in sources]
+        # A factor for a map of unknown channels may be one for all.
+        self._shapes[name] = shapes[0] if kind is ir.Affine else output_shape(self._builder.layers[name], shapes)
         return name
 
     def _same(self, kind: type[ir.Layer], node: pb.NodeDef, **fields: object) -> str:
-        """A layer on one map that keeps its channels."""
-        source = self._source(node)
-        return self._add(kind, node, [source], self._channels[source], **fields)
+        """A layer on one map."""
+        return self._add(kind, node, [self._source(node)], **fields)
 
     # Factors and shifts by channel, sums and products.
 
@@ -114,11 +115,8 @@ class SubgraphExtractor:
         if node.op in BATCH_NORM:
             return 0
         for index in (1, 0):
-            try:
-                self._values.value(self._graph.inputs(node)[index])
-            except NotConstant:
-                continue
-            return 1 - index
+            if self._values.find(self._graph.inputs(node)[index]) is not None:
+                return 1 - index
         if node.op in JOINING:
             return None
         raise ModelFileError(f"the node '{node.name}' ({node.op}) combines two feature maps, which is not supported")
@@ -126,19 +124,17 @@ class SubgraphExtractor:
     def _affine(self, node: pb.NodeDef) -> str:
         index = self._map_index(node)
         if index is None:
-            sources = [self._source(node, 0), self._source(node, 1)]
-            known = [count for count in map(self._channels.get, sources) if count is not None]
-            return self._add(ir.Add if node.op in ADD else ir.Mul, node, sources, max(known, default=None))
+            return self._add(ir.Add if node.op in ADD else ir.Mul, node, [self._source(node, 0), self._source(node, 1)])
         scale, shift = self._batch_norm(node) if node.op in BATCH_NORM else self._by_channel(node, 1 - index)
         source = self._source(node, index)
-        channels = self._channels[source] or max(scale.size, shift.size)
+        channels = self._shapes[source][1] or max(scale.size, shift.size)
         for vector in (scale, shift):
             if vector.size not in (1, channels):
                 raise ModelFileError(
                     f"the node '{node.name}' has {channels} channels but {vector.size} factors follow it"
                 )
         fields = {"scale": np.broadcast_to(scale, channels), "shift": np.broadcast_to(shift, channels)}
-        return self._add(ir.Affine, node, [source], self._channels[source], **fields)
+        return self._add(ir.Affine, node, [source], **fields)
 
     def _batch_norm(self, node: pb.NodeDef) -> tuple[Array, Array]:
         """(scale, shift), float64."""
@@ -172,7 +168,7 @@ class SubgraphExtractor:
         layer, tensor, dilation = (node, self._graph.inputs(node)[0], 1) if dilated is None else dilated
         weights = self._weights(layer, 4)
         source = self._results[node_name(tensor)]
-        known = self._channels[source]
+        known = self._shapes[source][1]
         if layer.op == "DepthwiseConv2dNative":
             groups, taken = weights.shape[2], weights.shape[2]
             weights = weights.reshape(*weights.shape[:2], 1, -1)
@@ -195,7 +191,6 @@ class SubgraphExtractor:
             ir.Conv2d,
             node,
             [source],
-            weights.shape[3],
             weight=weights.transpose(3, 2, 0, 1),
             stride=stride,
             padding=padding,
@@ -217,17 +212,17 @@ class SubgraphExtractor:
             raise ModelFileError(f"the strides of '{node.name}' are not the size of its kernel, which is not supported")
         source = self._source(node, 2)
         self._check_channels(node, source, weights.shape[3])
-        return self._add(ir.ConvTranspose2d, node, [source], weights.shape[2], weight=weights.transpose(3, 2, 0, 1))
+        return self._add(ir.ConvTranspose2d, node, [source], weight=weights.transpose(3, 2, 0, 1))
 
     def _linear(self, node: pb.NodeDef) -> str:
         weights = self._weights(node, 2)
         if node.attr["transpose_a"].b:
             raise ModelFileError(f"the node '{node.name}' transposes its input, which is not supported")
         weights = weights if node.attr["transpose_b"].b else weights.T
-        return self._add(ir.Linear, node, [self._source(node)], len(weights), weight=weights)
+        return self._add(ir.Linear, node, [self._source(node)], weight=weights)
 
     def _check_channels(self, node: pb.NodeDef, source: str, taken: int) -> None:
-        known = self._channels[source]
+        known = self._shapes[source][1]
         if known is not None and known != taken:
             raise ModelFileError(f"the layer '{node.name}' takes {taken} channels but is given {known}")
 
@@ -238,9 +233,7 @@ class SubgraphExtractor:
         if self._constant(node, count).tolist() not in (3, -1):
             raise ModelFileError(f"the node '{node.name}' joins along an axis that is not the channels")
         sources = [self._source(node, index) for index in range(count)]
-        known = [self._channels[source] for source in sources]
-        total = None if None in known else sum(each for each in known if each is not None)
-        return self._add(ir.Concat, node, sources, total)
+        return self._add(ir.Concat, node, sources)
 
     def _pool(self, node: pb.NodeDef) -> str:
         _check_layout(node)
@@ -273,8 +266,7 @@ class SubgraphExtractor:
         if node.attr["keep_dims"].b:
             return mean
         # What follows a mean without the two axes takes a matrix.
-        channels = self._channels[mean]
-        return self._add(ir.Flatten, pb.NodeDef(name=f"{node.name}/flat"), [mean], channels, channels_last=True)
+        return self._add(ir.Flatten, pb.NodeDef(name=f"{node.name}/flat"), [mean], channels_last=True)
 
     def _reshape(self, node: pb.NodeDef) -> str:
         upsampled = read_upsampled(self._graph, self._values, node)
@@ -282,12 +274,12 @@ class SubgraphExtractor:
             return self._flatten(node)
         source = self._results[node_name(upsampled.source)]
         fields = {"size": upsampled.size, "mode": "nearest", "coordinates": "asymmetric"}
-        return self._add(ir.Resize, node, [source], self._channels[source], **fields)
+        return self._add(ir.Resize, node, [source], **fields)
 
     def _flatten(self, node: pb.NodeDef) -> str:
         if not self._flattens(node):
             raise ModelFileError(f"the node '{node.name}' ({node.op}) is not a flattening, so it is not supported here")
-        return self._add(ir.Flatten, node, [self._source(node)], None, channels_last=True)
+        return self._same(ir.Flatten, node, channels_last=True)
 
     def _flattens(self, node: pb.NodeDef) -> bool:
         """Whether a node makes one row of numbers per region."""

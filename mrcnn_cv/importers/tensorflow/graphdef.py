@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from functools import cache
-from math import prod
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import numpy as np
-from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.limits import Budget
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constants import RAW, TensorFlowConstants, parse_graph
+from mrcnn_cv.importers.base import named
+from mrcnn_cv.importers.constant_folding import Array
+from mrcnn_cv.importers.tensorflow.constants import TensorFlowConstants, parse_graph
 from mrcnn_cv.importers.tensorflow.fused_ops import unfused
-from mrcnn_cv.importers.wire_format import Content
-from mrcnn_cv.util.mapped_file import MappedFile, TooLarge
-
-MAX_FILE_BYTES = 2**31 - 1
-"""protobuf's own limit for one message."""
+from mrcnn_cv.importers.tensors import stored_value
+from mrcnn_cv.importers.wire_format import Content, read_message
+from mrcnn_cv.util.mapped_file import MappedFile
 
 MAX_NODES = 1 << 18
 """The largest frozen detectors have 20,000."""
-
-MAX_AXES = 16
 
 PASS_THROUGH = frozenset({"Identity", "StopGradient", "CheckNumerics", "PlaceholderWithDefault", "Enter"})
 """Ops that hand on what they take; a Graph looks through them."""
@@ -77,7 +69,7 @@ _DTYPES: dict[int, str] = {
     pb.DT_INT64: "<i8",
     pb.DT_BOOL: "|b1",
     pb.DT_HALF: "<f2",
-    pb.DT_BFLOAT16: "<u2",
+    pb.DT_BFLOAT16: "bfloat16",
 }
 
 
@@ -90,9 +82,6 @@ _LISTS: dict[int, str] = {
     pb.DT_BFLOAT16: "half_val",
 }
 """Where a type's values are listed one by one; `int_val` for all others."""
-
-MAX_REPEATED = 1 << 24
-"""A list that stands for more values than this is no layer's weights."""
 
 
 class Graph:
@@ -127,9 +116,9 @@ class Graph:
         # A message's fields are slow to ask for, so that of 8,000 nodes each is asked for once.
         self._ops = {name: node.op for name, node in self.nodes.items()}
         given = {name: self._checked_inputs(name, list(node.input)) for name, node in self.nodes.items()}
-        self._behind: dict[str, str] = {}
+        self._past_identities: dict[str, str] = {}
         self._sources_of: dict[str, list[str]] = {}
-        self._inputs = {name: [self._look_through(tensor) for tensor in tensors] for name, tensors in given.items()}
+        self._inputs = {name: [self._skip_identities(tensor) for tensor in tensors] for name, tensors in given.items()}
         self._consumers: dict[str, list[str]] = defaultdict(list)
         for name, op in self._ops.items():
             if op not in PASS_THROUGH:
@@ -151,25 +140,25 @@ class Graph:
             raise ModelFileError(f"has a node '{name}' ({op}) with {len(given)} of its {LEAST_INPUTS[op]} inputs")
         return given
 
-    def _look_through(self, tensor: str) -> str:
+    def _skip_identities(self, tensor: str) -> str:
         """The tensor that a chain of identities hands on, itself where there is none."""
         if tensor in self._ops and self._ops[tensor] not in PASS_THROUGH:
             return tensor
         chain: dict[str, None] = {}
-        while (name := node_name(tensor)) not in self._behind and self._ops[name] in PASS_THROUGH:
+        while (name := node_name(tensor)) not in self._past_identities and self._ops[name] in PASS_THROUGH:
             if name in chain:
                 raise ModelFileError(f"has a node '{name}' that depends on itself")
             chain[name] = None
             tensor = next(source for source in self.nodes[name].input if not source.startswith("^"))
-        tensor = self._behind.get(name, tensor)
-        self._behind.update(dict.fromkeys(chain, tensor))
+        tensor = self._past_identities.get(name, tensor)
+        self._past_identities.update(dict.fromkeys(chain, tensor))
         return tensor
 
     def with_nodes(self, nodes: Iterable[pb.NodeDef]) -> Graph:
         """The same graph with other nodes; Const nodes of this one may be among them."""
         return Graph(nodes, self.functions.values(), constants=self.constants, file=self.file)
 
-    def constant(self, node: pb.NodeDef) -> NDArray[np.generic]:
+    def constant(self, node: pb.NodeDef) -> Array:
         """The value of a Const node of this graph, a view of the file where it is large; see `tensor_value`."""
         return tensor_value(node, self.constants.nodes.get(node.name))
 
@@ -209,7 +198,7 @@ class Graph:
         """All nodes that the values of `node` reach, itself first; what a `stop` node feeds is left out."""
 
         def consumers(name: str) -> list[str]:
-            return [taker for taker in self._consumers[name] if self._ops[taker] not in METADATA_OPS]
+            return [consumer for consumer in self._consumers[name] if self._ops[consumer] not in METADATA_OPS]
 
         return self._walk([node.name], stop, consumers)
 
@@ -223,18 +212,8 @@ class Graph:
     def _walk(
         self, names: Iterable[str], stop: Callable[[pb.NodeDef], bool], step: Callable[[str], list[str]]
     ) -> dict[str, pb.NodeDef]:
-        found = {name: self.nodes[name] for name in names}
-        queue = list(found)
-        for name in queue:
-            if stop(found[name]):
-                continue
-            others = step(name)
-            self.budget.step(1 + len(others))
-            for other in others:
-                if other not in found:
-                    found[other] = self.nodes[other]
-                    queue.append(other)
-        return found
+        found = self.budget.walk(names, lambda name: [] if stop(self.nodes[name]) else step(name))
+        return {name: self.nodes[name] for name in found}
 
 
 def node_name(tensor: str) -> str:
@@ -242,97 +221,39 @@ def node_name(tensor: str) -> str:
     return tensor.removeprefix("^").partition(":")[0]
 
 
+def function_graph(graph: Graph, name: str) -> Graph:
+    """The body of a function; its arguments are Placeholders. Raises ModelFileError for one that contradicts itself."""
+    constants = TensorFlowConstants(graph.constants.functions.get(name, {}))
+    return Graph(_function_nodes(graph.functions[name]), budget=graph.budget, constants=constants, file=graph.file)
+
+
+def _function_nodes(function: pb.FunctionDef) -> Iterator[pb.NodeDef]:
+    for argument in function.signature.input_arg:
+        yield pb.NodeDef(name=argument.name, op="Placeholder")
+    for node in function.node_def:
+        copy = pb.NodeDef()
+        copy.CopyFrom(node)
+        # `node:output:index` and `argument` become the name alone; which of several outputs it is does not matter here.
+        copy.input[:] = [tensor.partition(":")[0] for tensor in node.input]
+        yield copy
+
+
 def read_graph(path: Path) -> Graph:
     """Read a frozen graph from a file.
 
     Raises ModelFileError (one sentence with the path) for a file that is no GraphDef or contradicts itself.
     """
-    try:
-        file = MappedFile(path, MAX_FILE_BYTES)
-        message, constants = parse_graph(file.data)
-    except TooLarge as error:
-        raise ModelFileError(f"{path} has {error.size} bytes; a frozen graph has less than 2 GiB") from error
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error
-    except DecodeError as error:
-        raise ModelFileError(
-            f"{path} is not a frozen TensorFlow graph, or it is cut short (protobuf cannot read it):"
-            " check its size against the original, or freeze the model again"
-        ) from error
-    if not message.node:
-        raise ModelFileError(
-            f"{path} holds no graph nodes, so it is not a frozen TensorFlow graph (frozen_inference_graph.pb)"
-        )
-    try:
+    kind = "a frozen TensorFlow graph"
+    file, (message, constants) = read_message(path, kind, "freeze the model again", parse_graph)
+    with named(path):
+        if not message.node:
+            raise ModelFileError(f"holds no graph nodes, so it is not {kind} (frozen_inference_graph.pb)")
         return Graph(unfused(message.node), message.library.function, constants=constants, file=file)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error
 
 
-def tensor_value(node: pb.NodeDef, taken: Content | None = None) -> NDArray[np.generic]:
-    """The value of a Const node as an array of its own type; raises ModelFileError where bytes and shape disagree.
-
-    taken: what was taken out of the node. Values that lie as bytes are not copied (bfloat16 is), and may be unaligned.
-    """
+def tensor_value(node: pb.NodeDef, taken: Content | None = None) -> Array:
+    """The value of a Const node; see `stored_value`. taken: what was taken out of the node."""
     tensor = node.attr["value"].tensor
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-    if tensor.dtype not in _DTYPES:
-        raise ModelFileError(f"the constant '{node.name}' has a type that is not supported (DataType {tensor.dtype})")
-    dtype = np.dtype(_DTYPES[tensor.dtype])
-    finish = _from_bfloat16 if tensor.dtype == pb.DT_BFLOAT16 else np.asarray
-    if len(shape) > MAX_AXES:
-        raise ModelFileError(f"the constant '{node.name}' has {len(shape)} axes, where {MAX_AXES} are possible")
-    if min(shape, default=0) < 0:
-        raise ModelFileError(f"the constant '{node.name}' has a negative size")
-    count = prod(shape)
-    is_list = taken is not None and taken.field != RAW
-    content = tensor.tensor_content if taken is None else taken.data
-    if content and not is_list:
-        if len(content) != count * dtype.itemsize:
-            raise ModelFileError(
-                f"the constant '{node.name}' holds {len(content)} bytes where its shape needs {count * dtype.itemsize}"
-            )
-        return finish(np.frombuffer(content, dtype=dtype).reshape(shape))
-    return finish(_listed_value(node, taken if is_list else None, dtype, count).reshape(shape))
-
-
-def _from_bfloat16(bits: NDArray[np.generic]) -> NDArray[np.generic]:
-    """A bfloat16 is the upper half of a float32."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-def _listed_value(
-    node: pb.NodeDef, taken: Content | None, dtype: np.dtype[np.generic], count: int
-) -> NDArray[np.generic]:
-    """Values listed one by one; TensorFlow repeats the last one to fill the shape, and none at all are zeros."""
-    tensor = node.attr["value"].tensor
-    name = _LISTS.get(tensor.dtype, "int_val")
-    if taken is not None and taken.field == pb.TensorProto.DESCRIPTOR.fields_by_name[name].number:
-        # Of numbers of a fixed size, a list lies as they do in memory.
-        return _filled(node, np.frombuffer(taken.data, dtype), count)
-    values = list(getattr(tensor, name))
-    # Halves are listed as the whole numbers of their bits.
-    stored = np.dtype(np.uint16) if tensor.dtype == pb.DT_HALF else dtype
-    if stored.kind in "iu" and values:
-        least, most = _bounds(stored)
-        if not least <= min(values) <= max(values) <= most:
-            raise ModelFileError(f"the constant '{node.name}' lists a value that its type cannot hold")
-    listed: NDArray[np.generic] = np.array(values, dtype=stored).view(dtype)
-    return _filled(node, listed, count)
-
-
-@cache
-def _bounds(dtype: np.dtype[np.generic]) -> tuple[int, int]:
-    """Of the whole numbers of a type."""
-    found = np.iinfo(dtype.name)
-    return int(found.min), int(found.max)
-
-
-def _filled(node: pb.NodeDef, listed: NDArray[np.generic], count: int) -> NDArray[np.generic]:
-    if len(listed) > count or count > MAX_REPEATED:
-        raise ModelFileError(f"the constant '{node.name}' lists {len(listed)} values for a shape of {count}")
-    if len(listed) == 0:
-        return np.zeros(count, dtype=listed.dtype)
-    return listed if len(listed) == count else np.concatenate([listed, np.full(count - len(listed), listed[-1])])
+    fields = ("tensor_content", _LISTS.get(tensor.dtype, "int_val"))
+    return stored_value(node.name, shape, _DTYPES.get(tensor.dtype), tensor, fields, taken, repeats=True)

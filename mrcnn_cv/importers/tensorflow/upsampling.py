@@ -11,7 +11,7 @@ import numpy as np
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Array, Evaluator, NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 
 
@@ -22,7 +22,7 @@ class Upsampled(NamedTuple):
     size: tuple[int, int]
 
 
-def read_upsampled(graph: Graph, values: Evaluator, node: pb.NodeDef) -> Upsampled | None:
+def read_upsampled(graph: Graph, values: TensorFlowConstantFolder, node: pb.NodeDef) -> Upsampled | None:
     """The upsampling that ends in a Reshape; None for any other node.
 
     A map (N, H, W, C) gets axes for the repetitions behind W, H or both, which the Reshape then joins with these.
@@ -52,34 +52,27 @@ def _stacked(graph: Graph, tensor: str) -> tuple[str, tuple[int, int]] | None:
     return (tensor, (factors[2], factors[3])) if axes in ([2], [3], [2, 3]) else None
 
 
-def _multiplied(graph: Graph, values: Evaluator, tensor: str) -> tuple[str, tuple[int, int]] | None:
+def _multiplied(graph: Graph, values: TensorFlowConstantFolder, tensor: str) -> tuple[str, tuple[int, int]] | None:
     """The same, of a map (N, H, 1, W, 1, C) multiplied with ones (1, 1, rows, 1, columns, 1), as until 2018."""
     product = graph.node(tensor)
     if product.op != "Mul":
         return None
-    spread, ones = graph.node(graph.inputs(product)[0]), _constant(values, graph.inputs(product)[1])
+    spread, ones = graph.node(graph.inputs(product)[0]), values.find(graph.inputs(product)[1])
     if spread.op != "Reshape" or ones is None or ones.ndim != 6 or (ones != 1).any():
         return None
     return graph.inputs(spread)[0], (ones.shape[2], ones.shape[4])
 
 
-def _map_size(graph: Graph, values: Evaluator, shape: str) -> tuple[int, int] | None:
+def _map_size(graph: Graph, values: TensorFlowConstantFolder, shape: str) -> tuple[int, int] | None:
     """(height, width) in the shape (N, height, width, C) of a Reshape, whose N may be known to TensorFlow only."""
     node = graph.node(shape)
     if node.op == "Pack" and len(graph.inputs(node)) == 4:
-        sides = [_constant(values, tensor) for tensor in graph.inputs(node)[1:3]]
+        sides = [values.find(tensor) for tensor in graph.inputs(node)[1:3]]
     else:
-        whole = _constant(values, shape)
+        whole = values.find(shape)
         sides = [whole[1], whole[2]] if whole is not None and whole.shape == (4,) else [None]
     known = [int(side.item()) for side in sides if side is not None and side.size == 1]
     return (known[0], known[1]) if len(known) == 2 else None
-
-
-def _constant(values: Evaluator, tensor: str) -> Array | None:
-    try:
-        return values.value(tensor)
-    except NotConstant:
-        return None
 
 
 PROBES = ((24, 40), (56, 32))
@@ -91,11 +84,11 @@ def read_factors(graph: Graph, node: pb.NodeDef) -> tuple[int, int] | None:
 
     Keras (backend/tensorflow_backend.py, resize_images) multiplies the shape of the map with the factors.
     """
-    if node.op != "ResizeNearestNeighbor" or _constant(Evaluator(graph), graph.inputs(node)[1]) is not None:
+    if node.op != "ResizeNearestNeighbor" or TensorFlowConstantFolder(graph).find(graph.inputs(node)[1]) is not None:
         return None
     source, size = graph.inputs(node)
     shapes = [other for other in graph.upstream([size]).values() if other.op == "Shape"]
-    sizes = [_constant(Evaluator(graph, (1, *probe, 1)), size) for probe in PROBES]
+    sizes = [TensorFlowConstantFolder(graph, (1, *probe, 1)).find(size) for probe in PROBES]
     ours = all(graph.inputs(shape)[0] == source for shape in shapes)
     if not ours or node.attr["align_corners"].b or any(found is None or found.size != 2 for found in sizes):
         raise ModelFileError(f"the node '{node.name}' resizes a map in a way that is not supported")

@@ -11,6 +11,7 @@ from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.family import read_model
+from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig
 from mrcnn_cv.importers.tensorflow.graphdef import Graph
 from tests.conftest import DATA, load_golden
 from tests.importers.graphs import Builder, by_name, read
@@ -78,7 +79,7 @@ def test_crops_for_features_are_no_mask_branch(graphs: Path) -> None:
     message = read(graphs / "tiny_box_features" / "frozen_inference_graph.pb")
     assert sum(node.op == "CropAndResize" for node in message.node) == 2
     assert "detection_features" in by_name(message)
-    spec = read_model(Graph(message.node), None)
+    spec = read_model(Graph(message.node), PipelineConfig())
     assert (spec.architecture, spec.mask) == ("Faster R-CNN", None)
 
 
@@ -93,4 +94,4 @@ def test_two_mask_branches_are_refused(tiny_graph: Path) -> None:
     copy.name = "third"
     Builder(message).node("masks", "Sigmoid", ["third"])
     with pytest.raises(ModelFileError, match="3 places"):
-        read_model(Graph(message.node), None)
+        read_model(Graph(message.node), PipelineConfig())

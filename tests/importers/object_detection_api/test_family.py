@@ -11,7 +11,7 @@ import pytest
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.family import is_region_cnn, read_model
-from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipeline_config
+from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig, read_pipeline_config
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, tensor_value
 from mrcnn_cv.model.definition import BoxCoder, ModelDefinition, NmsSpec, NormalizationStep, ResizeSpec, anchor_sizes
 from tests.importers.graphs import Builder, by_name, read, set_value
@@ -35,7 +35,7 @@ def f32(value: float) -> float:
 
 
 def spec_of(message: pb.GraphDef) -> ModelDefinition:
-    return read_model(Graph(message.node), None)
+    return read_model(Graph(message.node), PipelineConfig())
 
 
 @pytest.fixture(scope="module")

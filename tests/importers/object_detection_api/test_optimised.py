@@ -11,7 +11,7 @@ import pytest
 from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import graph_pb2 as pb
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from mrcnn_cv.importers.tensorflow.fused_ops import unfused
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name, tensor_value
 from tests.conftest import DATA, load_golden
@@ -101,7 +101,7 @@ def with_sums_in_a_row(message: pb.GraphDef) -> None:
 
 def with_folded_paddings(message: pb.GraphDef) -> None:
     """Constant folding leaves only numbers of the paddings that a dilated convolution reads from a constant table."""
-    values, nodes = Evaluator(Graph(message.node)), by_name(message)
+    values, nodes = TensorFlowConstantFolder(Graph(message.node)), by_name(message)
     slices = {name for name, node in nodes.items() if node.op == "StridedSlice" and "space_to_batch" in name}
     folded = {name: values.value(name) for name in slices if nodes[nodes[name].input[0]].op == "Const"}
     assert len(folded) > 10

@@ -12,6 +12,7 @@ import pytest
 from mrcnn_cv import Instances, MaskRCNN
 from mrcnn_cv.graph.protos import graph_pb2 as pb
 from mrcnn_cv.importers.object_detection_api.family import read_model
+from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConfig
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, node_name, tensor_value
 from tests.importers.graphs import Builder, by_name, read, rename, set_value
 from tests.support.parity import Image
@@ -340,7 +341,7 @@ def test_exporters_that_clip_first_are_recognised(tiny_graph: Path) -> None:
             clip_before(message, node)
             node.op = "NonMaxSuppressionV2"
             del node.input[4:]
-    older, newer = (read_model(Graph(one.node), None) for one in (message, read(tiny_graph)))
+    older, newer = (read_model(Graph(one.node), PipelineConfig()) for one in (message, read(tiny_graph)))
     assert older.proposal_nms == replace(newer.proposal_nms, clip_first=True)
     assert older.detection_nms == replace(newer.detection_nms, clip_first=True)
     assert not newer.proposal_nms.clip_first

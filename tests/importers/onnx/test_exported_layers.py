@@ -13,7 +13,7 @@ from mrcnn_cv.graph.export.onnx import OPSET, to_onnx
 from mrcnn_cv.graph.export.onnx_layers import RESIZE_BY_AXES
 from mrcnn_cv.graph.passes import standard_passes
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
 from mrcnn_cv.importers.onnx.model import OnnxGraph, read_onnx
 from tests.graph import reference
@@ -35,7 +35,7 @@ def read(graph: OnnxGraph) -> ir.NetGraph:
         size = (channels, *(int(side or 0) for side in sides or (1, 1)))
     start = Map("image", size if size is None else (size[0], size[1], size[2]), flat=not sides)
     outputs = [Output(name) for name in graph.outputs]
-    return extract_net(graph, OnnxEvaluator(graph), {"image": start}, outputs, traced=False)
+    return extract_net(graph, OnnxConstantFolder(graph), {"image": start}, outputs, traced=False)
 
 
 def round_trip(net: ir.NetGraph, folder: Path, shape: tuple[int | None, ...] | None, opset: int = OPSET) -> ir.NetGraph:

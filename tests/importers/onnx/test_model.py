@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.constant_folding import NotConstant
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.model import read_onnx
-from mrcnn_cv.importers.tensorflow.constant_folding import NotConstant
 from tests.importers.onnx_graphs import OnnxBuilder, tensor
 
 
@@ -223,13 +223,13 @@ def _sliced(build: OnnxBuilder, start: list[int], end: list[int], step: list[int
 @pytest.mark.parametrize(("make", "expected"), [row[1:] for row in SUMS], ids=[row[0] for row in SUMS])
 def test_sums_of_constants(build: OnnxBuilder, make: Callable[[OnnxBuilder], str], expected: list[float]) -> None:
     name = make(build)
-    assert OnnxEvaluator(build.graph()).value(name).tolist() == expected
+    assert OnnxConstantFolder(build.graph()).value(name).tolist() == expected
 
 
 def test_what_depends_on_the_image_is_no_constant(build: OnnxBuilder) -> None:
     build.node("y", "Add", [build.node("s", "Shape", ["image"]), build.const("one", [1])])
     with pytest.raises(NotConstant, match="image"):
-        OnnxEvaluator(build.graph()).value("y")
+        OnnxConstantFolder(build.graph()).value("y")
 
 
 @pytest.mark.parametrize(
@@ -250,4 +250,4 @@ def test_what_depends_on_the_image_is_no_constant(build: OnnxBuilder) -> None:
 def test_sums_that_cannot_be_computed(build: OnnxBuilder, op: str, inputs: list[NDArray[np.generic]]) -> None:
     build.node("y", op, [build.const(f"c{index}", value) for index, value in enumerate(inputs)])
     with pytest.raises(ModelFileError, match=op):
-        OnnxEvaluator(build.graph()).value("y")
+        OnnxConstantFolder(build.graph()).value("y")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import AvgPool2d, Conv2d, HardSwish, Linear, NetGraph
 from mrcnn_cv.graph.shape_inference import ShapeInference
-from mrcnn_cv.importers.onnx.constant_folding import OnnxEvaluator
+from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Map, Output, beginnings, extract_net
 from tests.importers.net_runner import run
 from tests.importers.onnx_graphs import OnnxBuilder
@@ -65,7 +65,7 @@ def check(
 
 def extract(build: OnnxBuilder, output: str, start: Map | None = None, order: Sequence[int] | None = None) -> NetGraph:
     graph = build.graph()
-    return extract_net(graph, OnnxEvaluator(graph), {"image": start or Map("image")}, [Output(output, order)])
+    return extract_net(graph, OnnxConstantFolder(graph), {"image": start or Map("image")}, [Output(output, order)])
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -253,7 +253,7 @@ def test_where_a_net_begins(build: OnnxBuilder) -> None:
     build.node("c", "Conv", ["batch", build.const("w", values(4, 3, 3, 3))])
     build.node("y", "Add", ["c", build.node("r", "Relu", ["c"])])
     graph = build.graph()
-    assert beginnings(graph, OnnxEvaluator(graph), ["y"]) == ["batch"]
+    assert beginnings(graph, OnnxConstantFolder(graph), ["y"]) == ["batch"]
 
 
 def _conv(build: OnnxBuilder, **attributes: object) -> str:
@@ -370,7 +370,7 @@ def test_weights_are_views_of_the_constants(build: OnnxBuilder, transposed: bool
     build.node("c", "Conv", ["image", build.const("w", kernel)])
     build.node("y", "Mul", ["c", build.const("f", values(6, 1, 1, seed=2))])
     graph = build.graph()
-    evaluator = OnnxEvaluator(graph)
+    evaluator = OnnxConstantFolder(graph)
     (conv,) = extract_net(graph, evaluator, {"image": Map("image")}, [Output("y")])
     assert isinstance(conv, Conv2d)
     assert conv.scale is not None
@@ -382,7 +382,7 @@ def test_weights_are_views_of_the_constants(build: OnnxBuilder, transposed: bool
     other.node("rows", "Flatten", ["image"])
     other.node("y", "Gemm", ["rows", name], transB=int(transposed))
     graph = other.graph()
-    evaluator = OnnxEvaluator(graph)
+    evaluator = OnnxConstantFolder(graph)
     start = Map("image", (3, 2, 5), flat=True, channels_last=True)
     (linear,) = extract_net(graph, evaluator, {"image": start}, [Output("y")])
     assert isinstance(linear, Linear)

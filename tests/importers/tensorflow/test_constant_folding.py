@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import ArrayLike
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.tensorflow.constant_folding import Evaluator, NotConstant
+from mrcnn_cv.importers.constant_folding import NotConstant
+from mrcnn_cv.importers.tensorflow.constant_folding import TensorFlowConstantFolder
 from tests.importers.graphs import Builder
 
 GRID = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -26,7 +27,7 @@ def evaluate(op: str, *inputs: ArrayLike, **attributes: object) -> np.ndarray:
         dtype = "int32" if array.dtype.kind == "i" else "bool" if array.dtype.kind == "b" else "float32"
         names.append(builder.const(f"c{index}", array, dtype))
     builder.node("x", op, names, **attributes)
-    return Evaluator(builder.graph()).value("x")
+    return TensorFlowConstantFolder(builder.graph()).value("x")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_half_precision_constants_become_floats() -> None:
     builder = Builder()
     builder.const("half", [0.1, 2.0], "float16")
     builder.node("cast", "Cast", ["half"], DstT=1)
-    found = Evaluator(builder.graph()).value("cast")
+    found = TensorFlowConstantFolder(builder.graph()).value("cast")
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, np.array([0.1, 2], np.float16).astype(np.float32))
 
@@ -125,7 +126,7 @@ def test_what_depends_on_the_image_says_so() -> None:
     builder.const("two", 2.0)
     builder.node("x", "Mul", ["image", "two"])
     builder.node("shape", "Shape", ["image"])
-    values = Evaluator(builder.graph())
+    values = TensorFlowConstantFolder(builder.graph())
     for name in ("x", "shape"):
         with pytest.raises(NotConstant, match="Placeholder"):
             values.value(name)
@@ -138,7 +139,7 @@ def test_a_feature_maps_shape_may_be_assumed() -> None:
     for name, value in (("one", [1]), ("two", [2]), ("step", [1])):
         builder.const(name, value, "int32")
     builder.node("rows", "StridedSlice", ["shape", "one", "two", "step"], shrink_axis_mask=1)
-    assert Evaluator(builder.graph(), feature_shape=(1, 30, 40, 5)).value("rows") == 30
+    assert TensorFlowConstantFolder(builder.graph(), feature_shape=(1, 30, 40, 5)).value("rows") == 30
 
 
 def test_other_outputs_of_a_node_are_not_its_first() -> None:
@@ -146,7 +147,7 @@ def test_other_outputs_of_a_node_are_not_its_first() -> None:
     builder.const("c", [1.0])
     builder.node("x", "Neg", ["c:1"])
     with pytest.raises(NotConstant, match="part of a tensor"):
-        Evaluator(builder.graph()).value("x")
+        TensorFlowConstantFolder(builder.graph()).value("x")
 
 
 def test_a_circle_is_not_constant() -> None:
@@ -154,7 +155,7 @@ def test_a_circle_is_not_constant() -> None:
     builder.node("a", "Neg", ["b"])
     builder.node("b", "Neg", ["a"])
     with pytest.raises(NotConstant, match="itself"):
-        Evaluator(builder.graph()).value("a")
+        TensorFlowConstantFolder(builder.graph()).value("a")
 
 
 def test_a_circle_through_shapes_is_not_constant_either() -> None:
@@ -162,7 +163,7 @@ def test_a_circle_through_shapes_is_not_constant_either() -> None:
     builder.node("a", "Shape", ["b"])
     builder.node("b", "Neg", ["a"])
     with pytest.raises(ModelFileError, match="too long a row of shapes of shapes"):
-        Evaluator(builder.graph()).value("a")
+        TensorFlowConstantFolder(builder.graph()).value("a")
 
 
 def test_shared_sums_are_computed_once() -> None:
@@ -171,7 +172,7 @@ def test_shared_sums_are_computed_once() -> None:
     builder.const("x0", 1.0, "float64")
     for index in range(60):
         builder.node(f"x{index + 1}", "Add", [f"x{index}", f"x{index}"])
-    assert Evaluator(builder.graph()).value("x60") == 2.0**60
+    assert TensorFlowConstantFolder(builder.graph()).value("x60") == 2.0**60
 
 
 @pytest.mark.parametrize("op", ["Neg", "Identity"])
@@ -180,7 +181,7 @@ def test_a_very_deep_sum_does_not_overflow_the_stack(op: str) -> None:
     previous = builder.const("c", 1.0)
     for index in range(20000):
         previous = builder.node(f"x{index}", op, [previous])
-    assert Evaluator(builder.graph()).value(previous) == 1
+    assert TensorFlowConstantFolder(builder.graph()).value(previous) == 1
 
 
 def test_shapes_of_shapes_without_end_are_refused() -> None:
@@ -189,7 +190,7 @@ def test_shapes_of_shapes_without_end_are_refused() -> None:
     for index in range(5000):
         previous = builder.node(f"x{index}", "Shape", [previous])
     with pytest.raises(ModelFileError, match="shapes of shapes"):
-        Evaluator(builder.graph()).value(previous)
+        TensorFlowConstantFolder(builder.graph()).value(previous)
 
 
 BIG = 1 << 30

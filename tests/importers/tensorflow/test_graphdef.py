@@ -144,10 +144,10 @@ def test_a_constant_without_values_is_zeros() -> None:
 @pytest.mark.parametrize(
     ("node", "match"),
     [
-        (constant(pb.DT_FLOAT, [3], b"\0" * 11), "holds 11 bytes where its shape needs 12"),
-        (constant(pb.DT_FLOAT, [3], b"\0" * 16), "holds 16 bytes where its shape needs 12"),
+        (constant(pb.DT_FLOAT, [3], b"\0" * 11), "holds 11 bytes where its shape .* needs 12"),
+        (constant(pb.DT_FLOAT, [3], b"\0" * 16), "holds 16 bytes where its shape .* needs 12"),
         (constant(pb.DT_FLOAT, [1 << 40, 1 << 40], b"\0" * 16), "holds 16 bytes"),
-        (constant(pb.DT_FLOAT, [-1, 4], b"\0" * 16), "negative size"),
+        (constant(pb.DT_FLOAT, [-1, 4], b"\0" * 16), "which cannot be"),
         (constant(pb.DT_FLOAT, [2], float_val=[1, 2, 3]), "lists 3 values for a shape of 2"),
         (constant(pb.DT_FLOAT, [1 << 20, 1 << 20], float_val=[1]), "lists 1 values"),
         (constant(pb.DT_UINT8, [1], int_val=[300]), "lists a value"),

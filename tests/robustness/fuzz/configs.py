@@ -72,17 +72,17 @@ def attempt(path: Path) -> str:
     if path.name == "pipeline.config":
         return _pipeline(path)
     if path.name.startswith("matterport"):
-        from mrcnn_cv.importers.matterport.config import read_config, settle
+        from mrcnn_cv.importers.matterport.config import read_config, resolve
 
         found = read_config(path)
-        _, warnings = settle({"NUM_CLASSES": 7, "IMAGE_MAX_DIM": 64, "MEAN_PIXEL": (1.0, 2.0, 3.0)}, found, "graph")
+        _, warnings = resolve({"NUM_CLASSES": 7, "IMAGE_MAX_DIM": 64, "MEAN_PIXEL": (1.0, 2.0, 3.0)}, found, "graph")
         return _checked(warnings)
     if path.name == "detectron2.yaml":
         from mrcnn_cv.importers.pytorch import detectron2_config
 
         config = detectron2_config.read_config(path)
         known = {"INPUT.FORMAT": "RGB", "MODEL.RPN.NMS_THRESH": 0.1, "MODEL.ANCHOR_GENERATOR.SIZES": ((1.0,),)}
-        return _checked(detectron2_config.settle(known, config, list(detectron2_config.SETTINGS), "model")[1])
+        return _checked(detectron2_config.resolve(known, config, list(detectron2_config.SETTINGS), "model")[1])
     return _registered(path) if path.name == "models.json" else _options(path)
 
 

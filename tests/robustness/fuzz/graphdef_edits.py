@@ -191,8 +191,8 @@ def _nodes(graph: pb.GraphDef, chance: random.Random) -> None:
         if chance.random() < 0.5:
             copy.name += "_again"
             consumers = [other for other in graph.node if node.name in other.input]
-            for taker in consumers:
-                taker.input[list(taker.input).index(node.name)] = copy.name
+            for consumer in consumers:
+                consumer.input[list(consumer.input).index(node.name)] = copy.name
     elif kind == 2:
         node.name = name(chance)
     elif kind == 3:
