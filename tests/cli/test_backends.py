@@ -10,9 +10,10 @@ import pytest
 from mrcnn_cv.engines import select as backend
 from mrcnn_cv.util.opencv import cv2
 from tests.cli.conftest import Run, refusal, success
+from tests.support.rows import sampled
 
 
-@pytest.mark.parametrize("name", [name for name in backend.BACKENDS if name != "cpu"])
+@pytest.mark.parametrize("name", sampled([name for name in backend.BACKENDS if name != "cpu"], 3))
 def test_a_backend_that_cannot_run_is_refused_with_what_can(
     find: Run, tmp_path: Path, photo_path: Path, name: str
 ) -> None:

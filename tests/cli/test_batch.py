@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run, Start, refusal, success
+from tests.support.rows import sampled
 
 ON_POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -123,11 +124,14 @@ def test_resume_with_nothing_to_resume_is_a_run(find: Run, tree: Path, tmp_path:
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [
-        (["--score", "0.7"], "score was 0.5, is 0.7"),
-        (["--save", "json"], 'save was ["overlay"], is ["json"]'),
-        (["--model", "{demo}"], "sha256 was"),
-    ],
+    sampled(
+        [
+            (["--score", "0.7"], "score was 0.5, is 0.7"),
+            (["--save", "json"], 'save was ["overlay"], is ["json"]'),
+            (["--model", "{demo}"], "sha256 was"),
+        ],
+        3,
+    ),
 )
 def test_another_run_is_not_resumed(
     find: Run, tree: Path, tmp_path: Path, graphs: Path, changed: list[str], said: str

@@ -172,7 +172,7 @@ def without_opencv(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "broken")}
 
 
-@pytest.mark.parametrize("name", ["tr_TR.UTF-8", "az_AZ.UTF-8"])
+@pytest.mark.parametrize("name", ["tr_TR.UTF-8", pytest.param("az_AZ.UTF-8", marks=pytest.mark.long)])
 def test_letters_of_a_locale_decide_nothing(
     program: str, tmp_path: Path, photo_path: Path, tiny_graph: Path, labels_path: Path, name: str
 ) -> None:

@@ -307,9 +307,8 @@ def check_complete(folder: Path) -> None:
 
 
 @ON_POSIX
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.long
 def test_ended_by_the_user_it_leaves_a_video_and_goes_on_later(
     long_run: Any, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from tests.inputs.video.fake_camera import FakeCapture, plug_in
 from tests.inputs.video.fake_live import FakeLive, frame
 from tests.support.parity import Image
+from tests.support.rows import sampled
 
 PAGE = ROOT / "docs" / "live.md"
 LINES = re.findall(r"^    (mrcnn-cv .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
@@ -38,7 +39,7 @@ class Glance:
         return self._view.latest is None
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", sampled(LINES, 3))
 def test_commands(line: str, tmp_path: Path, tiny_graph: Path, photo: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model_folder").mkdir()

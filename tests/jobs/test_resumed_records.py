@@ -93,7 +93,11 @@ class Place:
         return records(self.root / "all.jsonl")
 
 
-FORMATS = pytest.mark.parametrize("formats", [("overlay",), ("coco",), ()], ids=["overlay", "coco", "nothing else"])
+FORMATS = pytest.mark.parametrize(
+    "formats",
+    [("overlay",), pytest.param(("coco",), marks=pytest.mark.long), ()],
+    ids=["overlay", "coco", "nothing else"],
+)
 
 
 def images(folder: Path, model: ModelOptions, place: Place, observer: JobObserver | None = None, **options: Any) -> int:

@@ -20,7 +20,7 @@ from mrcnn_cv.model.definition import AnchorSpec, CropSpec, NormalizationStep, P
 MAX_DETECTIONS = 1 << 20
 
 
-class HyperparameterReader:
+class PyTorchHyperparameterReader:
     """The numbers of `graph`, which has this structure."""
 
     def __init__(self, graph: OnnxGraph, values: OnnxConstantFolder, structure: PyTorchStructure) -> None:

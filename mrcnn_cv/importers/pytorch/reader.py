@@ -12,7 +12,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import CROPS, IMAGE, NetGraph
 from mrcnn_cv.graph.passes.split_transposed_conv import split_transposed_conv
 from mrcnn_cv.importers.onnx.extract import Map, Output, extract_net
-from mrcnn_cv.importers.pytorch.hyperparameters import HyperparameterReader
+from mrcnn_cv.importers.pytorch.hyperparameters import PyTorchHyperparameterReader
 from mrcnn_cv.importers.pytorch.structure import RoiAlignGroup, mask_size
 from mrcnn_cv.model.definition import (
     AnchorSpec,
@@ -30,7 +30,7 @@ BBOX_XFORM_CLIP = math.log(1000 / 16)
 """What both frameworks limit encoded widths and heights to (Detectron2: SCALE_CLAMP)."""
 
 
-class Stages(NamedTuple):
+class DetectorStages(NamedTuple):
     """How boxes are decoded and suppressed, first for proposals, then for detections."""
 
     proposal_coder: BoxCoder
@@ -39,7 +39,7 @@ class Stages(NamedTuple):
     detection_nms: NmsSpec
 
 
-class DetectorReader(HyperparameterReader, ABC):
+class DetectorReader(PyTorchHyperparameterReader, ABC):
     """Reads one graph; a family tells its defaults, and where it differs."""
 
     FAMILY: ClassVar[str]
@@ -74,7 +74,7 @@ class DetectorReader(HyperparameterReader, ABC):
         """The anchors of each level; per_cell: how many each level has for a cell."""
 
     @abstractmethod
-    def _stages(self) -> Stages:
+    def _stages(self) -> DetectorStages:
         """Decoding and suppression of both stages."""
 
     def _score_activation(self) -> Literal["softmax", "sigmoid"]:

@@ -15,6 +15,7 @@ from mrcnn_cv.importers.object_detection_api.pipeline_config import PipelineConf
 from mrcnn_cv.importers.tensorflow.graphdef import Graph, tensor_value
 from mrcnn_cv.model.definition import BoxCoder, ModelDefinition, NmsSpec, NormalizationStep, ResizeSpec, anchor_sizes
 from tests.importers.graphs import Builder, by_name, read, set_value
+from tests.support.rows import sampled
 
 MODELS = (
     "tiny_mask_rcnn",
@@ -123,29 +124,36 @@ NMS = "BatchMultiClassNonMaxSuppression_1/map/while/MultiClassNonMaxSuppression/
 
 @pytest.mark.parametrize(
     ("change", "read_number", "expected"),
-    [
-        (_set("GridAnchorGenerator/Const_1", [8, 4], "int32"), lambda spec: spec.anchors[0].stride, (8, 4)),
-        (_set("GridAnchorGenerator/Const_2", [5, -3], "int32"), lambda spec: spec.anchors[0].offset, (5, -3)),
-        (_set("GridAnchorGenerator/Const", [128, 64], "int32"), lambda spec: spec.anchors[0].sizes[4], (32.0, 16.0)),
-        (_set("Preprocessor/sub/y", [3.0, 2.0, 1.0]), lambda spec: spec.pixels[1].operand, (3.0, 2.0, 1.0)),
-        (_set("Decode/truediv/y", 7.0), lambda spec: spec.proposal_coder.scales, (7.0, 10.0, 5.0, 5.0)),
-        (_set("Decode/truediv_2/y", 3.0), lambda spec: spec.proposal_coder.scales, (10.0, 10.0, 3.0, 5.0)),
-        (
-            _set("CropAndResize/CropAndResize/crop_size", [7, 9], "int32"),
-            lambda spec: (spec.crop.size, spec.mask.crop.size),
-            ((7, 9), (14, 14)),
-        ),
-        (
-            _set("SecondStageBoxPredictor_1/ResizeBilinear/size", [28, 20], "int32"),
-            lambda spec: spec.mask.size,
-            (28, 20),
-        ),
-        (
-            _change_limits,
-            lambda spec: (spec.resize.min_dimension, spec.resize.max_dimension),
-            (600, 1024),
-        ),
-    ],
+    sampled(
+        [
+            (_set("GridAnchorGenerator/Const_1", [8, 4], "int32"), lambda spec: spec.anchors[0].stride, (8, 4)),
+            (_set("GridAnchorGenerator/Const_2", [5, -3], "int32"), lambda spec: spec.anchors[0].offset, (5, -3)),
+            (
+                _set("GridAnchorGenerator/Const", [128, 64], "int32"),
+                lambda spec: spec.anchors[0].sizes[4],
+                (32.0, 16.0),
+            ),
+            (_set("Preprocessor/sub/y", [3.0, 2.0, 1.0]), lambda spec: spec.pixels[1].operand, (3.0, 2.0, 1.0)),
+            (_set("Decode/truediv/y", 7.0), lambda spec: spec.proposal_coder.scales, (7.0, 10.0, 5.0, 5.0)),
+            (_set("Decode/truediv_2/y", 3.0), lambda spec: spec.proposal_coder.scales, (10.0, 10.0, 3.0, 5.0)),
+            (
+                _set("CropAndResize/CropAndResize/crop_size", [7, 9], "int32"),
+                lambda spec: (spec.crop.size, spec.mask.crop.size),
+                ((7, 9), (14, 14)),
+            ),
+            (
+                _set("SecondStageBoxPredictor_1/ResizeBilinear/size", [28, 20], "int32"),
+                lambda spec: spec.mask.size,
+                (28, 20),
+            ),
+            (
+                _change_limits,
+                lambda spec: (spec.resize.min_dimension, spec.resize.max_dimension),
+                (600, 1024),
+            ),
+        ],
+        3,
+    ),
     ids=["stride", "offset", "base size", "mean", "scale y", "scale h", "crop", "mask", "resizer"],
 )
 def test_a_number_that_changes_in_the_graph_changes_in_the_spec(

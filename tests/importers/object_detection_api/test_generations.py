@@ -30,6 +30,7 @@ from tests.importers.object_detection_api.test_variants import (
     without_raw_outputs,
 )
 from tests.support.parity import Image, check_parity
+from tests.support.rows import sampled
 
 Edit = Callable[[pb.GraphDef], None]
 ARCHITECTURES = (
@@ -118,7 +119,7 @@ def test_a_generation(graphs: Path, tmp_path: Path, name: str, generation: Edit)
 
 
 @pytest.mark.parametrize("edit", [with_slims_unfused_batch_norm, with_everything], ids=lambda edit: edit.__name__)
-@pytest.mark.parametrize("name", ["tiny_faster_rcnn", "tiny_mask_rcnn", "tiny_resnet50", "tiny_resnet152"])
+@pytest.mark.parametrize("name", sampled(["tiny_faster_rcnn", "tiny_mask_rcnn", "tiny_resnet50", "tiny_resnet152"], 4))
 def test_a_change_of_tools(graphs: Path, tmp_path: Path, name: str, edit: Edit) -> None:
     message = read(graphs / name / "frozen_inference_graph.pb")
     edit(message)
