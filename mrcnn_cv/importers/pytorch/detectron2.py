@@ -23,7 +23,7 @@ from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, resolve
 from mrcnn_cv.importers.pytorch.reader import (
     BBOX_XFORM_CLIP,
     DetectorReader,
-    Stages,
+    DetectorStages,
     default_pyramid,
     reorder_deltas,
 )
@@ -274,7 +274,7 @@ class _Detectron2Reader(DetectorReader):
 
     # Proposals and detections.
 
-    def _stages(self) -> Stages:
+    def _stages(self) -> DetectorStages:
         values = self._settings
         minimum = values["MODEL.PROPOSAL_GENERATOR.MIN_SIZE"]
         proposal_nms = NmsSpec(
@@ -297,7 +297,7 @@ class _Detectron2Reader(DetectorReader):
             # Boxes without area count for the limit; what is put out has none (detector_postprocess).
             min_box_size=None,
         )
-        return Stages(
+        return DetectorStages(
             self._coder(self._structure.rpn_encodings[0], "MODEL.RPN.BBOX_REG_WEIGHTS"),
             proposal_nms,
             self._coder(self._structure.box_encodings, "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS"),

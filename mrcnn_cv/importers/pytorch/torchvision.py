@@ -19,7 +19,7 @@ from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.reader import (
     BBOX_XFORM_CLIP,
     DetectorReader,
-    Stages,
+    DetectorStages,
     default_pyramid,
     reorder_deltas,
 )
@@ -151,7 +151,7 @@ class _TorchvisionReader(DetectorReader):
             raise ModelFileError("does not hold its anchors, and they are not torchvision's: export it again")
         return self._assumed(found, default_anchors(), "its anchors", f"sides of {ANCHOR_SIDES}")
 
-    def _stages(self) -> Stages:
+    def _stages(self) -> DetectorStages:
         structure = self._structure
         proposals, detections = structure.proposal_nms, structure.detection_nms
         minimum = self.threshold(proposals, with_sizes=False)
@@ -171,7 +171,7 @@ class _TorchvisionReader(DetectorReader):
             self._nms(detections, "detections", 0.5, 100, DETECTION_MIN_SIDE),
             score_threshold=self._assumed(threshold, 0.05, "the score that detections must reach"),
         )
-        return Stages(proposal_coder, proposal_nms, box_coder, detection_nms)
+        return DetectorStages(proposal_coder, proposal_nms, box_coder, detection_nms)
 
     def _nms(self, nms: Node, what: str, iou_threshold: float, count: int, min_side: float) -> NmsSpec:
         """A suppression without its score threshold; with defaults for what the graph does not hold."""
