@@ -71,6 +71,7 @@ def test_what_cannot_be_meant_is_refused(run: Run, arguments: tuple[str, ...], c
     assert words in refusal(run("bench", *arguments), code)
 
 
+@pytest.mark.long
 def test_files_of_others_are_not_replaced_and_inputs_never(
     run: Run, tmp_path: Path, photo_path: Path, tiny_graph: Path
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from mrcnn_cv import cli
 from tests.cli.conftest import Run, Start, execute, names_in, refusal, success
 from tests.conftest import read_image
+from tests.support.rows import sampled
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="POSIX names, signals and streams")
 
@@ -122,7 +123,7 @@ def test_ctrl_c_while_the_program_is_still_starting(program: str, tmp_path: Path
 
 
 @on_posix
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), sampled([(signal.SIGINT, 130), (signal.SIGTERM, 143)], 2))
 def test_interrupted(
     start: Start,
     find: Run,

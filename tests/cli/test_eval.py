@@ -127,6 +127,7 @@ def test_json_on_standard_output_is_nothing_but_json(find: Run, data: Data, pict
     assert not result.stderr
 
 
+@pytest.mark.long
 def test_resume_goes_on_and_a_limit_may_grow(find: Run, data: Data, pictures: Path, tmp_path: Path) -> None:
     written(tmp_path, data)
     success(find("eval", "data.json", "images", "--limit", "1"))

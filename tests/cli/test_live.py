@@ -31,6 +31,7 @@ from tests.cli.fork_server import IS_POSSIBLE
 from tests.inputs.video.fake_camera import FakeCapture, plug_in
 from tests.inputs.video.mjpeg import MjpegServer
 from tests.support.parity import Image
+from tests.support.rows import sampled
 
 Live = Callable[..., int]
 
@@ -378,7 +379,7 @@ posix_only = pytest.mark.skipif(not IS_POSSIBLE, reason="signals of POSIX, and a
 
 
 @posix_only
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), sampled([(signal.SIGINT, 130), (signal.SIGTERM, 143)], 2))
 def test_ctrl_c_leaves_one_playable_file(
     recorder: Callable[..., Any], tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -394,6 +395,7 @@ def test_ctrl_c_leaves_one_playable_file(
     assert names_in(tmp_path / "mrcnn-out") == {path.name}
 
 
+@pytest.mark.long
 @posix_only
 def test_a_crash_leaves_all_finished_parts_playable(recorder: Callable[..., Any], tmp_path: Path) -> None:
     with MjpegServer([(100_000, "close")], size=(240, 160)) as server:

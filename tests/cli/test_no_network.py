@@ -85,12 +85,14 @@ def test_the_usual_commands_ask_nobody(desk: Path, photo_path: Path) -> None:
     assert seen(desk) == ""
 
 
+@pytest.mark.long
 def test_who_asks_for_a_network_is_seen(desk: Path) -> None:
     """Otherwise the test above would show nothing."""
     assert run(desk, "http://127.0.0.1:1/photo.jpg --model model.pb") == [5]
     assert "127.0.0.1" in seen(desk)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs openvino")
 def test_openvino_tells_nobody_that_it_was_imported(desk: Path) -> None:
     """By itself it starts a process that does, and leaves a number for this user behind in his home."""

@@ -352,6 +352,7 @@ def test_killed_at_any_moment_all_finished_parts_play_and_resume_ends_the_work(l
     check_complete(tmp_path)
 
 
+@pytest.mark.long
 @ON_POSIX
 def test_a_second_signal_ends_it_at_once_and_keeps_what_is_done(long_run: Any, tmp_path: Path) -> None:
     process = long_run()
@@ -398,6 +399,7 @@ def test_a_journal_of_nonsense_is_no_harm(find: Run, clip: Path, tmp_path: Path)
     assert numbers(out / "clip.mp4") == list(range(COUNT))
 
 
+@pytest.mark.long
 def test_where_the_parts_could_not_be_joined_resume_joins_them(
     clip: Path, tmp_path: Path, tiny_graph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

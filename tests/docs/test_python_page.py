@@ -12,12 +12,13 @@ import pytest
 
 from mrcnn_cv import jobs
 from tests.conftest import ROOT
+from tests.support.rows import sampled
 
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", sampled(PROGRAMS, 2))
 def test_programs(program: str, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for name in ("shapes.jpg", "again.jpg"):

@@ -175,6 +175,7 @@ def test_compare_and_inspect(folder: Path, tiny_graph: Path, tmp_path: Path, mon
     assert report.to_dict()["parameters"] == report.parameters
 
 
+@pytest.mark.long
 def test_a_run_is_the_same_with_its_names_in_another_order(folder: Path, tiny_graph: Path, tmp_path: Path) -> None:
     (folder / "bad.png").unlink()
     output = OutputOptions(tmp_path / "out", formats=("json", "overlay"))

@@ -39,6 +39,7 @@ def test_everything_at_once(tmp_path: Path, graphs: Path, photo_path: Path) -> N
     assert "round 2 of 2" in done.stderr
 
 
+@pytest.mark.long
 def test_unknown_baselines_and_models_are_refused() -> None:
     done = peers("--against", "torch")
     assert done.returncode == 2

@@ -17,6 +17,7 @@ from mrcnn_cv.inputs.images.decode import decode_image
 from mrcnn_cv.outputs.formats import image_files
 from mrcnn_cv.pipeline import thread_executor
 from tests.robustness.faults.conftest import NAMES, Batch, check_outputs
+from tests.support.rows import sampled
 
 
 class Once:
@@ -36,10 +37,13 @@ class Once:
 
 @pytest.mark.parametrize(
     ("where", "workers"),
-    [
-        *((where, 1) for where in ("reader", "worker", "writer")),
-        *(pytest.param(where, 3, marks=pytest.mark.long) for where in ("reader", "worker", "writer")),
-    ],
+    sampled(
+        [
+            *((where, 1) for where in ("reader", "worker", "writer")),
+            *((where, 3) for where in ("reader", "worker", "writer")),
+        ],
+        6,
+    ),
 )
 def test_the_run_ends_and_can_be_gone_on_with(
     batch: Batch,
