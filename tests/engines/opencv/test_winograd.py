@@ -21,7 +21,6 @@ from mrcnn_cv.util.mapped_file import MappedFile
 from mrcnn_cv.util.opencv import cv2
 from tests.engines.heads import Head, check_against_numpy, check_equal
 from tests.support.opencv import OpenCvNet, classic_only
-from tests.support.rows import sampled
 
 CHANNELS = 40
 
@@ -64,7 +63,7 @@ LAYOUTS = [alone, row, residual]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("size", sampled([(20, 31), (8, 8), (33, 17), (4, 90), (1, 1), (3, 2), (64, 64)], 2))
+@pytest.mark.parametrize("size", [(20, 31), (8, 8), (33, 17), (4, 90), (1, 1), (3, 2), (64, 64)])
 @pytest.mark.usefixtures("_threads")
 def test_a_backbone_takes_maps_of_any_size(layout: Layout, size: ir.Pair) -> None:
     graph = layout(Head(CHANNELS))
