@@ -18,7 +18,6 @@ from mrcnn_cv.util.opencv import cv2
 from scripts.benchmarks.text_graph import DETECTIONS, MASKS, text_graph
 from tests.support.opencv import classic_only
 from tests.support.parity import Image
-from tests.support.rows import sampled
 
 pytestmark = classic_only
 
@@ -36,14 +35,11 @@ def whole_graph(path: Path, image: Image) -> tuple[NDArray[Any], NDArray[Any] | 
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    sampled(
-        [
-            ("tiny_resnet101", 0.9),
-            pytest.param("tiny_inception_resnet_v2", 0.7, marks=pytest.mark.long),
-            ("tiny_resnet50_atrous", 0.5),
-        ],
-        2,
-    ),
+    [
+        ("tiny_resnet101", 0.9),
+        pytest.param("tiny_inception_resnet_v2", 0.7, marks=pytest.mark.long),
+        ("tiny_resnet50_atrous", 0.5),
+    ],
 )
 def test_it_finds_what_the_three_nets_find(graphs: Path, photo: Image, name: str, least: float) -> None:
     # Not all of it: cv2.dnn clips boxes to the image before it suppresses them, and TensorFlow afterwards, which in a
