@@ -142,7 +142,7 @@ def test_few_maps_of_a_head_are_a_product(monkeypatch: pytest.MonkeyPatch) -> No
         (all_at_once,) = piece.run({"crops": maps}, np.empty(piece.size({"crops": maps}), np.float32))
         (few,) = piece.run({"crops": maps[:3]}, np.empty(piece.size({"crops": maps[:3]}), np.float32))
     assert taken == [piece._winograd, piece._product]
-    np.testing.assert_allclose(few, all_at_once[:3], rtol=0, atol=1e-4)
+    assert np.abs(few - all_at_once[:3]).max() < 1e-5 * np.abs(all_at_once).max()
 
 
 def test_others_stay_with_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
