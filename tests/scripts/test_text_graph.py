@@ -14,6 +14,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.importers.tensorflow.graphdef import read_graph
 from mrcnn_cv.inference.preprocess.resize import prepare
+from mrcnn_cv.util.c_locale import c_locale
 from mrcnn_cv.util.opencv import cv2
 from scripts.benchmarks.text_graph import DETECTIONS, MASKS, text_graph
 from tests.support.opencv import classic_only
@@ -23,13 +24,17 @@ pytestmark = classic_only
 
 
 def whole_graph(path: Path, image: Image) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """(rows of image, class, score, left, top, right, bottom; masks of these rows) of one forward."""
+    """(rows of image, class, score, left, top, right, bottom; masks of these rows) of one forward.
+
+    Where "I" is the capital of another letter, DetectionOutput does not know its own CENTER_SIZE (OpenCV 4.10 to 5.0).
+    """
     spec = open_model(path).definition
     text = np.frombuffer(text_graph(read_graph(path), spec).encode(), np.uint8)
     engine: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
-    net = cv2.dnn.readNetFromTensorflow(np.fromfile(path, np.uint8), text, **engine)
-    net.setInput(prepare(image, spec.resize, spec.pixels).pixels)
-    outputs = net.forward([DETECTIONS] if spec.mask is None else [DETECTIONS, MASKS])
+    with c_locale():
+        net = cv2.dnn.readNetFromTensorflow(np.fromfile(path, np.uint8), text, **engine)
+        net.setInput(prepare(image, spec.resize, spec.pixels).pixels)
+        outputs = net.forward([DETECTIONS] if spec.mask is None else [DETECTIONS, MASKS])
     return np.asarray(outputs[0])[0, 0], None if spec.mask is None else np.asarray(outputs[1])
 
 

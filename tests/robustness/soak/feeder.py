@@ -63,7 +63,7 @@ class Feeder:
 
     def _picture(self) -> tuple[bytes, str]:
         """(bytes, suffix) of a good image that is like no other."""
-        width, height = self.random.choice(_SIDES), self.random.choice(_SIDES)
+        width, height = self._side(), self._side()
         # A line of one pixel's width has no image left at the model's size, and is refused.
         width, height = max(width, height // 100), max(height, width // 100)
         image = cv2.resize(self.base, (width, height), interpolation=cv2.INTER_AREA)
@@ -74,6 +74,10 @@ class Feeder:
         if suffix == ".ppm" and image.ndim == 2:
             suffix = ".png"
         return cv2.imencode(suffix.lower(), image)[1].tobytes(), suffix
+
+    def _side(self) -> int:
+        """One of those that are the end of something, or any: engines keep what they compile for a size."""
+        return self.random.choice(_SIDES) if self.random.random() < 0.5 else self.random.randrange(1, _SIDES[-1])
 
     def _path(self, suffix: str, fate: Fate) -> Path:
         """A new place, now and then in a subfolder or with an unusual name."""
