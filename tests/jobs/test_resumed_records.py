@@ -214,3 +214,21 @@ def test_a_video_keeps_the_lines_of_its_frames(
     (left.root / "all.jsonl").unlink()
     annotate_video(clip, model, output=left.output, run=again)
     assert left.records == whole
+
+
+@pytest.mark.parametrize("name", ["yolo", "voc"])
+def test_an_input_that_was_edited_in_place_is_done_again(
+    model: ModelOptions, folder: Path, tmp_path: Path, name: str
+) -> None:
+    """The copies of these formats are hard links to the inputs, which change with them."""
+    output = OutputOptions(tmp_path / "out", formats=(name,))
+    annotate_images(folder, model, output=output)
+    changed = folder / NAMES[2]
+    data = changed.read_bytes()
+    with changed.open("r+b") as file:
+        # A decoder reads nothing behind the end of an image.
+        file.write(data + b"edited")
+    result = annotate_images(folder, model, output=output, run=RunOptions(resume=True))
+    assert (result.statistics.done_count, result.statistics.kept, result.exit_code) == (1, len(NAMES) - 1, 0)
+    (copy,) = (path for path in (tmp_path / "out").rglob(NAMES[2]) if path.parent.name in ("images", "JPEGImages"))
+    assert copy.read_bytes() == changed.read_bytes()

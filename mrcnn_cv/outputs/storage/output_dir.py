@@ -198,7 +198,11 @@ class OutputDirectory:
         """Put the file `source` at `path` as well: by a hard link where the file system has them, else as a copy."""
         try:
             if os.path.lexists(path) and os.path.samefile(source, path):
-                _report(path, path.stat().st_size)
+                with path.open("rb") as file:
+                    # Who edited the source in place has edited this one, too.
+                    size, fingerprint = fingerprint_of(file)
+                self.note(path, size, fingerprint)
+                _report(path, size)
                 return
         except OSError as error:
             raise unwritable(error, path, self.remedy) from error
@@ -227,7 +231,7 @@ class OutputDirectory:
             raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}", self.remedy)
         if self._is_input(path):
             raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}", self.remedy)
-        if not self.overwrite and not self._ownership.owns(path) and not is_ours():
+        if not (self.overwrite or self._ownership.owns(path) or self._is_link_to_input(path) or is_ours()):
             raise OutputError(
                 f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or {Remedy.OVERWRITE}",
                 Remedy.OVERWRITE,
@@ -281,10 +285,20 @@ class OutputDirectory:
     def _owner(self, name: str, key: str) -> str:
         return self._claims.get(filenames.path_key(name), key)
 
-    def _is_input(self, path: Path) -> bool:
+    def _input_at(self, path: Path) -> Path | None:
+        """The input that a path leads to, by whatever name."""
         identity = _identity(path)
+        found = self._inputs.get(identity) if identity is not None else None
         # The number of a file that is gone may belong to another one by now.
-        return identity is not None and identity in self._inputs and _identity(self._inputs[identity]) == identity
+        return found if found is not None and _identity(found) == identity else None
+
+    def _is_input(self, path: Path) -> bool:
+        return self._input_at(path) is not None and not self._is_link_to_input(path)
+
+    def _is_link_to_input(self, path: Path) -> bool:
+        """Whether a file is a hard link that `copy` made of an input: to put another in its place leaves the input."""
+        found = self._input_at(path)
+        return found is not None and self._ownership.named(path) and not _is_same_entry(path, found)
 
 
 def _report(path: Path, size: int) -> None:
@@ -298,6 +312,16 @@ def unwritable(error: OSError, path: Path, remedy: Remedy = Remedy.OUTPUT_DIRECT
     if error.errno == errno.ENAMETOOLONG:
         return OutputError(f"{path} cannot be written, its name is too long for this file system: rename the input")
     return OutputError(why_unwritable(error, path, str(remedy)), remedy)
+
+
+def _is_same_entry(output: Path, source: Path) -> bool:
+    """Whether two paths to one file are one entry of a folder, `source` perhaps by way of links."""
+    if os.path.islink(output):
+        return True
+    target = Path(os.path.realpath(source))
+    return _identity(output.parent) == _identity(target.parent) and (
+        filenames.path_key(output.name) == filenames.path_key(target.name)
+    )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

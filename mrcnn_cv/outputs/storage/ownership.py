@@ -87,6 +87,10 @@ class OwnershipLog:
         """Whether mrcnn-cv wrote anything into this folder."""
         return (self.directory / RECORD_NAME).is_file()
 
+    def named(self, path: Path) -> bool:
+        """Whether we ever wrote anything under this name."""
+        return bool(self._known(path)) or (self._read_on() and bool(self._known(path)))
+
     def wrote(self, path: Path) -> bool:
         """Whether a file of this name and size was written by us; its bytes are not read."""
         try:

@@ -73,3 +73,38 @@ def test_names_without_suffix_do_not_depend_on_which_picture_comes_first(
         for frame in (reversed(frames) if turned else frames)
     }
     assert [paths[name] for name in inputs] == ["photo.txt", "photo-2.txt", "PHOTO-3.txt", "photo-2-2.txt"]
+
+
+def edit_in_place(path: Path, data: bytes) -> None:
+    """As editors do that keep the file: all links to it change."""
+    with path.open("r+b") as file:
+        file.write(data)
+        file.truncate()
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_an_input_that_was_edited_in_place_is_copied_again(tmp_path: Path, is_link: bool) -> None:
+    """Its copy of an earlier run is a hard link, which changed with it and is no input."""
+    target = tmp_path / "target.jpg"
+    target.write_bytes(b"picture")
+    source = tmp_path / "in.jpg"
+    os.symlink(target, source) if is_link else os.link(target, source)
+    copy = tmp_path / "out" / "a.jpg"
+    OutputDirectory(copy.parent, protected=[source]).copy(source, copy)
+    edit_in_place(target, b"another")
+    folder = OutputDirectory(copy.parent, protected=[source])
+    folder.check_replaceable(copy)
+    folder.copy(source, copy)
+    # Another output in its place leaves the input alone, and one without that input knows the copy as ours.
+    OutputDirectory(copy.parent).check_replaceable(copy)
+    folder.write(copy, b"output")
+    assert source.read_bytes() == b"another"
+
+
+def test_a_hard_link_of_the_users_is_the_users(tmp_path: Path) -> None:
+    source, link = tmp_path / "in.jpg", tmp_path / "out" / "a.jpg"
+    source.write_bytes(b"picture")
+    link.parent.mkdir()
+    os.link(source, link)
+    with pytest.raises(OutputError, match="is an input of this run"):
+        OutputDirectory(link.parent, protected=[source]).check_replaceable(link)
