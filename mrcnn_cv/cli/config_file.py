@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
@@ -49,7 +50,7 @@ def _read(path: Path, *, is_named: bool) -> dict[str, Any]:
     from mrcnn_cv.importers.config_schema import MAX_TOML_BYTES, parse_toml
 
     try:
-        if not is_named and not path.is_file():
+        if not is_named and not os.path.isfile(path):
             return {}
         text = read_text(path, "a file of options", MAX_TOML_BYTES)
     except UnfitFile as error:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.evaluation.segmentations import Segmentation, check_segmentation
 from mrcnn_cv.inputs.images.files import why_unreadable
+from mrcnn_cv.util import files
 
 MAX_BYTES = 1 << 31
 """COCO's own file for training has 0.45 GB; in memory a file takes ten times as much."""
@@ -78,9 +79,10 @@ def read_dataset(path: Path) -> Dataset:
 
 def _load(path: Path) -> Any:
     try:
-        if not path.is_file():
-            kind = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
-            raise InputError(f"{path} {kind}: give the annotation file of a data set in COCO's format (.json)")
+        kind = files.kind(path)
+        if kind != "file":
+            what = {"folder": "is a folder", "other": "is not a file", None: "does not exist"}[kind]
+            raise InputError(f"{path} {what}: give the annotation file of a data set in COCO's format (.json)")
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise InputError(f"{path} has {size / 1e9:.1f} GB, and an annotation file may have 2.1: split it")

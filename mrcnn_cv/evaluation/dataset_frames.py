@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 
 def check_images(folder: Path, images: Sequence[DatasetImage], path: Path) -> None:
     """InputError, before any work, where the folder lacks images of the data set `path`: metrics would be others."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"{folder} is not a folder: give the one that holds the images of {path}")
     missing = [image.name for image in images if not _is_there(folder / image.name)]
     if len(missing) == len(images):
@@ -32,7 +33,7 @@ def check_images(folder: Path, images: Sequence[DatasetImage], path: Path) -> No
 
 def _is_there(path: Path) -> bool:
     try:
-        return path.is_file()
+        return os.path.isfile(path)
     except (OSError, ValueError):
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from mrcnn_cv.errors import LabelFileError, ModelFileError
 from mrcnn_cv.hub import cache, registry, user_models
 from mrcnn_cv.hub.archive import LABEL_MAP_NAME
 from mrcnn_cv.hub.registry import DEMO, GRAPH_NAME, ZooModel
-from mrcnn_cv.hub.resolve import by_name, exists
+from mrcnn_cv.hub.resolve import by_name
 
 _ZOO_FACTS = ("family", "backbone", "dataset", "box_ap", "mask_ap", "milliseconds", "licence", "url")
 
@@ -121,13 +122,13 @@ def _demo_entry() -> CatalogEntry | None:
 
 def _user_entry(model: user_models.UserModel) -> CatalogEntry:
     graph = model.path / GRAPH_NAME
-    size = _size(graph if exists(graph) else model.path)
-    state = "yes" if exists(model.path) else "missing"
+    size = _size(graph if os.path.exists(graph) else model.path)
+    state = "yes" if os.path.exists(model.path) else "missing"
     return CatalogEntry(model.name, "yours", state, size, model.path, model.classes, user=model)
 
 
 def _size(path: Path) -> int | None:
     try:
-        return path.stat().st_size if path.is_file() else None
+        return path.stat().st_size if os.path.isfile(path) else None
     except (OSError, ValueError):
         return None

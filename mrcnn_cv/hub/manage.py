@@ -36,7 +36,7 @@ def register(
     user_models.check_name(name, overwrite=overwrite)
     path = Path(os.path.abspath(path))
     config = write_config(path, list(config_values)) if config_values else None
-    definition = open_model(unpacked(path) if path.is_file() and is_archive(path) else path).definition
+    definition = open_model(unpacked(path) if os.path.isfile(path) and is_archive(path) else path).definition
     if labels is not None:
         labels = Path(os.path.abspath(labels))
         read_labels(labels, definition.class_count)
@@ -53,7 +53,7 @@ def remove(name: str) -> str | None:
     if model is not None:
         return f"{model.name} is removed" if pull.remove(model.name) else None
     folder = archive_folder(Path(name))
-    if not folder.exists():
+    if not os.path.exists(folder):
         return None
     with cache.locked(folder.name, lambda: None), cache.writable(folder):
         cache.discard(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from mrcnn_cv.hub.archive import unpack
 from mrcnn_cv.hub.download import PartialFile, RetryPolicy, download
 from mrcnn_cv.hub.registry import GRAPH_NAME, ZooModel
 from mrcnn_cv.hub.resolve import PullListener
+from mrcnn_cv.util import files
 from mrcnn_cv.util.http import check_url
 from mrcnn_cv.util.version import __version__
 
@@ -64,11 +66,15 @@ def locate(model: ZooModel, source: str | None) -> Path | str:
             return source
         return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{model.archive_name}"))
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / model.archive_name
-    if not path.exists():
+    try:
+        kind = files.kind(path)
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}", Remedy.ARCHIVE) from error
+    if kind is None:
         raise ModelFileError(f"there is no file {path}: check the path", Remedy.ARCHIVE)
-    if not path.is_file():
+    if kind != "file":
         raise ModelFileError(f"{path} is not a regular file: give the archive itself", Remedy.ARCHIVE)
     return path
 
@@ -146,7 +152,7 @@ def remove(name: str) -> bool:
     """Remove the zoo model `name` and what there is of an unfinished pull; False where there was nothing."""
     folder, part = cache.model_folder(name), cache.part_path(name)
     notes = part.with_name(part.name + ".json")
-    if not any(path.exists() for path in (folder, part, notes)):
+    if not any(os.path.exists(path) for path in (folder, part, notes)):
         return False
     with cache.locked(name, lambda: None), cache.writable(folder):
         cache.discard(folder)
@@ -183,7 +189,7 @@ def _identity(model: ZooModel) -> str:
 def _check_space(needed: int, path: Path) -> None:
     """OutputError before any byte is fetched where the disk has no room for archive and graph."""
     folder = path.parent
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
     with suppress(OSError):
         free = shutil.disk_usage(folder).free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,6 +89,6 @@ def demo_model() -> Path:
 def _shipped(name: str) -> Path | None:
     for root in (_PACKAGE, _PACKAGE.parent):
         path = root / "models" / name
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     return None

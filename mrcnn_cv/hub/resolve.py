@@ -55,8 +55,8 @@ def resolve_model(
     ModelFileError for a name that is unknown or not pulled, and for an archive that cannot be unpacked.
     """
     path = Path(text)
-    if exists(path):
-        return ResolvedModel(unpacked(path) if path.is_file() and _is_archive(path) else path)
+    if os.path.exists(path):
+        return ResolvedModel(unpacked(path) if os.path.isfile(path) and _is_archive(path) else path)
     name = str(text)
     if not _may_be_name(name) or name.lower().endswith(_ENDINGS_OF_MODELS):
         return ResolvedModel(path)
@@ -137,14 +137,14 @@ def _is_archive(path: Path) -> bool:
 
 def _registered(model: user_models.UserModel) -> ResolvedModel:
     for what, path in (("model", model.path), ("label file", model.labels)):
-        if path is not None and not exists(path):
+        if path is not None and not os.path.exists(path):
             raise ModelFileError(
                 f"the {what} {path}, registered as {model.name}, is not there any more: bring it back, or register it"
                 f" again as {model.name}",
                 Remedy.REGISTER_MODEL,
             )
     path = model.path
-    if path.is_file() and _is_archive(path):
+    if os.path.isfile(path) and _is_archive(path):
         path = unpacked(path)
     return ResolvedModel(path, model.name, model.labels, model.defaults)
 
@@ -157,12 +157,3 @@ def _hint(name: str, users: Mapping[str, object]) -> str:
     known = [*users, *registry.zoo_models(), DEMO]
     near = get_close_matches(name, known, n=1, cutoff=0.75) or [each for each in known if name and name in each]
     return f"did you mean {' or '.join(near)}?" if near else "'mrcnn-cv models list' shows the names"
-
-
-def exists(path: Path) -> bool:
-    """Whether there is a file or folder of this name, however odd it is."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        # Too long a name, or a byte that no name has.
-        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import reprlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,7 @@ class Config:
 def find_beside(model: Path, stems: Iterable[str], suffixes: Iterable[str]) -> Path | None:
     """The first of some files that is in the folder of a model."""
     names = [f"{stem}{suffix}" for stem in stems for suffix in suffixes]
-    return next((model.parent / name for name in names if (model.parent / name).is_file()), None)
+    return next((model.parent / name for name in names if os.path.isfile(model.parent / name)), None)
 
 
 def given_or_beside(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +14,7 @@ from mrcnn_cv.importers.registry import FAMILIES
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import MODEL_JSON, holds_model_json
 from mrcnn_cv.model.validate import check_model
+from mrcnn_cv.util import files
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb")
 
@@ -110,29 +112,31 @@ def _refuse(file: CandidateFile) -> NoReturn:
 def find_model_file(path: Path) -> Path:
     """The model that a path means: the file itself, or the one in a folder; ModelFileError where there is none."""
     try:
-        if path.is_dir():
+        kind = files.kind(path)
+        if kind == "folder":
             return _in_folder(path)
-        if not path.exists():
-            raise ModelFileError(f"there is no model file {path}: check its name and folder")
-        if not path.is_file():
-            raise ModelFileError(f"{path} is not a regular file, so it is not a model")
     except OSError as error:
         raise ModelFileError(f"{path} cannot be opened: {error.strerror or error}") from error
+    if kind is None:
+        raise ModelFileError(f"there is no model file {path}: check its name and folder")
+    if kind == "other":
+        raise ModelFileError(f"{path} is not a regular file, so it is not a model")
     return path
 
 
 def _in_folder(folder: Path) -> Path:
-    if (folder / GRAPH_NAME).is_file():
+    if os.path.isfile(folder / GRAPH_NAME):
         return folder / GRAPH_NAME
     if holds_model_json(folder / MODEL_JSON):
         return folder / MODEL_JSON
-    graphs = sorted(file for file in folder.glob("*.pb") if file.name not in _SAVED_MODEL_FILES)
-    graphs = graphs or sorted(folder.glob("*.onnx"))
+    names = sorted(os.listdir(folder))
+    graphs = [folder / name for name in names if name.endswith(".pb") and name not in _SAVED_MODEL_FILES]
+    graphs = graphs or [folder / name for name in names if name.endswith(".onnx")]
     if len(graphs) == 1:
         return graphs[0]
     if graphs:
-        names = ", ".join(file.name for file in graphs[:5])
-        raise ModelFileError(f"the folder {folder} holds several models ({names}): name one of them")
-    if (folder / "saved_model.pb").exists() or (folder / "saved_model").is_dir():
+        several = ", ".join(file.name for file in graphs[:5])
+        raise ModelFileError(f"the folder {folder} holds several models ({several}): name one of them")
+    if os.path.exists(folder / "saved_model.pb") or os.path.isdir(folder / "saved_model"):
         raise ModelFileError(f"the folder {folder} holds a SavedModel, not a frozen graph: {FREEZE}")
     raise ModelFileError(f"the folder {folder} holds no {GRAPH_NAME}: name the model file itself")

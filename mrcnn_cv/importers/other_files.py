@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mrcnn_cv.importers.standalone import FREEZE_SCRIPT
@@ -35,7 +36,7 @@ def what_else(path: Path, head: bytes) -> str | None:
             " torchvision's with torch.onnx.export(..., dynamo=False), Detectron2's with its"
             " tools/deploy/export_model.py by tracing"
         )
-    if path.name in _CAFFE2_FILES and all((path.parent / name).is_file() for name in _CAFFE2_FILES):
+    if path.name in _CAFFE2_FILES and all(os.path.isfile(path.parent / name) for name in _CAFFE2_FILES):
         return f"{path} is a Caffe2 model, which is not supported: export it to ONNX by tracing"
     if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ", b"BZh")):
         return f"{path} is a compressed archive: unpack it and name the .pb inside"

@@ -247,7 +247,7 @@ class _ImagesJob:
         skip: frozenset[tuple[int, int]] = frozenset()
         # The output directory may be that of the images, whose outputs are then told one by one.
         given = {os.path.abspath(source) for source in self.sources}
-        if directory.is_dir() and os.path.abspath(directory) not in given:
+        if os.path.isdir(directory) and os.path.abspath(directory) not in given:
             status = directory.stat()
             skip = frozenset({(status.st_dev, status.st_ino)})
         path_filter = PathFilter(self.selection.include_files, self.selection.exclude_files)

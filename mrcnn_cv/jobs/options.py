@@ -47,7 +47,7 @@ class ModelOptions:
     def files(self) -> list[Path]:
         """The files that make up the model, which no job writes to."""
         path = Path(self.path)
-        graphs = sorted([*path.glob("*.pb"), *path.glob("*.onnx")]) if path.is_dir() else [path]
+        graphs = sorted([*path.glob("*.pb"), *path.glob("*.onnx")]) if os.path.isdir(path) else [path]
         return [*graphs, *(Path(each) for each in (self.labels, self.config) if each is not None)]
 
     @property

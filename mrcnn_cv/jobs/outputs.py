@@ -15,7 +15,7 @@ from mrcnn_cv.errors import OutputError, Remedy
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef
 from mrcnn_cv.jobs.options import OutputOptions, RunOptions
-from mrcnn_cv.jobs.report_file import check_apart, state_files
+from mrcnn_cv.jobs.report_file import STATE_FILES, check_apart, state_files
 from mrcnn_cv.jobs.state.batch_state import check_free
 from mrcnn_cv.outputs.base import OutputSettings, Sink
 from mrcnn_cv.outputs.formats.image_files import encode
@@ -89,7 +89,11 @@ class Outputs:
 
     def _checked_folder(self, items: Sequence[ImageRef], protected: Sequence[Path]) -> OutputDirectory:
         options = self._options
-        folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite)
+        # Says so where a library is missing.
+        self._dataset_names = [made.name for made in make_datasets(options.formats, OutputSettings({}, ""))]
+        folder = OutputDirectory(
+            Path(options.directory), overwrite=options.overwrite, reserved=[*STATE_FILES, *self._dataset_names]
+        )
         for item in items:
             if item.path is not None:
                 folder.protect(item.path, item.output_path)
@@ -97,8 +101,6 @@ class Outputs:
             folder.protect(path)
         check_free(folder.directory, self._run.resume, options.overwrite)
         folder.check()
-        # Says so where a library is missing.
-        self._dataset_names = [made.name for made in make_datasets(options.formats, OutputSettings({}, ""))]
         return folder
 
     @property

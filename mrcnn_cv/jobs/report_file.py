@@ -20,7 +20,7 @@ from mrcnn_cv.outputs.storage.record_log import RECORDS_NAME
 from mrcnn_cv.util import filenames
 from mrcnn_cv.util.json import dumps
 
-_STATE_FILES = (
+STATE_FILES = (
     manifest.NAME,
     SUMMARY,
     FAILURES,
@@ -30,11 +30,12 @@ _STATE_FILES = (
     RECORDS_NAME,
     RECORD_NAME,
 )
+"""What runs keep about themselves in an output folder."""
 
 
 def state_files(folder: Path) -> list[Path]:
-    """The files that runs keep about themselves in an output folder, whether they are there or not."""
-    return [folder / name for name in _STATE_FILES]
+    """The same as paths, whether they are there or not."""
+    return [folder / name for name in STATE_FILES]
 
 
 def check_apart(name: PathLike, own: Iterable[Path], remedy: Remedy = Remedy.REPORT_FILE) -> None:

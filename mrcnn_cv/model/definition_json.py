@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -87,7 +88,7 @@ def is_model_json(data: bytes) -> bool:
 def holds_model_json(path: Path) -> bool:
     """Whether there is a file at `path`, and it is a model.json of ours."""
     try:
-        return path.is_file() and is_model_json(read_bytes(path, FORMAT, MAX_BYTES))
+        return os.path.isfile(path) and is_model_json(read_bytes(path, FORMAT, MAX_BYTES))
     except (OSError, ValueError):
         return False
 

@@ -6,6 +6,7 @@ label_map_util.py); 0 is the background, which has no label.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def _is_label_map(path: Path) -> bool:
 
 def _find_beside(folder: Path, warnings: list[str]) -> Path | None:
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file())
+        files = sorted(path for path in folder.iterdir() if os.path.isfile(path))
     except OSError:
         return None
     for pattern in _BESIDE:

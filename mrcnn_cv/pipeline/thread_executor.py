@@ -6,6 +6,7 @@ enough, and nothing has to be copied between processes.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -46,7 +47,7 @@ def address_space_allows(threads: int) -> bool:
     import resource
 
     limit, statm = resource.getrlimit(resource.RLIMIT_AS)[0], Path("/proc/self/statm")
-    if limit == resource.RLIM_INFINITY or not statm.exists():
+    if limit == resource.RLIM_INFINITY or not os.path.exists(statm):
         return True
     return threads * BYTES_PER_THREAD <= limit - int(statm.read_text().split()[0]) * resource.getpagesize()
 

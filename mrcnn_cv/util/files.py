@@ -8,11 +8,25 @@ import secrets
 import stat
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 
 class UnfitFile(ValueError):
     """A file that is invalid; the message is the end of a sentence that begins with its path."""
+
+
+def kind(path: Path) -> Literal["folder", "file", "other"] | None:
+    """What is at a path, behind links; None: nothing. OSError where nobody can look: no permission, links in a circle.
+
+    The predicates of pathlib raise such errors or call them "nothing", as the version of Python has it; those of
+    os.path call them "nothing" and are for where the next call says what is wrong.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        # A ValueError: a byte that no name has.
+        return None
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 def read_bytes(path: Path, what: str, maximum: int, *, pipes: bool = False) -> bytes:

@@ -25,7 +25,7 @@ PIXELS = 262144
 def processor() -> str:
     """The name of the processor, as well as this machine tells it."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
+    if os.path.exists(cpuinfo):
         for line in cpuinfo.read_text(errors="replace").splitlines():
             if line.lower().startswith("model name"):
                 return line.partition(":")[2].strip()

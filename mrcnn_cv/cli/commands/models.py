@@ -81,7 +81,7 @@ def path(name: str) -> None:
 
     found = by_name(name).path
     graph = found / GRAPH_NAME
-    shown = str(graph if graph.is_file() else found)
+    shown = str(graph if os.path.isfile(graph) else found)
     click.echo(sanitize(shown) if sys.stdout.isatty() else shown)
 
 

@@ -136,7 +136,7 @@ def predict(context: click.Context, /, sources: tuple[str, ...], **_: Any) -> in
 def _check(sources: tuple[str, ...], params: Mapping[str, Any]) -> None:
     if not sources and not params["lists"]:
         raise click.UsageError("SOURCE is missing: name an image file or a folder, or give --list FILE")
-    if "predict" in sources and not Path("predict").exists():
+    if "predict" in sources and not os.path.exists(Path("predict")):
         raise click.UsageError("the word 'predict' comes first: mrcnn-cv predict SOURCE... [OPTIONS]")
     if not all(map(os.path.isabs, (*sources, params["directory"]))):
         try:

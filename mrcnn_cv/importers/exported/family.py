@@ -6,6 +6,7 @@ They come from strangers as any model does. The files have fixed names, and are 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -47,7 +48,7 @@ def size_of_nets(path: Path) -> int:
 
 
 def _net(path: Path, file: NetFile, taken: str, outputs: range) -> NetGraph:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelFileError(
             f"there is no {path}, which belongs to the model: copy the whole folder, or export it again"
         )

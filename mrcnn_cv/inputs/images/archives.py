@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import tarfile
 import threading
 import zipfile
@@ -125,7 +126,7 @@ def _open_tar(archive: _Archive) -> tuple[BoundedTar, threading.Lock]:
 def is_archive(path: Path) -> bool:
     """Whether a file holds other files: by its content, so that photos.zip.1 counts and notes.zip does not."""
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             return False
         with path.open("rb") as file:
             head = file.read(512)

@@ -49,7 +49,7 @@ def matching(pattern: str, scan: DirectoryScan) -> list[ImageRef]:
     for text in glob_files(pattern):
         path = Path(text)
         output_path = _below(path, fixed)
-        if path.is_dir():
+        if os.path.isdir(path):
             # With ** a pattern matches the folders on the way as well, whose files it lists anyway.
             if "**" not in pattern and scan.recursive:
                 items += [ref_at(item, output_path / item.output_path) for item in in_folder(path, scan)]

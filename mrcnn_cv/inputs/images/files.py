@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def why_unreadable(error: Exception, path: Path, name: str) -> str:
         return f"{name} is too large for the memory of this machine: make the image smaller"
     if isinstance(error, PermissionError):
         return f"{name} cannot be read, permission denied: check who may read the file (ls -l, chmod)"
-    if isinstance(error, FileNotFoundError) and path.is_symlink():
+    if isinstance(error, FileNotFoundError) and os.path.islink(path):
         return f"{name} is a link to a file that does not exist: mend the link or name the file itself"
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         if set(name) & set("*?["):

@@ -140,7 +140,7 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         raise unwritable(error, folder / MODEL_JSON, _REMEDY) from error
     if not found:
         return
-    others = sorted(found - OWN_FILES) + sorted(name for name in found & OWN_FILES if (folder / name).is_dir())
+    others = sorted(found - OWN_FILES) + sorted(name for name in found & OWN_FILES if os.path.isdir(folder / name))
     if others or not holds_model_json(folder / MODEL_JSON):
         name = (others or sorted(found))[0]
         raise OutputError(
@@ -158,7 +158,7 @@ def _folder(folder: Path) -> Iterator[None]:
     made = []
     try:
         for path in reversed((folder, *folder.parents)):
-            if not path.is_dir():
+            if not os.path.isdir(path):
                 path.mkdir()
                 made.append(path)
         yield

@@ -20,7 +20,7 @@ from mrcnn_cv.pipeline.runner import RunObserver
 
 def check_free(directory: Path, resume: bool, overwrite: bool) -> None:
     """UsageError where a folder holds a batch run and the user did not say what is to become of it."""
-    if (directory / NAME).is_file() and not (resume or overwrite):
+    if os.path.isfile(directory / NAME) and not (resume or overwrite):
         raise UsageError(
             f"{directory} holds a batch run: resume it, start a new one that overwrites it, or choose another output"
             " folder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -89,7 +90,7 @@ def write_summary(folder: OutputDirectory, statistics: RunStatistics, more: Mapp
     text = json.dumps({**statistics.to_dict(), **more}, ensure_ascii=False, indent=2)
     folder.write(folder.directory / SUMMARY, text.encode("utf-8", "backslashreplace") + b"\n")
     failures = folder.directory / FAILURES
-    if statistics.failures or failures.exists():
+    if statistics.failures or os.path.exists(failures):
         folder.write(failures, _failures_csv(statistics.failures))
 
 

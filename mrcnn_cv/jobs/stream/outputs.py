@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -85,7 +86,7 @@ class StreamOutputs:
         """Where results are, for people."""
         # Where the parts of a recording could not be joined, they are what there is.
         parts = self._path.with_name(f"{self._path.name}.parts")
-        video = next((path for path in (self._path, parts) if path.exists()), None)
+        video = next((path for path in (self._path, parts) if os.path.exists(path)), None)
         return ([] if video is None else [str(video)]) + self._outputs.places
 
     def placed(self, future: Callable[[], Frame | FrameError | None]) -> Callable[[], Frame | FrameError | None]:

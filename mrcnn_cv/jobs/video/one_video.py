@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -178,7 +179,11 @@ def _still_there(previous: PreviousVideo, task: VideoTask, work: VideoWork) -> P
         all(bisect_right(each, checkpoint.last.index) >= checkpoint.last.taken for each in frames)
         for checkpoint in previous.checkpoints
     ]
-    if previous.is_complete and all(there) and (not work.writes_videos or (task.target and task.target.is_file())):
+    if (
+        previous.is_complete
+        and all(there)
+        and (not work.writes_videos or (task.target and os.path.isfile(task.target)))
+    ):
         return previous
     if work.writes_videos:
         parts = [_is_there(task.segments, checkpoint.part) for checkpoint in previous.checkpoints]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePath
 from time import perf_counter
 
@@ -107,7 +108,7 @@ def copy_image(folder: OutputDirectory, frame: Frame, base: Path) -> Path:
         suffix = frame.path.suffix
         if suffix.lower() in _JPEG[2:]:
             suffix = ".jpg"
-        if suffix.lower() in _WELL_KNOWN and frame.path.is_file() and not _is_turned(frame.path):
+        if suffix.lower() in _WELL_KNOWN and os.path.isfile(frame.path) and not _is_turned(frame.path):
             path = base.with_name(base.name + suffix)
             folder.copy(frame.path, path)
             return path

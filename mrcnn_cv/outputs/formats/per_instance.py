@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class PerInstanceSink(ImageFormat):
                 self.folder.write(output_path / name, data)
                 written.add(name)
         try:
-            before = list(output_path.iterdir()) if output_path.is_dir() else []
+            before = list(output_path.iterdir()) if os.path.isdir(output_path) else []
         except OSError as error:
             raise unwritable(error, output_path) from error
         for path in before:

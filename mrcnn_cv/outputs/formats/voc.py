@@ -5,6 +5,7 @@ The format: "The PASCAL Visual Object Classes Challenge 2012 Development Kit", s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +40,7 @@ class VocFolder(ImageFormat):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, OutputError) or not self._root.is_dir():
+        if isinstance(error, OutputError) or not os.path.isdir(self._root):
             return
         data = "".join(f"{name}\n" for name in _annotated(self._root)).encode("utf-8")
         for task in ("Main", "Segmentation"):

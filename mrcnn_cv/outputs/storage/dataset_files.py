@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -67,7 +68,7 @@ class DatasetFiles:
 
     def check(self) -> None:
         """UsageError where another run is at work there, OutputError where a file of the user's is in the way."""
-        if (self._folder.directory / LOCK_NAME).exists():
+        if os.path.exists(self._folder.directory / LOCK_NAME):
             with self._alone():
                 pass
         self._check_replaceable()

@@ -57,6 +57,7 @@ class OutputDirectory:
     overwrite  True replaces files that are not ours; outputs of an earlier run, unchanged since, always are replaced
     protected  the inputs of the run in their order: never written to, and named in that order, so that a name does not
                depend on which of them could be read
+    reserved   names in the folder that no output of an input takes: a folder of images named so gets a ~ behind it
     remedy     what an OutputError tells the user to do
     """
 
@@ -66,6 +67,7 @@ class OutputDirectory:
         *,
         overwrite: bool = False,
         protected: Iterable[str | Path] = (),
+        reserved: Iterable[str] = (),
         remedy: Remedy = Remedy.OUTPUT_DIRECTORY,
     ) -> None:
         self.directory = Path(directory)
@@ -76,7 +78,8 @@ class OutputDirectory:
         self._bases: dict[str, str] = {}
         self._stems: dict[str, str] = {}
         self._taken_stems: set[str] = set()
-        self._claims: dict[str, str] = {}
+        self._reserved = frozenset(map(filenames.path_key, reserved))
+        self._claims: dict[str, str] = dict.fromkeys(self._reserved, "")
         self._claimed: dict[tuple[str, str], str] = {}
         self._numbers: dict[str, int] = {}
         self._lock = threading.RLock()
@@ -93,9 +96,17 @@ class OutputDirectory:
     def check(self) -> None:
         """OutputError where it is plain before any work that the folder cannot be used; makes nothing."""
         folder = self.directory
+        try:
+            os.lstat(folder)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                shown = f"{str(folder)[:80]}..."
+                raise OutputError(
+                    f"{shown} cannot be made, its name is too long for this file system: {self.remedy}", self.remedy
+                ) from error
         while not os.path.lexists(folder) and folder != folder.parent:
             folder = folder.parent
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise OutputError(f"{folder} is a file, not a folder: {self.remedy}", self.remedy)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"no permission to write into the folder {folder}: {self.remedy}", self.remedy)
@@ -140,6 +151,9 @@ class OutputDirectory:
 
     def _wanted(self, base: str, suffix: str | None, kind: str) -> str:
         output_path = PurePosixPath(kind, base)
+        first, *rest = output_path.parts
+        if rest and filenames.path_key(first) in self._reserved:
+            output_path = PurePosixPath(f"{first}~", *rest)
         return str(output_path.with_name(filenames.truncate_name(output_path.name + (suffix or ""))))
 
     def write(self, path: Path, data: bytes) -> None:
@@ -189,7 +203,7 @@ class OutputDirectory:
         """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be."""
         try:
             for path in self.directory.glob(".mrcnn-cv-*.tmp"):
-                if is_temporary(path) and path.is_file() and not path.is_symlink():
+                if is_temporary(path) and os.path.isfile(path) and not os.path.islink(path):
                     path.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(error, self.directory, self.remedy) from error
@@ -227,7 +241,7 @@ class OutputDirectory:
         """
         if not os.path.lexists(path):
             return
-        if path.is_dir():
+        if os.path.isdir(path):
             raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}", self.remedy)
         if self._is_input(path):
             raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}", self.remedy)

@@ -68,7 +68,7 @@ class OwnershipLog:
     def owns(self, path: Path) -> bool:
         """True where `path`, a file in this folder, holds bytes that we wrote under its name."""
         try:
-            if path.is_symlink() or not path.is_file():
+            if os.path.islink(path) or not os.path.isfile(path):
                 return False
             if self._holds(path):
                 return True
@@ -85,7 +85,7 @@ class OwnershipLog:
 
     def exists(self) -> bool:
         """Whether mrcnn-cv wrote anything into this folder."""
-        return (self.directory / RECORD_NAME).is_file()
+        return os.path.isfile(self.directory / RECORD_NAME)
 
     def named(self, path: Path) -> bool:
         """Whether we ever wrote anything under this name."""
@@ -142,7 +142,7 @@ class OwnershipLog:
             name = self._name(path)
             noted = sorted(self._growing.get(name, set()) | self._contents.get(name, set()), reverse=True)
         try:
-            if path.is_symlink() or not path.is_file():
+            if os.path.islink(path) or not os.path.isfile(path):
                 return None
             return next((size for size, digest in noted if _begins_with(path, size, digest)), None)
         except OSError:

@@ -7,6 +7,7 @@ in memory. The file is JSON lines and only ever appended to, so a run that is ki
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from io import FileIO
 from pathlib import Path
@@ -35,7 +36,7 @@ class RecordLog:
         self._offsets: dict[str, tuple[int, int]] = {}
         self._file: FileIO | None = None
         self._end = 0
-        if keep and self.path.exists():
+        if keep and os.path.exists(self.path):
             with open(self.path, "rb") as file:
                 self._read(file)
 

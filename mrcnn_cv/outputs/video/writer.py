@@ -5,6 +5,7 @@ A program that is killed leaves all parts that were finished; a run that goes on
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -271,12 +272,12 @@ def discard_segments(folder: OutputDirectory, directory: Path, keep: Sequence[Se
     """Remove parts that an earlier run left, but for those to keep; files of the user's stay."""
     kept = {part.name for part in keep}
     try:
-        for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+        for path in sorted(directory.iterdir()) if os.path.isdir(directory) else ():
             if is_temporary(path):
                 path.unlink()
             elif path.name not in kept:
                 folder.discard(path)
-        if directory.is_dir() and not any(directory.iterdir()):
+        if os.path.isdir(directory) and not any(directory.iterdir()):
             directory.rmdir()
     except OSError as error:
         raise unwritable(error, directory) from error
