@@ -93,7 +93,7 @@ def test_where_nobody_may_look(
 
 
 def test_a_link_that_leads_nowhere_hides_nothing(run: Run, tmp_path: Path, photo_path: Path, tiny_graph: Path) -> None:
-    """To itself, through a file, too long: each is one file that is left out, or one that fails if it is named as one."""
+    """To itself, through a file, too long: each is a file that is left out, or one that fails if it is named as one."""
     folder = tmp_path / "in"
     folder.mkdir()
     shutil.copy(photo_path, folder / "a.png")
