@@ -18,6 +18,7 @@ from mrcnn_cv.drawing.panel import draw_panel, draw_stats
 from mrcnn_cv.drawing.text import MIN_TEXT_HEIGHT, fit_text, line_width, render_text, text_height
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.util.arguments import check_fields, typed
 from mrcnn_cv.util.opencv import cv2
 from mrcnn_cv.util.parallel import min_rows, parallel_for
 
@@ -71,6 +72,7 @@ class Style:
     counts: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 <= self.opacity <= 1:
             raise UsageError(f"an opacity of {self.opacity} is not possible: give a number from 0 to 1")
         _check_pixels("line width", self.line_width, 1)
@@ -98,6 +100,7 @@ class _Box:
     bottom: int
 
 
+@typed
 def draw(image_bgr: Image, instances: Instances, style: Style | None = None) -> Image:
     """A new image (H, W, 3) uint8 with the instances painted over `image_bgr` (H, W, 3) uint8, which stays as it is.
 

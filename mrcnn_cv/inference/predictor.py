@@ -30,6 +30,7 @@ from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.labels import find_class_ids, labels_for
 from mrcnn_cv.model.validate import check_input
 from mrcnn_cv.structures.instances import BackendUse, Instances
+from mrcnn_cv.util.arguments import check_range, typed
 
 Float = NDArray[np.float32]
 
@@ -102,6 +103,7 @@ class MaskRCNN:
         self._backend: BackendUse | None = None
 
     @classmethod
+    @typed
     def load(
         cls,
         path: str | Path,
@@ -151,6 +153,7 @@ class MaskRCNN:
         BackendError
             If the backend or device is not available here.
         """
+        check_range("threads", threads, 1)
         if threads is not None:
             backends.set_threads(threads)
         chosen = backends.choose(backend, device)
@@ -171,6 +174,7 @@ class MaskRCNN:
             nets = build_nets(definition, chosen)
         return cls(definition, file.path, plan, nets, backend, chosen, names)
 
+    @typed
     def predict(
         self,
         image_bgr: NDArray[np.uint8],
@@ -178,7 +182,7 @@ class MaskRCNN:
         mask_threshold: float = 0.5,
         nms_threshold: float | None = None,
         max_instances: int | None = None,
-        classes: Sequence[int | str] | None = None,
+        classes: Sequence[int | str] | int | str | None = None,
     ) -> Instances:
         """Find the instances in an image.
 
@@ -211,11 +215,10 @@ class MaskRCNN:
             For an empty image, or one that is too large for the model.
         """
         _check_image(image_bgr)
-        _check_fraction("score_threshold", score_threshold)
-        _check_fraction("mask_threshold", mask_threshold)
-        _check_fraction("nms_threshold", nms_threshold)
-        if max_instances is not None and max_instances < 1:
-            raise UsageError(f"max_instances must be at least 1, not {max_instances}")
+        check_range("score_threshold", score_threshold, 0, 1)
+        check_range("mask_threshold", mask_threshold, 0, 1)
+        check_range("nms_threshold", nms_threshold, 0, 1)
+        check_range("max_instances", max_instances, 1)
         nms = limits(self.definition.detection_nms, score_threshold, nms_threshold, max_instances)
         wanted = None if classes is None else self._wanted(classes)
 
@@ -339,7 +342,8 @@ class MaskRCNN:
             timings_ms=timings_ms,
         )
 
-    def class_ids(self, classes: Sequence[int | str]) -> list[int]:
+    @typed
+    def class_ids(self, classes: Sequence[int | str] | int | str) -> list[int]:
         """The class ids of names or ids.
 
         Parameters
@@ -359,7 +363,7 @@ class MaskRCNN:
         """
         return find_class_ids(classes, self.labels, self.definition.class_count)
 
-    def _wanted(self, classes: Sequence[int | str]) -> NDArray[np.bool_]:
+    def _wanted(self, classes: Sequence[int | str] | int | str) -> NDArray[np.bool_]:
         wanted = np.zeros(self.definition.class_count, dtype=np.bool_)
         wanted[np.array(self.class_ids(classes), dtype=np.intp) - 1] = True
         return wanted
@@ -384,8 +388,3 @@ def _check_image(image: NDArray[np.uint8]) -> None:
         raise UsageError(f"predict() takes a BGR image of shape (height, width, 3) and type uint8, not {shape}")
     if 0 in image.shape:
         raise InputError(f"the image is empty ({image.shape[1]}x{image.shape[0]} pixels)")
-
-
-def _check_fraction(name: str, value: float | None) -> None:
-    if value is not None and not 0 <= value <= 1:
-        raise UsageError(f"{name} must lie between 0 and 1, not {value}")

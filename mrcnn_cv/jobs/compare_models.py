@@ -25,6 +25,7 @@ from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline import CancellationToken
 from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.structures.instances import Instances
+from mrcnn_cv.util.arguments import check_fields, check_range, typed
 from mrcnn_cv.util.filenames import file_name, truncate_name
 
 
@@ -57,6 +58,13 @@ class ComparisonOptions:
     directory: PathLike = "mrcnn-compare"
     report: PathLike | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_range("score", self.score, 0, 1)
+        check_range("iou", self.iou, 0, 1)
+        check_range("limit", self.limit, 1)
+        check_range("worst", self.worst, 0)
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,7 @@ class ComparisonResult:
         return self.comparison.to_dict(score, self.options.iou)
 
 
+@typed
 def compare(
     first: PathLike | ModelOptions,
     second: PathLike | ModelOptions,

@@ -27,6 +27,7 @@ from mrcnn_cv.jobs.state.summary import RunStatistics
 from mrcnn_cv.outputs.storage.dataset_files import DatasetFiles
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline import CancellationToken, Thresholds, run
+from mrcnn_cv.util.arguments import check_fields, check_range, typed
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class EvaluationOptions:
     report: PathLike | None = None
     plot: PathLike | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_range("score", self.score, 0, 1)
+        check_range("limit", self.limit, 1)
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ class EvaluationResult:
         }
 
 
+@typed
 def evaluate(
     annotations: PathLike,
     images: PathLike,

@@ -35,6 +35,7 @@ from mrcnn_cv.jobs.state.run_metadata import run_metadata
 from mrcnn_cv.jobs.state.summary import RunStatistics
 from mrcnn_cv.outputs.storage.ownership import OwnershipLog
 from mrcnn_cv.pipeline import CancellationToken, run
+from mrcnn_cv.util.arguments import typed
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class ImagesResult:
     can_resume: bool = False
 
 
+@typed
 def annotate_images(
     sources: PathLike | Sequence[PathLike],
     model: PathLike | ModelOptions,
@@ -130,6 +132,7 @@ def annotate_images(
         return job.run(session)
 
 
+@typed
 def plan_images(
     sources: PathLike | Sequence[PathLike],
     model: PathLike | ModelOptions,

@@ -22,6 +22,7 @@ from mrcnn_cv.model.definition import CropSpec, ModelDefinition
 from mrcnn_cv.model.definition_json import MODEL_JSON
 from mrcnn_cv.model.labels import labels_for
 from mrcnn_cv.model.validate import feature_channels, head_shape, input_channels
+from mrcnn_cv.util.arguments import typed
 
 if TYPE_CHECKING:
     from mrcnn_cv.engines.select import Probe
@@ -30,6 +31,7 @@ DEFAULT_IMAGE = (480, 640)
 """(height, width) of the image for which sizes and operations are counted unless another is given."""
 
 
+@typed
 def inspect(model: PathLike | ModelOptions, *, image_size: tuple[int, int] = DEFAULT_IMAGE) -> ModelReport:
     """Look inside a model file.
 

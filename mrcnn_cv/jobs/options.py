@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 from mrcnn_cv.drawing.annotate import Style
 from mrcnn_cv.inputs.video.base import FrameSampling
+from mrcnn_cv.util.arguments import check_fields, check_range
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
+PathLike: TypeAlias = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class ModelOptions:
     roi: Literal["align", "pool"] = "align"
     labels: PathLike | None = None
     config: PathLike | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_range("threads", self.threads, 1)
 
     @property
     def files(self) -> list[Path]:
@@ -78,8 +83,15 @@ class DetectionOptions:
     mask_threshold: float = 0.5
     nms: float | None = None
     max_instances: int | None = None
-    classes: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    classes: tuple[str | int, ...] = ()
+    exclude: tuple[str | int, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_range("score", self.score, 0, 1)
+        check_range("mask_threshold", self.mask_threshold, 0, 1)
+        check_range("nms", self.nms, 0, 1)
+        check_range("max_instances", self.max_instances, 1)
 
 
 @dataclass(frozen=True)
@@ -98,11 +110,14 @@ class ImageSelection:
         Continue with images that arrive in the folders, until the run is cancelled.
     """
 
-    lists: tuple[str, ...] = ()
+    lists: tuple[PathLike, ...] = ()
     recursive: bool = True
     include_files: tuple[str, ...] = ()
     exclude_files: tuple[str, ...] = ()
     watch: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -138,6 +153,10 @@ class OutputOptions:
     overwrite: bool = False
     show: bool = False
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_range("min_area", self.min_area, 0)
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -156,6 +175,11 @@ class RunOptions:
     resume: bool = False
     workers: int | None = None
     max_failures: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_range("workers", self.workers, 1)
+        check_range("max_failures", self.max_failures, 0)
 
 
 @dataclass(frozen=True)
@@ -188,6 +212,14 @@ class VideoOptions:
     track: bool = False
     stats: bool = False
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_range("start", self.start, 0)
+        check_range("end", self.end, 0)
+        check_range("stride", self.stride, 1)
+        check_range("max_frames", self.max_frames, 1)
+        check_range("crf", self.crf, 0, 63)
+
     @property
     def sampling(self) -> FrameSampling:
         """Which frames are taken."""
@@ -215,6 +247,11 @@ class StreamOptions:
     keep_all: bool = False
     reconnect: int = 5
     serve: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_range("camera_fps", self.camera_fps, 0)
+        check_range("reconnect", self.reconnect, 0)
 
 
 def as_model_options(model: PathLike | ModelOptions) -> ModelOptions:

@@ -79,7 +79,7 @@ def labels_for(class_count: int, given: Path | None, beside: Path | None) -> tup
     return {}, warnings
 
 
-def find_class_ids(classes: Sequence[int | str], labels: Mapping[int, str], class_count: int) -> list[int]:
+def find_class_ids(classes: Sequence[int | str] | int | str, labels: Mapping[int, str], class_count: int) -> list[int]:
     """The ids of classes, given by name in any case or by id; UsageError, with similar names, for an unknown one."""
     by_name = {name.casefold(): class_id for class_id, name in labels.items() if class_id <= class_count}
     found = []

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.structures import masks
+from mrcnn_cv.structures.joining import all_or_none, joined, shared, sums
+from mrcnn_cv.util.arguments import check, check_array
 from mrcnn_cv.util.registry import load_object
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
 Choice = SupportsIndex | slice | str | NDArray[np.bool_] | NDArray[np.integer[Any]] | Sequence[int] | Sequence[bool]
 """What selects some of several instances; see `Instances.__getitem__`."""
-
-Value = TypeVar("Value")
 
 DRAW = "mrcnn_cv.drawing.annotate:draw"
 """What `Instances.draw` calls: a row as in a registry, loaded at the first use, since drawing is a layer above."""
@@ -92,6 +92,11 @@ class Instances:
         Set by tracking: the number of distinct objects of each label since tracking began.
     time
         Seconds from the start of the video or stream; None for an image.
+
+    Raises
+    ------
+    UsageError
+        For arrays of other shapes.
     """
 
     boxes: NDArray[np.float32]
@@ -111,6 +116,20 @@ class Instances:
     trails: list[NDArray[np.float32]] | None = None
     totals: dict[str, int] | None = None
     time: float | None = None
+
+    def __post_init__(self) -> None:
+        check_array("scores", self.scores, (None,))
+        count = len(self.scores)
+        check_array("boxes", self.boxes, (count, 4))
+        check_array("class_ids", self.class_ids, (count,))
+        if self.mask_probabilities is not None:
+            check_array("mask_probabilities", self.mask_probabilities, (count, None, None))
+        if self.track_ids is not None:
+            check_array("track_ids", self.track_ids, (count,))
+        for name, value in (("labels", self.labels), ("trails", self.trails)):
+            if value is not None and (not isinstance(value, list) or len(value) != count):
+                raise UsageError(f"{name} must be a list with one item for each of the {count} instances")
+        check("image_size", self.image_size, tuple[int, int])
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -193,25 +212,25 @@ class Instances:
         if not parts:
             raise UsageError("there are no instances to join: give at least one answer, which may be empty")
         for name in ("image_size", "mask_threshold", "mask_sampling"):
-            if _shared([getattr(part, name) for part in parts]) is None:
+            if shared([getattr(part, name) for part in parts]) is None:
                 raise UsageError(f"instances with different {name.replace('_', ' ')}s cannot be joined")
         scores = np.concatenate([part.scores for part in parts])
         order = np.argsort(-scores, kind="stable")
         labels = [label for part in parts for label in part.labels]
-        trails = _all_or_none([part.trails for part in parts], "trails")
+        trails = all_or_none([part.trails for part in parts], "trails")
         flat = None if trails is None else [trail for each in trails for trail in each]
-        shared: dict[str, Any] = {name: _shared([getattr(part, name) for part in parts]) for name in _OF_THE_RUN}
+        agreed: dict[str, Any] = {name: shared([getattr(part, name) for part in parts]) for name in _OF_THE_RUN}
         return replace(
             parts[0],
             boxes=np.concatenate([part.boxes for part in parts])[order],
             scores=scores[order],
             class_ids=np.concatenate([part.class_ids for part in parts])[order],
             labels=[labels[place] for place in order],
-            mask_probabilities=_joined([part.mask_probabilities for part in parts], "masks", order),
-            track_ids=_joined([part.track_ids for part in parts], "track ids", order),
+            mask_probabilities=joined([part.mask_probabilities for part in parts], "masks", order),
+            track_ids=joined([part.track_ids for part in parts], "track ids", order),
             trails=None if flat is None else [flat[place] for place in order],
-            timings_ms=_sums([part.timings_ms for part in parts]),
-            **shared,
+            timings_ms=sums([part.timings_ms for part in parts]),
+            **agreed,
         )
 
     def shifted(self, x: float, y: float, image_size: tuple[int, int]) -> Instances:
@@ -367,30 +386,3 @@ class Instances:
                 "area": int(np.count_nonzero(local.mask)),
                 "mask": None if self.mask_probabilities is None else masks.to_rle(local, self.image_size),
             }
-
-
-def _shared(values: Sequence[Value]) -> Value | None:
-    """What all are; None where they differ."""
-    return values[0] if all(value == values[0] for value in values) else None
-
-
-def _sums(timings: Sequence[dict[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for each in timings for name in each)
-    return {name: sum(each.get(name, 0.0) for each in timings) for name in names}
-
-
-def _all_or_none(values: Sequence[Value | None], what: str) -> list[Value] | None:
-    """All of them; None where all are; UsageError where some are."""
-    given = [value for value in values if value is not None]
-    if given and len(given) < len(values):
-        raise UsageError(f"instances with and without {what} cannot be joined")
-    return given or None
-
-
-def _joined(arrays: Sequence[NDArray[Any] | None], what: str, order: NDArray[np.intp]) -> NDArray[Any] | None:
-    given = _all_or_none(arrays, what)
-    if given is None:
-        return None
-    if len({array.shape[1:] for array in given}) > 1:
-        raise UsageError(f"instances with {what} of different sizes cannot be joined")
-    return np.concatenate(given)[order]

@@ -313,7 +313,7 @@ def test_a_hundred_instances_on_a_small_image() -> None:
         ({"opacity": -0.1}, "opacity"),
         ({"opacity": NAN}, "opacity"),
         ({"line_width": 0}, "line width"),
-        ({"line_width": 2.5}, "line width"),
+        ({"line_width": 2.5}, "line_width must be a whole number or None"),
         ({"text_height": 5}, "text height"),
         ({"hide": frozenset({"boxes", "faces"})}, "'faces'"),
         ({"color_by": "size"}, "'size'"),

@@ -166,9 +166,7 @@ def test_masks(case: Case) -> None:
     tolerance = MASK if "photo" in case.arrays else NOISY_MASK
     for index, partner in enumerate(partners(found, case)):
         if (found.boxes[partner][[1, 0, 3, 2]] == case.arrays["rois"][index]).all():
-            one = slice(partner, partner + 1)
-            own = replace(found, boxes=found.boxes[one], mask_probabilities=found.mask_probabilities[one])
-            check_mask(own, case, index, tolerance)
+            check_mask(found[partner], case, index, tolerance)
 
 
 def test_mask_head_on_matterports_boxes(case: Case) -> None:
@@ -184,7 +182,7 @@ def test_mask_head_on_matterports_boxes(case: Case) -> None:
     masks = select_masks(logits, detections[:, 4].astype(np.intp) - 1, model.definition.mask.mask_block_size)
     found = case.model.predict(case.image, score_threshold=None)
     for index, box in enumerate(case.arrays["rois"][:, [1, 0, 3, 2]].astype(np.float32)):
-        own = replace(found, boxes=box[np.newaxis], mask_probabilities=masks[index : index + 1])
+        own = replace(found[0], boxes=box[np.newaxis], mask_probabilities=masks[index : index + 1])
         check_mask(own, case, index, 1e-3)
 
 

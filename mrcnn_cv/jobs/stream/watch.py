@@ -32,6 +32,7 @@ from mrcnn_cv.outputs.video.annotator import FrameAnnotator
 from mrcnn_cv.outputs.viewers.live_view import LatestFrame, LiveView, Meter
 from mrcnn_cv.pipeline import CancellationToken, RunResult, Thresholds, run
 from mrcnn_cv.pipeline.thread_executor import DaemonThreads
+from mrcnn_cv.util.arguments import typed
 from mrcnn_cv.util.redact import redact_url
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class StreamResult:
     is_cancelled: bool = False
 
 
+@typed
 def watch_stream(
     source: PathLike,
     model: PathLike | ModelOptions,

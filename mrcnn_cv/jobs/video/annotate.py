@@ -41,6 +41,7 @@ from mrcnn_cv.outputs.viewers.live_view import Meter
 from mrcnn_cv.outputs.viewers.window import check_display
 from mrcnn_cv.pipeline import CancellationToken
 from mrcnn_cv.structures.video_info import import_av
+from mrcnn_cv.util.arguments import typed
 
 MAX_FRAMES = 1_000_000
 """Of one video, as far as formats with one file for all are concerned: the next one's indexes begin behind them."""
@@ -90,6 +91,7 @@ class VideosResult:
     can_resume: bool = False
 
 
+@typed
 def annotate_video(
     sources: PathLike | Sequence[PathLike],
     model: PathLike | ModelOptions,
@@ -133,6 +135,7 @@ def annotate_video(
         return job.run(session)
 
 
+@typed
 def plan_videos(
     sources: PathLike | Sequence[PathLike],
     model: PathLike | ModelOptions,

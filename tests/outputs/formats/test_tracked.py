@@ -27,7 +27,8 @@ IDS = [7, 0, 12]
 
 def tracked(scene: Scene) -> Instances:
     found = scene.found()
-    return replace(found, track_ids=np.array(IDS[: len(found)], dtype=np.int32), trails=[], totals={"person": 2})
+    ids, trails = np.array(IDS[: len(found)], dtype=np.int32), [np.zeros((0, 2), np.float32) for _ in found]
+    return replace(found, track_ids=ids, trails=trails, totals={"person": 2})
 
 
 def record(place: str, index: int, found: Instances) -> dict[str, Any]:
