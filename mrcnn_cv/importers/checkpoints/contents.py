@@ -16,6 +16,8 @@ from mrcnn_cv.importers.checkpoints.limits import (
     MAX_PLAIN_TEXT,
     MAX_PLAIN_VALUES,
     CheckpointBudget,
+    UnfitValue,
+    array_named,
     checked_shape,
 )
 from mrcnn_cv.importers.checkpoints.pickles.torch_objects import Storages
@@ -64,10 +66,19 @@ def weights_and_rest(root: object) -> tuple[Mapping[str, StoredArray], Mapping[s
     if not isinstance(found, dict):
         _refuse(found, "")
     if not _holds_arrays(found, 1):
-        for key in _WRAPPERS:
-            if isinstance(found.get(key), Opaque):
-                _refuse(found[key], key)
+        _refuse_opaque(found)
     return _named(found), rest
+
+
+def _refuse_opaque(found: Mapping[object, object]) -> None:
+    """Say by name which object stands where the weights should be, if there is one."""
+    for key in _WRAPPERS:
+        value = found.get(key)
+        if isinstance(value, Opaque):
+            _refuse(value, key)
+        for name, each in value.items() if isinstance(value, dict) else ():
+            if isinstance(each, Opaque) and isinstance(name, str):
+                _refuse(each, f"{key}.{name}")
 
 
 def arrays_of(
@@ -79,10 +90,8 @@ def arrays_of(
 
 def named_array(name: str, weight: StoredArray, storages: Storages, budget: CheckpointBudget) -> NDArray[Any]:
     """One of them."""
-    try:
+    with array_named(name):
         return weight.array(storages, budget)
-    except ModelFileError as error:
-        raise ModelFileError(f"has an array '{name}' {error}") from error
 
 
 def _holds_arrays(value: object, levels: int) -> bool:
@@ -117,7 +126,7 @@ def _named(found: Mapping[object, object]) -> dict[str, StoredArray]:
 def checked_name(name: str) -> str:
     """The name of a weight; ModelFileError for one that nobody honest gives."""
     if not 0 < len(name) <= MAX_NAME or not name.isprintable():
-        raise ModelFileError(f"has an array with the name '{name[:40]}', which no framework gives: it is not read")
+        raise ModelFileError(f"has an array with the name '{name[:40]}', which no framework gives: rename it")
     return name
 
 
@@ -188,7 +197,7 @@ class _PlainReader:
             return str(value, "latin-1")
         try:
             return value.text() if isinstance(value, LongString) else str(value)
-        except ModelFileError as error:
+        except UnfitValue as error:
             self.unread[place] = str(error)
             return None
 
@@ -199,7 +208,7 @@ class _PlainReader:
                 self._values -= count
                 listed: Plain = value.array(self._storages, self._budget).tolist()
                 return listed
-        except ModelFileError:
+        except UnfitValue:
             # One of these that is damaged is nobody's weight.
             pass
         self.unread[place] = described(value)

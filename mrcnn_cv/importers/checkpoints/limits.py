@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 
 from mrcnn_cv.errors import ModelFileError
@@ -59,6 +60,24 @@ MAX_YAML_TEXT = 1 << 18
 """Characters of a config; one of Detectron has a twentieth of it, and Python's reader takes seconds for a million."""
 
 WHAT_TO_DO = "so it holds no detector"
+AGAIN = "copy or download the file again"
+
+
+class UnfitValue(ValueError):
+    """What is wrong with an array or a text, as the end of a sentence about it; `remedy`: what to do."""
+
+    def __init__(self, what: str, remedy: str = AGAIN) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+
+@contextmanager
+def array_named(name: str) -> Iterator[None]:
+    """Inside, UnfitValue becomes a ModelFileError, without the file's name, about the array of this name."""
+    try:
+        yield
+    except UnfitValue as problem:
+        raise ModelFileError(f"has an array '{name[:MAX_NAME]}' {problem}: {problem.remedy}") from problem
 
 
 class CheckpointBudget:
@@ -100,17 +119,17 @@ class CheckpointBudget:
 
 
 def checked_shape(shape: object, item_size: int) -> tuple[tuple[int, ...], int]:
-    """(shape, how many values that are); ModelFileError, the end of "it is an array ...", for what is no shape."""
+    """(shape, how many values that are); UnfitValue for what is none."""
     if not isinstance(shape, Sequence) or isinstance(shape, str | bytes | memoryview):
-        raise ModelFileError("whose shape is no list of numbers")
+        raise UnfitValue("whose shape is no list of numbers")
     if len(shape) > MAX_AXES:
-        raise ModelFileError(f"of {len(shape)} axes, where at most {MAX_AXES} are read")
+        raise UnfitValue(f"of {len(shape)} axes, where at most {MAX_AXES} are read")
     sizes = tuple(size for size in shape if is_whole(size) and size >= 0)
     if len(sizes) != len(shape):
-        raise ModelFileError("whose shape has something else than whole numbers")
+        raise UnfitValue("whose shape has something else than whole numbers")
     # An axis without values makes all of it empty, and the others may not run over all the same.
     if prod(max(size, 1) for size in sizes) * item_size > MAX_WEIGHT_BYTES:
-        raise ModelFileError(f"of more than {_mebibytes(MAX_WEIGHT_BYTES)} MiB, {WHAT_TO_DO}")
+        raise UnfitValue(f"of more than {_mebibytes(MAX_WEIGHT_BYTES)} MiB, which no detector has")
     return sizes, prod(sizes)
 
 

@@ -42,13 +42,14 @@ def _read(file: CandidateFile) -> ModelCheckpoint:
 
 
 def _reader(file: CandidateFile) -> str | None:
-    """The name of the first reader that detects it; those of other packages come behind ours."""
-    for name in (*CHECKPOINT_READERS, *CHECKPOINT_READERS.installed()):
-        reader: CheckpointReader = CHECKPOINT_READERS.create(name)
-        with CHECKPOINT_READERS.blame(name):
-            is_its_own = reader.detect(file)
-        if is_its_own:
-            return str(name)
+    """The name of the first reader that detects it; those of other packages are asked where ours know no answer."""
+    for names in (lambda: list(CHECKPOINT_READERS), CHECKPOINT_READERS.installed):
+        for name in names():
+            reader: CheckpointReader = CHECKPOINT_READERS.create(name)
+            with CHECKPOINT_READERS.blame(name):
+                is_its_own = reader.detect(file)
+            if is_its_own:
+                return str(name)
     return None
 
 

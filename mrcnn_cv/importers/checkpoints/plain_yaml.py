@@ -40,7 +40,9 @@ def read_plain_yaml(text: str) -> Plain:
     import yaml
 
     if len(text) > MAX_YAML_TEXT:
-        raise ModelFileError(f"has a config of more than {MAX_YAML_TEXT:,} characters: it is not read")
+        raise ModelFileError(
+            f"has a config of more than {MAX_YAML_TEXT:,} characters: give the config as a file of its own"
+        )
     try:
         loader = yaml.SafeLoader(text)
         try:
@@ -49,7 +51,9 @@ def read_plain_yaml(text: str) -> Plain:
         finally:
             loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError, binascii.Error) as error:
-        raise ModelFileError(f"has a config that is not valid YAML ({brief(error)[:200]}): it is not read") from error
+        raise ModelFileError(
+            f"has a config that is not valid YAML ({brief(error)[:200]}): give the config as a file of its own"
+        ) from error
 
 
 class _Reader:
@@ -138,11 +142,8 @@ class _Reader:
         self._take(values.value)
         is_binary = values.tag == f"{_TAG}binary"
         data = binascii.a2b_base64(values.value) if is_binary else str(values.value).encode("latin-1")
-        try:
-            found = number_type(order, str(kind[0]))
-            sizes, count = checked_shape(shape, found.itemsize)
-        except ModelFileError as error:
-            raise ValueError(f"it has an array {error}") from error
+        found = number_type(order, str(kind[0]))
+        sizes, count = checked_shape(shape, found.itemsize)
         if count > MAX_LISTED or len(data) != count * found.itemsize:
             raise ValueError("it has an array of numpy that is damaged")
         self._values -= count

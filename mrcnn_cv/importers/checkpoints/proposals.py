@@ -18,7 +18,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.base import CandidateFile, named
 from mrcnn_cv.importers.checkpoints.base import mapped
 from mrcnn_cv.importers.checkpoints.contents import named_array
-from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, checked_shape, is_whole
+from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, is_whole
 from mrcnn_cv.importers.checkpoints.pickles.machine import run_pickle
 from mrcnn_cv.importers.checkpoints.pickles.torch_objects import NoStorages
 from mrcnn_cv.importers.checkpoints.pickles.values import StoredArray
@@ -121,7 +121,6 @@ def _image(index: int, boxes: object, scores: object, budget: CheckpointBudget) 
 
 def _numbers(value: object, name: str, budget: CheckpointBudget) -> NDArray[Any]:
     if isinstance(value, StoredArray):
-        checked_shape(value.shape, 1)
         value = named_array(name, value, NoStorages(), budget)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
         raise ModelFileError(f"has '{name}', which are no finite numbers: make it again")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, checked_shape, is_whole
+from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, UnfitValue, checked_shape, is_whole
 from mrcnn_cv.importers.checkpoints.pickles.values import Opaque, StoredArray, data_of
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ class NumpyDtype:
         return self.code in _OBJECTS
 
     def numbers(self) -> np.dtype[Any]:
-        """The same as numpy's own. Raises ModelFileError, the end of "it is an array ..."."""
+        """The same as numpy's own. Raises UnfitValue."""
         return number_type(self._order, self.code)
 
 
 def number_type(order: str, code: str) -> np.dtype[Any]:
-    """A type of numbers by its name. Raises ModelFileError, the end of "it is an array ...", for what is none."""
+    """A type of numbers by its name. Raises UnfitValue for what is none."""
     if code not in NUMBERS:
-        raise ModelFileError(f"of the type '{code}', which is none of numbers")
+        raise UnfitValue(f"of the type '{code}', which is none of numbers", "save it as numbers")
     # What was written in the writer's own order, numpy marks.
     return np.dtype((order if order in "<>" else "<") + code)
 
@@ -80,19 +80,19 @@ class NumpyArray(StoredArray):
     def array(self, storages: Storages, budget: CheckpointBudget) -> NDArray[Any]:
         """See StoredArray."""
         if not isinstance(self._dtype, NumpyDtype):
-            raise ModelFileError("without a type")
+            raise UnfitValue("without a type")
         dtype = self._dtype.numbers()
         shape, count = checked_shape(self.shape, dtype.itemsize)
         budget.array(count * dtype.itemsize)
         data = data_of(self._data, budget)
         if len(data) != count * dtype.itemsize:
-            raise ModelFileError(f"of {len(data)} bytes, where its shape {list(shape)} needs {count * dtype.itemsize}")
+            raise UnfitValue(f"of {len(data)} bytes, where its shape {list(shape)} needs {count * dtype.itemsize}")
         found = filled(data, dtype, shape, self._is_fortran)
         axes = self._axes
         if axes == ():
             return found
         if not isinstance(axes, tuple) or sorted(axis for axis in axes if is_whole(axis)) != list(range(len(shape))):
-            raise ModelFileError("whose axes are damaged")
+            raise UnfitValue("whose axes are damaged")
         return found.transpose(axes)
 
 

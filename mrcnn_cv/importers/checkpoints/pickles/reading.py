@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.checkpoints.limits import LARGE, MAX_INTEGER_BYTES, MAX_LINE, CheckpointBudget
+from mrcnn_cv.importers.checkpoints.limits import LARGE, MAX_INTEGER_BYTES, MAX_LINE, CheckpointBudget, UnfitValue
 from mrcnn_cv.importers.checkpoints.pickles.values import ByteString, LongString, unescaped
 
 _CHUNK = 1 << 12
@@ -104,7 +104,7 @@ class PickleBytes:
         self.budget.keep(len(inside))
         try:
             return unescaped(bytes(inside)).decode("latin-1")
-        except ModelFileError:
+        except UnfitValue:
             damaged("a text that is none")
 
     def _line(self, maximum: int) -> memoryview:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, checked_shape, is_whole
+from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, UnfitValue, checked_shape, is_whole
 from mrcnn_cv.importers.checkpoints.pickles.numpy_objects import empty, number_type
 from mrcnn_cv.importers.checkpoints.pickles.reading import damaged
 from mrcnn_cv.importers.checkpoints.pickles.values import Opaque, StoredArray
@@ -93,7 +92,7 @@ class Storages(ABC):
 
     @abstractmethod
     def data(self, key: str, budget: CheckpointBudget) -> memoryview:
-        """The bytes of one. Raises ModelFileError, the end of "it is an array ...", where there is none."""
+        """The bytes of one. Raises UnfitValue where there is none."""
 
 
 class NoStorages(Storages):
@@ -101,7 +100,7 @@ class NoStorages(Storages):
 
     def data(self, key: str, budget: CheckpointBudget) -> memoryview:
         """See Storages."""
-        raise ModelFileError(f"that lies in a storage '{key[:40]}', which the file lacks")
+        raise UnfitValue(f"that lies in a storage '{key[:40]}', which the file lacks")
 
 
 class TorchTensor(StoredArray):
@@ -133,22 +132,22 @@ class TorchTensor(StoredArray):
         storage, size = self._storage, self._storage.type.item_size
         data = storages.data(storage.key, budget)
         if not 0 <= storage.start <= storage.start + storage.count <= storage.whole:
-            raise ModelFileError("that reaches beyond its storage")
+            raise UnfitValue("that reaches beyond its storage")
         if storage.whole * size > len(data):
-            raise ModelFileError(f"whose storage of {storage.whole * size:,} bytes has {len(data):,} in the file")
+            raise UnfitValue(f"whose storage of {storage.whole * size:,} bytes has {len(data):,} in the file")
         return data[storage.start * size : (storage.start + storage.count) * size]
 
     def _layout(self, shape: tuple[int, ...], count: int) -> tuple[int, list[int]]:
         """(where it begins in a storage of `count` values, how far apart these are along each axis)."""
         steps, offset = self._steps, self._offset
         if not isinstance(steps, Sequence) or len(steps) != len(shape) or not is_whole(offset):
-            raise ModelFileError("whose strides are damaged")
+            raise UnfitValue("whose strides are damaged")
         if not all(is_whole(step) and step >= 0 for step in steps):
-            raise ModelFileError("whose strides are damaged")
+            raise UnfitValue("whose strides are damaged")
         assert isinstance(offset, int)
         last = offset + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
         if offset < 0 or last >= count:
-            raise ModelFileError("that reaches beyond its storage")
+            raise UnfitValue("that reaches beyond its storage")
         # Where an axis has one value its stride means nothing, and may be any number.
         return offset, [step if size > 1 else 1 for size, step in zip(shape, steps, strict=True)]
 

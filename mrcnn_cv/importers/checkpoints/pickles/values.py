@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import ModelFileError
-from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget
+from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, UnfitValue
 
 if TYPE_CHECKING:
     from mrcnn_cv.importers.checkpoints.pickles.torch_objects import Storages
@@ -53,16 +52,16 @@ class LongString:
         return len(self._view)
 
     def text(self) -> str:
-        """As a text. Raises ModelFileError, the end of "it is ..."."""
+        """As a text. Raises UnfitValue."""
         try:
             if self._encoding == "string-escape":
                 return unescaped(bytes(self._view)).decode("latin-1")
             return bytes(self._view).decode(self._encoding, "strict")
         except UnicodeDecodeError as error:
-            raise ModelFileError("a text that is damaged") from error
+            raise UnfitValue("a text that is damaged") from error
 
     def data(self, budget: CheckpointBudget) -> memoryview:
-        """The bytes that it stands for, those of the file where they lie there. Raises ModelFileError, as above."""
+        """The bytes that it stands for, those of the file where they lie there. Raises UnfitValue."""
         if self._encoding == "latin-1":
             return self._view
         if self._data is None:
@@ -83,7 +82,7 @@ class LongString:
             decoder.decode(b"", final=True)
             return decoded
         except UnicodeError as error:
-            raise ModelFileError("made of bytes that are damaged") from error
+            raise UnfitValue("made of bytes that are damaged") from error
 
 
 class StoredArray(ABC):
@@ -100,12 +99,12 @@ class StoredArray(ABC):
     def array(self, storages: Storages, budget: CheckpointBudget) -> NDArray[Any]:
         """Its values, read-only: a view of the file where they lie there as they are.
 
-        Raises ModelFileError, the end of "it is an array ...", for one that contradicts itself or is no numbers.
+        Raises UnfitValue for one that contradicts itself or is no numbers.
         """
 
 
 def data_of(value: object, budget: CheckpointBudget) -> memoryview:
-    """The bytes that a value stands for. Raises ModelFileError, the end of "it is an array ..."."""
+    """The bytes that a value stands for. Raises UnfitValue."""
     if isinstance(value, memoryview):
         return value
     if isinstance(value, ByteString):
@@ -115,18 +114,18 @@ def data_of(value: object, budget: CheckpointBudget) -> memoryview:
             return value.data(budget)
         if isinstance(value, str):
             return memoryview(value.encode("latin-1"))
-    except (ModelFileError, UnicodeEncodeError) as error:
-        raise ModelFileError("whose bytes are damaged") from error
-    raise ModelFileError(f"that lies in {described(value)} where its bytes should be")
+    except (UnfitValue, UnicodeEncodeError) as error:
+        raise UnfitValue("whose bytes are damaged") from error
+    raise UnfitValue(f"that lies in {described(value)} where its bytes should be")
 
 
 def unescaped(line: bytes) -> bytes:
-    """Bytes as Python 2 shows them between quotes. Raises ModelFileError, the end of "it is ..."."""
+    """Bytes as Python 2 shows them between quotes. Raises UnfitValue."""
     try:
         return codecs.escape_decode(line)[0]
     except (ValueError, Warning) as error:
         # An escape that there is not makes Python warn, which a program may have made an error.
-        raise ModelFileError("a text that is damaged") from error
+        raise UnfitValue("a text that is damaged") from error
 
 
 def described(value: object) -> str:

@@ -14,7 +14,13 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.base import CandidateFile
 from mrcnn_cv.importers.checkpoints.base import CheckpointMetadata, CheckpointReader, ModelCheckpoint, Place, mapped
 from mrcnn_cv.importers.checkpoints.contents import checked_name
-from mrcnn_cv.importers.checkpoints.limits import MAX_NPY_HEADER, CheckpointBudget, checked_shape
+from mrcnn_cv.importers.checkpoints.limits import (
+    MAX_NPY_HEADER,
+    CheckpointBudget,
+    UnfitValue,
+    array_named,
+    checked_shape,
+)
 from mrcnn_cv.importers.checkpoints.pickles.numpy_objects import NUMBERS, filled, number_type
 from mrcnn_cv.importers.checkpoints.readers.zip_directory import find_zip_directory, zip_directory
 
@@ -49,11 +55,9 @@ class Npz(CheckpointReader):
         for member in archive.entries:
             name = checked_name(member.removesuffix(_SUFFIX).removesuffix(":0"))
             if name in arrays:
-                raise ModelFileError(f"has two arrays '{name}': it is not read")
-            try:
+                raise ModelFileError(f"has two arrays '{name}': save it again")
+            with array_named(name):
                 found = _array(archive.bytes_of(member, budget), budget)
-            except ModelFileError as error:
-                raise ModelFileError(f"has an array '{name}' {error}") from error
             if isinstance(found, str):
                 unread[(name,)] = found
             else:
@@ -67,12 +71,12 @@ def _array(data: memoryview, budget: CheckpointBudget) -> NDArray[Any] | str:
     """The array of a .npy file; what it is instead where it is none of numbers."""
     version = data[6] if len(data) > _PREFIX else 0
     if bytes(data[:6]) != _MAGIC or version not in _LENGTHS:
-        raise ModelFileError("that is no .npy file: copy or download the archive again")
+        raise UnfitValue("that is no .npy file")
     start = _PREFIX + _LENGTHS[version]
     size = int.from_bytes(data[_PREFIX:start], "little")
     header = _HEADER.fullmatch(str(data[start : start + size], "latin-1")) if size <= MAX_NPY_HEADER else None
     if header is None:
-        raise ModelFileError("with a header that is not numpy's: copy or download the archive again")
+        raise UnfitValue("with a header that is not numpy's")
     kind = _NUMBER_TYPE.fullmatch(header["type"])
     if kind is None or kind[2] not in NUMBERS:
         return f"an array of the type {header['type'][:40]}"
@@ -81,5 +85,5 @@ def _array(data: memoryview, budget: CheckpointBudget) -> NDArray[Any] | str:
     budget.array(count * dtype.itemsize)
     values = data[start + size :]
     if len(values) != count * dtype.itemsize:
-        raise ModelFileError(f"of {len(values)} bytes, where its shape needs {count * dtype.itemsize}")
+        raise UnfitValue(f"of {len(values)} bytes, where its shape needs {count * dtype.itemsize}")
     return filled(values, dtype, shape, header["fortran"] == "True")

@@ -15,7 +15,14 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.base import CandidateFile
 from mrcnn_cv.importers.checkpoints.base import CheckpointMetadata, CheckpointReader, ModelCheckpoint, Plain, mapped
 from mrcnn_cv.importers.checkpoints.contents import checked_name
-from mrcnn_cv.importers.checkpoints.limits import MAX_SAFETENSORS_HEADER, CheckpointBudget, checked_shape, is_whole
+from mrcnn_cv.importers.checkpoints.limits import (
+    MAX_SAFETENSORS_HEADER,
+    CheckpointBudget,
+    UnfitValue,
+    array_named,
+    checked_shape,
+    is_whole,
+)
 from mrcnn_cv.importers.checkpoints.pickles.numpy_objects import filled, number_type
 from mrcnn_cv.importers.checkpoints.pickles.torch_objects import BFLOAT16, from_bfloat16
 
@@ -101,27 +108,25 @@ def _metadata(header: Mapping[str, Any]) -> dict[str, Plain]:
 
 
 def _named_array(name: str, entry: object, values: memoryview, budget: CheckpointBudget) -> NDArray[Any]:
-    try:
+    with array_named(name):
         return _array(entry, values, budget)
-    except ModelFileError as error:
-        raise ModelFileError(f"has an array '{name[:40]}' {error}") from error
 
 
 def _array(entry: object, values: memoryview, budget: CheckpointBudget) -> NDArray[Any]:
     if not isinstance(entry, dict):
-        raise ModelFileError("without a type")
+        raise UnfitValue("without a type")
     kind, place = entry.get("dtype"), entry.get("data_offsets")
     if not isinstance(kind, str) or kind not in TYPES:
-        raise ModelFileError(f"of the type '{str(kind)[:16]}', which is not read")
+        raise UnfitValue(f"of the type '{str(kind)[:16]}', which is not read", "save it as F32")
     is_bfloat16 = TYPES[kind] == BFLOAT16
     dtype = number_type("<", "u2" if is_bfloat16 else TYPES[kind])
     shape, count = checked_shape(entry.get("shape"), dtype.itemsize)
     budget.array(count * dtype.itemsize)
     if not isinstance(place, list) or len(place) != 2 or not all(is_whole(each) for each in place):
-        raise ModelFileError("without a place in the file")
+        raise UnfitValue("without a place in the file")
     start, end = place
     if not 0 <= start <= end <= len(values) or end - start != count * dtype.itemsize:
-        raise ModelFileError("that is not where the header says: copy or download the file again")
+        raise UnfitValue("that is not where the header says")
     found = filled(values[start:end], dtype, shape, False)
     if is_bfloat16:
         budget.unpack(4 * count)

@@ -9,7 +9,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.base import CandidateFile
 from mrcnn_cv.importers.checkpoints.base import CheckpointReader, ModelCheckpoint, mapped
 from mrcnn_cv.importers.checkpoints.contents import arrays_of, plain_metadata, weights_and_rest
-from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget
+from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, UnfitValue
 from mrcnn_cv.importers.checkpoints.pickles.machine import run_pickle
 from mrcnn_cv.importers.checkpoints.pickles.torch_objects import Storage, Storages, storage_of
 
@@ -78,5 +78,5 @@ class _StreamStorages(Storages):
     def data(self, key: str, budget: CheckpointBudget) -> memoryview:
         """See Storages."""
         if key not in self._data:
-            raise ModelFileError(f"whose values, '{key[:60]}', are not in the file")
+            raise UnfitValue(f"whose values, '{key[:60]}', are not in the file")
         return self._data[key]

@@ -9,7 +9,7 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.base import CandidateFile
 from mrcnn_cv.importers.checkpoints.base import CheckpointReader, ModelCheckpoint, mapped
 from mrcnn_cv.importers.checkpoints.contents import arrays_of, plain_metadata, weights_and_rest
-from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget
+from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, UnfitValue
 from mrcnn_cv.importers.checkpoints.pickles.machine import run_pickle
 from mrcnn_cv.importers.checkpoints.pickles.torch_objects import Storages, storage_of
 from mrcnn_cv.importers.checkpoints.readers.zip_directory import ZipDirectory, find_zip_directory, zip_directory
@@ -65,7 +65,7 @@ class _ZipStorages(Storages):
         """See Storages."""
         name = f"{self._top}data/{key}"
         if name not in self._archive.entries:
-            raise ModelFileError(f"whose values, '{name[-60:]}', are not in the archive")
+            raise UnfitValue(f"whose values, '{name[-60:]}', are not in the archive")
         if key not in self._data:
             self._data[key] = self._archive.bytes_of(name, budget)
         return self._data[key]

@@ -128,7 +128,7 @@ class ZipDirectory:
             extra = directory[at + name_size : at + name_size + extra_size]
             size, packed, header = _wide(extra, size, packed, header)
             if name in entries:
-                raise ModelFileError(f"is an archive with two files '{name[-60:]}': it is not read")
+                raise ModelFileError(f"is an archive with two files '{name[-60:]}': save it again")
             entries[name] = ZipEntry(method, flags, checksum, packed, size, header)
             at += name_size + extra_size + comment_size
         return entries
