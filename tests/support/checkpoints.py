@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +118,7 @@ class TorchFile:
         identity = ("storage", kind, key, "cpu", len(data) // size if count is None else count)
         return Persistent(identity if view == "none" else (*identity, view))
 
-    def tensor(self, array: Array, code: str = "", view: object = "none", order: str = "<") -> Call:
+    def tensor(self, array: Array, code: str = "", view: object = "none", order: Literal["<", ">"] = "<") -> Call:
         """A tensor with the values of an array, whose strides it keeps."""
         owner = np.lib.stride_tricks.as_strided(array, (_extent(array),), (array.itemsize,))
         data = owner.astype(array.dtype.newbyteorder(order)).tobytes()
@@ -154,7 +154,9 @@ class TorchFile:
 def _extent(array: Array) -> int:
     if array.size == 0:
         return 0
-    return 1 + sum((size - 1) * step for size, step in zip(array.shape, array.strides, strict=True)) // array.itemsize
+    return (
+        1 + int(sum((size - 1) * step for size, step in zip(array.shape, array.strides, strict=True))) // array.itemsize
+    )
 
 
 def ordered(items: Mapping[str, object]) -> Raw:
@@ -199,7 +201,7 @@ def safetensors_of(path: Path, header: bytes, data: bytes) -> Path:
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> Path:
     """What numpy.savez writes."""
     with path.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     return path
 
 

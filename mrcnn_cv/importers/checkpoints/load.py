@@ -43,14 +43,14 @@ def _read(file: CandidateFile) -> ModelCheckpoint:
 
 def _reader(file: CandidateFile) -> str | None:
     """The name of the first reader that detects it; those of other packages are asked where ours know no answer."""
-    for names in (lambda: list(CHECKPOINT_READERS), CHECKPOINT_READERS.installed):
-        for name in names():
-            reader: CheckpointReader = CHECKPOINT_READERS.create(name)
-            with CHECKPOINT_READERS.blame(name):
-                is_its_own = reader.detect(file)
-            if is_its_own:
-                return str(name)
-    return None
+    ours = next((name for name in CHECKPOINT_READERS if _detects(name, file)), None)
+    return ours or next((name for name in CHECKPOINT_READERS.installed() if _detects(name, file)), None)
+
+
+def _detects(name: str, file: CandidateFile) -> bool:
+    reader: CheckpointReader = CHECKPOINT_READERS.create(name)
+    with CHECKPOINT_READERS.blame(name):
+        return reader.detect(file)
 
 
 def _refuse(file: CandidateFile) -> NoReturn:

@@ -28,6 +28,7 @@ _PYTHON = f"{_TAG}python/"
 _NUMBERS = {f"{_TAG}int": int, f"{_TAG}float": float, f"{_PYTHON}int": int, f"{_PYTHON}long": int}
 _NUMBERS[f"{_PYTHON}float"] = float
 _MAX_NUMBER = 100
+_INSTEAD = "give the config as a file of its own"
 _SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 
@@ -40,9 +41,7 @@ def read_plain_yaml(text: str) -> Plain:
     import yaml
 
     if len(text) > MAX_YAML_TEXT:
-        raise ModelFileError(
-            f"has a config of more than {MAX_YAML_TEXT:,} characters: give the config as a file of its own"
-        )
+        raise ModelFileError(f"has a config of more than {MAX_YAML_TEXT:,} characters: {_INSTEAD}")
     try:
         loader = yaml.SafeLoader(text)
         try:
@@ -51,9 +50,7 @@ def read_plain_yaml(text: str) -> Plain:
         finally:
             loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError, binascii.Error) as error:
-        raise ModelFileError(
-            f"has a config that is not valid YAML ({brief(error)[:200]}): give the config as a file of its own"
-        ) from error
+        raise ModelFileError(f"has a config that is not valid YAML ({brief(error)[:200]}): {_INSTEAD}") from error
 
 
 class _Reader:

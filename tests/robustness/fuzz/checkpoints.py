@@ -209,7 +209,7 @@ def _hostile(kind: str, chance: random.Random, path: Path) -> bytes:
     if kind == "npz":
         return _hostile_npz(chance)
     file = TorchFile()
-    root = {"model": {"a": file.tensor(np.ones((2, 3), np.float32)), "b": _value(chance, file, 0)}}
+    root: dict[str, object] = {"model": {"a": file.tensor(np.ones((2, 3), np.float32)), "b": _value(chance, file, 0)}}
     if chance.random() < 0.5:
         root = {**root, "cfg": _config(chance), "extra": _value(chance, file, 0)}
     if chance.random() < 0.1:
@@ -379,7 +379,8 @@ def _edited_zip(data: bytes, chance: random.Random) -> bytes:
 
 
 def _places(data: bytes, mark: bytes) -> list[int]:
-    found, at = [], data.find(mark)
+    found: list[int] = []
+    at = data.find(mark)
     while at >= 0 and len(found) < 100:
         found.append(at)
         at = data.find(mark, at + 1)

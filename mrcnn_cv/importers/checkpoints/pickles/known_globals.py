@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget
 from mrcnn_cv.importers.checkpoints.pickles import numpy_objects, torch_objects
-from mrcnn_cv.importers.checkpoints.pickles.reading import damaged
 from mrcnn_cv.importers.checkpoints.pickles.torch_objects import STORAGE_TYPES, TENSOR_TYPES, TorchType
 from mrcnn_cv.importers.checkpoints.pickles.values import Opaque
 
@@ -31,9 +30,7 @@ def find_global(name: str) -> object:
 
 def make(called: object, arguments: object, budget: CheckpointBudget) -> object:
     """What a call stands for: a value of ours, or an Opaque with the name of what was to be called."""
-    if isinstance(called, KnownGlobal) and isinstance(arguments, tuple):
-        if len(arguments) < called.least:
-            damaged(f"{called.name} with {len(arguments)} arguments")
+    if isinstance(called, KnownGlobal) and isinstance(arguments, tuple) and len(arguments) >= called.least:
         return called.make(arguments, budget)
     if isinstance(called, Opaque):
         return called

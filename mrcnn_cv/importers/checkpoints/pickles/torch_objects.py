@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from mrcnn_cv.importers.checkpoints.limits import CheckpointBudget, UnfitValue, checked_shape, is_whole
 from mrcnn_cv.importers.checkpoints.pickles.numpy_objects import empty, number_type
-from mrcnn_cv.importers.checkpoints.pickles.reading import damaged
 from mrcnn_cv.importers.checkpoints.pickles.values import Opaque, StoredArray
 
 BFLOAT16 = "bf16"
@@ -164,7 +163,7 @@ def from_bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:
 def storage_of(value: object) -> object:
     """What a persistent id of torch stands for: ("storage", class, key, device, count[, view]).
 
-    view: None, or (key, where it begins, count) in files of before torch 1.6. Raises ModelFileError for a damaged one.
+    view: None, or (key, where it begins, count) in files of before torch 1.6.
     """
     if not isinstance(value, tuple) or len(value) < 5 or value[0] != "storage":
         return Opaque("a persistent id")
@@ -172,12 +171,12 @@ def storage_of(value: object) -> object:
     if not isinstance(kind, TorchType):
         return kind if isinstance(kind, Opaque) else Opaque("a torch storage")
     if not isinstance(key, str) or not is_whole(count) or count < 0:
-        damaged("a storage that is none")
+        return Opaque("a torch storage that is damaged")
     view = value[5] if len(value) > 5 else None
     start, size = 0, count
     if view is not None:
         if not isinstance(view, tuple) or len(view) != 3 or not is_whole(view[1]) or not is_whole(view[2]):
-            damaged("a storage that is none")
+            return Opaque("a torch storage that is damaged")
         start, size = view[1], view[2]
     return Storage(kind, key, count, start, size)
 
