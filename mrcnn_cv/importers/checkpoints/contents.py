@@ -58,7 +58,8 @@ def weights_and_rest(root: object) -> tuple[Mapping[str, StoredArray], Mapping[s
             break
         key = next((key for key in _WRAPPERS if _holds_arrays(found.get(key), 2)), None)
         for name, value in found.items():
-            if isinstance(name, str) and name not in _OF_TRAINING and not isinstance(value, StoredArray):
+            is_weight = key is None and isinstance(value, StoredArray)
+            if isinstance(name, str) and name not in _OF_TRAINING and not is_weight:
                 rest.setdefault(str(name), value)
         if key is None:
             break

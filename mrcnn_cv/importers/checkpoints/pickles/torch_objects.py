@@ -165,6 +165,9 @@ def storage_of(value: object) -> object:
 
     view: None, or (key, where it begins, count) in files of before torch 1.6.
     """
+    if isinstance(value, tuple) and len(value) > 1 and value[0] == "module" and isinstance(value[1], Opaque):
+        # Before torch 1.6 the class of a module, with its source.
+        return value[1]
     if not isinstance(value, tuple) or len(value) < 5 or value[0] != "storage":
         return Opaque("a persistent id")
     kind, key, count = value[1], value[2], value[4]
