@@ -56,8 +56,8 @@ MAX_NPY_HEADER = 1 << 12
 MAX_SAFETENSORS_HEADER = 1 << 22
 """Bytes of JSON: room for 30,000 tensors."""
 
-MAX_YAML_TEXT = 1 << 18
-"""Characters of a config; one of Detectron has a twentieth of it, and Python's reader takes seconds for a million."""
+MAX_YAML_TEXT = 1 << 16
+"""Characters of a config; one of Detectron has a sixth of it, and Python's reader takes a second for so many."""
 
 WHAT_TO_DO = "so it holds no detector"
 AGAIN = "copy or download the file again"

@@ -131,6 +131,8 @@ class ZipDirectory:
                 raise ModelFileError(f"is an archive with two files '{name[-60:]}': save it again")
             entries[name] = ZipEntry(method, flags, checksum, packed, size, header)
             at += name_size + extra_size + comment_size
+            if at > len(directory):
+                raise IndexError
         return entries
 
 
