@@ -177,7 +177,7 @@ def test_types_in_archives(code: str, is_packed: bool, tmp_path: Path) -> None:
 
 
 def test_names_of_tensorflow_lose_their_output(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", **{"conv0/W:0": VALUES, "conv0/b": VALUES[0]})  # type: ignore[arg-type]
+    np.savez(tmp_path / "a.npz", **{"conv0/W:0": VALUES, "conv0/b": VALUES[0]})
     assert list(read(tmp_path / "a.npz").arrays) == ["conv0/W", "conv0/b"]
     np.savez(tmp_path / "b.npz", **{"a:0": VALUES, "a": VALUES})  # type: ignore[arg-type]
     assert "two arrays 'a'" in refused(tmp_path / "b.npz")

@@ -83,10 +83,8 @@ def test_detectrons_config_is_what_it_was() -> None:
     [
         ("", None),
         ("a: 1", {"a": 1}),
-        (
-            "a: [0x1f, 1_000, -5, .inf, 1e3, 2.5, yes, off, ~]",
-            {"a": [31, 1000, -5, float("inf"), "1e3", 2.5, True, False, None]},
-        ),
+        ("[0x1f, 1_000, -5, .inf, 1e3, 2.5]", [31, 1000, -5, float("inf"), "1e3", 2.5]),
+        ("[yes, off, ~]", [True, False, None]),
         ("!!python/long '5'", 5),
         ("!!python/int '5'", 5),
         ("!!python/float '.5'", 0.5),
@@ -126,8 +124,8 @@ def test_tags_are_plain_values(text: str, value: object) -> None:
         ("? [a]\n: b", "a key that is no word"),
         ("[" * 40 + "]" * 40 + "x", "not valid YAML"),
         ("[" * 70 + "]" * 70, "64 levels"),
-        ("[" * 20_000, "not valid YAML"),
-        ("x" * 300_000, "more than 262,144 characters"),
+        ("[" * 500, "not valid YAML"),
+        ("x" * 300_000, "more than 65,536 characters"),
         ("\0", "not valid YAML"),
         ("!!python/object/apply:numpy.core.multiarray.scalar [!!python/object/apply:numpy.dtype [O8], b]", "'O8'"),
         ("!!python/object/apply:numpy.core.multiarray.scalar [!!python/object/apply:numpy.dtype [f8], b]", "damaged"),
@@ -161,6 +159,6 @@ def test_aliases_of_aliases_are_bounded(line: str) -> None:
 
 
 def test_a_long_text_over_and_over_is_bounded() -> None:
-    bomb = f"- &a {'x' * 200_000}\n" + "- *a\n" * 1000
+    bomb = f"- &a {'x' * 50_000}\n" + "- *a\n" * 1000
     with pytest.raises(ModelFileError, match="repeats more than 4,194,304 characters"):
         read_plain_yaml(bomb)

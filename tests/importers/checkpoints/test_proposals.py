@@ -64,18 +64,10 @@ def test_boxes_with_a_width_and_a_height(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "first"), [(0, 30), (1, 31)])
 def test_the_mode_as_detectron2s_own_object(mode: int, first: int, tmp_path: Path) -> None:
-    boxes = Call(
-        Global("numpy.core.numeric _frombuffer"),
-        (
-            np.array([1, 2, 30, 40], "<f4").tobytes(),
-            Call(Global("numpy dtype"), ("f4", False, True), (3, "<", None, None, None, -1, -1, 0)),
-            (1, 4),
-            "C",
-        ),
-    )
-    scores = Call(
-        Global("numpy.core.numeric _frombuffer"), (np.array([1], "<f4").tobytes(), boxes.arguments[1], (1,), "C")
-    )  # type: ignore[index]
+    dtype = Call(Global("numpy dtype"), ("f4", False, True), (3, "<", None, None, None, -1, -1, 0))
+    buffer = Global("numpy.core.numeric _frombuffer")
+    boxes = Call(buffer, (np.array([1, 2, 30, 40], "<f4").tobytes(), dtype, (1, 4), "C"))
+    scores = Call(buffer, (np.array([1], "<f4").tobytes(), dtype, (1,), "C"))
     enum = Call(Global("detectron2.structures.boxes BoxMode"), (mode,))
     root = {"ids": [1], "boxes": [boxes], "objectness_logits": [scores], "bbox_mode": enum}
     assert read(tmp_path / "a.pkl", pickled(root)).boxes[0][0, 2] == first
