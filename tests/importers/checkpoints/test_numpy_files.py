@@ -16,6 +16,7 @@ from mrcnn_cv.importers.base import CandidateFile
 from mrcnn_cv.importers.checkpoints import limits
 from mrcnn_cv.importers.checkpoints.base import ModelCheckpoint
 from mrcnn_cv.importers.checkpoints.load import read_checkpoint
+from mrcnn_cv.importers.checkpoints.readers import zip_directory
 from tests.support.checkpoints import Call, Global, pickled
 
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 4) - 5
@@ -305,6 +306,49 @@ def test_archives_of_more_than_4_gib_say_their_places_elsewhere(tmp_path: Path) 
     last = b"PK\x05\x06" + b"\xff" * 16 + bytes(2)
     found = read(path, data[:at] + entry + second + locator + last)
     np.testing.assert_array_equal(found.arrays["a"], VALUES)
+
+
+def test_an_archive_of_too_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "a.npz", *[VALUES] * 5)
+    monkeypatch.setattr(zip_directory, "MAX_ZIP_ENTRIES", 4)
+    assert "an archive of more than 4 files" in refused(tmp_path / "a.npz")
+
+
+def test_too_many_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_ARRAYS", 4)
+    root = {"model": {str(number): VALUES for number in range(5)}}
+    assert "more than 4 arrays" in refused(tmp_path / "a.pkl", pickle.dumps(root, 4))
+
+
+def doubled(levels: int, value: object) -> object:
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+def nested(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (doubled(20, 1), "more than 65,536 values or 64 levels"),
+        (nested(70), "more than 65,536 values or 64 levels"),
+        (doubled(10, "x" * 5000), "a text of more than 4,194,304 characters"),
+        (doubled(10, b"x" * 5000), "a text of more than 4,194,304 characters"),
+        (doubled(7, np.zeros(4096)), "more than 65,536 values or 64 levels"),
+    ],
+)
+def test_what_is_too_much_beside_the_weights_is_left_out(value: object, told: str, tmp_path: Path) -> None:
+    found = read(tmp_path / "a.pkl", pickle.dumps({"model": {"a": VALUES}, "first": 1, "extra": value}, 4))
+    assert found.metadata.values == {"first": 1}
+    assert found.metadata.unread[("extra",)] == told
+    with pytest.raises(ModelFileError, match=f"has {told} as its 'extra'"):
+        found.metadata.get("extra", "a")
 
 
 def test_two_members_of_a_name_are_refused(tmp_path: Path) -> None:

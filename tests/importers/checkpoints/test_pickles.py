@@ -222,9 +222,9 @@ def test_levels_need_no_recursion() -> None:
 
 
 def test_a_tensor_of_a_class_in_a_class_needs_none_either() -> None:
-    rebuild = b"ctorch._tensor\n_rebuild_from_type_v2\nq\x000"
-    nested = b"N" + b"\x85q\x010(h\x00Nh\x01Ntq\x010h\x01" * 20_000
-    assert isinstance(run(rebuild + nested + b"0h\x00h\x01R."), Opaque)
+    rebuild = b"ctorch._tensor\n_rebuild_from_type_v2\nq\x000N\x85q\x010"
+    nested = b"(h\x00Nh\x01tq\x010" * 20_000
+    assert isinstance(run(rebuild + nested + b"h\x00h\x01R."), Opaque)
 
 
 def test_pickles_may_follow_each_other() -> None:

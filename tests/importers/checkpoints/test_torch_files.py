@@ -14,6 +14,7 @@ import pytest
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.base import CandidateFile
+from mrcnn_cv.importers.checkpoints import limits
 from mrcnn_cv.importers.checkpoints.base import ModelCheckpoint
 from mrcnn_cv.importers.checkpoints.load import read_checkpoint
 from tests.support.checkpoints import Call, Global, Persistent, TorchFile, ordered
@@ -63,6 +64,15 @@ def test_bfloat16_is_float32(saved: Saved) -> None:
     np.testing.assert_array_equal(found["turned"], rounded.T, strict=True)
     assert found["a"].dtype == np.float32
     assert not found["a"].flags.writeable
+
+
+def test_bfloat16_over_and_over_is_too_much(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = TorchFile()
+    storage = file.storage(bytes(2000), "bf16")
+    path = saved(file, {str(number): file.view(storage, 0, (1000,), (1,)) for number in range(3)})
+    assert len(read(path).arrays) == 3
+    monkeypatch.setattr(limits, "MAX_WEIGHT_BYTES", 7000)
+    assert "unpacks to more than" in refused(path)
 
 
 def test_tensors_are_views_of_a_storage_with_strides_of_their_own(saved: Saved) -> None:

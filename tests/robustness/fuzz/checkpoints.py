@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -75,6 +75,15 @@ _seen: list[str] = []
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if _watching and (event.startswith(_FORBIDDEN) or (event == "open" and arguments[1] not in (None, "r", "rb"))):
         _seen.append(f"{event} {str(arguments)[:200]}")
+
+
+class _Finder:
+    """The first to be asked for a module that is not there, whichever way it is imported."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """See importlib.abc.MetaPathFinder."""
+        if _watching:
+            _seen.append(f"looks for the module {name[:200]!r}")
 
 
 def case(number: int, seed: int, folder: Path) -> Path:
@@ -159,6 +168,7 @@ def _warm_up() -> None:
         with suppress(ModelFileError):
             _read(path)
     sys.addaudithook(_watch)
+    sys.meta_path.insert(0, cast(Any, _Finder()))
 
 
 @cache
