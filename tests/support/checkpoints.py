@@ -236,3 +236,9 @@ def sample_arrays(scale: int = 1) -> dict[str, Array]:
         "mask": np.array([True, False, True]),
         "none": np.zeros((0, 4), np.float32),
     }
+
+
+def assert_same(found: Array, saved: Any) -> None:
+    """Values, shape and type are those that were saved; numpy 1.22 has no `strict` for it."""
+    assert (found.shape, found.dtype) == (np.shape(saved), saved.dtype)
+    np.testing.assert_array_equal(found, saved)

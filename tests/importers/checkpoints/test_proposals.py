@@ -11,7 +11,7 @@ import pytest
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.checkpoints.proposals import PrecomputedProposals, read_proposals
-from tests.support.checkpoints import Call, Global, pickled
+from tests.support.checkpoints import Call, Global, assert_same, pickled
 
 BOXES = [np.array([[1, 2, 30, 40], [5.5, 6, 7, 8]], np.float32), np.zeros((0, 4), np.float32)]
 SCORES = [np.array([2.5, -1], np.float32), np.zeros(0, np.float32)]
@@ -44,9 +44,9 @@ def test_forms(root: object, protocol: int, tmp_path: Path) -> None:
     found = read(tmp_path / "proposals.pkl", root, protocol)
     assert found.ids == (17, 9)
     for saved, boxes in zip(BOXES, found.boxes, strict=True):
-        np.testing.assert_array_equal(boxes, saved, strict=True)
+        assert_same(boxes, saved)
     for marks, scores in zip(SCORES, found.scores, strict=True):
-        np.testing.assert_array_equal(scores, marks, strict=True)
+        assert_same(scores, marks)
 
 
 def test_names_are_ids_too_and_equal_numbers_of_boxes_are_one_array(tmp_path: Path) -> None:

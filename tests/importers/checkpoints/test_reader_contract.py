@@ -17,7 +17,7 @@ from mrcnn_cv.importers.checkpoints.base import CheckpointReader
 from mrcnn_cv.importers.checkpoints.load import is_checkpoint, read_checkpoint
 from mrcnn_cv.importers.checkpoints.registry import CHECKPOINT_READERS
 from tests.conftest import ROOT
-from tests.support.checkpoints import WRITERS, sample_arrays
+from tests.support.checkpoints import WRITERS, assert_same, sample_arrays
 
 NOT_WEIGHTS = {
     "empty": b"",
@@ -66,7 +66,7 @@ def test_arrays_are_those_that_were_saved(name: str, samples: dict[str, Path]) -
     assert list(found) == list(saved)
     for key, array in saved.items():
         assert found[key].dtype == array.dtype
-        np.testing.assert_array_equal(found[key], array, strict=True)
+        assert_same(found[key], array)
 
 
 @pytest.mark.parametrize("name", CHECKPOINT_READERS)

@@ -12,7 +12,7 @@ import pytest
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.base import CandidateFile
 from mrcnn_cv.importers.checkpoints.load import read_checkpoint
-from tests.support.checkpoints import safetensors_of, write_safetensors
+from tests.support.checkpoints import assert_same, safetensors_of, write_safetensors
 
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
@@ -42,7 +42,7 @@ def test_types(code: str, tmp_path: Path) -> None:
     saved = np.array([0, 1, 5]).astype(f"{letter}{size}")
     entry = {"dtype": code, "shape": [3], "data_offsets": [0, 3 * size]}
     path = safetensors_of(tmp_path / "a", json.dumps({"a": entry}).encode(), saved.tobytes())
-    np.testing.assert_array_equal(read_checkpoint(CandidateFile(path)).arrays["a"], saved, strict=True)
+    assert_same(read_checkpoint(CandidateFile(path)).arrays["a"], saved)
 
 
 def test_bfloat16_is_float32(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_bfloat16_is_float32(tmp_path: Path) -> None:
     bits = (VALUES.view(np.uint32) >> 16).astype(np.uint16)
     path = safetensors_of(tmp_path / "a", json.dumps({"a": entry}).encode(), bits.tobytes())
     found = read_checkpoint(CandidateFile(path)).arrays["a"]
-    np.testing.assert_array_equal(found, VALUES.reshape(-1), strict=True)
+    assert_same(found, VALUES.reshape(-1))
     assert not found.flags.writeable
 
 

@@ -17,7 +17,7 @@ from mrcnn_cv.importers.base import CandidateFile
 from mrcnn_cv.importers.checkpoints import limits
 from mrcnn_cv.importers.checkpoints.base import ModelCheckpoint
 from mrcnn_cv.importers.checkpoints.load import read_checkpoint
-from tests.support.checkpoints import Call, Global, Persistent, TorchFile, ordered
+from tests.support.checkpoints import Call, Global, Persistent, TorchFile, assert_same, ordered
 
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 4) - 5
 ONE = np.ones(2, np.float32)
@@ -49,7 +49,7 @@ Saved = Callable[[TorchFile, object], Path]
 def test_types(code: str, saved: Saved) -> None:
     file, array = TorchFile(), np.array([0, 1, 1, 5]).astype(code)
     found = read(saved(file, {"a": file.tensor(array)}))
-    np.testing.assert_array_equal(found.arrays["a"], array, strict=True)
+    assert_same(found.arrays["a"], array)
     assert found.file.holds(found.arrays["a"])
 
 
@@ -60,8 +60,8 @@ def test_bfloat16_is_float32(saved: Saved) -> None:
     root = {"a": file.view(storage, 0, (2, 2), (2, 1)), "turned": file.view(storage, 0, (2, 2), (1, 2))}
     found = read(saved(file, root)).arrays
     rounded = (bits.astype(np.uint32) << 16).view(np.float32)
-    np.testing.assert_array_equal(found["a"], rounded, strict=True)
-    np.testing.assert_array_equal(found["turned"], rounded.T, strict=True)
+    assert_same(found["a"], rounded)
+    assert_same(found["turned"], rounded.T)
     assert found["a"].dtype == np.float32
     assert not found["a"].flags.writeable
 
@@ -148,7 +148,7 @@ def test_ways_of_saying_a_tensor(tmp_path: Path) -> None:
     found = read(file.zip(tmp_path / "a.pth", root)).arrays
     for name in ("parameter", "with state", "subclass", "first form"):
         np.testing.assert_array_equal(found[name], VALUES)
-    np.testing.assert_array_equal(found["third form"], bits.reshape(-1)[2:5], strict=True)
+    assert_same(found["third form"], bits.reshape(-1)[2:5])
 
 
 @pytest.mark.parametrize(
