@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 import random
-import struct
 import sys
-import zipfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,7 +19,16 @@ from mrcnn_cv.importers.base import CandidateFile
 from mrcnn_cv.importers.checkpoints import proposals
 from mrcnn_cv.importers.checkpoints.load import is_checkpoint, read_checkpoint
 from mrcnn_cv.importers.checkpoints.plain_yaml import read_plain_yaml
-from tests.robustness.fuzz.file_edits import WORDS, edited_bytes, edited_head, edited_text, encoded
+from tests.robustness.fuzz.checkpoint_edits import (
+    CONFIG,
+    config,
+    edited_zip,
+    hostile_npz,
+    hostile_safetensors,
+    other_steps,
+    program,
+)
+from tests.robustness.fuzz.file_edits import edited_bytes, edited_head
 from tests.robustness.fuzz.mutations import damaged, whole
 from tests.robustness.fuzz.worker import make_again
 from tests.support.checkpoints import WRITERS, Call, Global, Persistent, Raw, TorchFile, pickled, sample_arrays
@@ -32,19 +38,6 @@ EXIT_CODES = {3}
 KINDS = ("torch-zip", "torch-stream", "safetensors", "numpy-pickle", "npz")
 """They take turns."""
 
-_CONFIG = """!!python/object/new:detectron.utils.collections.AttrDict
-dictitems:
-  CLIP: !!python/object/apply:numpy.core.multiarray.scalar
-  - &id001 !!python/object/apply:numpy.dtype
-    args: [f8, 0, 1]
-    state: !!python/tuple [3, <, null, null, null, -1, -1, 0]
-  - !!binary qeISGmmKEEA=
-  MEANS: !!python/object/apply:numpy.core.multiarray._reconstruct
-    args: [!!python/name:numpy.ndarray '', !!python/tuple [0], b]
-    state: !!python/tuple [1, !!python/tuple [1, 1, 3], *id001, false, !!binary 0LNZ9bm+WUB/arx0k/xcQK+UZYhjsV5A]
-  SIZES: !!python/tuple [32, 64.5, 1e-5]
-  NAME: !!python/unicode 'x'
-"""
 _CALLS = (
     *("os system", "builtins exec", "builtins eval", "builtins getattr", "builtins __import__", "subprocess Popen"),
     *("posix system", "torch.storage _load_from_bytes", "numpy.core.multiarray _reconstruct", "numpy dtype"),
@@ -58,7 +51,6 @@ _CALLS = (
     ),
     *("torch Size", "torch device", "torch float32", "operator attrgetter", "pathlib PosixPath", "a.b\x1b[31m c"),
 )
-_STEPS = b".0123()[]{}lteasudbQRPoicgjhpqrNIJKLMFGSTUVXBC" + bytes(range(0x80, 0x99))
 
 _FORBIDDEN = (
     *("import", "exec", "compile", "pickle.find_class", "subprocess.Popen", "socket.", "ctypes.", "shutil.", "code."),
@@ -100,9 +92,9 @@ def case(number: int, seed: int, folder: Path) -> Path:
     elif how == 4:
         made = edited_head(made, chance, chance.choice((16, 64, 4096)))
     elif how == 5 and kind in ("torch-zip", "npz"):
-        made = _edited_zip(made, chance)
+        made = edited_zip(made, chance)
     elif how == 6:
-        made = _other_steps(made, chance)
+        made = other_steps(made, chance)
     path.write_bytes(made)
     return path
 
@@ -145,9 +137,9 @@ def _read(path: Path) -> str:
         with suppress(ModelFileError):
             found.metadata.get(*place)
             raise AssertionError(place)
-    config = found.metadata.values.get("cfg")
-    if isinstance(config, str):
-        json.dumps(read_plain_yaml(config))
+    text = found.metadata.values.get("cfg")
+    if isinstance(text, str):
+        json.dumps(read_plain_yaml(text))
     return "accepted"
 
 
@@ -177,9 +169,9 @@ def _honest(kind: str, which: int) -> bytes:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "weights"
         if kind == "numpy-pickle" and which == 0:
-            return pickle.dumps({"blobs": arrays, "cfg": _CONFIG}, 0)
+            return pickle.dumps({"blobs": arrays, "cfg": CONFIG}, 0)
         if kind == "numpy-pickle" and which == 1:
-            return pickle.dumps({"blobs": arrays, "cfg": _CONFIG}, 2)
+            return pickle.dumps({"blobs": arrays, "cfg": CONFIG}, 2)
         if kind == "npz" and which:
             np.savez_compressed(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
             return path.with_suffix(".npz").read_bytes()
@@ -203,8 +195,8 @@ def _trained(kind: str, path: Path) -> bytes:
     arguments = Call(Global("argparse Namespace"), (), {"lr": 0.1}, b"\x81")
     root = {
         "state_dict": weights,
-        "meta": {"cfg": _CONFIG, "classes": ("a", "b"), "hook": arguments},
-        "cfg": _CONFIG,
+        "meta": {"cfg": CONFIG, "classes": ("a", "b"), "hook": arguments},
+        "cfg": CONFIG,
         "optimizer": {"state": {0: {"momentum_buffer": file.view(storage, 0, (3,), (1,))}}},
         "args": arguments,
         "epoch": 3,
@@ -215,15 +207,15 @@ def _trained(kind: str, path: Path) -> bytes:
 
 def _hostile(kind: str, chance: random.Random, path: Path) -> bytes:
     if kind == "safetensors":
-        return _hostile_safetensors(chance)
+        return hostile_safetensors(chance)
     if kind == "npz":
-        return _hostile_npz(chance)
+        return hostile_npz(chance)
     file = TorchFile()
     root: dict[str, object] = {"model": {"a": file.tensor(np.ones((2, 3), np.float32)), "b": _value(chance, file, 0)}}
     if chance.random() < 0.5:
-        root = {**root, "cfg": _config(chance), "extra": _value(chance, file, 0)}
+        root = {**root, "cfg": config(chance), "extra": _value(chance, file, 0)}
     if chance.random() < 0.1:
-        root = {"model": {"a": Raw(_program(chance))}}
+        root = {"model": {"a": Raw(program(chance))}}
     if kind == "numpy-pickle":
         return pickled(root)
     others = {"byteorder": chance.choice((b"little", b"big", b"", b"x"))} if chance.random() < 0.3 else {}
@@ -278,131 +270,6 @@ def _numpy(chance: random.Random, file: TorchFile, depth: int) -> object:
     made = (Global("numpy ndarray"), (0,), b"b")
     state = (1, shape, dtype, chance.choice((True, False)), data)
     return Call(Global("numpy.core.multiarray _reconstruct"), made, chance.choice((state, state, state[1:], (1, 2), 3)))
-
-
-def _program(chance: random.Random) -> bytes:
-    """Steps that grow: of everything that there is to have too much of."""
-    count = chance.choice((100, 20_000, 1 << 18))
-    return chance.choice(
-        (
-            b"(" * count,
-            b"]" * count,
-            b"](" * min(count, 1000) + b"e" * min(count, 1000),
-            b"]" + b"(h\x00h\x00h\x00h\x00t\x94h\x00" * min(count, 20_000),
-            b"]q\x00" + b"]q\x01(h\x00h\x00eh\x01q\x00" * count,
-            b")" + b"q\x00(h\x00h\x00t" * count,
-            b"}"
-            + b"".join(
-                b"\x8a\x0b" + (n * ((1 << 61) - 1)).to_bytes(11, "little") + b"Ns" for n in range(min(count, 20_000))
-            ),
-            b"}q\x00(" + b")q\x01" + b"(h\x01h\x01tq\x01" * 60 + b"Nu",
-            b"X\xff\x0f\0\0" + b"x" * 4095 + b"q\x00" + b"c_codecs\nencode\nq\x01" + b"h\x01(h\x00h\x00tR" * count,
-            b"]q\x00" + b"h\x00h\x00a" * count,
-            b"\x8b" + struct.pack("<i", chance.choice((-1, 300, 1 << 20))) + b"\xff" * 300,
-            b"I" + b"9" * chance.choice((100, 5000)) + b"\n",
-            b"S'" + b"\\x41" * count + b"'\n",
-            b"V" + b"\\u0041" * count + b"\n",
-            b"".join(bytes([chance.choice(_STEPS), chance.randrange(256)]) for _ in range(200)),
-        )
-    )
-
-
-def _config(chance: random.Random) -> str:
-    bombs = (
-        "a: &a [x]\n" + "".join(f"b{n}: &b{n} [*{'a' if not n else f'b{n - 1}'}, *a]\n" for n in range(3)),
-        "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)),
-        "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n}\n  <<: [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 30)),
-        "&a [*a]",
-        "[" * 5000,
-        "{a: " * 3000,
-        "!!python/object/apply:os.system [x]",
-        "!!python/object/new:builtins.exec {args: [x], state: {a: 1}}",
-        "? [a, b]\n: c",
-        "a: " + chance.choice(WORDS),
-        "x" * 300_000,
-    )
-    return edited_text(_CONFIG, chance) if chance.random() < 0.6 else chance.choice(bombs)
-
-
-def _hostile_safetensors(chance: random.Random) -> bytes:
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    for name in ("a", "b", chance.choice(("c", "", "x" * 300, "\x1b[31m", "\ud800"))):
-        size = chance.choice((0, 4, 24, whole(chance)))
-        start = chance.choice((0, 24, whole(chance)))
-        shape = [chance.choice((0, 1, 2, 3, whole(chance))) for _ in range(chance.randrange(4))]
-        entry = {
-            "dtype": chance.choice(("F32", "BF16", "F8_E4M3", "I64", 5)),
-            "shape": shape,
-            "data_offsets": [start, start + size],
-        }
-        header[name] = chance.choice(
-            (entry, entry, entry, None, [1], {**entry, "shape": "ab"}, {**entry, "data_offsets": [0]})
-        )
-    text = json.dumps(header).encode()
-    if chance.random() < 0.5:
-        text = encoded(edited_text(text.decode(), chance))
-    if chance.random() < 0.1:
-        text = chance.choice(
-            (b"{" * 100_000, b'{"a":' * 50_000, b'{"a":' + b"9" * 50_000 + b"}", b"{" + b"[],[]" * 99_999)
-        )
-    size = len(text) if chance.random() < 0.9 else whole(chance) & ((1 << 64) - 1)
-    return struct.pack("<Q", size) + text + bytes(chance.choice((0, 24, 100, 5000)))
-
-
-def _hostile_npz(chance: random.Random) -> bytes:
-    headers = (
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }",
-        "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }",
-        "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }",
-        "{'descr': '<f4', 'fortran_order': True, 'shape': (99999999999, 99999999999), }",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 9223372036854775807), }",
-        "{'descr': '>u8', 'fortran_order': False, 'shape': (), }",
-        "{'descr': __import__('os').system('x'), 'fortran_order': False, 'shape': (), }",
-        "(" * 3000,
-    )
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
-        for name in (
-            "a.npy",
-            chance.choice(("b.npy", "b:0.npy", "a:0.npy", "x" * 300 + ".npy", "../a.npy", "data.pkl")),
-        ):
-            header = edited_text(headers[0], chance) if chance.random() < 0.4 else chance.choice(headers)
-            text = encoded(header)[:60_000]
-            size = struct.pack("<H", len(text)) if chance.random() < 0.9 else b"\xff\xff"
-            zeros = chance.choice((0, 24, 24, 24, 1 << 20, 1 << 26 if chance.random() < 0.05 else 8))
-            archive.writestr(
-                name, b"\x93NUMPY" + bytes([chance.choice((1, 1, 1, 2, 3, 9)), 0]) + size + text + bytes(zeros)
-            )
-    return file.getvalue()
-
-
-def _edited_zip(data: bytes, chance: random.Random) -> bytes:
-    """Numbers in the headers of an archive replaced."""
-    changed = bytearray(data)
-    marks = [at for mark in (b"PK\1\2", b"PK\3\4", b"PK\5\6") for at in _places(data, mark)]
-    for _ in range(chance.choice((1, 1, 2, 4))):
-        at = chance.choice(marks) + chance.randrange(4, 46)
-        size = chance.choice((1, 2, 4))
-        number = chance.choice((0, 1, 8, 0xFFFF, 0xFFFFFFFF, len(data), chance.getrandbits(32))) & ((1 << 8 * size) - 1)
-        changed[at : at + size] = number.to_bytes(size, "little")
-    return bytes(changed)
-
-
-def _places(data: bytes, mark: bytes) -> list[int]:
-    found: list[int] = []
-    at = data.find(mark)
-    while at >= 0 and len(found) < 100:
-        found.append(at)
-        at = data.find(mark, at + 1)
-    return found
-
-
-def _other_steps(data: bytes, chance: random.Random) -> bytes:
-    """Some bytes become steps of pickles."""
-    changed = bytearray(data)
-    for _ in range(chance.choice((1, 2, 8))):
-        changed[chance.randrange(len(changed))] = chance.choice(_STEPS)
-    return bytes(changed)
 
 
 if __name__ == "__main__":
