@@ -18,6 +18,7 @@ COUNTS = {
     "annotations": 250,
     "run_state": 400,
     "image_lists": 600,
+    "checkpoints": 1500,
 }
 
 
