@@ -131,9 +131,14 @@ def _unexpected(error: Exception) -> int:
         return OutputError.exit_code
     if os.environ.get("MRCNN_CV_DEBUG"):
         raise error
-    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+    if isinstance(error, MemoryError):
         limits = "raise the limit (ulimit -v, that of the container), or give --workers 1 or a smaller model"
         echo_error(f"the memory that is left does not suffice: close other programs, {limits}")
+        return BackendError.exit_code
+    if "can't start new thread" in str(error):
+        # Each takes a part of the address space as well.
+        limits = "raise the limit (ulimit -u, ulimit -v if set, that of the container), or give --workers 1 --threads 1"
+        echo_error(f"no more threads can be started: close other programs, {limits}")
         return BackendError.exit_code
     if _is_out_of_files(error):
         echo_error("no more files can be opened: close other programs, or raise the limit (ulimit -n)")

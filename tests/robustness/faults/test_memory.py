@@ -65,9 +65,18 @@ def run_out_of_memory(patch: pytest.MonkeyPatch, error: cv2.error) -> None:
     patch.setattr(opencv_net.CvNet, "_net_for", net_for)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError(), "the memory that is left does not suffice: close other programs"),
+        (
+            RuntimeError("can't start new thread"),
+            "no more threads can be started: close other programs, raise the limit",
+        ),
+    ],
+)
 def test_a_model_that_does_not_fit_is_a_sentence(
-    batch: Batch, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception, says: str
 ) -> None:
     def fail(options: ModelOptions) -> MaskRCNN:
         raise error
@@ -75,7 +84,7 @@ def test_a_model_that_does_not_fit_is_a_sentence(
     monkeypatch.setattr(session, "load_model", fail)
     assert batch() == 4
     said = capfd.readouterr().err
-    assert said.startswith("mrcnn-cv: error: the memory that is left does not suffice: close other programs")
+    assert said.startswith(f"mrcnn-cv: error: {says}")
     assert said.count("\n") == 1
 
 
