@@ -147,8 +147,8 @@ def choose(requested: str, device: str | None = None) -> Probe:
         )
     found = probe(requested, device)
     if found.problem is not None:
-        # With a device that is not there nothing is missing that could be installed by its name.
-        remedy = "" if device is not None and found.in_build else f"; {found.backend.remedy}"
+        # What is there and does not run is not mended by installing it.
+        remedy = "" if found.in_build else f"; {found.backend.remedy}"
         raise BackendError(
             f"the backend {requested} cannot run here: {found.problem}; {offers()}{remedy}", Remedy.BACKEND
         )

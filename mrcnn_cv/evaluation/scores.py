@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.evaluation.annotations import Dataset
 from mrcnn_cv.evaluation.results import Result
+from mrcnn_cv.util.packages import cannot_import
 
 Kind = Literal["box", "mask"]
 Float = NDArray[np.float64]
@@ -65,7 +66,7 @@ def check_library() -> None:
     try:
         import pycocotools.cocoeval  # noqa: F401
     except ImportError as error:
-        raise UsageError("eval needs the package pycocotools: pip install 'mrcnn-cv[eval]'") from error
+        raise UsageError(f"eval needs the package {cannot_import(error, 'eval', 'pycocotools')}") from error
 
 
 class CocoEvaluator:

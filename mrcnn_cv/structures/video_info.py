@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from mrcnn_cv.errors import InputError
+from mrcnn_cv.util.packages import cannot_import
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -60,9 +61,7 @@ def import_av() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise InputError(
-            f"videos need the package PyAV, which cannot be imported here ({error}): pip install 'mrcnn-cv[video]'"
-        ) from error
+        raise InputError(f"videos need the package {cannot_import(error, 'video', 'av')}") from error
     # What FFmpeg has to say about damage, we say ourselves, and once.
     av.logging.set_level(None)
     module: ModuleType = av

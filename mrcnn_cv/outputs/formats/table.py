@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from mrcnn_cv.errors import UsageError
 from mrcnn_cv.outputs.base import DatasetFormat
 from mrcnn_cv.outputs.storage.record_log import is_tracked
+from mrcnn_cv.util.packages import cannot_import
 
 if TYPE_CHECKING:
     from mrcnn_cv.outputs.base import OutputSettings
@@ -110,9 +111,8 @@ class ParquetTable(DatasetFormat):
             import pyarrow
             import pyarrow.parquet
         except ImportError as error:
-            raise UsageError(
-                f"parquet files need pyarrow ({error}): pip install 'mrcnn-cv[parquet]', or save csv instead"
-            ) from error
+            what = cannot_import(error, "parquet", "pyarrow")
+            raise UsageError(f"parquet files need the package {what}, or save csv instead") from error
         self._arrow: Any = pyarrow
 
     def assemble(self, records: Iterable[Record], file: BinaryIO) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from mrcnn_cv.errors import Remedy, UsageError
 from mrcnn_cv.outputs.viewers.http_requests import own_names
 from mrcnn_cv.outputs.viewers.live_view import LiveView
+from mrcnn_cv.util.packages import cannot_import
 
 try:
     import uvicorn
@@ -27,7 +28,8 @@ try:
     from mrcnn_cv.outputs.viewers.http_app import LiveApp
 except ImportError as error:
     # This module is imported where --serve is given, and before a model is loaded.
-    raise UsageError(f"the live view needs starlette and uvicorn ({error}): pip install 'mrcnn-cv[serve]'") from error
+    what = cannot_import(error, "serve", "starlette", "uvicorn")
+    raise UsageError(f"the live view needs the packages {what}") from error
 
 MAX_NEW_PER_SECOND = 250.0
 """Connections; those of a flood wait in the system, where they cost the run nothing."""

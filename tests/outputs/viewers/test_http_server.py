@@ -465,7 +465,7 @@ def test_without_the_packages_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "mrcnn_cv.outputs.viewers.http_server")
     with pytest.raises(
-        UsageError, match=r"the live view needs starlette and uvicorn .*: pip install 'mrcnn-cv\[serve\]'$"
+        UsageError, match=r"needs the packages uvicorn, which is not installed: pip install 'mrcnn-cv\[serve\]'$"
     ):
         importlib.import_module("mrcnn_cv.outputs.viewers.http_server")
 
