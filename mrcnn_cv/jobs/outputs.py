@@ -113,7 +113,7 @@ class Outputs:
         """For frames that somebody keeps from a window, also where nothing is saved otherwise."""
         return self.folder or OutputDirectory(Path(self._options.directory), overwrite=self._options.overwrite)
 
-    def sinks(self, model: MaskRCNN, indexes: Mapping[str, int], leave_out: Collection[str] = ()) -> list[Sink]:
+    def sinks(self, model: MaskRCNN, indexes: Mapping[str, int] | None, leave_out: Collection[str] = ()) -> list[Sink]:
         """All sinks of the run, once the model is known; from then on there is `datasets`.
 
         indexes: the order of the images by output path. leave_out: formats that somebody else sees to.

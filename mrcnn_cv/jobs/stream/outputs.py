@@ -58,7 +58,7 @@ class StreamOutputs:
 
             codec, crf = self._video_options.codec, self._video_options.crf
             sinks += [annotator, Recording(self.folder, self._path, info, annotator.annotated, codec, crf)]
-        return [*sinks, *self._outputs.sinks(model, {})]
+        return [*sinks, *self._outputs.sinks(model, None)]
 
     def _free_name(self, stack: ExitStack) -> str:
         """`base`, or the first number of it that neither another run nor an earlier one has.

@@ -202,7 +202,7 @@ class _VideosJob:
             # Several runs may write videos into one folder.
             if state_folder is not None and (self.options.resume or folder is None):
                 session.lock(state_folder.directory, resume=self.options.resume, overwrite=state_folder.overwrite)
-            sinks = [stack.enter_context(each) for each in self.outputs.sinks(model, {}, leave_out=(OVERLAY,))]
+            sinks = [stack.enter_context(each) for each in self.outputs.sinks(model, None, leave_out=(OVERLAY,))]
             self._order_lines()
             work = self._work(model, session, [*map(NonClosingSink, sinks)], stack)
             refused = 0

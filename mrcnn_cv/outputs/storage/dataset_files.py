@@ -34,7 +34,7 @@ class DatasetFiles:
     The records in a folder belong to one run at a time, so that another one is refused inside of the with block.
 
     keep     go on with the records of an earlier run
-    indexes  the images' order by place, where it is known
+    indexes  the images' order by place, as far as it is known: others come last; None: frames of videos, by their own
 
     first_index  is added to the indexes of the frames; set it before each of several videos
     """
@@ -51,7 +51,7 @@ class DatasetFiles:
     ) -> None:
         self._folder = folder
         self._datasets = datasets
-        self._indexes = indexes or {}
+        self._indexes = indexes
         self.first_index = 0
         self._next = 0.0
         self._keeps = keep
@@ -89,7 +89,7 @@ class DatasetFiles:
             stack.callback(self._close)
             with self._writing():
                 self._records.open()
-            if self._indexes:
+            if self._indexes is not None:
                 self._records.reorder(self._indexes)
             self._assemble()
             self._held = stack.pop_all()
@@ -106,7 +106,11 @@ class DatasetFiles:
     def write(self, frame: Frame, instances: Instances) -> None:
         """Add one image; OutputError where its record cannot be written."""
         output_path = str(frame.output_path or frame.name)
-        index = self._indexes.get(output_path, self.first_index + frame.index)
+        if self._indexes is None:
+            index = self.first_index + frame.index
+        else:
+            index = self._indexes.get(output_path, -1)
+            index = self._records.index_for(output_path, len(self._indexes)) if index < 0 else index
         with self._writing():
             self._records.add({"place": output_path, "index": index, **instances.to_dict()})
         if time.monotonic() >= self._next:

@@ -36,6 +36,7 @@ class RecordLog:
         self._offsets: dict[str, tuple[int, int]] = {}
         self._file: FileIO | None = None
         self._end = 0
+        self._free_index = 0
         if keep and os.path.exists(self.path):
             with open(self.path, "rb") as file:
                 self._read(file)
@@ -46,7 +47,7 @@ class RecordLog:
             if not line.endswith(b"\n"):
                 break
             if (record := _parse(line)) is not None:
-                self._offsets[record["place"]] = (record["index"], self._end)
+                self._place(record, self._end)
             self._end += len(line)
 
     def open(self) -> None:
@@ -71,14 +72,24 @@ class RecordLog:
         rest = memoryview(to_bytes(record) + b"\n")
         while rest:
             rest = rest[self._file.write(rest) :]
+        self._place(record, start)
+
+    def _place(self, record: Record, start: int) -> None:
         self._offsets[record["place"]] = (record["index"], start)
+        self._free_index = max(self._free_index, record["index"] + 1)
 
     def reorder(self, indexes: Mapping[str, int]) -> None:
         """Take the order of places from a new listing; images that are not in it any more come last."""
-        last = len(indexes)
+        others = sorted((key, place) for place, key in self._offsets.items() if place not in indexes)
+        last = {place: len(indexes) + number for number, (_, place) in enumerate(others)}
         self._offsets = {
-            output_path: (indexes.get(output_path, last), at) for output_path, (_, at) in self._offsets.items()
+            place: (indexes.get(place, last.get(place, 0)), at) for place, (_, at) in self._offsets.items()
         }
+        self._free_index = len(indexes) + len(others)
+
+    def index_for(self, place: str, least: int) -> int:
+        """The index that an image has already, or else the next one that none has, `least` or more."""
+        return self._offsets[place][0] if place in self._offsets else max(least, self._free_index)
 
     @property
     def output_paths(self) -> Iterable[str]:
@@ -94,11 +105,12 @@ class RecordLog:
     def __iter__(self) -> Iterator[Record]:
         """The records by index, read one at a time."""
         with open(self.path, "rb") as file:
-            for _, offset in sorted(self._offsets.values()):
+            for index, offset in sorted(self._offsets.values()):
                 file.seek(offset)
                 record = _parse(file.readline())
                 if record is not None:
-                    yield record
+                    # Of another listing it may have been another one.
+                    yield {**record, "index": index}
 
 
 def is_tracked(records: Iterable[Record]) -> bool:

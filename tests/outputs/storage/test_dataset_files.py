@@ -70,6 +70,26 @@ def test_a_run_that_goes_on_keeps_what_there_was_in_the_order_of_its_own_listing
     assert written(tmp_path) == ["a.jpg", "b.jpg"]
 
 
+class Indexes(Places):
+    """Puts the index of each image behind its place."""
+
+    def assemble(self, records: Iterable[dict[str, Any]], file: BinaryIO) -> None:
+        file.write(json.dumps([f"{record['place']} {record['index']}" for record in records]).encode())
+
+
+def test_no_two_images_of_a_run_have_one_index(tmp_path: Path, make_frame: MakeFrame, found: Instances) -> None:
+    """Nor do those that came while the run watched, went since, or were put between the others before it went on."""
+    with DatasetFiles(OutputDirectory(tmp_path), [Indexes()], indexes={"a.jpg": 0, "c.jpg": 1}) as files:
+        for index, name in enumerate(("a.jpg", "c.jpg", "came.jpg", "gone.jpg", "c.jpg", "came.jpg")):
+            files.write(place(make_frame, name, index % 2), found)
+    assert written(tmp_path) == ["a.jpg 0", "c.jpg 1", "came.jpg 2", "gone.jpg 3"]
+    order = {"a.jpg": 0, "b.jpg": 1, "c.jpg": 2, "came.jpg": 3}
+    with DatasetFiles(OutputDirectory(tmp_path), [Indexes()], keep=True, indexes=order) as files:
+        files.write(place(make_frame, "b.jpg", 0), found)
+        files.write(place(make_frame, "new.jpg", 0), found)
+    assert written(tmp_path) == ["a.jpg 0", "b.jpg 1", "c.jpg 2", "came.jpg 3", "gone.jpg 4", "new.jpg 5"]
+
+
 def test_what_fails_leaves_the_last_whole_file(tmp_path: Path, make_frame: MakeFrame, found: Instances) -> None:
     with DatasetFiles(OutputDirectory(tmp_path), [Places()]) as files:
         files.write(place(make_frame, "a.jpg", 0), found)
