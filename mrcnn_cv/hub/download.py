@@ -78,7 +78,7 @@ class PartialFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_bytes(b"")
             self._notes = {"key": self._key, "url": url, "validator": validator}
-            write_atomically(self._notes_path, json.dumps(self._notes).encode())
+            write_atomically(self._notes_path, json.dumps(self._notes).encode(), alone=True)
 
     def append(self) -> IO[bytes]:
         """The file, to be written at its end; unbuffered, so that a write fails where it is made."""

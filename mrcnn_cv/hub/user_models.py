@@ -117,7 +117,7 @@ def _change(change: Callable[[dict[str, UserModel]], object]) -> None:
         change(models)
         content = {"version": _VERSION, "models": {name: _entry(model) for name, model in sorted(models.items())}}
         with cache.writable(path):
-            write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+            write_atomically(path, (json.dumps(content, indent=2) + "\n").encode(), alone=True)
 
 
 def _entry(model: UserModel) -> dict[str, Any]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
 import stat
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal
 
@@ -55,9 +58,21 @@ def read_text(path: Path, what: str, maximum: int) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, whole or not at all, in a folder that is made if need be. OSError where that fails."""
+ABANDONED_SECONDS = 3600.0
+"""A file that a process began to write so long ago, and that takes a moment, belongs to one that was killed."""
+
+
+def write_atomically(path: Path, data: bytes, *, alone: bool = False) -> None:
+    """Put `data` at `path`, whole or not at all, in a folder that is made if need be. OSError where that fails.
+
+    What a process that was killed had half written goes: after an hour, or, where the caller holds a lock and is
+    `alone`, at once.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{glob.escape(f'.{path.name}-')}{'[0-9a-f]' * 12}.tmp"):
+        with suppress(OSError):
+            if alone or left.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                left.unlink()
     temporary = path.parent / f".{path.name}-{secrets.token_hex(6)}.tmp"
     try:
         temporary.write_bytes(data)

@@ -15,7 +15,7 @@ from mrcnn_cv.errors import ModelFileError, UsageError
 from mrcnn_cv.hub import user_models
 from mrcnn_cv.importers.object_detection_api.pipeline_config import read_pipeline_config
 from mrcnn_cv.inputs.images.lists import listed
-from mrcnn_cv.util.files import UnfitFile, read_bytes, read_text
+from mrcnn_cv.util.files import UnfitFile, read_bytes, read_text, write_atomically
 
 
 def _pipe(path: Path) -> Path:
@@ -66,3 +66,18 @@ def test_a_list_may_come_from_a_pipe(tmp_path: Path, photo_path: Path) -> None:
     writer.join(30)
     with pytest.raises(UsageError, match="is a folder, not a list"):
         listed(tmp_path)
+
+
+def test_what_killed_processes_had_half_written_goes(tmp_path: Path) -> None:
+    """At once where nobody else can be at it, else once it is old; nothing of another name."""
+    path = tmp_path / "list[1].json"
+    young, old = (tmp_path / f".list[1].json-{digits}.tmp" for digits in ("0123456789ab", "ba9876543210"))
+    others = [tmp_path / name for name in (".list[1].json-x.tmp", ".list1.json-0123456789ab.tmp", "other.tmp")]
+    for each in (young, old, *others):
+        each.write_text("half")
+    os.utime(old, (0, 0))
+    write_atomically(path, b"1")
+    assert (young.exists(), old.exists()) == (True, False)
+    write_atomically(path, b"2", alone=True)
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
+    assert path.read_bytes() == b"2"
