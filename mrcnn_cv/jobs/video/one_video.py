@@ -321,8 +321,9 @@ class _VideoRun(RunObserver):
             frames = "1 frame is" if self._damaged == 1 else f"{self._damaged:,} frames are"
             self._warn(f"{self._task.name}: {frames} damaged and skipped")
         if self._video is not None and self._video.segments:
-            for note in self._video.concat(self._sound(self._video, is_complete), self._step()):
-                self._warn(note)
+            for problem in self._video.concat(self._sound(self._video, is_complete), self._step()):
+                # Something is missing from the result, which also those hear who want to hear nothing else.
+                self._work.session.observer.message(Severity.ERROR, problem)
             path = self._video.path
         if self._checkpoints is not None:
             self._checkpoints.end(is_complete)

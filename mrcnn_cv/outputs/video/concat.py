@@ -62,7 +62,8 @@ def concat(
         if sound is None or is_of_the_disk(error):
             raise
         _concat(av, parts, tick, target, suffix, None, last_seconds)
-        return [f"{sound.path} has sound that cannot be copied ({brief(error)}): the painted video has none"]
+        reason = brief(error) if os.path.exists(sound.path) else "the file is not there any more"
+        return [f"{sound.path} has sound that cannot be copied ({reason}): the painted video has none"]
     return []
 
 
