@@ -31,7 +31,11 @@ class Backend:
 
 
 class Net(Protocol):
-    """One net, ready to run."""
+    """One net, ready to run.
+
+    One that runs on anything but the processor says so by an attribute `survives_fork` that is False: what a driver
+    holds does not come along into a process that is forked.
+    """
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
         """The outputs of the net, in its order. The arrays are the caller's to keep."""

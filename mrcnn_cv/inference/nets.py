@@ -42,14 +42,29 @@ class OneAtATime:
     def __init__(self, net: Net) -> None:
         self._net = net
         self._turn = threading.Lock()
+        self._is_lost = False
         _every.add(self)
 
+    def wait(self) -> bool:
+        """Until it is nobody's turn, for whom it then is; False where that takes too long."""
+        return self._turn.acquire(timeout=_FORK_SECONDS)
+
+    def go_on(self) -> None:
+        """It is nobody's turn any more."""
+        self._turn.release()
+
     def begin_anew(self) -> None:
-        """In a process that was forked: the thread whose turn it was is not here."""
+        """In a process that was forked: the thread whose turn it was is not here, nor what a driver holds."""
         self._turn = threading.Lock()
+        self._is_lost = not getattr(self._net, "survives_fork", True)
 
     def run(self, inputs: Mapping[str, Float]) -> list[Float]:
-        """See `Net.run`."""
+        """See `Net.run`. BackendError in a process that was forked, for a net on anything but the processor."""
+        if self._is_lost:
+            raise BackendError(
+                "this process was forked from one that had loaded the model onto a graphics card or another device,"
+                " which does not come along: load the model in this process, or start it by 'spawn'"
+            )
         with self._turn, c_locale():
             return self._net.run(inputs)
 
@@ -59,16 +74,31 @@ class OneAtATime:
             return self._net.devices()
 
 
+_FORK_SECONDS = 60.0
+"""The longest that a fork waits for a net; it then goes on, and that net may be half way through a run in the child."""
+
 _every: WeakSet[OneAtATime] = WeakSet()
+_held: list[OneAtATime] = []
+
+
+def _hold() -> None:
+    """Before a fork: no net is half way through a run, so that the child can use all of them."""
+    _held.extend(each for each in list(_every) if each.wait())
+
+
+def _let_go() -> None:
+    while _held:
+        _held.pop().go_on()
 
 
 def _begin_anew() -> None:
+    _held.clear()
     for each in _every:
         each.begin_anew()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_begin_anew)
 
 
 def build_nets(spec: ModelDefinition, chosen: backends.Probe) -> Nets:

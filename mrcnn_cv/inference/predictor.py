@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from mrcnn_cv.inference.masks import find_masks
 from mrcnn_cv.inference.nets import Nets, build_nets, build_on_any
 from mrcnn_cv.inference.preprocess.resize import prepare
 from mrcnn_cv.inference.proposals import find_proposals, with_fewer_proposals
+from mrcnn_cv.inference.reload import LoadedFrom, check_travels, load_again
 from mrcnn_cv.inference.roi_align import channels_last, roi_align
 from mrcnn_cv.inference.roi_pool import with_roi_pooling
 from mrcnn_cv.model.definition import ModelDefinition
@@ -41,7 +42,8 @@ MAX_REGIONS_AT_ONCE = 512
 class MaskRCNN:
     """A Mask R-CNN, or a Faster R-CNN (boxes without masks), that is ready to run. `MaskRCNN.load` makes one.
 
-    Any number of threads may call `predict` at the same time; each of the three nets serves one thread at a time.
+    Any number of threads may call `predict` at the same time; each of the three nets serves one thread at a time. It is
+    pickled as what it was loaded from, and loaded again by the process that gets it; one that is forked has it.
 
     Attributes
     ----------
@@ -101,6 +103,10 @@ class MaskRCNN:
         self._requested = requested
         self._chosen = chosen
         self._backend: BackendUse | None = None
+        self._loaded: LoadedFrom | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_again, (check_travels(self._loaded),)
 
     @classmethod
     @typed
@@ -154,6 +160,7 @@ class MaskRCNN:
             If the backend or device is not available here.
         """
         check_range("threads", threads, 1)
+        given = {name: value for name, value in locals().items() if name != "cls"}
         if threads is not None:
             backends.set_threads(threads)
         chosen = backends.choose(backend, device)
@@ -172,7 +179,9 @@ class MaskRCNN:
             definition = replace(definition, warnings=(*definition.warnings, *problems))
         else:
             nets = build_nets(definition, chosen)
-        return cls(definition, file.path, plan, nets, backend, chosen, names)
+        model = cls(definition, file.path, plan, nets, backend, chosen, names)
+        model._loaded = LoadedFrom.now(file.path, given)
+        return model
 
     @typed
     def predict(

@@ -120,6 +120,7 @@ class OnnxRuntimeNet:
         self._shapes = shapes
         self._threads = cv2.getNumThreads()
         self._has_run = False
+        self.survives_fork = self._device == CPU
         with _as_backend_error(self._device):
             self._session = self._new_session()
 

@@ -58,6 +58,7 @@ class CvNet(CvDnnNet):
 
     def __init__(self, net: ir.NetGraph, backend: Backend) -> None:
         self._backend = backend
+        self.survives_fork = backend.target == "DNN_TARGET_CPU"
         self._step = step_of_sizes(net)
         exported = to_tensorflow(net)
         self._net = _read(exported.message, backend)

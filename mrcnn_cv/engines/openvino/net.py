@@ -76,6 +76,7 @@ class OpenVinoNet:
         self._device = device
         self._shapes = {name: _dynamic(shape, size) for name, shape in input_shapes(net).items()}
         self._has_run = False
+        self.survives_fork = device.partition(".")[0] == "CPU"
         self._sizes = EveryFewSizes(NEW_SIZES)
         with self._failing():
             self._compile()
