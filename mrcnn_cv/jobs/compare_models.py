@@ -48,6 +48,8 @@ class ComparisonOptions:
         A file for all numbers as JSON; "-" is standard output.
     overwrite
         Replace files that no earlier run has written.
+    durable
+        See to it that all is on the disk before the comparison ends, also if the power fails.
     """
 
     score: float | None = 0.5
@@ -57,6 +59,7 @@ class ComparisonOptions:
     directory: PathLike = "mrcnn-compare"
     report: PathLike | None = None
     overwrite: bool = False
+    durable: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,10 @@ def compare(
     items = list_images(as_sources(sources), DirectoryScan()).items[: options.limit]
     inputs = [item.path for item in items if item.path is not None]
     protected = [*inputs, *(path for side in sides for path in side.files)]
-    folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite, protected=protected)
+    overwrite, durable, name = options.overwrite, options.durable, options.report
+    folder = OutputDirectory(Path(options.directory), overwrite=overwrite, protected=protected, durable=durable)
     folder.check()
-    name = options.report
-    report = None if name is None else ReportFile(name, overwrite=options.overwrite, protected=protected)
+    report = None if name is None else ReportFile(name, overwrite=overwrite, protected=protected, durable=durable)
     with RunSession(observer, cancellation) as session:
         models = (session.load(sides[0]), session.load(sides[1]))
         running = _Running(models, Comparison(_names(models, sides)), options, session)

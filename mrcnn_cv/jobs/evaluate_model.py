@@ -45,6 +45,8 @@ class EvaluationOptions:
         Files for the metrics as JSON, and for a plot as PNG; a report of "-" is standard output.
     overwrite
         Start anew in a directory that holds a run; replace other files.
+    durable
+        See to it that all is on the disk before it counts as done, also if the power fails.
     """
 
     score: float | None = None
@@ -53,6 +55,7 @@ class EvaluationOptions:
     report: PathLike | None = None
     plot: PathLike | None = None
     overwrite: bool = False
+    durable: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,13 +201,15 @@ class _Evaluation:
         self.images = self.dataset.images[: options.limit]
         check_images(directory, self.images, self.dataset.path)
         inputs = [self.dataset.path, *(directory / image.name for image in self.dataset.images), *self.model.files]
-        self.folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite, protected=inputs)
+        overwrite, durable = options.overwrite, options.durable
+        folder = Path(options.directory)
+        self.folder = OutputDirectory(folder, overwrite=overwrite, protected=inputs, durable=durable)
         check_different(options.report, options.plot)
         check_free(self.folder.directory, self.run_options.resume, options.overwrite)
         self.folder.check()
         own = [self.folder.directory / DatasetResults.name, *state_files(self.folder.directory)]
         self.report, self.plot = (
-            None if name is None else ReportFile(name, overwrite=options.overwrite, protected=inputs, own=own)
+            None if name is None else ReportFile(name, overwrite=overwrite, protected=inputs, own=own, durable=durable)
             for name in (options.report, options.plot)
         )
 

@@ -125,6 +125,8 @@ class OutputOptions:
         Let cutouts fade out over the border of their mask.
     overwrite
         Replace files that no earlier run has written; start a batch run anew.
+    durable
+        See to it that each output is on the disk before the run counts it as done, also if the power fails.
     show
         Show each result in a window.
     """
@@ -136,6 +138,7 @@ class OutputOptions:
     min_area: int = 0
     soft_edges: bool = False
     overwrite: bool = False
+    durable: bool = False
     show: bool = False
 
 

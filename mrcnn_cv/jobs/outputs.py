@@ -72,7 +72,11 @@ class Outputs:
         elif self._records is not None:
             inputs = [item.path for item in items if item.path is not None]
             lines = JsonLinesFile(
-                self._records, overwrite=options.overwrite, protected=[*inputs, *protected], keep=run.resume
+                self._records,
+                overwrite=options.overwrite,
+                protected=[*inputs, *protected],
+                keep=run.resume,
+                durable=options.durable,
             )
             self.check_apart(self._own(items))
             lines.check()
@@ -80,7 +84,9 @@ class Outputs:
             if not lines.is_special:
                 self.lines = lines
                 beside = lines.path.with_name(f".{lines.path.name}.mrcnn-cv")
-                self.state_folder = self.folder or OutputDirectory(beside, overwrite=True, remedy=Remedy.RECORDS_FILE)
+                self.state_folder = self.folder or OutputDirectory(
+                    beside, overwrite=True, remedy=Remedy.RECORDS_FILE, durable=options.durable
+                )
         if options.show:
             from mrcnn_cv.outputs.viewers.window import ImageWindow, check_display
 
@@ -89,7 +95,7 @@ class Outputs:
 
     def _checked_folder(self, items: Sequence[ImageRef], protected: Sequence[Path]) -> OutputDirectory:
         options = self._options
-        folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite)
+        folder = self._new_folder()
         for item in items:
             if item.path is not None:
                 folder.protect(item.path, item.output_path)
@@ -109,7 +115,11 @@ class Outputs:
     @property
     def window_folder(self) -> OutputDirectory:
         """For frames that somebody keeps from a window, also where nothing is saved otherwise."""
-        return self.folder or OutputDirectory(Path(self._options.directory), overwrite=self._options.overwrite)
+        return self.folder or self._new_folder()
+
+    def _new_folder(self) -> OutputDirectory:
+        options = self._options
+        return OutputDirectory(Path(options.directory), overwrite=options.overwrite, durable=options.durable)
 
     def sinks(self, model: MaskRCNN, indexes: Mapping[str, int], leave_out: Collection[str] = ()) -> list[Sink]:
         """All sinks of the run, once the model is known; from then on there is `datasets`.

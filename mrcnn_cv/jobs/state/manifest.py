@@ -51,8 +51,8 @@ class PreviousRun:
 class Manifest(RunObserver):
     """Appends to the manifest: first the metadata, then every image when all its outputs are in place."""
 
-    def __init__(self, directory: Path) -> None:
-        self._log = JsonLog(directory / NAME)
+    def __init__(self, directory: Path, durable: bool = False) -> None:
+        self._log = JsonLog(directory / NAME, durable)
         self._directory = directory
 
     def previous(self) -> PreviousRun | None:

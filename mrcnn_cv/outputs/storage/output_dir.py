@@ -18,6 +18,7 @@ from mrcnn_cv.errors import OutputError, Remedy
 from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OwnershipLog, fingerprint_of
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util import filenames
+from mrcnn_cv.util.durable import sync, sync_file, sync_name
 from mrcnn_cv.util.files import why_unwritable
 
 _TEMPORARY = re.compile(r"\.mrcnn-cv-[0-9a-f]{12}\.tmp")
@@ -58,6 +59,7 @@ class OutputDirectory:
     protected  the inputs of the run in their order: never written to, and named in that order, so that a name does not
                depend on which of them could be read
     remedy     what an OutputError tells the user to do
+    durable    what was written is on the disk, with its name, when a method returns that wrote it
     """
 
     def __init__(
@@ -67,11 +69,14 @@ class OutputDirectory:
         overwrite: bool = False,
         protected: Iterable[str | Path] = (),
         remedy: Remedy = Remedy.OUTPUT_DIRECTORY,
+        durable: bool = False,
     ) -> None:
         self.directory = Path(directory)
         self.overwrite = overwrite
         self.remedy = remedy
-        self._ownership = OwnershipLog(self.directory)
+        self.durable = durable
+        self._synced: set[Path] = set()
+        self._ownership = OwnershipLog(self.directory, durable)
         self._inputs: dict[tuple[int, int], Path] = {}
         self._bases: dict[str, str] = {}
         self._stems: dict[str, str] = {}
@@ -157,6 +162,9 @@ class OutputDirectory:
             seen = Fingerprinted(file)
             yield cast(BinaryIO, seen)
             arrival.content = seen.size, seen.hexdigest()
+            if self.durable:
+                file.flush()
+                sync(file.fileno())
 
     @contextmanager
     def placing(self, path: Path) -> Iterator[Path]:
@@ -176,9 +184,13 @@ class OutputDirectory:
                 if arrival.content is None:
                     with arrival.temporary.open("rb") as file:
                         arrival.content = fingerprint_of(file)
+                    if self.durable:
+                        sync_file(arrival.temporary)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.note(path, *arrival.content)
                 os.replace(arrival.temporary, path)
+                if self.durable:
+                    sync_name(path, self._synced)
                 _report(path, arrival.content[0])
             finally:
                 arrival.temporary.unlink(missing_ok=True)
@@ -198,6 +210,8 @@ class OutputDirectory:
         """Put the file `source` at `path` as well: by a hard link where the file system has them, else as a copy."""
         try:
             if os.path.lexists(path) and os.path.samefile(source, path):
+                if self.durable:
+                    sync_name(path, self._synced)
                 _report(path, path.stat().st_size)
                 return
         except OSError as error:
