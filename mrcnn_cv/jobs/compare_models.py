@@ -232,7 +232,10 @@ class _Running:
             title = f"{each.item.output_path}: {each.image.summary()}"
             drawing = side_by_side(frame.image, each.both, each.image.agreement, self.comparison.names, title)
             stem = PurePosixPath(file_name(each.item.output_path.name)).stem
-            folder.write(folder.directory / truncate_name(f"{rank:03}-{stem}.png"), encode_png(drawing))
+            path = folder.directory / truncate_name(f"{rank:03}-{stem}.png")
+            folder.write(path, encode_png(drawing))
+            # Of a run that was killed here.
+            folder.sweep(path)
         return len(self._worst)
 
 

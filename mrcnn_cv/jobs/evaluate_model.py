@@ -223,6 +223,8 @@ class _Evaluation:
             session.observer.message(Severity.NOTE, note)
         results = DatasetResults({str(number): number for number in ids}, mapping.categories)
         session.lock(self.folder.directory, resume=self.run_options.resume, overwrite=self.options.overwrite)
+        if self.run_options.resume:
+            self.folder.sweep()
         code = self._predict(session, model, results)
         if code in (0, InputError.exit_code) and not results.seen:
             raise InputError(f"none of the {len(self.images):,} images could be read, so there is nothing to evaluate")

@@ -126,11 +126,11 @@ class Outputs:
 
         indexes: the order of the images by output path. leave_out: formats that somebody else sees to.
         """
+        options, resume = self._options, self._run.resume
+        if resume and self.state_folder is not None:
+            self.state_folder.sweep()
         if self.folder is None:
             return self._streams
-        options, resume = self._options, self._run.resume
-        if resume:
-            self.folder.sweep()
         settings = OutputSettings(
             labels={number: model.label(number) for number in range(1, model.definition.class_count + 1)},
             model=model.path.name,

@@ -96,6 +96,8 @@ class ReportFile:
         """Write it whole, or raise OutputError."""
         if self._stdout is None and not self.is_special:
             self._folder.write(self._path, data)
+            # Of a run that was killed here.
+            self._folder.sweep(self._path)
             return
         try:
             # A pipe or a device stays what it is.

@@ -33,6 +33,17 @@ class JsonLog:
             raise OutputError(f"{self.path} cannot be read: {error.strerror or error}") from error
         return [entry for line in data.splitlines() if isinstance(entry := _parsed(line), dict)]
 
+    def is_cut_short(self, beginning: bytes) -> bool:
+        """Whether a run that began the file was killed before its first line was whole. beginning: of that line.
+
+        OutputError where it cannot be read.
+        """
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        return b"\n" not in data and data.startswith(beginning[: len(data)])
+
     def clear(self) -> None:
         """Begin anew. OutputError where that cannot be."""
         try:

@@ -16,6 +16,7 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util import filenames
 
 NAME = "run.jsonl"
+_BEGINNING = b'{"kind": "run"'
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Manifest(RunObserver):
     def previous(self) -> PreviousRun | None:
         """What an earlier run left; None where there was none. OutputError where it cannot be read."""
         entries = self._log.read()
-        if entries is None:
+        if entries is None or (not entries and self._log.is_cut_short(_BEGINNING)):
             return None
         previous = PreviousRun({}, {}, has_ended=False)
         for entry in entries:

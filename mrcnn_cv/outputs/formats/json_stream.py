@@ -123,6 +123,8 @@ class JsonLinesFile:
         self._check_replaceable()
         with self._failing():
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.is_special:
+                self._folder.sweep(self.path)
             self._open("r+b" if self.lines else "wb")
         if self._size != sum(line.size for line in self.lines):
             # Some were dropped, or a killed run was in the middle of one.

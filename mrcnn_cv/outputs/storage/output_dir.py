@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from mrcnn_cv.errors import OutputError, Remedy
-from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OwnershipLog, fingerprint_of
+from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OwnershipLog, fingerprint_of, new_digest
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util import filenames
 from mrcnn_cv.util.durable import sync, sync_file, sync_name
@@ -178,7 +178,7 @@ class OutputDirectory:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self.check_replaceable(path)
-            arrival = _Arrival(directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp")
+            arrival = _Arrival(directory / f".mrcnn-cv-{_tag(path)}{secrets.token_hex(3)}.tmp")
             try:
                 yield arrival
                 if arrival.content is None:
@@ -197,10 +197,13 @@ class OutputDirectory:
         except OSError as error:
             raise unwritable(error, path, self.remedy) from error
 
-    def sweep(self) -> None:
-        """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be."""
+    def sweep(self, target: Path | None = None) -> None:
+        """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be.
+
+        target: of this file alone, in a folder in which others may be at work
+        """
         try:
-            for path in self.directory.glob(".mrcnn-cv-*.tmp"):
+            for path in self.directory.glob(f".mrcnn-cv-{'' if target is None else _tag(target)}*.tmp"):
                 if is_temporary(path) and path.is_file() and not path.is_symlink():
                     path.unlink(missing_ok=True)
         except OSError as error:
@@ -299,6 +302,11 @@ class OutputDirectory:
         identity = _identity(path)
         # The number of a file that is gone may belong to another one by now.
         return identity is not None and identity in self._inputs and _identity(self._inputs[identity]) == identity
+
+
+def _tag(path: Path) -> str:
+    """Six digits by which a file on its way to `path` is known."""
+    return new_digest(os.fsencode(path.name)).hexdigest()[:6]
 
 
 def _report(path: Path, size: int) -> None:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from tests.cli.fork_server import Forked, ForkServer, environment
+from tests.conftest import read_image
 from tests.robustness.faults.kill_checks import Tree, tree
 from tests.support.videos import stamp, write_video
 
@@ -95,7 +96,7 @@ class Inputs:
         return self._known[arguments]
 
     def _make_images(self) -> None:
-        photo = cv2.imread(str(DATA / "images" / "coffee.png"))
+        photo = read_image(DATA / "images" / "coffee.png")
         for number in range(IMAGES):
             path = self.source / "in" / "abc"[number % 3] / f"{number // 2}{('.png', '.jpg')[number % 2]}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +106,7 @@ class Inputs:
                 archive.write(path, path.relative_to(self.source / "in").as_posix())
 
     def _make_video(self) -> None:
-        photo = cv2.imread(str(DATA / "images" / "coffee.png"))
+        photo = read_image(DATA / "images" / "coffee.png")
         frames = []
         for number in range(FRAMES):
             frame = np.asarray(np.roll(photo, 5 * number, axis=1), np.uint8)

@@ -33,6 +33,7 @@ from tests.robustness.faults.kill_inputs import IMAGES, RECORDS, SOURCES, UNPAIN
 from tests.robustness.faults.kill_live import kill_live
 
 ENDED = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+PATIENCE = 60.0
 MOST_CHANGES = 300
 """Before it is known how many changes of files a run makes."""
 
@@ -78,7 +79,11 @@ def _waited(
     process: Forked, meanwhile: Callable[[], None], until: float | None = None, number: int = signal.SIGKILL
 ) -> int:
     """The exit code. until: when it is ended, if it has not ended by then."""
+    patience = time.monotonic() + PATIENCE
     while (code := process.poll()) is None:
+        if time.monotonic() > patience:
+            process.kill()
+            raise AssertionError(f"no end after {PATIENCE} seconds")
         meanwhile()
         if until is not None and time.monotonic() >= until:
             process.send_signal(number)
@@ -306,6 +311,8 @@ def main() -> int:
     parser.add_argument("--only", type=int, nargs="*", default=(), help="numbers of trials to repeat")
     parser.add_argument("--kinds", nargs="*", default=(), choices=list(WEIGHTS))
     given = parser.parse_args()
+    # Of a shell's background job Ctrl-C is ignored, and so it would be by the runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     root = Path(tempfile.mkdtemp(prefix="random-kills-"))
     counts, failures = run_trials(root, given.count, given.seed, given.only, given.kinds)
     print(f"seed {given.seed}: {sum(counts.values())} kills: {dict(sorted(counts.items()))}")
