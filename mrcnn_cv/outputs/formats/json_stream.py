@@ -17,7 +17,7 @@ from mrcnn_cv.outputs.base import PerImageSink, SinkClosed
 from mrcnn_cv.outputs.storage.line_index import Line, holds_only_records, line_of, read_lines
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
 from mrcnn_cv.outputs.storage.ownership import new_digest
-from mrcnn_cv.util.durable import sync
+from mrcnn_cv.util.durable import sync, sync_name
 from mrcnn_cv.util.json import to_bytes
 
 if TYPE_CHECKING:
@@ -171,11 +171,14 @@ class JsonLinesFile:
         return self._file
 
     def _open(self, mode: str) -> None:
-        self._file = cast(BinaryIO, open(self.path, mode, buffering=0))  # noqa: SIM115 (until _close)
         self._size, self._digest, self._next_note = 0, new_digest(), 0
         if mode == "wb":
+            # Before it is there: where the run is killed in between, it is known all the same.
             self._note_progress()
-        else:
+        self._file = cast(BinaryIO, open(self.path, mode, buffering=0))  # noqa: SIM115 (until _close)
+        if self._durable:
+            sync_name(self.path, set())
+        if mode != "wb":
             while piece := self._file.read(1 << 20):
                 self._count(piece)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
@@ -46,6 +47,8 @@ def content(path: Path) -> Any:
         return [_timeless(json.loads(line)) for line in data.splitlines()]
     if path.suffix == ".json":
         return _timeless(json.loads(data))
+    if path.suffix == ".parquet":
+        return pyarrow.parquet.read_table(path).to_pylist()
     if path.suffix == ".mp4":
         return [read_stamp(image) for image in seen_by_opencv(path)], [round(each, 2) for each in times_of(path)]
     return data
@@ -54,6 +57,30 @@ def content(path: Path) -> Any:
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         value.pop("timings_ms", None)
+    return value
+
+
+def without_ids(found: Tree) -> Tree:
+    """Where images arrive while a run goes on, their numbers are those of their arrival."""
+    return {name: _without_ids(name, value) for name, value in found.items()}
+
+
+def _without_ids(name: str, value: Any) -> Any:
+    value = copy.deepcopy(value)
+    if name.endswith("/annotations.json"):
+        names = {image["id"]: image.pop("file_name") for image in value["images"]}
+        assert len(names) == len(set(names.values())) == len(value["images"])
+        assert len({each["id"] for each in value["annotations"]}) == len(value["annotations"])
+        value["images"] = sorted(names.values())
+        value["annotations"] = sorted(
+            str({**each, "id": None, "image_id": names[each["image_id"]]}) for each in value["annotations"]
+        )
+    elif name.endswith("/results.json"):
+        value = len({each["image_id"] for each in value}), sorted(str({**each, "image_id": None}) for each in value)
+    elif name.endswith("/instances.csv"):
+        value = [{**each, "index": None} for each in csv.DictReader(io.StringIO(value.decode("utf-8")))]
+    elif name.endswith(("/records.jsonl", "/instances.parquet")):
+        value = [{**each, "index": None} for each in value]
     return value
 
 
