@@ -36,11 +36,13 @@ def kill_live(inputs: Inputs, source: random.Random, folder: Path, counts: Count
             code = process.wait()
         counts[f"live {number.name}"] += 1
         said = (folder / "stderr").read_text("utf-8", "replace")[-2000:]
-        assert code == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number], f"{code}: {said}"
+        # A signal may come before the program listens for it.
+        expected = (-number, {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number])
+        assert code in expected, f"{code}: {said}"
         assert "Traceback" not in said, said
         check_whole(folder, inputs.source, (RECORDS,))
-        _check_recording(folder, known, is_killed=code == -9)
-        was_killed = was_killed or code == -9
+        _check_recording(folder, known, is_killed=code < 0)
+        was_killed = was_killed or code < 0
         if not was_killed:
             check_residue(folder, inputs.source)
         for path in (folder / "out").rglob("*.mp4") if (folder / "out").exists() else ():
