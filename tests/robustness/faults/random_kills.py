@@ -51,21 +51,22 @@ class Kills:
     _changes: dict[str, int] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)
 
-    def end(self, kind: str, folder: Path, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> int:
-        """Start a run and end it; its exit code. kind: of runs that take about as long."""
+    def end(self, kind: str, folder: Path, *arguments: str, is_first: bool) -> int:
+        """Start a run and end it; its exit code. kind: of runs that take about as long. is_first: it does all."""
         number = self.random.choices([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], [8, 1, 1])[0]
         began = time.monotonic()
         if self.random.random() < 0.7:
-            at = self.random.randint(1, self._changes.get(kind, MOST_CHANGES))
+            most = self._changes.get(kind, MOST_CHANGES)
+            at = self.random.randint(1, most * 4 // 3)
             process = self.inputs.start(folder, *arguments, ends_at=(at, number))
-            code = _waited(process, meanwhile)
-            if code == 0:
-                self._changes[kind] = max(10, at * 9 // 10)
+            code = _waited(process, _nothing)
+            if code == 0 and is_first:
+                self._changes[kind] = min(most, at)
         else:
             process = self.inputs.start(folder, *arguments)
             end = began + self.random.uniform(0, self._seconds.get(kind, 1.5))
-            code = _waited(process, meanwhile, until=end, number=number)
-        if code == 0:
+            code = _waited(process, _nothing, until=end, number=number)
+        if code == 0 and is_first:
             self._seconds[kind] = time.monotonic() - began
         else:
             self.counts[f"{kind.partition(':')[0]} {number.name}"] += 1
@@ -106,13 +107,13 @@ def kill_predict(kills: Kills, folder: Path, kind: str) -> str:
     arguments += ["--workers", kills.random.choice(("1", "2", "auto"))]
     arguments += ["--durable"] if kills.random.random() < 0.1 else []
     held = _take_away(folder) if kind == "watch" else []
-    for _ in range(kills.random.randint(1, 4)):
-        more = ("--watch",) if kind == "watch" else ()
-        meanwhile = _Arrivals(kills.random, folder, held) if held else _nothing
+    for number in range(kills.random.randint(1, 4)):
         if kind == "watch":
-            code = _end_watch(kills, folder, [*arguments, "--resume", "-q", *more], meanwhile)
+            arrivals = _Arrivals(kills.random, held)
+            code = _end_watch(kills, folder, [*arguments, "--resume", "-q", "--watch"], arrivals)
         else:
-            code = kills.end(f"{kind}:{len(formats)}", folder, *arguments, "--resume", "-q", meanwhile=meanwhile)
+            name = f"{kind}:{len(formats)}"
+            code = kills.end(name, folder, *arguments, "--resume", "-q", is_first=number == 0)
         check_whole(folder, kills.inputs.source, (RECORDS,))
         if code == 0:
             break
@@ -168,7 +169,7 @@ def _take_away(folder: Path) -> list[tuple[Path, Path]]:
 class _Arrivals:
     """Lets images arrive in a folder that is watched."""
 
-    def __init__(self, source: random.Random, folder: Path, held: Sequence[tuple[Path, Path]]) -> None:
+    def __init__(self, source: random.Random, held: Sequence[tuple[Path, Path]]) -> None:
         self._left = [(source.uniform(0, 2), *each) for each in held if each[0].exists()]
         self._began = time.monotonic()
 
@@ -236,8 +237,8 @@ def kill_report(kills: Kills, folder: Path, kind: str) -> str:
             shutil.rmtree(folder / "earlier")
     old = (folder / "r.json").read_bytes() if (folder / "r.json").exists() else None
     resume = ["--resume"] if kind == "eval" else []
-    for _ in range(kills.random.randint(1, 3)):
-        code = kills.end(kind, folder, *arguments, *resume)
+    for number in range(kills.random.randint(1, 3)):
+        code = kills.end(kind, folder, *arguments, *resume, is_first=number == 0)
         check_whole(folder, kills.inputs.source, ())
         if code == 0:
             break
