@@ -5,7 +5,8 @@
 Each trial is one run of a random kind with random outputs. It is ended by SIGKILL, or now and then as a user does it,
 before its Nth change of a file or after some time, and continued with --resume (a comparison, a bench and a recording
 begin anew), up to four times. After each end every file that has its name is whole; after the last run everything is
-equal to what a run made that nobody ended, and nothing is left over. A trial that fails leaves its folder; `--only N` runs it again, as far as moments can be repeated.
+equal to what a run made that nobody ended, and nothing is left over. A trial that fails leaves its folder;
+`--only N` runs it again, as far as moments can be repeated.
 """
 
 from __future__ import annotations
