@@ -108,13 +108,17 @@ def kill_predict(kills: Kills, folder: Path, kind: str) -> str:
     arguments += ["--workers", kills.random.choice(("1", "2", "auto"))]
     arguments += ["--durable"] if kills.random.random() < 0.1 else []
     held = _take_away(folder) if kind == "watch" else []
+    begins_anew = kind != "watch" and kills.random.random() < 0.2
+    if begins_anew:
+        code = kills.inputs.start(folder, *arguments, "-q").wait()
+        assert code == 0, f"exit code {code}: {messages(folder)}"
     for number in range(kills.random.randint(1, 4)):
         if kind == "watch":
             arrivals = _Arrivals(kills.random, held)
             code = _end_watch(kills, folder, [*arguments, "--resume", "-q", "--watch"], arrivals)
         else:
-            name = f"{kind}:{len(formats)}"
-            code = kills.end(name, folder, *arguments, "--resume", "-q", is_first=number == 0)
+            name, how = f"{kind}:{len(formats)}", "--overwrite" if begins_anew and number == 0 else "--resume"
+            code = kills.end(name, folder, *arguments, how, "-q", is_first=number == 0)
         check_whole(folder, kills.inputs.source, (RECORDS,))
         if code == 0:
             break
@@ -134,7 +138,7 @@ def kill_predict(kills: Kills, folder: Path, kind: str) -> str:
     check_equal(found, expected)
     _check_summary(folder, kind, bool(formats))
     check_residue(folder, kills.inputs.source)
-    return " ".join(arguments)
+    return f"{' '.join(arguments)}{' begun anew' if begins_anew else ''}"
 
 
 def _some_formats(source: random.Random, kind: str) -> list[str]:
