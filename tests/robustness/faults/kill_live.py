@@ -32,12 +32,17 @@ def kill_live(inputs: Inputs, source: random.Random, folder: Path, counts: Count
             end = time.monotonic() + source.uniform(0.5, 2.5)
             while process.poll() is None and time.monotonic() < end:
                 time.sleep(0.01)
-            process.send_signal(number)
+            # Twice would end it at once.
+            process.send_signal(number if ends_at is None else signal.SIGKILL)
             code = process.wait()
         counts[f"live {number.name}"] += 1
         said = (folder / "stderr").read_text("utf-8", "replace")[-2000:]
         # A signal may come before the program listens for it.
-        expected = (-number, {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number])
+        expected = (
+            -number,
+            -9 if ends_at else -number,
+            {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number],
+        )
         assert code in expected, f"{code}: {said}"
         assert "Traceback" not in said, said
         check_whole(folder, inputs.source, (RECORDS,))
