@@ -75,7 +75,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """What Python does at a signal (Ctrl-C), it does when the block ends: for calls of an overload that is not the first.
+    """What Python does at a signal (Ctrl-C), it does when the block ends: for calls of another overload than the first.
 
     OpenCV then asks Python for the words in which the first one refused the arguments, and does not expect that a
     signal that has come in the meantime ends that: the process crashes (findings/opencv_signal_in_overload.sh).
