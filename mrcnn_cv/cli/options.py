@@ -191,6 +191,9 @@ RUN_OPTIONS = (
     option(RUN, "--progress", click.Choice(PROGRESS, False), _PROGRESS_HELP, default="auto", metavar="KIND"),
 )
 
+_DURABLE_HELP = "Have each result on the disk before it counts as done, should the power fail; slower."
+DURABLE = flag(OUTPUT, "--durable", _DURABLE_HELP)
+
 _HIDE_HELP = "Leave out labels, boxes, scores, masks or contours, comma-separated."
 _HIDDEN = CommaList(click.Choice(STYLE_PARTS, case_sensitive=False))
 STYLE_OPTIONS = (

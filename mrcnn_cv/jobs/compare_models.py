@@ -49,6 +49,8 @@ class ComparisonOptions:
         A file for all numbers as JSON; "-" is standard output.
     overwrite
         Replace files that no earlier run has written.
+    durable
+        See to it that all is on the disk before the comparison ends, also if the power fails.
     """
 
     score: float | None = 0.5
@@ -58,6 +60,7 @@ class ComparisonOptions:
     directory: PathLike = "mrcnn-compare"
     report: PathLike | None = None
     overwrite: bool = False
+    durable: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -150,10 +153,10 @@ def compare(
     items = list_images(as_sources(sources), DirectoryScan()).items[: options.limit]
     inputs = [item.path for item in items if item.path is not None]
     protected = [*inputs, *(path for side in sides for path in side.files)]
-    folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite, protected=protected)
+    overwrite, durable, name = options.overwrite, options.durable, options.report
+    folder = OutputDirectory(Path(options.directory), overwrite=overwrite, protected=protected, durable=durable)
     folder.check()
-    name = options.report
-    report = None if name is None else ReportFile(name, overwrite=options.overwrite, protected=protected)
+    report = None if name is None else ReportFile(name, overwrite=overwrite, protected=protected, durable=durable)
     with RunSession(observer, cancellation) as session:
         models = (session.load(sides[0]), session.load(sides[1]))
         running = _Running(models, Comparison(_names(models, sides)), options, session)
@@ -238,7 +241,10 @@ class _Running:
             title = f"{each.item.output_path}: {each.image.summary()}"
             drawing = side_by_side(frame.image, each.both, each.image.agreement, self.comparison.names, title)
             stem = PurePosixPath(file_name(each.item.output_path.name)).stem
-            folder.write(folder.directory / truncate_name(f"{rank:03}-{stem}.png"), encode_png(drawing))
+            path = folder.directory / truncate_name(f"{rank:03}-{stem}.png")
+            folder.write(path, encode_png(drawing))
+            # Of a run that was killed here.
+            folder.sweep(path)
         return len(self._worst)
 
 

@@ -46,6 +46,8 @@ class EvaluationOptions:
         Files for the metrics as JSON, and for a plot as PNG; a report of "-" is standard output.
     overwrite
         Start anew in a directory that holds a run; replace other files.
+    durable
+        See to it that all is on the disk before it counts as done, also if the power fails.
     """
 
     score: float | None = None
@@ -54,6 +56,7 @@ class EvaluationOptions:
     report: PathLike | None = None
     plot: PathLike | None = None
     overwrite: bool = False
+    durable: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -205,13 +208,15 @@ class _Evaluation:
         self.images = self.dataset.images[: options.limit]
         check_images(directory, self.images, self.dataset.path)
         inputs = [self.dataset.path, *(directory / image.name for image in self.dataset.images), *self.model.files]
-        self.folder = OutputDirectory(Path(options.directory), overwrite=options.overwrite, protected=inputs)
+        overwrite, durable = options.overwrite, options.durable
+        folder = Path(options.directory)
+        self.folder = OutputDirectory(folder, overwrite=overwrite, protected=inputs, durable=durable)
         check_different(options.report, options.plot)
         check_free(self.folder.directory, self.run_options.resume, options.overwrite)
         self.folder.check()
         own = [self.folder.directory / DatasetResults.name, *state_files(self.folder.directory)]
         self.report, self.plot = (
-            None if name is None else ReportFile(name, overwrite=options.overwrite, protected=inputs, own=own)
+            None if name is None else ReportFile(name, overwrite=overwrite, protected=inputs, own=own, durable=durable)
             for name in (options.report, options.plot)
         )
 
@@ -225,6 +230,8 @@ class _Evaluation:
             session.observer.message(Severity.NOTE, note)
         results = DatasetResults({str(number): number for number in ids}, mapping.categories)
         session.lock(self.folder.directory, resume=self.run_options.resume, overwrite=self.options.overwrite)
+        if self.run_options.resume:
+            self.folder.sweep()
         code = self._predict(session, model, results)
         if code in (0, InputError.exit_code) and not results.seen:
             raise InputError(f"none of the {len(self.images):,} images could be read, so there is nothing to evaluate")

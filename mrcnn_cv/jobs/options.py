@@ -140,6 +140,8 @@ class OutputOptions:
         Let cutouts fade out over the border of their mask.
     overwrite
         Replace files that no earlier run has written; start a batch run anew.
+    durable
+        See to it that each output is on the disk before the run counts it as done, also if the power fails.
     show
         Show each result in a window.
     """
@@ -151,6 +153,7 @@ class OutputOptions:
     min_area: int = 0
     soft_edges: bool = False
     overwrite: bool = False
+    durable: bool = False
     show: bool = False
 
     def __post_init__(self) -> None:

@@ -72,7 +72,11 @@ class Outputs:
         elif self._records is not None:
             inputs = [item.path for item in items if item.path is not None]
             lines = JsonLinesFile(
-                self._records, overwrite=options.overwrite, protected=[*inputs, *protected], keep=run.resume
+                self._records,
+                overwrite=options.overwrite,
+                protected=[*inputs, *protected],
+                keep=run.resume,
+                durable=options.durable,
             )
             self.check_apart(self._own(items))
             lines.check()
@@ -80,7 +84,9 @@ class Outputs:
             if not lines.is_special:
                 self.lines = lines
                 beside = lines.path.with_name(f".{lines.path.name}.mrcnn-cv")
-                self.state_folder = self.folder or OutputDirectory(beside, overwrite=True, remedy=Remedy.RECORDS_FILE)
+                self.state_folder = self.folder or OutputDirectory(
+                    beside, overwrite=True, remedy=Remedy.RECORDS_FILE, durable=options.durable
+                )
         if options.show:
             from mrcnn_cv.outputs.viewers.window import ImageWindow, check_display
 
@@ -91,9 +97,7 @@ class Outputs:
         options = self._options
         # Says so where a library is missing.
         self._dataset_names = [made.name for made in make_datasets(options.formats, OutputSettings({}, ""))]
-        folder = OutputDirectory(
-            Path(options.directory), overwrite=options.overwrite, reserved=[*STATE_FILES, *self._dataset_names]
-        )
+        folder = self._new_folder(reserved=[*STATE_FILES, *self._dataset_names])
         for item in items:
             if item.path is not None:
                 folder.protect(item.path, item.output_path)
@@ -111,18 +115,24 @@ class Outputs:
     @property
     def window_folder(self) -> OutputDirectory:
         """For frames that somebody keeps from a window, also where nothing is saved otherwise."""
-        return self.folder or OutputDirectory(Path(self._options.directory), overwrite=self._options.overwrite)
+        return self.folder or self._new_folder()
+
+    def _new_folder(self, reserved: Sequence[str] = ()) -> OutputDirectory:
+        options = self._options
+        return OutputDirectory(
+            Path(options.directory), overwrite=options.overwrite, reserved=reserved, durable=options.durable
+        )
 
     def sinks(self, model: MaskRCNN, indexes: Mapping[str, int] | None, leave_out: Collection[str] = ()) -> list[Sink]:
         """All sinks of the run, once the model is known; from then on there is `datasets`.
 
         indexes: the order of the images by output path. leave_out: formats that somebody else sees to.
         """
+        options, resume = self._options, self._run.resume
+        if resume and self.state_folder is not None:
+            self.state_folder.sweep()
         if self.folder is None:
             return self._streams
-        options, resume = self._options, self._run.resume
-        if resume:
-            self.folder.sweep()
         settings = OutputSettings(
             labels={number: model.label(number) for number in range(1, model.definition.class_count + 1)},
             model=model.path.name,

@@ -67,12 +67,23 @@ class ReportFile:
 
     protected  inputs, which are never written to
     own        what else the run writes
+    durable    it is on the disk when `write` returns
     """
 
-    def __init__(self, name: PathLike, *, overwrite: bool, protected: Iterable[Path], own: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        name: PathLike,
+        *,
+        overwrite: bool,
+        protected: Iterable[Path],
+        own: Iterable[Path] = (),
+        durable: bool = False,
+    ) -> None:
         self.name = os.fspath(name)
         self._path = Path(name)
-        self._folder = OutputDirectory(self._path.parent, overwrite=overwrite, remedy=Remedy.REPORT_FILE)
+        self._folder = OutputDirectory(
+            self._path.parent, overwrite=overwrite, remedy=Remedy.REPORT_FILE, durable=durable
+        )
         self.is_special = self.name != "-" and is_special(self._path)
         if self.name != "-" and not self.is_special:
             for path in protected:
@@ -86,6 +97,8 @@ class ReportFile:
         """Write it whole, or raise OutputError."""
         if self._stdout is None and not self.is_special:
             self._folder.write(self._path, data)
+            # Of a run that was killed here.
+            self._folder.sweep(self._path)
             return
         try:
             # A pipe or a device stays what it is.

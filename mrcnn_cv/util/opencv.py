@@ -4,6 +4,7 @@ read, there is a sentence, not a traceback."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -48,7 +49,7 @@ except AttributeError as error:
         " then pip install one of them"
     ) from error
 
-__all__ = ["cv2", "quiet"]
+__all__ = ["cv2", "quiet", "signals_deferred"]
 
 _lock = threading.Lock()
 _users = 0
@@ -70,6 +71,32 @@ def quiet() -> Iterator[None]:
             _users -= 1
             if _users == 0:
                 _set_log_level(_level_before)
+
+
+@contextmanager
+def signals_deferred() -> Iterator[None]:
+    """What Python does at a signal (Ctrl-C), it does when the block ends: for calls of another overload than the first.
+
+    OpenCV then asks Python for the words in which the first one refused the arguments, and does not expect that a
+    signal that has come in the meantime ends that: the process crashes (opencv-python 5.0.0.93).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Python handles signals in the main one alone.
+        yield
+        return
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    try:
+        for number in signal.valid_signals():
+            if callable(handler := signal.getsignal(number)):
+                before[number] = handler
+                signal.signal(number, lambda sent, frame: came.append(sent))
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for sent in came:
+            signal.raise_signal(sent)
 
 
 def _set_log_level(level: int) -> int:

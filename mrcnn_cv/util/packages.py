@@ -19,7 +19,7 @@ def cannot_import(error: ImportError, extra: str, *packages: str) -> str:
         return f"{which}: pip install 'mrcnn-cv[{extra}]'"
     return (
         f"{' and '.join(packages)}, which cannot be imported though installed ({brief(error)}): mend what that names,"
-        f" or install anew with pip install --force-reinstall {' '.join(packages)}"
+        f" or install anew: pip uninstall {' '.join(packages)}, then pip install 'mrcnn-cv[{extra}]'"
     )
 
 

@@ -21,6 +21,7 @@ from mrcnn_cv.jobs import (
     annotate_images,
     annotate_video,
 )
+from mrcnn_cv.outputs.storage.ownership import OwnershipLog
 from mrcnn_cv.outputs.video import writer
 from mrcnn_cv.pipeline import FrameResult
 from tests.support.videos import stamp, write_video
@@ -153,6 +154,24 @@ def test_what_a_killed_run_left_is_written_anew_by_the_same_command(
     with pytest.raises(OutputError, match="not an unchanged output"):
         images(photo_path, model, left[0])
     assert (left[0].root / "all.jsonl").read_text() == "my own"
+
+
+def test_a_run_that_is_killed_before_its_first_line_leaves_a_file_that_is_known(
+    photo_path: Path, model: ModelOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, left = Place(tmp_path / "a"), list[Place]()
+    add = OwnershipLog.add
+
+    def killed(log: OwnershipLog, path: Path, *content: Any) -> None:
+        if path.name == "all.jsonl" and not left:
+            left.append(place.killed())
+        add(log, path, *content)
+
+    place.root.mkdir()
+    monkeypatch.setattr(OwnershipLog, "add", killed)
+    images(photo_path, model, place)
+    images(photo_path, model, left[0], resume=True)
+    assert len(left[0].records) == 1
 
 
 def test_lines_that_are_gone_and_outputs_that_are_gone_are_made_again_in_order(

@@ -52,6 +52,7 @@ _PARAMETERS = [
     options.json_file("--json report", "All numbers as JSON; - is stdout.", environment=False),
     options.plot("The times as a plot.", environment=False),
     options.overwrite(),
+    options.DURABLE,
     options.quiet("Do not say on stderr what is going on."),
 ]
 
@@ -86,7 +87,9 @@ def bench(context: click.Context, /, image: str | None, report: str | None, plot
     protected += [] if image is None else [Path(image)]
     # A run takes minutes: what cannot be written at its end is said at its beginning.
     report_file, plot_file = (
-        None if name is None else ReportFile(name, overwrite=params["overwrite"], protected=protected)
+        None
+        if name is None
+        else ReportFile(name, overwrite=params["overwrite"], protected=protected, durable=params["durable"])
         for name in (report, plot)
     )
     bench_options = from_params(

@@ -45,6 +45,7 @@ _PARAMETERS = [
     option(OUTPUT, "--worst", click.IntRange(0, 1000), _WORST_HELP, default="10"),
     options.json_file("--json report", "Write all numbers, by image, to this file; - is stdout, not the table."),
     options.overwrite(),
+    options.DURABLE,
     options.quiet("The numbers and errors only."),
 ]
 

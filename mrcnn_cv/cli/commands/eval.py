@@ -30,6 +30,7 @@ _PARAMETERS = [
     options.json_file("--json report", "Write all metrics to this file; - is stdout, not the table."),
     options.plot("Draw precision-recall curves and a confusion matrix."),
     options.overwrite("Start anew in a folder that holds a run; replace other files."),
+    options.DURABLE,
     *options.RUN_OPTIONS,
     options.quiet("The metrics and errors only."),
 ]

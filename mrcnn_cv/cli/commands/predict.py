@@ -96,6 +96,7 @@ _PARAMETERS = [
     flag(OUTPUT, "--soft-edges", "Let cutouts fade out over the border of their mask."),
     options.json_file("--json records", _RECORDS_HELP),
     options.overwrite("Replace files other than outputs of an earlier run; start a batch run anew."),
+    options.DURABLE,
     flag(OUTPUT, "--show", "Show each overlay in a window; any key goes on, q ends."),
     *options.RUN_OPTIONS,
     option(RUN, "--max-failures", click.IntRange(0, MANY), "End the run when more images than this failed.", "never"),

@@ -15,7 +15,7 @@ from mrcnn_cv.engines.registry import BACKENDS, OPENCV_INFERENCE_ENGINE
 from mrcnn_cv.errors import BackendError, ModelFileError, brief
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.export.tensorflow import BIAS_SUFFIX, to_tensorflow
-from mrcnn_cv.util.opencv import cv2
+from mrcnn_cv.util.opencv import cv2, signals_deferred
 
 NETS = 2
 """For inputs of how many kinds of sizes a net is kept, see `_step_of_sizes`: upright photos and others."""
@@ -120,7 +120,8 @@ def _read(message: NDArray[np.uint8], backend: Backend) -> cv2.dnn.Net:
     # OpenCV 5's new engine ignores backends and targets; where there is a choice, ask for the classic one by name.
     importer: dict[str, Any] = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
     try:
-        net: cv2.dnn.Net = cv2.dnn.readNetFromTensorflow(message, **importer)
+        with signals_deferred():
+            net: cv2.dnn.Net = cv2.dnn.readNetFromTensorflow(message, **importer)
     except cv2.error as error:
         raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net: {brief(error)}") from error
     try:

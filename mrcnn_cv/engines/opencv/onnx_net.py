@@ -18,7 +18,7 @@ from mrcnn_cv.graph.export.onnx import to_onnx
 from mrcnn_cv.graph.ir import NetGraph
 from mrcnn_cv.graph.partial_shapes import Shape, input_shapes
 from mrcnn_cv.graph.passes.spell_hard_sigmoid import spell_hard_sigmoid
-from mrcnn_cv.util.opencv import cv2, quiet
+from mrcnn_cv.util.opencv import cv2, quiet, signals_deferred
 
 DEVICES = frozenset({"cpu"})
 """The backends that this engine has: a build that offers CUDA or OpenCL does so for functions outside of nets."""
@@ -69,7 +69,7 @@ def _read(model: bytes) -> cv2.dnn.Net:
     # The numbers of engines change from version to version; ENGINE_AUTO may be another's engine in some builds.
     engine: int = getattr(cv2.dnn, "ENGINE_OPENCV")  # noqa: B009  (the type stubs of 5.0 do not know it)
     try:
-        with quiet():
+        with quiet(), signals_deferred():
             net: cv2.dnn.Net = cv2.dnn.readNetFromONNX(np.frombuffer(model, dtype=np.uint8), engine=engine)
     except cv2.error as error:
         raise ModelFileError(f"OpenCV {cv2.__version__} cannot import the net: {brief(error)}") from error

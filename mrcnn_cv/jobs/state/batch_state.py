@@ -39,7 +39,7 @@ class RunState:
 
     def __init__(self, folder: OutputDirectory | None, resume: bool = False) -> None:
         self._folder = folder
-        self._manifest = None if folder is None else Manifest(folder.directory)
+        self._manifest = None if folder is None else Manifest(folder.directory, folder.durable)
         self.previous: PreviousRun | None = self._manifest.previous() if self._manifest and resume else None
         self.statistics = RunStatistics()
 

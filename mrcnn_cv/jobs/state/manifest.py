@@ -16,6 +16,7 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 from mrcnn_cv.util import filenames
 
 NAME = "run.jsonl"
+_BEGINNING = b'{"kind": "run"'
 
 
 @dataclass
@@ -51,14 +52,14 @@ class PreviousRun:
 class Manifest(RunObserver):
     """Appends to the manifest: first the metadata, then every image when all its outputs are in place."""
 
-    def __init__(self, directory: Path) -> None:
-        self._log = JsonLog(directory / NAME)
+    def __init__(self, directory: Path, durable: bool = False) -> None:
+        self._log = JsonLog(directory / NAME, durable)
         self._directory = directory
 
     def previous(self) -> PreviousRun | None:
         """What an earlier run left; None where there was none. OutputError where it cannot be read."""
         entries = self._log.read()
-        if entries is None:
+        if entries is None or (not entries and self._log.is_cut_short(_BEGINNING)):
             return None
         previous = PreviousRun({}, {}, has_ended=False)
         for entry in entries:

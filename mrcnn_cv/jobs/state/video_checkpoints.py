@@ -52,8 +52,8 @@ class VideoCheckpoints:
     output_path  of the annotated video below the folder, by which the log knows the video
     """
 
-    def __init__(self, directory: Path, output_path: str) -> None:
-        self._log = JsonLog(directory / NAME)
+    def __init__(self, directory: Path, output_path: str, durable: bool = False) -> None:
+        self._log = JsonLog(directory / NAME, durable)
         self._output_path = output_path
 
     def previous(self) -> PreviousVideo | None:

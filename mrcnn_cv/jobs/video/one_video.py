@@ -151,7 +151,7 @@ def annotate_one(work: VideoWork, task: VideoTask, metadata: Mapping[str, Any]) 
         if work.state_folder is not None:
             directory = work.state_folder.directory
             known_as = task.name if task.target is None else task.target.relative_to(directory).as_posix()
-            checkpoints = VideoCheckpoints(directory, known_as)
+            checkpoints = VideoCheckpoints(directory, known_as, work.state_folder.durable)
             if work.resumes and (previous := checkpoints.previous()) is not None:
                 check_same(previous.metadata, metadata, directory)
                 previous = _still_there(previous, task, work)

@@ -17,6 +17,7 @@ from mrcnn_cv.outputs.base import PerImageSink, SinkClosed
 from mrcnn_cv.outputs.storage.line_index import Line, holds_only_records, line_of, read_lines
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, unwritable
 from mrcnn_cv.outputs.storage.ownership import new_digest
+from mrcnn_cv.util.durable import sync, sync_name
 from mrcnn_cv.util.json import to_bytes
 
 if TYPE_CHECKING:
@@ -65,18 +66,30 @@ class JsonLinesFile:
     `overwrite` is set, and never where it is one of `protected`; OutputError otherwise. A pipe or a device
     (`/dev/null`, `>(gzip > x.gz)`) is just written to.
 
-    keep  go on behind the lines that an earlier run left; `drop` takes out those that are written again
+    keep     go on behind the lines that an earlier run left; `drop` takes out those that are written again
+    durable  a line is on the disk when `write` returns
     """
 
     ordered = True
 
     def __init__(
-        self, path: str | Path, *, overwrite: bool = False, protected: Iterable[str | Path] = (), keep: bool = False
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        protected: Iterable[str | Path] = (),
+        keep: bool = False,
+        durable: bool = False,
     ) -> None:
         self.path = Path(path)
         self.is_special = is_special(self.path)
+        self._durable = durable and not self.is_special
         self._folder = OutputDirectory(
-            self.path.parent, overwrite=overwrite, protected=protected, remedy=Remedy.RECORDS_FILE
+            self.path.parent,
+            overwrite=overwrite,
+            protected=protected,
+            remedy=Remedy.RECORDS_FILE,
+            durable=self._durable,
         )
         self._file: BinaryIO | None = None
         self._size = 0
@@ -110,6 +123,8 @@ class JsonLinesFile:
         self._check_replaceable()
         with self._failing():
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.is_special:
+                self._folder.sweep(self.path)
             self._open("r+b" if self.lines else "wb")
         if self._size != sum(line.size for line in self.lines):
             # Some were dropped, or a killed run was in the middle of one.
@@ -143,6 +158,8 @@ class JsonLinesFile:
                     written = file.write(rest)
                     self._count(rest[:written])
                     rest = rest[written:]
+                if self._durable:
+                    sync(file.fileno())
                 self._note_progress()
         except BrokenPipeError as error:
             raise SinkClosed from error
@@ -154,11 +171,14 @@ class JsonLinesFile:
         return self._file
 
     def _open(self, mode: str) -> None:
-        self._file = cast(BinaryIO, open(self.path, mode, buffering=0))  # noqa: SIM115 (until _close)
         self._size, self._digest, self._next_note = 0, new_digest(), 0
         if mode == "wb":
+            # Before it is there: where the run is killed in between, it is known all the same.
             self._note_progress()
-        else:
+        self._file = cast(BinaryIO, open(self.path, mode, buffering=0))  # noqa: SIM115 (until _close)
+        if self._durable:
+            sync_name(self.path, set())
+        if mode != "wb":
             while piece := self._file.read(1 << 20):
                 self._count(piece)
 

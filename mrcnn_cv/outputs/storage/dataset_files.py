@@ -57,7 +57,7 @@ class DatasetFiles:
         self._keeps = keep
         self._held = ExitStack()
         try:
-            self._records = RecordLog(folder.directory, keep)
+            self._records = RecordLog(folder.directory, keep, folder.durable)
         except OSError as error:
             raise OutputError(f"the records in {folder.directory} cannot be read: {error.strerror or error}") from error
 

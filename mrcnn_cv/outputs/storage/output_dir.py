@@ -15,9 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from mrcnn_cv.errors import OutputError, Remedy
-from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OwnershipLog, fingerprint_of
+from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OwnershipLog, fingerprint_of, new_digest
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util import filenames
+from mrcnn_cv.util.durable import sync, sync_file, sync_name
 from mrcnn_cv.util.files import why_unwritable
 
 _TEMPORARY = re.compile(r"\.mrcnn-cv-[0-9a-f]{12}\.tmp")
@@ -59,6 +60,7 @@ class OutputDirectory:
                depend on which of them could be read
     reserved   names in the folder that no output of an input takes: a folder of images named so gets a ~ behind it
     remedy     what an OutputError tells the user to do
+    durable    what was written is on the disk, with its name, when a method returns that wrote it
     """
 
     def __init__(
@@ -69,11 +71,14 @@ class OutputDirectory:
         protected: Iterable[str | Path] = (),
         reserved: Iterable[str] = (),
         remedy: Remedy = Remedy.OUTPUT_DIRECTORY,
+        durable: bool = False,
     ) -> None:
         self.directory = Path(directory)
         self.overwrite = overwrite
         self.remedy = remedy
-        self._ownership = OwnershipLog(self.directory)
+        self.durable = durable
+        self._synced: set[Path] = set()
+        self._ownership = OwnershipLog(self.directory, durable)
         self._inputs: dict[tuple[int, int], Path] = {}
         self._bases: dict[str, str] = {}
         self._stems: dict[str, str] = {}
@@ -171,6 +176,9 @@ class OutputDirectory:
             seen = Fingerprinted(file)
             yield cast(BinaryIO, seen)
             arrival.content = seen.size, seen.hexdigest()
+            if self.durable:
+                file.flush()
+                sync(file.fileno())
 
     @contextmanager
     def placing(self, path: Path) -> Iterator[Path]:
@@ -184,25 +192,32 @@ class OutputDirectory:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self.check_replaceable(path)
-            arrival = _Arrival(directory / f".mrcnn-cv-{secrets.token_hex(6)}.tmp")
+            arrival = _Arrival(directory / f".mrcnn-cv-{_tag(path)}{secrets.token_hex(3)}.tmp")
             try:
                 yield arrival
                 if arrival.content is None:
                     with arrival.temporary.open("rb") as file:
                         arrival.content = fingerprint_of(file)
+                    if self.durable:
+                        sync_file(arrival.temporary)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.note(path, *arrival.content)
                 os.replace(arrival.temporary, path)
+                if self.durable:
+                    sync_name(path, self._synced)
                 _report(path, arrival.content[0])
             finally:
                 arrival.temporary.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(error, path, self.remedy) from error
 
-    def sweep(self) -> None:
-        """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be."""
+    def sweep(self, target: Path | None = None) -> None:
+        """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be.
+
+        target: of this file alone, in a folder in which others may be at work
+        """
         try:
-            for path in self.directory.glob(".mrcnn-cv-*.tmp"):
+            for path in self.directory.glob(f".mrcnn-cv-{'' if target is None else _tag(target)}*.tmp"):
                 if is_temporary(path) and os.path.isfile(path) and not os.path.islink(path):
                     path.unlink(missing_ok=True)
         except OSError as error:
@@ -216,6 +231,8 @@ class OutputDirectory:
                     # Who edited the source in place has edited this one, too.
                     size, fingerprint = fingerprint_of(file)
                 self.note(path, size, fingerprint)
+                if self.durable:
+                    sync_name(path, self._synced)
                 _report(path, size)
                 return
         except OSError as error:
@@ -313,6 +330,11 @@ class OutputDirectory:
         """Whether a file is a hard link that `copy` made of an input: to put another in its place leaves the input."""
         found = self._input_at(path)
         return found is not None and self._ownership.named(path) and not _is_same_entry(path, found)
+
+
+def _tag(path: Path) -> str:
+    """Six digits by which a file on its way to `path` is known."""
+    return new_digest(os.fsencode(path.name)).hexdigest()[:6]
 
 
 def _report(path: Path, size: int) -> None:

@@ -14,6 +14,8 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
+from mrcnn_cv.util.durable import sync, sync_file, sync_name
+
 RECORD_NAME = ".mrcnn-cv-outputs.jsonl"
 
 _Content = tuple[int, str]
@@ -56,10 +58,14 @@ class Fingerprinted:
 
 
 class OwnershipLog:
-    """The record of one folder. Nothing is read before the first question, nothing written before the first entry."""
+    """The record of one folder. Nothing is read before the first question, nothing written before the first entry.
 
-    def __init__(self, directory: Path) -> None:
+    durable  an entry is on the disk when `add` returns
+    """
+
+    def __init__(self, directory: Path, durable: bool = False) -> None:
         self.directory = directory
+        self._durable, self._has_name = durable, False
         self._contents: dict[str, set[_Content]] = {}
         self._growing: dict[str, set[_Content]] = {}
         self._was_read, self._read_to = False, 0
@@ -113,6 +119,10 @@ class OwnershipLog:
         grows: it begins with them, and more is written behind them.
         """
         if not grows and (size, fingerprint) in self._known(path):
+            if self._durable and not self._has_name:
+                # A run that was killed may have left it in the system's memory.
+                sync_file(self.directory / RECORD_NAME)
+                self._sync_name()
             return
         name = self._name(path)
         entry = {"name": name, "size": size, "digest": fingerprint, **({"grows": True} if grows else {})}
@@ -127,10 +137,18 @@ class OwnershipLog:
             while os.write(handle, line) < len(line):
                 # On a full disk the next write says why; else the whole line: its rest might land behind another.
                 line = b"\n" + line.lstrip()
+            if self._durable:
+                sync(handle)
         finally:
             os.close(handle)
+        if self._durable and not self._has_name:
+            self._sync_name()
         with self._lock:
             self._entries(grows).setdefault(name, set()).add((size, fingerprint))
+
+    def _sync_name(self) -> None:
+        sync_name(self.directory / RECORD_NAME, set())
+        self._has_name = True
 
     def _entries(self, grows: bool) -> dict[str, set[_Content]]:
         return self._growing if grows else self._contents

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mrcnn_cv.structures import masks
+from mrcnn_cv.util.durable import sync, sync_name
 from mrcnn_cv.util.json import to_bytes
 
 Record = dict[str, Any]
@@ -30,8 +31,12 @@ RECORDS_NAME = ".mrcnn-cv-records.jsonl"
 class RecordLog:
     """The records of one output folder. Several for one place: the last one counts."""
 
-    def __init__(self, directory: Path, keep: bool = False) -> None:
-        """keep: go on behind what an earlier run left. OSError where that cannot be read."""
+    def __init__(self, directory: Path, keep: bool = False, durable: bool = False) -> None:
+        """keep: go on behind what an earlier run left. OSError where that cannot be read.
+
+        durable: a record is on the disk when `add` returns
+        """
+        self._durable = durable
         self.path = directory / RECORDS_NAME
         self._offsets: dict[str, tuple[int, int]] = {}
         self._file: FileIO | None = None
@@ -57,6 +62,8 @@ class RecordLog:
         self._file = open(self.path, "r+b" if self._end else "w+b", buffering=0)  # noqa: SIM115 (until close)
         self._file.truncate(self._end)
         self._file.seek(self._end)
+        if self._durable:
+            sync_name(self.path, set())
 
     def close(self) -> None:
         """End writing. OSError where the file system finds only now that it has no room."""
@@ -72,6 +79,8 @@ class RecordLog:
         rest = memoryview(to_bytes(record) + b"\n")
         while rest:
             rest = rest[self._file.write(rest) :]
+        if self._durable:
+            sync(self._file.fileno())
         self._place(record, start)
 
     def _place(self, record: Record, start: int) -> None:

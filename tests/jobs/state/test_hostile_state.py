@@ -38,6 +38,18 @@ def test_a_picture_whose_outputs_cannot_be_is_not_done(tmp_path: Path, files: An
     assert not previous.is_done(PurePosixPath("a.jpg"), folder)
 
 
+@pytest.mark.parametrize("left", [b"", b'{"ki', b'{"kind": "run", "version": 1, "star'])
+def test_a_run_that_was_killed_at_its_first_line_is_none(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / NAME).write_bytes(left)
+    assert Manifest(tmp_path).previous() is None
+
+
+@pytest.mark.parametrize("left", [b"\n", b"my own", b'{"kind": "mine"}\n', b'{"kind": "run", "vers\n'])
+def test_another_file_of_the_name_is_no_run_that_was_killed(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / NAME).write_bytes(left)
+    assert Manifest(tmp_path).previous() is not None
+
+
 @pytest.mark.parametrize(
     "change",
     [
