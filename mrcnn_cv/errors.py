@@ -125,5 +125,10 @@ class OutputError(MrcnnCvError):
     exit_code = 6
 
 
+class OutputConflict(OutputError):
+    """An output of one image that cannot be written, for what lies in its place; a run over images continues with the
+    others (exit code 6 at its end)."""
+
+
 INTERRUPTED_EXIT_CODE = 130
 """Exit code after Ctrl-C, as shells report it (128 + SIGINT)."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from time import perf_counter
 
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import InputError, MrcnnCvError, OutputConflict
 from mrcnn_cv.inputs.images.decode import decode_image
 from mrcnn_cv.structures.frame import Frame, FrameError
 
@@ -30,11 +30,11 @@ class ImageRef:
 
 
 def load(item: ImageRef, index: int) -> Frame | FrameError:
-    """Read and decode an image; never raises InputError."""
+    """Read and decode an image; never raises InputError, nor what `failing` was given."""
     start = perf_counter()
     try:
         image = decode_image(item.read(), item.name)
-    except InputError as error:
+    except (InputError, OutputConflict) as error:
         return FrameError(item.name, index, error, item.path, item.output_path)
     milliseconds = (perf_counter() - start) * 1000
     return Frame(image, item.name, index, path=item.path, read_ms=milliseconds, output_path=item.output_path)
@@ -45,11 +45,16 @@ def failed_ref(name: str, output_path: PurePosixPath, error: InputError) -> Imag
     return ImageRef(name, output_path, None, _Failure(error))
 
 
+def failing(item: ImageRef, error: OutputConflict) -> ImageRef:
+    """An item that is not read, since what comes of it could not be written."""
+    return replace(item, read=_Failure(error))
+
+
 @dataclass(frozen=True)
 class _Failure:
     """Reads nothing."""
 
-    error: InputError
+    error: MrcnnCvError
 
     def __call__(self) -> bytes:
         raise self.error

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from mrcnn_cv.drawing.annotate import Style
-from mrcnn_cv.errors import UsageError
+from mrcnn_cv.errors import OutputConflict, UsageError
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef, Listing
 from mrcnn_cv.inputs.images.directories import DirectoryScan
@@ -71,7 +71,7 @@ class ImagesResult:
     outputs
         Where results are.
     exit_code
-        0: all done, 5: images failed, or that of the cancellation.
+        0: all done, 5: images failed, 6: outputs of images have no place, or that of the cancellation.
     failure_limit_reached
         More images failed than may.
     is_cancelled
@@ -221,8 +221,9 @@ class _ImagesJob:
         state.open(self._metadata(model))
         with session.running(state, lambda: self.outputs.places):
             observers = [*state.observers, session.limit, session.observer]
-            result = run(executor, source, sinks, thresholds, observers, session.cancellation)
-            code = session.finish(result.failed)
+            others = self.is_batch or len(items) > 1
+            result = run(executor, source, sinks, thresholds, observers, session.cancellation, skip_conflicts=others)
+            code = session.finish(result.failed, OutputConflict.exit_code if result.conflicts else 0)
         return ImagesResult(
             statistics=state.statistics,
             outputs=tuple(self.outputs.places),

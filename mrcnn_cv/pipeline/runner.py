@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, InputError, Remedy
+from mrcnn_cv.errors import INTERRUPTED_EXIT_CODE, InputError, OutputConflict, Remedy
 from mrcnn_cv.inference.predictor import MaskRCNN
 from mrcnn_cv.inputs.image_ref import ImageRef, load
 from mrcnn_cv.outputs.base import Sink, SinkClosed
@@ -33,10 +33,11 @@ class Thresholds:
 
 @dataclass
 class RunResult:
-    """How many images were done and how many failed."""
+    """How many images were done and how many failed; of these, how many because their outputs have no place."""
 
     done: int = 0
     failed: int = 0
+    conflicts: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def run(
     observers: Sequence[RunObserver],
     cancellation: CancellationToken | None = None,
     track: Track | None = None,
+    *,
+    skip_conflicts: bool = False,
 ) -> RunResult:
     """Take every image of `source` through the executor's models and hand the instances to every sink.
 
@@ -123,11 +126,13 @@ def run(
 
     Sinks whose `ordered` is False are written by several threads at a time, in any order; the others by the caller's,
     in order. Raises OutputError or BackendError, which end the run (what was written stays); a SinkClosed ends it
-    quietly, and the image at which it came counts as done where the sink still took it.
+    quietly, and the image at which it came counts as done where the sink still took it. skip_conflicts: an
+    OutputConflict from a sink whose `ordered` is False fails its image alone.
     """
     result, token = RunResult(), cancellation or CancellationToken()
     ordered = [sink for sink in sinks if sink.ordered]
-    stages = _stages(thresholds, [sink for sink in sinks if not sink.ordered], track)
+    passing = OutputConflict if skip_conflicts else ()
+    stages = _stages(thresholds, [sink for sink in sinks if not sink.ordered], track, passing)
     with ExitStack() as stack:
         for sink in sinks:
             stack.enter_context(sink)
@@ -145,7 +150,10 @@ def _numbered(source: Iterable[Item | None]) -> Iterator[tuple[int, Item] | None
 
 
 def _stages(
-    thresholds: Thresholds, sinks: Sequence[Sink], track: Track | None
+    thresholds: Thresholds,
+    sinks: Sequence[Sink],
+    track: Track | None,
+    passing: type[OutputConflict] | tuple[()] = (),
 ) -> Stages[tuple[int, Item], Frame | FrameError | DeferredFrame, Outgoing, Outgoing]:
     def read(taken: tuple[int, Item]) -> Frame | FrameError | DeferredFrame:
         index, item = taken
@@ -173,6 +181,9 @@ def _stages(
                         sink.write(frame.frame, frame.instances)
             except MemoryError:
                 return _too_large(frame.frame)
+            except passing as conflict:
+                taken = frame.frame
+                return FrameError(taken.name, taken.index, conflict, taken.path, taken.output_path)
             frame.seconds += time.perf_counter() - start
         return frame
 
@@ -212,6 +223,7 @@ def _deliver(frame: Outgoing, sinks: Sequence[Sink], observers: Sequence[RunObse
         return
     if isinstance(frame, FrameError):
         result.failed += 1
+        result.conflicts += isinstance(frame.error, OutputConflict)
         for observer in observers:
             observer.failed(frame)
         return

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn_cv.errors import InputError
+from mrcnn_cv.errors import MrcnnCvError
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,12 @@ class Frame:
 class FrameError:
     """An image that its source had to give up; the ones after it still come.
 
-    A source yields it in place of a Frame rather than raising, because an iterator that has raised has ended.
+    A source yields it in place of a Frame rather than raising, because an iterator that has raised has ended. error: an
+    InputError, or the OutputConflict of an image whose outputs have no place.
     """
 
     name: str
     index: int
-    error: InputError
+    error: MrcnnCvError
     path: Path | None = None
     output_path: PurePosixPath | None = None

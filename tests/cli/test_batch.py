@@ -106,14 +106,18 @@ def test_resume_does_what_is_left_and_retries_what_failed(
     (out / "a" / "img2.png").unlink()
     shutil.copy(photo_path, tree / "b" / "bad.jpg")
     (out / "b" / "img2.png").write_bytes(b"somebody's work")
-    assert "is not an unchanged output" in refusal(find("in", "-o", "out", "--resume", "-q"), 6)
+    result = find("in", "-o", "out", "--resume")
+    assert result.returncode == 6
+    assert "b/img2.png exists and is not an unchanged output" in result.stderr.replace("\\", "/")
+    assert "5 images: 2 done, 2 were done before, 1 failed (failures.csv says why)" in result.stderr
+    assert (out / "b" / "img2.png").read_bytes() == b"somebody's work"
     result = success(find("in", "-o", "out", "--resume", "--overwrite"))
-    assert "5 images: 3 done, 2 were done before" in result.stderr
+    assert "5 images: 1 done, 4 were done before" in result.stderr
     after = {name: (out / name).stat().st_mtime_ns for name in OVERLAYS}
     assert {name for name in OVERLAYS if before[name] == after[name]} == {"a/img10.png", "top.png"}
     assert "b/bad.jpg" in files_in(out)
     summary = json.loads((out / "summary.json").read_bytes())
-    assert (summary["done"], summary["kept"], summary["failed"], summary["failures"]) == (3, 2, 0, [])
+    assert (summary["done"], summary["kept"], summary["failed"], summary["failures"]) == (1, 4, 0, [])
     assert len((out / "failures.csv").read_text("utf-8-sig").splitlines()) == 1
 
 

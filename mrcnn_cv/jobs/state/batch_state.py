@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mrcnn_cv.errors import Remedy, UsageError
+from mrcnn_cv.errors import OutputConflict, Remedy, UsageError
 from mrcnn_cv.inputs.base import STDIN
-from mrcnn_cv.inputs.image_ref import ImageRef
+from mrcnn_cv.inputs.image_ref import ImageRef, failing
 from mrcnn_cv.jobs.state.decode_probe import ENDED, probe_decoding
 from mrcnn_cv.jobs.state.manifest import NAME, Manifest, PreviousRun
 from mrcnn_cv.jobs.state.run_metadata import check_same
@@ -56,7 +56,8 @@ class RunState:
     def to_do(self, items: Sequence[ImageRef], holds: Callable[[ImageRef], bool] = lambda item: True) -> list[ImageRef]:
         """The items that are not done yet, or whose outputs are not there any more; the others are counted as kept.
 
-        holds: whether the files for all images have what was found in one.
+        holds: whether the files for all images have what was found in one. An item fails when its turn comes where an
+        output is to be made again that somebody has worked on since.
         """
         self.statistics.images = len(items)
         if self.previous is None or self._folder is None:
@@ -67,9 +68,11 @@ class RunState:
             if image is not None and self.is_done(item, holds):
                 self.statistics.keep(image.instances)
                 continue
-            # OutputError where an output is to be made again that somebody has worked on since.
-            for path, _ in () if image is None else image.files:
-                self._folder.check_replaceable(self._folder.directory / path)
+            try:
+                for path, _ in () if image is None else image.files:
+                    self._folder.check_replaceable(self._folder.directory / path)
+            except OutputConflict as conflict:
+                item = failing(item, conflict)
             left.append(item)
         return _without_fatal(left, self.previous)
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from mrcnn_cv.errors import OutputError, Remedy
+from mrcnn_cv.errors import OutputConflict, OutputError, Remedy
 from mrcnn_cv.outputs.storage.ownership import Fingerprinted, OwnershipLog, fingerprint_of, new_digest
+from mrcnn_cv.outputs.storage.protected_inputs import ProtectedInputs
 from mrcnn_cv.structures.frame import Frame
 from mrcnn_cv.util import filenames
 from mrcnn_cv.util.durable import sync, sync_file, sync_name
@@ -79,7 +80,7 @@ class OutputDirectory:
         self.durable = durable
         self._synced: set[Path] = set()
         self._ownership = OwnershipLog(self.directory, durable)
-        self._inputs: dict[tuple[int, int], Path] = {}
+        self._inputs = ProtectedInputs(self._ownership.names)
         self._bases: dict[str, str] = {}
         self._stems: dict[str, str] = {}
         self._taken_stems: set[str] = set()
@@ -93,8 +94,7 @@ class OutputDirectory:
 
     def protect(self, path: Path, output_path: PurePosixPath | None = None) -> None:
         """Take note of an input before the run: never write to it, and reserve the name of its outputs."""
-        if (identity := _identity(path)) is not None:
-            self._inputs[identity] = path
+        self._inputs.add(path)
         if output_path is not None:
             self._base(os.path.abspath(path), str(output_path))
 
@@ -150,7 +150,7 @@ class OutputDirectory:
             if stem:
                 base = self._stems[key]
             wanted = self._wanted(base, suffix, kind)
-            if self._is_input(self.directory / wanted):
+            if self.directory / wanted in self._inputs:
                 wanted = self._wanted(filenames.tagged_name(base), suffix, kind)
             return self.directory / self._claim(key, wanted, inputs_too=False)
 
@@ -164,7 +164,8 @@ class OutputDirectory:
     def write(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, a path from `path_for`, whole or not at all.
 
-        OutputError where the file exists and is neither ours nor may be overwritten, and where it cannot be written.
+        OutputConflict where something lies there that is neither ours nor may be overwritten, or where this place
+        cannot be written; OutputError where nothing can.
         """
         with self.replacing(path) as file:
             file.write(data)
@@ -200,9 +201,11 @@ class OutputDirectory:
                         arrival.content = fingerprint_of(file)
                     if self.durable:
                         sync_file(arrival.temporary)
-                path.parent.mkdir(parents=True, exist_ok=True)
+                with self._reaching(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
                 self.note(path, *arrival.content)
-                os.replace(arrival.temporary, path)
+                with self._reaching(path):
+                    os.replace(arrival.temporary, path)
                 if self.durable:
                     sync_name(path, self._synced)
                 _report(path, arrival.content[0])
@@ -210,6 +213,16 @@ class OutputDirectory:
                 arrival.temporary.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(error, path, self.remedy) from error
+
+    @contextmanager
+    def _reaching(self, path: Path) -> Iterator[None]:
+        """OutputConflict for an OSError that is about this place, and not about the disk."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _OF_ONE_PLACE:
+                raise unwritable(error, path, self.remedy, OutputConflict) from error
+            raise
 
     def sweep(self, target: Path | None = None) -> None:
         """Remove what a run that was killed had half written, where it is resumed; OutputError where that cannot be.
@@ -227,13 +240,13 @@ class OutputDirectory:
         """Put the file `source` at `path` as well: by a hard link where the file system has them, else as a copy."""
         try:
             if os.path.lexists(path) and os.path.samefile(source, path):
-                with path.open("rb") as file:
-                    # Who edited the source in place has edited this one, too.
-                    size, fingerprint = fingerprint_of(file)
-                self.note(path, size, fingerprint)
+                if self._inputs.is_our_link(path):
+                    # Whoever edited the input in place has edited this as well.
+                    with path.open("rb") as file:
+                        self.note(path, *fingerprint_of(file))
                 if self.durable:
                     sync_name(path, self._synced)
-                _report(path, size)
+                _report(path, path.stat().st_size)
                 return
         except OSError as error:
             raise unwritable(error, path, self.remedy) from error
@@ -241,29 +254,31 @@ class OutputDirectory:
             try:
                 os.link(os.path.realpath(source), arrival.temporary)
             except OSError:
-                shutil.copyfile(source, arrival.temporary)
+                # The source may be gone.
+                with self._reaching(path):
+                    shutil.copyfile(source, arrival.temporary)
 
     def discard(self, path: Path) -> None:
         """Remove the file at `path` (in this folder) where it is an unchanged output of an earlier run."""
         try:
-            if not self._is_input(path) and self._ownership.owns(path):
+            if path not in self._inputs and self._ownership.owns(path):
                 path.unlink()
         except OSError as error:
             raise unwritable(error, path, self.remedy) from error
 
     def check_replaceable(self, path: Path, is_ours: Callable[[], bool] = lambda: False) -> None:
-        """OutputError where a file at `path` (in this folder) must be left alone.
+        """OutputConflict where a file at `path` (in this folder) must be left alone.
 
         is_ours: another way to tell, where it is no unchanged output.
         """
         if not os.path.lexists(path):
             return
         if os.path.isdir(path):
-            raise OutputError(f"{path} is a folder, so no file can be written there: {self.remedy}", self.remedy)
-        if self._is_input(path):
-            raise OutputError(f"{path} is an input of this run and is never overwritten: {self.remedy}", self.remedy)
-        if not (self.overwrite or self._ownership.owns(path) or self._is_link_to_input(path) or is_ours()):
-            raise OutputError(
+            raise OutputConflict(f"{path} is a folder, so no file can be written there: {self.remedy}", self.remedy)
+        if path in self._inputs:
+            raise OutputConflict(f"{path} is an input of this run and is never overwritten: {self.remedy}", self.remedy)
+        if not (self.overwrite or self._ownership.owns(path) or self._inputs.is_our_link(path) or is_ours()):
+            raise OutputConflict(
                 f"{path} exists and is not an unchanged output of mrcnn-cv: move it, or {Remedy.OVERWRITE}",
                 Remedy.OVERWRITE,
             )
@@ -305,7 +320,7 @@ class OutputDirectory:
         # Thousands of inputs may share a name (scene-1/image.jpg, ...): go on where the last of them ended.
         number = 1 if self._owner(wanted, key) == key else self._numbers.get(filenames.path_key(wanted), 1)
         name = filenames.numbered_name(wanted, number)
-        while self._owner(name, key) != key or (not inputs_too and self._is_input(self.directory / name)):
+        while self._owner(name, key) != key or (not inputs_too and self.directory / name in self._inputs):
             number += 1
             name = filenames.numbered_name(wanted, number)
         self._claims[filenames.path_key(name)] = key
@@ -315,21 +330,6 @@ class OutputDirectory:
 
     def _owner(self, name: str, key: str) -> str:
         return self._claims.get(filenames.path_key(name), key)
-
-    def _input_at(self, path: Path) -> Path | None:
-        """The input that a path leads to, by whatever name."""
-        identity = _identity(path)
-        found = self._inputs.get(identity) if identity is not None else None
-        # The number of a file that is gone may belong to another one by now.
-        return found if found is not None and _identity(found) == identity else None
-
-    def _is_input(self, path: Path) -> bool:
-        return self._input_at(path) is not None and not self._is_link_to_input(path)
-
-    def _is_link_to_input(self, path: Path) -> bool:
-        """Whether a file is a hard link that `copy` made of an input: to put another in its place leaves the input."""
-        found = self._input_at(path)
-        return found is not None and self._ownership.named(path) and not _is_same_entry(path, found)
 
 
 def _tag(path: Path) -> str:
@@ -343,27 +343,21 @@ def _report(path: Path, size: int) -> None:
         files.append((path, size))
 
 
-def unwritable(error: OSError, path: Path, remedy: Remedy = Remedy.OUTPUT_DIRECTORY) -> OutputError:
+_OF_ONE_PLACE = {
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EACCES, errno.EPERM),
+    *(errno.ENOENT, errno.ENAMETOOLONG, getattr(errno, "ELOOP", errno.ENOTDIR)),
+}
+"""Why one file cannot be written where others can."""
+
+
+def unwritable(
+    error: OSError,
+    path: Path,
+    remedy: Remedy = Remedy.OUTPUT_DIRECTORY,
+    kind: type[OutputError] = OutputError,
+) -> OutputError:
     """The OutputError for an OSError from writing `path`."""
     if error.errno == errno.ENAMETOOLONG:
-        return OutputError(f"{path} cannot be written, its name is too long for this file system: rename the input")
-    return OutputError(why_unwritable(error, path, str(remedy)), remedy)
-
-
-def _is_same_entry(output: Path, source: Path) -> bool:
-    """Whether two paths to one file are one entry of a folder, `source` perhaps by way of links."""
-    if os.path.islink(output):
-        return True
-    target = Path(os.path.realpath(source))
-    return _identity(output.parent) == _identity(target.parent) and (
-        filenames.path_key(output.name) == filenames.path_key(target.name)
-    )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells one file from another, through links and spellings; None where there is no file."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
+        shorter = "rename the input" if remedy is Remedy.OUTPUT_DIRECTORY else str(remedy)
+        return kind(f"{path} cannot be written, its name is too long for this file system: {shorter}", remedy)
+    return kind(why_unwritable(error, path, str(remedy)), remedy)

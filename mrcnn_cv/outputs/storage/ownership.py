@@ -93,8 +93,8 @@ class OwnershipLog:
         """Whether mrcnn-cv wrote anything into this folder."""
         return os.path.isfile(self.directory / RECORD_NAME)
 
-    def named(self, path: Path) -> bool:
-        """Whether we ever wrote anything under this name."""
+    def names(self, path: Path) -> bool:
+        """Whether we ever wrote a file of this name, whatever is there by now."""
         return bool(self._known(path)) or (self._read_on() and bool(self._known(path)))
 
     def wrote(self, path: Path) -> bool:

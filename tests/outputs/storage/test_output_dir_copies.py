@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mrcnn_cv.errors import OutputError
+from mrcnn_cv.errors import OutputConflict, OutputError
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory, written_files
 from tests.outputs.conftest import MakeFrame
 
@@ -101,10 +101,26 @@ def test_an_input_that_was_edited_in_place_is_copied_again(tmp_path: Path, is_li
     assert source.read_bytes() == b"another"
 
 
-def test_a_hard_link_of_the_users_is_the_users(tmp_path: Path) -> None:
+def test_a_hard_link_of_somebody_elses_is_an_input(tmp_path: Path) -> None:
     source, link = tmp_path / "in.jpg", tmp_path / "out" / "a.jpg"
     source.write_bytes(b"picture")
     link.parent.mkdir()
     os.link(source, link)
-    with pytest.raises(OutputError, match="is an input of this run"):
-        OutputDirectory(link.parent, protected=[source]).check_replaceable(link)
+    folder = OutputDirectory(link.parent, protected=[source])
+    with pytest.raises(OutputConflict, match="is an input of this run"):
+        folder.write(link, b"output")
+    # To be asked for a copy where there is one makes it no output.
+    folder.copy(source, link)
+    with pytest.raises(OutputConflict, match="is an input of this run"):
+        OutputDirectory(link.parent, protected=[source]).write(link, b"output")
+
+
+def test_a_copy_of_ours_that_is_an_input_itself_is_not_replaced(tmp_path: Path) -> None:
+    source, copy = tmp_path / "in.jpg", tmp_path / "out" / "a.jpg"
+    source.write_bytes(b"picture")
+    OutputDirectory(copy.parent, protected=[source]).copy(source, copy)
+    for inputs in ([copy], [copy, source], [source, copy]):
+        with pytest.raises(OutputConflict, match="is an input of this run"):
+            OutputDirectory(copy.parent, protected=inputs).write(copy, b"output")
+    OutputDirectory(copy.parent, protected=[source]).write(copy, b"output")
+    assert (source.read_bytes(), copy.read_bytes()) == (b"picture", b"output")

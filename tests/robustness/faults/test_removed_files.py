@@ -16,7 +16,7 @@ import pytest
 from mrcnn_cv.errors import InputError
 from mrcnn_cv.jobs import images as images_job
 from mrcnn_cv.jobs.state.summary import RunStatistics
-from mrcnn_cv.outputs.storage import output_dir as folder
+from mrcnn_cv.outputs.storage import protected_inputs
 from mrcnn_cv.outputs.storage.output_dir import OutputDirectory
 from mrcnn_cv.pipeline import FrameResult, run
 from mrcnn_cv.structures.frame import Frame, FrameError
@@ -61,7 +61,7 @@ def test_a_picture_that_failed_half_written_and_is_done_later_is_no_failure(tmp_
 def test_an_output_is_not_taken_for_an_input_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """File systems give the number of a file that is gone to the next one that is made."""
     numbers: dict[str, int] = {}
-    monkeypatch.setattr(folder, "_identity", lambda path: (1, numbers[path.name]) if path.exists() else None)
+    monkeypatch.setattr(protected_inputs, "_identity", lambda path: (1, numbers[path.name]) if path.exists() else None)
     source, out = tmp_path / "in" / "a.png", tmp_path / "out" / "a.png"
     source.parent.mkdir()
     source.write_bytes(b"picture")
@@ -71,7 +71,9 @@ def test_an_output_is_not_taken_for_an_input_that_is_gone(tmp_path: Path, monkey
     assert outputs.path_for(frame) == out
     outputs.write(out, b"first")
     # The input is replaced, and has another number; what was its own is now the output's.
-    monkeypatch.setattr(folder, "_identity", lambda path: (1, 7 if path == out else 8) if path.exists() else None)
+    monkeypatch.setattr(
+        protected_inputs, "_identity", lambda path: (1, 7 if path == out else 8) if path.exists() else None
+    )
     assert outputs.path_for(frame) == out
     outputs.write(out, b"second")
     assert out.read_bytes() == b"second"
