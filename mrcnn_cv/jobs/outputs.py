@@ -97,7 +97,8 @@ class Outputs:
         options = self._options
         # Says so where a library is missing.
         self._dataset_names = [made.name for made in make_datasets(options.formats, OutputSettings({}, ""))]
-        folder = self._new_folder(reserved=[*STATE_FILES, *self._dataset_names])
+        records = [] if self._records in (None, STDOUT) else _inside(Path(options.directory), Path(self._records))
+        folder = self._new_folder([*STATE_FILES, *self._dataset_names], [*self._format_folders, *records])
         for item in items:
             if item.path is not None:
                 folder.protect(item.path, item.output_path)
@@ -106,6 +107,11 @@ class Outputs:
         check_free(folder.directory, self._run.resume, options.overwrite)
         folder.check()
         return folder
+
+    @property
+    def _format_folders(self) -> set[str]:
+        """The names of folders that formats have for their own; each is that of its format."""
+        return {name for name in self._options.formats if not is_dataset(name)} - _SUFFIXES.keys()
 
     @property
     def directory(self) -> Path | None:
@@ -117,10 +123,14 @@ class Outputs:
         """For frames that somebody keeps from a window, also where nothing is saved otherwise."""
         return self.folder or self._new_folder()
 
-    def _new_folder(self, reserved: Sequence[str] = ()) -> OutputDirectory:
+    def _new_folder(self, reserved: Sequence[str] = (), not_folders: Sequence[str] = ()) -> OutputDirectory:
         options = self._options
         return OutputDirectory(
-            Path(options.directory), overwrite=options.overwrite, reserved=reserved, durable=options.durable
+            Path(options.directory),
+            overwrite=options.overwrite,
+            reserved=reserved,
+            not_folders=not_folders,
+            durable=options.durable,
         )
 
     def sinks(self, model: MaskRCNN, indexes: Mapping[str, int] | None, leave_out: Collection[str] = ()) -> list[Sink]:
@@ -203,6 +213,12 @@ class Outputs:
         """Where results are, for people."""
         folder = [] if self.folder is None else [os.fspath(self._options.directory)]
         return folder + ([] if self._records in (None, STDOUT) else [self._records])
+
+
+def _inside(folder: Path, path: Path) -> list[str]:
+    """The name of a file below a folder, if it lies there."""
+    inside, root = (Path(os.path.realpath(each)) for each in (path, folder))
+    return [inside.relative_to(root).as_posix()] if inside.is_relative_to(root) else []
 
 
 def save_shown(folder: OutputDirectory, path: Path, view: LiveView, latest: LatestFrame) -> str:

@@ -60,6 +60,7 @@ class OutputDirectory:
     protected  the inputs of the run in their order: never written to, and named in that order, so that a name does not
                depend on which of them could be read
     reserved   names in the folder that no output of an input takes: a folder of images named so gets a ~ behind it
+    not_folders  names, or paths below the folder, of which that holds for folders alone
     remedy     what an OutputError tells the user to do
     durable    what was written is on the disk, with its name, when a method returns that wrote it
     """
@@ -71,6 +72,7 @@ class OutputDirectory:
         overwrite: bool = False,
         protected: Iterable[str | Path] = (),
         reserved: Iterable[str] = (),
+        not_folders: Iterable[str] = (),
         remedy: Remedy = Remedy.OUTPUT_DIRECTORY,
         durable: bool = False,
     ) -> None:
@@ -86,7 +88,10 @@ class OutputDirectory:
         self._taken_stems: set[str] = set()
         self._reserved = frozenset(map(filenames.path_key, reserved))
         self._claims: dict[str, str] = dict.fromkeys(self._reserved, "")
-        self._claimed: dict[tuple[str, str], str] = {}
+        self._not_folders = self._reserved.union(map(filenames.path_key, not_folders))
+        self._claimed: dict[tuple[str, str, bool], str] = {}
+        self._folders: set[str] = set()
+        self._renamed: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._lock = threading.RLock()
         for path in map(Path, protected):
@@ -152,14 +157,33 @@ class OutputDirectory:
             wanted = self._wanted(base, suffix, kind)
             if self.directory / wanted in self._inputs:
                 wanted = self._wanted(filenames.tagged_name(base), suffix, kind)
-            return self.directory / self._claim(key, wanted, inputs_too=False)
+            # A name without any suffix is that of an image's own folder, which others may lie in.
+            is_file = bool(suffix) or not stem
+            return self.directory / self._claim(key, wanted, inputs_too=False, kind=kind if is_file else None)
 
     def _wanted(self, base: str, suffix: str | None, kind: str) -> str:
-        output_path = PurePosixPath(kind, base)
-        first, *rest = output_path.parts
-        if rest and filenames.path_key(first) in self._reserved:
-            output_path = PurePosixPath(f"{first}~", *rest)
+        output_path = self._folder_for(PurePosixPath(base).parent, kind) / PurePosixPath(base).name
         return str(output_path.with_name(filenames.truncate_name(output_path.name + (suffix or ""))))
+
+    def _folder_for(self, folder: PurePosixPath, kind: str) -> PurePosixPath:
+        """The place of a folder of the inputs' tree: its own, or with a ~ where a file has or gets that name."""
+        place = PurePosixPath(kind)
+        for part in folder.parts:
+            wanted = str(place / part)
+            if wanted not in self._renamed:
+                name = wanted
+                while self._is_kept_from_folders(name, kind):
+                    name = f"{name}~"
+                self._renamed[wanted] = name
+            place = PurePosixPath(self._renamed[wanted])
+        return place
+
+    def _is_kept_from_folders(self, name: str, kind: str) -> bool:
+        # Inside of a format's own folder the tree of the inputs meets nothing else.
+        if not kind and filenames.path_key(name) in self._not_folders:
+            return True
+        path = self.directory / name
+        return os.path.lexists(path) and not os.path.isdir(path)
 
     def write(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, a path from `path_for`, whole or not at all.
@@ -300,6 +324,7 @@ class OutputDirectory:
         if key not in self._bases:
             self._bases[key] = self._claim(key, name, inputs_too=True)
             self._stems[key] = self._new_stem(self._bases[key])
+            self._folders.update(filenames.path_key(str(folder)) for folder in PurePosixPath(name).parents)
         return self._bases[key]
 
     def _new_stem(self, base: str) -> str:
@@ -313,20 +338,31 @@ class OutputDirectory:
                 return stem
             number += 1
 
-    def _claim(self, key: str, wanted: str, *, inputs_too: bool) -> str:
-        """`wanted`, or the first number of it that belongs to no other input; the same at every call."""
-        if (key, wanted) in self._claimed:
-            return self._claimed[key, wanted]
+    def _claim(self, key: str, wanted: str, *, inputs_too: bool, kind: str | None = None) -> str:
+        """`wanted`, or the first number of it that belongs to no other input; the same at every call.
+
+        kind: of a file's name, which must not be that of a folder of the inputs' tree; None: of others.
+        """
+        if (key, wanted, inputs_too) in self._claimed:
+            return self._claimed[key, wanted, inputs_too]
         # Thousands of inputs may share a name (scene-1/image.jpg, ...): go on where the last of them ended.
         number = 1 if self._owner(wanted, key) == key else self._numbers.get(filenames.path_key(wanted), 1)
         name = filenames.numbered_name(wanted, number)
-        while self._owner(name, key) != key or (not inputs_too and self.directory / name in self._inputs):
+        while (
+            self._owner(name, key) != key
+            or (not inputs_too and self.directory / name in self._inputs)
+            or (kind is not None and self._is_folders(name, kind))
+        ):
             number += 1
             name = filenames.numbered_name(wanted, number)
         self._claims[filenames.path_key(name)] = key
         self._numbers[filenames.path_key(wanted)] = number
-        self._claimed[key, wanted] = name
+        self._claimed[key, wanted, inputs_too] = name
         return name
+
+    def _is_folders(self, name: str, kind: str) -> bool:
+        """Whether a folder of the inputs' tree has the name of this file."""
+        return filenames.path_key(str(PurePosixPath(name).relative_to(kind))) in self._folders
 
     def _owner(self, name: str, key: str) -> str:
         return self._claims.get(filenames.path_key(name), key)
