@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from time import perf_counter
@@ -67,8 +67,10 @@ class Listing:
     items    in the order in which they are read
     is_batch True where any source stands for many images (a folder, a pattern, a list, an archive)
     left_out how many files in folders and archives are no images by their names
+    unfollowed  links in folders that cannot be followed and are no images by their names, with the reason
     """
 
     items: Sequence[ImageRef]
     is_batch: bool
     left_out: int = 0
+    unfollowed: Mapping[str, str] = field(default_factory=dict)

@@ -32,7 +32,8 @@ def list_images(sources: Sequence[str], scan: DirectoryScan, lists: Sequence[Pat
         else:
             groups.append((group.folder, list(group.items)))
     groups += [(path.stem, listed(path)) for path in lists]
-    return Listing(_unique(single + _together(groups, alone=not single)), bool(groups), scan.left_out)
+    items = _unique(single + _together(groups, alone=not single))
+    return Listing(items, bool(groups), scan.left_out, dict(scan.unfollowed))
 
 
 def _listed(source: str, scan: DirectoryScan) -> ImageGroup:

@@ -49,7 +49,7 @@ class ImagesPlan:
     remaining
         (name, path below the output directory) of those that are not done yet.
     skipped
-        How many other files the sources hold.
+        How many other files the sources hold, and links that cannot be followed.
     outputs
         Where results would go.
     """
@@ -196,7 +196,7 @@ class _ImagesJob:
             remaining=tuple(
                 (item.name, str(item.output_path)) for item in self._state().to_do(items, self.outputs.holds)
             ),
-            skipped=self.listing.left_out,
+            skipped=self.listing.left_out + len(self.listing.unfollowed),
             outputs=tuple(self.outputs.places),
         )
 
@@ -210,6 +210,7 @@ class _ImagesJob:
         sinks = self.outputs.sinks(model, indexes)
         items = state.to_do(self.listing.items, self.outputs.holds)
         self.outputs.begin_with(items, self.listing.items, keep=state.previous is not None)
+        state.statistics.unfollowed = self.listing.unfollowed
         source: Iterable[ImageRef | None] = items
         session.observer.images_started(state.statistics, self.outputs.places, self.is_batch)
         thresholds = thresholds_for(model, self.detection)

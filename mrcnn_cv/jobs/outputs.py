@@ -198,8 +198,7 @@ class Outputs:
         yield from state_files(directory)
         yield from (directory / name for name in self._dataset_names)
         # Formats with files in a folder of their own have its name.
-        own_folder = {name for name in saved if not is_dataset(name)} - _SUFFIXES.keys()
-        yield from (directory / name for name in own_folder)
+        yield from (directory / name for name in self._format_folders)
         suffixes = [each for name in saved for each in _SUFFIXES.get(name, ())]
         written = filenames.path_key(Path(self._records).name)
         for item in items:

@@ -220,6 +220,19 @@ def test_a_file_of_options_that_cannot_be_meant(find: Run, tree: Path, tmp_path:
     assert "gone.toml cannot be read" in refusal(find("in", "--config", "gone.toml"), 2)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need permission there")
+def test_a_link_that_cannot_be_followed_is_skipped_and_told(find: Run, tree: Path, tmp_path: Path) -> None:
+    (tree / "b" / "bad.jpg").unlink()
+    (tree / "b" / "loop").symlink_to("loop")
+    assert "2 other files are skipped" in success(find("in", "-o", "out", "--dry-run")).stderr
+    assert "4 images: 4 done, 1 skipped (summary.json says why)" in success(find("in", "-o", "out")).stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_bytes())
+    assert [entry["name"] for entry in summary["skipped"]] == [os.path.join("in", "b", "loop")]
+    (tmp_path / "out" / "b" / "img2.png").unlink()
+    result = success(find("in", "-o", "out", "--resume"))
+    assert "4 images: 1 done, 3 were done before, 1 skipped" in result.stderr
+
+
 @pytest.fixture
 def long_run(start: Start, tmp_path: Path, photo_path: Path, tiny_graph: Path) -> Any:
     """Starts, in the background, a run over 60 images."""
@@ -326,6 +339,8 @@ def test_watching_takes_what_arrives(start: Start, tmp_path: Path, photo_path: P
     folder = tmp_path / "in"
     folder.mkdir()
     shutil.copy(photo_path, folder / "first.png")
+    for name in ("loop", "loop.png"):
+        (folder / name).symlink_to(name)
     process = start(
         "in", "-o", "out", "--watch", "-q", env={"MRCNN_CV_MODEL": str(tiny_graph), "MRCNN_CV_BACKEND": "cpu"}
     )

@@ -109,6 +109,63 @@ def test_links_that_lead_upwards_end() -> None:
     assert places("in") == ["gone.jpg", "a/x.jpg"]
 
 
+UNFOLLOWED = {"loop": "loop", "loop.jpg": "loop.jpg", "through": "y.jpg/x", "long": "x" * 300}
+"""Links that nobody can follow, and where they lead to."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need permission there")
+@pytest.mark.parametrize("source", ["in", "in/*", "in/**"])
+def test_links_that_cannot_be_followed_hide_nothing(source: str) -> None:
+    make("in/y.jpg", "in/a/x.jpg", "in/notes.txt")
+    for name, target in UNFOLLOWED.items():
+        Path("in", name).symlink_to(target)
+    scan = DirectoryScan()
+    for _ in range(2):
+        listing = list_images([source], scan)
+        assert [str(item.output_path) for item in listing.items] == ["loop.jpg", "y.jpg", "a/x.jpg"]
+        # However often a folder is watched.
+        assert sorted(map(str.lower, listing.unfollowed)) == [
+            str(Path("in", name)) for name in sorted(UNFOLLOWED) if name != "loop.jpg"
+        ]
+    assert "symbolic links" in listing.unfollowed[str(Path("in", "loop"))]
+    # What is an image by its name fails when its turn comes.
+    with pytest.raises(InputError, match=r"loop\.jpg cannot be read: Too many levels"):
+        listing.items[0].read()
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(40, "Too many levels")])
+def test_a_link_that_nobody_may_follow_is_told_with_the_reason(error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("in/y.jpg", "in/closed")
+    stat = Path.stat
+
+    def refused(path: Path, **options: Any) -> os.stat_result:
+        if path.name == "closed":
+            raise error
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    listing = list_images(["in/*"], DirectoryScan())
+    assert len(listing.items) == 1
+    assert listing.unfollowed == {str(Path("in", "closed")): error.strerror}
+
+
+@pytest.mark.parametrize("source", ["in", "in/**", "in/**/*.jpg"])
+def test_a_folder_below_a_pattern_that_cannot_be_read_fails(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("in/y.jpg", "in/closed/x.jpg")
+    scandir = os.scandir
+
+    def refused(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    listing = list_images([source], DirectoryScan())
+    assert [str(item.output_path) for item in listing.items] == ["closed", "y.jpg"]
+    with pytest.raises(InputError, match="closed cannot be read, so what is in it is left out: Permission denied"):
+        listing.items[0].read()
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="needs a folder that may not be read")
 def test_a_folder_that_cannot_be_read_is_a_failure_of_its_own() -> None:
     make("in/closed/x.jpg", "in/y.jpg")

@@ -195,6 +195,7 @@ def batch_summary(statistics: RunStatistics, where: str) -> list[str]:
         f"{done:,} done",
         f"{kept:,} were done before" if kept else "",
         f"{failed:,} failed (failures.csv says why)" if failed else "",
+        f"{skipped:,} skipped (summary.json says why)" if (skipped := len(statistics.unfollowed)) else "",
     )
     shares = _stage_shares(statistics)
     return [

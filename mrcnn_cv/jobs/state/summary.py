@@ -28,6 +28,7 @@ class RunStatistics(RunObserver):
     done, failed  of this run; `kept`: done by an earlier one, and left alone
     instances     by label, those of `kept` included
     failures      (name, reason) by output path; an image that is watched may have been half written, and be done later
+    unfollowed    links that cannot be followed and were skipped, with the reason
     stages        seconds by stage, over all workers
     """
 
@@ -37,6 +38,7 @@ class RunStatistics(RunObserver):
     kept: int = 0
     instances: Counter[str] = field(default_factory=Counter)
     failures: dict[str, tuple[str, str]] = field(default_factory=dict)
+    unfollowed: Mapping[str, str] = field(default_factory=dict)
     stages: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
 
@@ -82,6 +84,7 @@ class RunStatistics(RunObserver):
                 {"place": output_path, "name": name, "reason": why}
                 for output_path, (name, why) in self.failures.items()
             ],
+            "skipped": [{"name": name, "reason": why} for name, why in self.unfollowed.items()],
         }
 
 
