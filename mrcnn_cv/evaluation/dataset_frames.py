@@ -17,7 +17,7 @@ from mrcnn_cv.structures.frame import Frame, FrameError
 def check_images(folder: Path, images: Sequence[DatasetImage], path: Path) -> None:
     """InputError, before any work, where the folder lacks images of the data set `path`: metrics would be others."""
     if not os.path.isdir(folder):
-        raise InputError(f"{folder} is not a folder: give the one that holds the images of {path}")
+        raise InputError(f"{folder} is not a folder that can be read: give the one that holds the images of {path}")
     missing = [image.name for image in images if not _is_there(folder / image.name)]
     if len(missing) == len(images):
         raise InputError(
