@@ -14,6 +14,7 @@ FAMILIES: Registry[type[Family]] = Registry(
     "mrcnn_cv.families",
     {
         "exported": "mrcnn_cv.importers.exported.plugin:ExportedFamily",
+        "torchvision-weights": "mrcnn_cv.importers.architectures.plugin:TorchvisionWeights",
         "detectron2": "mrcnn_cv.importers.pytorch.plugin:Detectron2",
         "torchvision": "mrcnn_cv.importers.pytorch.plugin:Torchvision",
         "matterport": "mrcnn_cv.importers.matterport.plugin:Matterport",

@@ -1,0 +1,40 @@
+"""Weights files as families: one of each system, by the names of its weights.
+
+What reads them is imported for a weights file alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mrcnn_cv.errors import ModelFileError
+from mrcnn_cv.importers import config_schema
+from mrcnn_cv.importers.base import CandidateFile, Family, named
+from mrcnn_cv.model.definition import ModelDefinition, with_source
+
+
+class TorchvisionWeights(Family):
+    """A state_dict of torchvision's detectors, with the arguments that lie beside it."""
+
+    def detect(self, file: CandidateFile) -> bool:
+        from mrcnn_cv.importers.architectures.torchvision import is_torchvision
+        from mrcnn_cv.importers.checkpoints.load import is_checkpoint, read_checkpoint
+
+        try:
+            return is_checkpoint(file) and is_torchvision(read_checkpoint(file))
+        except ModelFileError:
+            return False
+
+    def load(self, file: CandidateFile, config: Path | None) -> ModelDefinition:
+        from mrcnn_cv.importers.architectures.torchvision import read_model
+        from mrcnn_cv.importers.architectures.torchvision_config import find_config, read_config
+        from mrcnn_cv.importers.checkpoints.load import read_checkpoint
+
+        checkpoint = read_checkpoint(file)
+        given, warnings = config_schema.given_or_beside(
+            config, find_config(file.path), read_config, config_schema.Config()
+        )
+        with named(file.path):
+            spec = read_model(checkpoint, given, file.path.stem)
+        return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), checkpoint.file)
