@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from mrcnn_cv.errors import ModelFileError, PluginError
 from mrcnn_cv.importers.base import CandidateFile, Family, named
-from mrcnn_cv.importers.other_files import FREEZE, GRAPH_NAME
+from mrcnn_cv.importers.checkpoints.load import is_checkpoint
+from mrcnn_cv.importers.other_files import FREEZE, GRAPH_NAME, WEIGHTS_SUFFIXES, is_named_as_weights
 from mrcnn_cv.importers.registry import FAMILIES
 from mrcnn_cv.model.definition import ModelDefinition
 from mrcnn_cv.model.definition_json import MODEL_JSON, holds_model_json
@@ -98,6 +99,10 @@ def _load(name: str, file: CandidateFile, config: Path | None) -> ModelDefinitio
 
 def _refuse(file: CandidateFile) -> NoReturn:
     """Say what a file is that no family detects."""
+    if is_named_as_weights(file.path) or is_checkpoint(file):
+        from mrcnn_cv.importers.architectures.plugin import refuse as refuse_weights
+
+        refuse_weights(file)
     if file.other_kind is not None:
         raise ModelFileError(file.other_kind)
     if file.is_onnx:
@@ -132,6 +137,7 @@ def _in_folder(folder: Path) -> Path:
     names = sorted(os.listdir(folder))
     graphs = [folder / name for name in names if name.endswith(".pb") and name not in _SAVED_MODEL_FILES]
     graphs = graphs or [folder / name for name in names if name.endswith(".onnx")]
+    graphs = graphs or [folder / name for name in names if name.endswith(WEIGHTS_SUFFIXES)]
     if len(graphs) == 1:
         return graphs[0]
     if graphs:

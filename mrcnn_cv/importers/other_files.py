@@ -9,7 +9,10 @@ from mrcnn_cv.importers.standalone import FREEZE_SCRIPT
 
 GRAPH_NAME = "frozen_inference_graph.pb"
 
-_PYTORCH_SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".pkl")
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors")
+"""Of files that are looked for in a folder."""
+
+_PYTORCH_SUFFIXES = (*WEIGHTS_SUFFIXES, ".ts", ".torchscript", ".pkl")
 _CAFFE2_FILES = ("model.pb", "model_init.pb")
 
 FREEZE = (
@@ -30,12 +33,8 @@ def what_else(path: Path, head: bytes) -> str | None:
         )
     if path.name == "saved_model.pb":
         return f"{path} is a SavedModel, not a frozen graph: {FREEZE}"
-    if suffix in _PYTORCH_SUFFIXES or b"data.pkl" in head:
-        return (
-            f"{path} is a PyTorch file (weights, a checkpoint or TorchScript), not ONNX: export the model to ONNX,"
-            " torchvision's with torch.onnx.export(..., dynamo=False), Detectron2's with its"
-            " tools/deploy/export_model.py by tracing"
-        )
+    if is_named_as_weights(path) or b"data.pkl" in head:
+        return f"{path} is a PyTorch file, and not one of weights that are read"
     if path.name in _CAFFE2_FILES and all(os.path.isfile(path.parent / name) for name in _CAFFE2_FILES):
         return f"{path} is a Caffe2 model, which is not supported: export it to ONNX by tracing"
     if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ", b"BZh")):
@@ -48,6 +47,11 @@ def what_else(path: Path, head: bytes) -> str | None:
         kind = "a text graph (.pbtxt)" if b"node" in head else "a text file"
         return f"{path} is {kind}; mrcnn-cv needs no .pbtxt, only the binary {GRAPH_NAME}: name that one"
     return None
+
+
+def is_named_as_weights(path: Path) -> bool:
+    """Whether a file is called as torch's weights and checkpoints are, and numpy's."""
+    return path.suffix.lower() in (*_PYTORCH_SUFFIXES, ".npz")
 
 
 def is_onnx(head: bytes, path: Path) -> bool:

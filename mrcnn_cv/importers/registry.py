@@ -14,11 +14,12 @@ FAMILIES: Registry[type[Family]] = Registry(
     "mrcnn_cv.families",
     {
         "exported": "mrcnn_cv.importers.exported.plugin:ExportedFamily",
-        "torchvision-weights": "mrcnn_cv.importers.architectures.plugin:TorchvisionWeights",
         "detectron2": "mrcnn_cv.importers.pytorch.plugin:Detectron2",
         "torchvision": "mrcnn_cv.importers.pytorch.plugin:Torchvision",
         "matterport": "mrcnn_cv.importers.matterport.plugin:Matterport",
         "object-detection-api": "mrcnn_cv.importers.object_detection_api.plugin:ObjectDetectionApi",
+        # Weights may be in a form that a reader of another package knows, which is asked where nothing here does.
+        "torchvision-weights": "mrcnn_cv.importers.architectures.plugin:TorchvisionWeights",
     },
     lacks("detect", "load"),
 )

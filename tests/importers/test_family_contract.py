@@ -17,6 +17,8 @@ from mrcnn_cv.importers.load import open_model
 from mrcnn_cv.importers.registry import FAMILIES
 from mrcnn_cv.jobs.export import export
 from mrcnn_cv.model.validate import check_model
+from tests.support.checkpoints import write_torch_zip
+from tests.support.state_dicts import read_packed, state_dict
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -52,7 +54,12 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, path in paths.items():
         path.write_bytes(lzma.decompress((DATA / PACKED[name]).read_bytes()))
     export(paths["torchvision"], folder / "exported")
-    return {**paths, "exported": folder / "exported" / "model.json"}
+    weights = state_dict(read_packed(DATA / PACKED["torchvision"]), 1e-5)
+    return {
+        **paths,
+        "exported": folder / "exported" / "model.json",
+        "torchvision-weights": write_torch_zip(folder / "weights.pth", weights),
+    }
 
 
 def family(name: str) -> Family:

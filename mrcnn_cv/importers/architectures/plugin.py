@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers import config_schema
@@ -38,3 +39,15 @@ class TorchvisionWeights(Family):
         with named(file.path):
             spec = read_model(checkpoint, given, file.path.stem)
         return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), checkpoint.file)
+
+
+def refuse(file: CandidateFile) -> NoReturn:
+    """Say what a file is that is, or is named as, one of weights, and that no family detects."""
+    from mrcnn_cv.importers.checkpoints.load import read_checkpoint
+
+    arrays = read_checkpoint(file).arrays
+    raise ModelFileError(
+        f"{file.path} holds {len(arrays)} weights, '{next(iter(arrays), '')}' first, which are not those of"
+        " torchvision's Faster or Mask R-CNN: of other systems export the model to ONNX, Detectron2's with its"
+        " tools/deploy/export_model.py by tracing"
+    )

@@ -20,6 +20,7 @@ from mrcnn_cv.importers.pytorch.detectron2 import cell_sizes
 from mrcnn_cv.importers.pytorch.detectron2_config import find_config, read_config
 from mrcnn_cv.model.definition import ModelDefinition
 from tests.conftest import DATA
+from tests.support.checkpoints import write_torch_zip
 from tests.support.rows import sampled
 
 FOLDER = DATA / "detectron2"
@@ -287,10 +288,18 @@ def test_a_caffe2_export_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.ts", "model.pt", "model_final.pth", "model_final_f10217.pkl", "other.zip"])
-def test_files_of_pytorch_are_refused(tmp_path: Path, name: str) -> None:
+def test_files_of_pytorch_that_are_damaged(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"PK\x03\x04" + bytes(26) + b"model/data.pkl")
-    assert "is a PyTorch file" in refused(path)
+    says = "is a PyTorch file, and not one of weights" if name == "other.zip" else "copy or download it again"
+    assert says in refused(path)
+
+
+def test_weights_of_another_system_are_called_so(tmp_path: Path) -> None:
+    path = write_torch_zip(
+        tmp_path / "model_final.pth", {"backbone.bottom_up.stem.conv1.weight": np.ones((4, 3, 7, 7))}
+    )
+    assert "holds 1 weights, 'backbone.bottom_up.stem.conv1.weight' first, which are not those of" in refused(path)
 
 
 def test_an_image_that_is_prepared_otherwise_is_refused(tmp_path: Path) -> None:
