@@ -10,8 +10,6 @@ import math
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.shape_inference import ShapeInference
@@ -20,8 +18,15 @@ from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Output
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.detectron2_config import SETTINGS, resolve
+from mrcnn_cv.importers.pytorch.detectron2_rules import (
+    anchors_of,
+    coder,
+    detection_nms,
+    image_rules,
+    proposal_nms,
+    swap_rgb,
+)
 from mrcnn_cv.importers.pytorch.reader import (
-    BBOX_XFORM_CLIP,
     DetectorReader,
     DetectorStages,
     default_pyramid,
@@ -33,7 +38,6 @@ from mrcnn_cv.model.definition import (
     BoxCoder,
     CropSpec,
     ModelDefinition,
-    NmsSpec,
     NormalizationStep,
     PyramidSpec,
     ResizeSpec,
@@ -198,21 +202,7 @@ class _Detectron2Reader(DetectorReader):
     # The image.
 
     def _image(self) -> tuple[ResizeSpec, tuple[NormalizationStep, ...]]:
-        shorter, longer = self._settings["INPUT.MIN_SIZE_TEST"], self._settings["INPUT.MAX_SIZE_TEST"]
-        resize = replace(
-            ResizeSpec("keep_aspect", shorter, longer) if shorter else ResizeSpec("identity"),
-            rounding="half_up",
-            method="antialiased",
-            half_pixel_centers=True,
-            pad_multiple=max(self._coarsest_stride(), 32),
-            pad_prepared=True,
-        )
-        mean, deviation = self._settings["MODEL.PIXEL_MEAN"], self._settings["MODEL.PIXEL_STD"]
-        order = -1 if self._settings["INPUT.FORMAT"] == "BGR" else 1
-        steps = [NormalizationStep("sub", mean[::order])]
-        if set(deviation) != {1.0}:
-            steps.append(NormalizationStep("div", deviation[::order]))
-        return resize, tuple(steps)
+        return image_rules(self._settings, max(self._coarsest_stride(), 32))
 
     # Anchors.
 
@@ -257,57 +247,21 @@ class _Detectron2Reader(DetectorReader):
         return tuple(levels)
 
     def _anchors_of_config(self, per_cell: list[int]) -> tuple[AnchorSpec, ...]:
-        generator, strides = "MODEL.ANCHOR_GENERATOR", self._strides
-        sizes, ratios = self._settings[f"{generator}.SIZES"], self._settings[f"{generator}.ASPECT_RATIOS"]
-        fits = all(len(each) in (1, len(strides)) for each in (sizes, ratios))
-        cells = cell_sizes(sizes, ratios, len(strides)) if fits else []
-        if [len(cell) for cell in cells] != per_cell:
-            raise ModelFileError(
-                f"has {per_cell} anchors per cell, which {generator}.SIZES and ASPECT_RATIOS do not give: put the"
-                f" config that it was exported with beside it, as {self._name}.yaml"
-            )
-        offset = self._settings[f"{generator}.OFFSET"]
-        return tuple(
-            AnchorSpec(cell, (stride, stride), (offset * stride, offset * stride), clip_to_image=False)
-            for cell, stride in zip(cells, strides, strict=True)
-        )
+        where = f"put the config that it was exported with beside it, as {self._name}.yaml"
+        return anchors_of(self._settings, self._strides, per_cell, where)
 
     # Proposals and detections.
 
     def _stages(self) -> DetectorStages:
-        values = self._settings
-        minimum = values["MODEL.PROPOSAL_GENERATOR.MIN_SIZE"]
-        proposal_nms = NmsSpec(
-            score_threshold=-math.inf,
-            iou_threshold=values["MODEL.RPN.NMS_THRESH"],
-            max_per_class=values["MODEL.RPN.POST_NMS_TOPK_TEST"],
-            max_total=values["MODEL.RPN.POST_NMS_TOPK_TEST"],
-            clip_first=True,
-            pre_nms_top_n=values["MODEL.RPN.PRE_NMS_TOPK_TEST"],
-            per_level=True,
-            # Sides must be larger than this, not only as large.
-            min_box_size=float(np.nextafter(np.float32(minimum), np.float32(math.inf))) if minimum else 0.0,
-        )
-        detection_nms = NmsSpec(
-            score_threshold=values["MODEL.ROI_HEADS.SCORE_THRESH_TEST"],
-            iou_threshold=values["MODEL.ROI_HEADS.NMS_THRESH_TEST"],
-            max_per_class=values["TEST.DETECTIONS_PER_IMAGE"],
-            max_total=values["TEST.DETECTIONS_PER_IMAGE"],
-            clip_first=True,
-            # Boxes without area count for the limit; what is put out has none (detector_postprocess).
-            min_box_size=None,
-        )
         return DetectorStages(
             self._coder(self._structure.rpn_encodings[0], "MODEL.RPN.BBOX_REG_WEIGHTS"),
-            proposal_nms,
+            proposal_nms(self._settings),
             self._coder(self._structure.box_encodings, "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS"),
-            detection_nms,
+            detection_nms(self._settings),
         )
 
     def _coder(self, encodings: str, weights: str) -> BoxCoder:
-        x, y, width, height = self._settings[weights]
-        clip = self.bbox_xform_clip(encodings)
-        return BoxCoder((y, x, height, width), BBOX_XFORM_CLIP if clip is None else clip)
+        return coder(self._settings[weights], self.bbox_xform_clip(encodings))
 
 
 _IMAGE_OPS = frozenset({"Sub", "Add", "Div", "Mul", "Cast", "Pad", "Unsqueeze", "Squeeze", "Reshape"})
@@ -318,34 +272,3 @@ def _spread(step: NormalizationStep, turned: bool = False) -> tuple[float, ...]:
     """The operand of a step for each channel."""
     operand = step.operand * (3 // len(step.operand))
     return tuple(-each for each in operand) if turned else operand
-
-
-def cell_sizes(
-    sizes: tuple[tuple[float, ...], ...], ratios: tuple[tuple[float, ...], ...], levels: int
-) -> list[tuple[tuple[float, float], ...]]:
-    """(height, width) of the anchors of a cell, for each level, from the values of a config.
-
-    Source: Detectron2's DefaultAnchorGenerator: sizes outer, ratios (height by width) inner; one list serves all.
-    """
-    found = []
-    for level in range(levels):
-        own_sizes, own_ratios = (each[level if len(each) > 1 else 0] for each in (sizes, ratios))
-        widths = [((size**2 / ratio) ** 0.5, ratio) for size in own_sizes for ratio in own_ratios]
-        found.append(tuple((ratio * width, width) for width, ratio in widths))
-    return found
-
-
-def swap_rgb(net: ir.NetGraph) -> ir.NetGraph:
-    """The net that takes RGB, of one that takes BGR: its first convolutions' channels are turned, without a copy.
-
-    Raises ModelFileError where the image goes into anything but a convolution.
-    """
-    return replace(
-        net, layers=tuple(_with_channels_swapped(layer) if net.inputs[0] in layer.inputs else layer for layer in net)
-    )
-
-
-def _with_channels_swapped(layer: ir.Layer) -> ir.Layer:
-    if not isinstance(layer, ir.Conv2d) or layer.groups != 1 or layer.in_channels != 3:
-        raise ModelFileError(f"has a trunk that begins with a {layer.op}, where Detectron2's do with a convolution")
-    return replace(layer, weight=layer.weight[:, ::-1])

@@ -16,8 +16,8 @@ from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph.ir import Array, Conv2d, NetGraph
 from mrcnn_cv.graph.protos import onnx_pb2 as pb
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.importers.pytorch.detectron2 import cell_sizes
 from mrcnn_cv.importers.pytorch.detectron2_config import find_config, read_config
+from mrcnn_cv.importers.pytorch.detectron2_rules import cell_sizes
 from mrcnn_cv.model.definition import ModelDefinition
 from tests.conftest import DATA
 from tests.support.checkpoints import write_torch_zip

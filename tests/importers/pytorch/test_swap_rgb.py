@@ -8,7 +8,7 @@ import pytest
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.graph.net_builder import NetBuilder
-from mrcnn_cv.importers.pytorch.detectron2 import swap_rgb
+from mrcnn_cv.importers.pytorch.detectron2_rules import swap_rgb
 from tests.graph.passes.nets import values
 from tests.importers.net_runner import run
 
