@@ -20,6 +20,7 @@ FAMILIES: Registry[type[Family]] = Registry(
         "object-detection-api": "mrcnn_cv.importers.object_detection_api.plugin:ObjectDetectionApi",
         # Weights may be in a form that a reader of another package knows, which is asked where nothing here does.
         "torchvision-weights": "mrcnn_cv.importers.architectures.plugin:TorchvisionWeights",
+        "detectron2-weights": "mrcnn_cv.importers.architectures.plugin:Detectron2Weights",
     },
     lacks("detect", "load"),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.importers.architectures.layers import LayerStack
@@ -75,8 +77,11 @@ def _block(
     return net.add(ir.Relu, name, [total]), net.channels(last)
 
 
-def feature_pyramid(net: LayerStack, maps: Sequence[str]) -> list[str]:
-    """The maps of a pyramid, finest first, of those of a backbone; each coarser one is enlarged by repeating pixels."""
+def feature_pyramid(net: LayerStack, maps: Sequence[str], mean: bool = False) -> list[str]:
+    """The maps of a pyramid, finest first, of those of a backbone; each coarser one is enlarged by repeating pixels.
+
+    mean: of a map and the enlarged one, instead of their sum.
+    """
     results: list[str] = []
     above: str | None = None
     for level in reversed(range(len(maps))):
@@ -84,6 +89,8 @@ def feature_pyramid(net: LayerStack, maps: Sequence[str]) -> list[str]:
         if above is not None:
             enlarged = net.add(ir.Upsample, f"fpn_enlarged{level}", [above], factors=(2, 2))
             lateral = net.add(ir.Add, f"fpn_sum{level}", [lateral, enlarged])
+            if mean:
+                lateral = net.add(ir.Affine, f"fpn_mean{level}", [lateral], scale=np.array(0.5), shift=np.array(0.0))
         results.insert(0, net.conv(lateral, f"fpn_output{level}"))
         above = lateral
     return results

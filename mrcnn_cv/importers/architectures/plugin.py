@@ -41,6 +41,32 @@ class TorchvisionWeights(Family):
         return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), checkpoint.file)
 
 
+class Detectron2Weights(Family):
+    """A checkpoint of Detectron2, with the config that was given, or the one beside it."""
+
+    def detect(self, file: CandidateFile) -> bool:
+        from mrcnn_cv.importers.architectures.detectron2 import is_detectron2
+        from mrcnn_cv.importers.checkpoints.load import is_checkpoint, read_checkpoint
+
+        try:
+            return is_checkpoint(file) and is_detectron2(read_checkpoint(file))
+        except ModelFileError:
+            return False
+
+    def load(self, file: CandidateFile, config: Path | None) -> ModelDefinition:
+        from mrcnn_cv.importers.architectures.detectron2 import WEIGHTS_SETTINGS, read_model
+        from mrcnn_cv.importers.checkpoints.load import read_checkpoint
+        from mrcnn_cv.importers.pytorch.detectron2_config import find_config, read_config
+
+        checkpoint = read_checkpoint(file)
+        given, warnings = config_schema.given_or_beside(
+            config, find_config(file.path), lambda path: read_config(path, WEIGHTS_SETTINGS), config_schema.Config()
+        )
+        with named(file.path):
+            spec = read_model(checkpoint, given, file.path.stem)
+        return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), checkpoint.file)
+
+
 def refuse(file: CandidateFile) -> NoReturn:
     """Say what a file is that is, or is named as, one of weights, and that no family detects."""
     from mrcnn_cv.importers.checkpoints.load import read_checkpoint
@@ -48,6 +74,5 @@ def refuse(file: CandidateFile) -> NoReturn:
     arrays = read_checkpoint(file).arrays
     raise ModelFileError(
         f"{file.path} holds {len(arrays)} weights, '{next(iter(arrays), '')}' first, which are not those of"
-        " torchvision's Faster or Mask R-CNN: of other systems export the model to ONNX, Detectron2's with its"
-        " tools/deploy/export_model.py by tracing"
+        " torchvision's or Detectron2's Faster or Mask R-CNN: export the model to ONNX in the environment where it runs"
     )

@@ -39,10 +39,10 @@ def find_config(model: Path) -> Path | None:
     return find_beside(model, (model.stem, "config"), (".yaml", ".yml"))
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path, settings: Mapping[str, Setting] | None = None) -> Config:
     """Read a config as Detectron2 dumps it, by the keys of its config/defaults.py, levels joined by dots.
 
-    What an answer does not depend on is passed over.
+    settings: those on which answers depend, as a rule SETTINGS; others are passed over.
 
     Raises ModelFileError (one sentence with the path) for a file of another kind, or a value that is invalid.
     """
@@ -50,11 +50,11 @@ def read_config(path: Path) -> Config:
     if not isinstance(content, dict) or not content.keys() & {"MODEL", "INPUT", "TEST", BASE}:
         raise ModelFileError(f"{path} is no Detectron2 config: it has neither MODEL nor INPUT")
     values: Values = {}
-    for name in SETTINGS:
+    for name, setting in (SETTINGS if settings is None else settings).items():
         found = _at(content, name)
         if found is not None:
             try:
-                values[name] = SETTINGS[name].check(found)
+                values[name] = setting.check(found)
             except ValueError as error:
                 raise ModelFileError(f"{path}: {name} must be {error}, not {quoted(found)}: correct it") from error
     return Config(path, values, BASE in content)
@@ -108,9 +108,16 @@ def _at(content: dict[Any, Any], name: str) -> Any:
     return found
 
 
-def resolve(from_graph: Values, config: Config, wanted: Iterable[str], model: str) -> tuple[Values, list[str]]:
+def resolve(
+    from_graph: Values,
+    config: Config,
+    wanted: Iterable[str],
+    model: str,
+    all_settings: Mapping[str, Setting] | None = None,
+) -> tuple[Values, list[str]]:
     """(the values of `wanted`, warnings): the graph's own, else the config's, else the default, an assumption."""
-    settings = {name: SETTINGS[name] for name in wanted}
+    known = SETTINGS if all_settings is None else all_settings
+    settings = {name: known[name] for name in wanted}
     values, warnings, names = resolve_settings(settings, from_graph, config, "model")
     assumed = [f"{name} = {shown(values[name])}" for name in names]
     if assumed:
@@ -118,7 +125,7 @@ def resolve(from_graph: Values, config: Config, wanted: Iterable[str], model: st
         base = f" ({config.path} builds on another file, {BASE}, which is not read)" if config.incomplete else ""
         warnings.append(
             f"{source} {len(assumed)} values{base}, so Detectron2's defaults are assumed: {', '.join(assumed)}; put the"
-            f" config that it was exported with beside it, whole, as {model}.yaml: cfg.dump() in Python gives it"
+            f" config that it was made with beside it, whole, as {model}.yaml: cfg.dump() in Python gives it"
         )
     return values, warnings
 
