@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -104,6 +105,10 @@ class NmsSpec:
     min_box_size: float | None = 0.0
     clip_to_input: bool = False
     round_first: bool = False
+
+
+BBOX_XFORM_CLIP = math.log(1000 / 16)
+"""What torchvision and Detectron2 limit encoded widths and heights to."""
 
 
 @dataclass(frozen=True)

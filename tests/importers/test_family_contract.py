@@ -18,7 +18,7 @@ from mrcnn_cv.importers.registry import FAMILIES
 from mrcnn_cv.jobs.export import export
 from mrcnn_cv.model.validate import check_model
 from tests.support.checkpoints import write_torch_zip
-from tests.support.state_dicts import read_packed, state_dict
+from tests.support.state_dicts import detectron2_weights, read_packed, state_dict
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -59,6 +59,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         **paths,
         "exported": folder / "exported" / "model.json",
         "torchvision-weights": write_torch_zip(folder / "weights.pth", weights),
+        "detectron2-weights": write_torch_zip(folder / "model_final.pth", detectron2_weights("r50")),
     }
 
 

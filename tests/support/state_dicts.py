@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import lzma
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
+
+from tests.conftest import DATA
 
 Array = NDArray[Any]
 
@@ -20,8 +24,17 @@ def read_packed(path: Path) -> onnx.ModelProto:
     return onnx.load_from_string(lzma.decompress(path.read_bytes()))
 
 
-def state_dict(model: onnx.ModelProto, epsilon: float) -> dict[str, Array]:
-    """What `model.state_dict()` was, with norms whose statistics are made up.
+def torchvision_norm(module: str) -> str | None:
+    """The norm behind a convolution, by torchvision's names."""
+    if re.search(r"(^|\.)conv[1-3]$", module):
+        return re.sub(r"conv([1-3])$", r"bn\1", module)
+    return f"{module.removesuffix('.0')}.1" if module.endswith(".0") else None
+
+
+def state_dict(
+    model: onnx.ModelProto, epsilon: float, norm_of: Callable[[str], str | None] = torchvision_norm
+) -> dict[str, Array]:
+    """What `model.state_dict()` was, with norms whose statistics are made up. norm_of: the norm behind a convolution.
 
     Exporters write what a norm does as a product and a sum, or leave it in the weights of its convolution. Here each
     gets a gain, a shift, a mean and a variance that together do the same.
@@ -44,7 +57,7 @@ def state_dict(model: onnx.ModelProto, epsilon: float) -> dict[str, Array]:
         module = _module(node)
         weight = constants[node.input[1]]
         bias = constants[node.input[2]] if len(node.input) > 2 else None
-        norm = _norm(module) if node.op_type == "Conv" else None
+        norm = norm_of(module) if node.op_type == "Conv" else None
         is_folded = node.input[1].startswith("onnx::")
         product = next((each for each in consumers[node.output[0]] if each.op_type == "Mul"), None)
         if norm is not None and (is_folded or (product is not None and bias is None)):
@@ -77,8 +90,34 @@ def _module(node: onnx.NodeProto) -> str:
     return ".".join(names)
 
 
-def _norm(module: str) -> str | None:
-    """The norm behind a convolution, by torchvision's names."""
-    if re.search(r"(^|\.)conv[1-3]$", module):
-        return re.sub(r"conv([1-3])$", r"bn\1", module)
-    return f"{module.removesuffix('.0')}.1" if module.endswith(".0") else None
+_NAMES = (
+    (r"backbone\.bottom_up\.stem\.", r"backbone.bottom_up.stem.conv1."),
+    (r"backbone\.bottom_up\.stages\.(\d)\.", r"backbone.bottom_up.res{+2}."),
+    (r"backbone\.lateral\.(\d)\.", r"backbone.fpn_lateral{+2}."),
+    (r"backbone\.output\.(\d)\.", r"backbone.fpn_output{+2}."),
+    (r"rpn\.", r"proposal_generator.rpn_head."),
+    (r"box_head\.convs\.(\d)\.", r"roi_heads.box_head.conv{+1}."),
+    (r"box_head\.(cls_score|bbox_pred)\.", r"roi_heads.box_predictor.\1."),
+    (r"box_head\.", r"roi_heads.box_head."),
+    (r"mask_head\.convs\.(\d)\.", r"roi_heads.mask_head.mask_fcn{+1}."),
+    (r"mask_head\.", r"roi_heads.mask_head."),
+)
+"""Modules of scripts/detectron2_layout → Detectron2's."""
+
+
+def _detectron2_name(name: str) -> str:
+    for pattern, target in _NAMES:
+        if match := re.match(pattern, name):
+            number = int(match[1]) if match.groups() and match[1].isdecimal() else 0
+            for more in (1, 2):
+                target = target.replace(f"{{+{more}}}", str(number + more))
+            return match.expand(target) + name[match.end() :]
+    return name
+
+
+@cache
+def detectron2_weights(name: str) -> dict[str, Array]:
+    """Of one of the small models in tests/data/detectron2, under Detectron2's names."""
+    model = read_packed(DATA / "detectron2" / f"{name}.onnx.xz")
+    found = state_dict(model, 1e-5, lambda module: f"{module}.norm" if "bottom_up" in module else None)
+    return {_detectron2_name(each): array for each, array in found.items()}

@@ -47,7 +47,7 @@ def fully_connected_head(net: LayerStack, channels: int, size: tuple[int, int], 
     """Convolutions, if any, then fully connected layers, then scores and boxes. size: of the crops."""
     scores, boxes = net.channels("box.logits"), net.channels("box.deltas")
     count = scores - 1
-    agnostic = boxes == 4 and count > 1
+    agnostic = boxes == 4
     # torchvision's boxes have a row for the background, too.
     first = 0 if agnostic or boxes == 4 * count else 1
     if count < 1 or boxes not in (4, 4 * count, 4 * scores):

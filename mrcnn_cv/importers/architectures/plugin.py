@@ -7,25 +7,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers import config_schema
 from mrcnn_cv.importers.base import CandidateFile, Family, named
 from mrcnn_cv.model.definition import ModelDefinition, with_source
 
+if TYPE_CHECKING:
+    from mrcnn_cv.importers.checkpoints.base import ModelCheckpoint
+
 
 class TorchvisionWeights(Family):
     """A state_dict of torchvision's detectors, with the arguments that lie beside it."""
 
     def detect(self, file: CandidateFile) -> bool:
-        from mrcnn_cv.importers.architectures.torchvision import is_torchvision
-        from mrcnn_cv.importers.checkpoints.load import is_checkpoint, read_checkpoint
-
-        try:
-            return is_checkpoint(file) and is_torchvision(read_checkpoint(file))
-        except ModelFileError:
+        checkpoint = _checkpoint(file)
+        if checkpoint is None:
             return False
+        from mrcnn_cv.importers.architectures.torchvision import is_torchvision
+
+        return is_torchvision(checkpoint)
 
     def load(self, file: CandidateFile, config: Path | None) -> ModelDefinition:
         from mrcnn_cv.importers.architectures.torchvision import read_model
@@ -45,13 +47,12 @@ class Detectron2Weights(Family):
     """A checkpoint of Detectron2, with the config that was given, or the one beside it."""
 
     def detect(self, file: CandidateFile) -> bool:
-        from mrcnn_cv.importers.architectures.detectron2 import is_detectron2
-        from mrcnn_cv.importers.checkpoints.load import is_checkpoint, read_checkpoint
-
-        try:
-            return is_checkpoint(file) and is_detectron2(read_checkpoint(file))
-        except ModelFileError:
+        checkpoint = _checkpoint(file)
+        if checkpoint is None:
             return False
+        from mrcnn_cv.importers.architectures.detectron2 import is_detectron2
+
+        return is_detectron2(checkpoint)
 
     def load(self, file: CandidateFile, config: Path | None) -> ModelDefinition:
         from mrcnn_cv.importers.architectures.detectron2 import WEIGHTS_SETTINGS, read_model
@@ -65,6 +66,15 @@ class Detectron2Weights(Family):
         with named(file.path):
             spec = read_model(checkpoint, given, file.path.stem)
         return with_source(replace(spec, warnings=(*warnings, *spec.warnings)), checkpoint.file)
+
+
+def _checkpoint(file: CandidateFile) -> ModelCheckpoint | None:
+    from mrcnn_cv.importers.checkpoints.load import is_checkpoint, read_checkpoint
+
+    try:
+        return read_checkpoint(file) if is_checkpoint(file) else None
+    except ModelFileError:
+        return None
 
 
 def refuse(file: CandidateFile) -> NoReturn:

@@ -30,6 +30,7 @@ from mrcnn_cv.importers.architectures.weights import NamedWeights
 from mrcnn_cv.importers.checkpoints.base import ModelCheckpoint
 from mrcnn_cv.importers.config_schema import Config, Values
 from mrcnn_cv.model.definition import (
+    BBOX_XFORM_CLIP,
     AnchorSpec,
     BoxCoder,
     CropSpec,
@@ -41,7 +42,6 @@ from mrcnn_cv.model.definition import (
     ResizeSpec,
 )
 
-BBOX_XFORM_CLIP = math.log(1000 / 16)
 ANY_SIDE = 4096
 """An input of which every level of a pyramid has a whole number of cells."""
 

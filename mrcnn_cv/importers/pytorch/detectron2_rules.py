@@ -14,8 +14,7 @@ import numpy as np
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.importers.config_schema import Values
-from mrcnn_cv.importers.pytorch.reader import BBOX_XFORM_CLIP
-from mrcnn_cv.model.definition import AnchorSpec, BoxCoder, NmsSpec, NormalizationStep, ResizeSpec
+from mrcnn_cv.model.definition import BBOX_XFORM_CLIP, AnchorSpec, BoxCoder, NmsSpec, NormalizationStep, ResizeSpec
 
 
 def image_rules(settings: Values, pad_multiple: int | None) -> tuple[ResizeSpec, tuple[NormalizationStep, ...]]:

@@ -26,9 +26,6 @@ from mrcnn_cv.model.definition import (
     ResizeSpec,
 )
 
-BBOX_XFORM_CLIP = math.log(1000 / 16)
-"""What both frameworks limit encoded widths and heights to (Detectron2: SCALE_CLAMP)."""
-
 
 class DetectorStages(NamedTuple):
     """How boxes are decoded and suppressed, first for proposals, then for detections."""

@@ -17,7 +17,6 @@ from mrcnn_cv.importers.onnx.constant_folding import OnnxConstantFolder
 from mrcnn_cv.importers.onnx.extract import Output
 from mrcnn_cv.importers.onnx.model import Node, OnnxGraph
 from mrcnn_cv.importers.pytorch.reader import (
-    BBOX_XFORM_CLIP,
     DetectorReader,
     DetectorStages,
     default_pyramid,
@@ -25,6 +24,7 @@ from mrcnn_cv.importers.pytorch.reader import (
 )
 from mrcnn_cv.importers.pytorch.structure import PyTorchStructure, RoiAlignGroup
 from mrcnn_cv.model.definition import (
+    BBOX_XFORM_CLIP,
     AnchorSpec,
     BoxCoder,
     CropSpec,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.importers.architectures.torchvision import renamed
 from mrcnn_cv.importers.load import open_model
-from mrcnn_cv.model.definition import ModelDefinition
 from tests.conftest import DATA
 from tests.support.checkpoints import write_npz, write_safetensors, write_torch_stream, write_torch_zip
+from tests.support.definitions import assert_same_answers, assert_same_numbers
 from tests.support.engine import ENGINE
 from tests.support.parity import Image
 from tests.support.state_dicts import Array, read_packed, state_dict
@@ -80,27 +79,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def numbers_of(definition: ModelDefinition) -> dict[str, Any]:
-    """All but nets, names and warnings."""
-    left_out = ("trunk", "box_head", "mask_head", "backbone", "exporter", "warnings")
-    return {each.name: getattr(definition, each.name) for each in fields(definition) if each.name not in left_out}
-
-
-def assert_close(found: Any, expected: Any, where: str = "") -> None:
-    """Equal but for what float32 rounds."""
-    if hasattr(expected, "__dataclass_fields__"):
-        for each in fields(expected):
-            assert_close(getattr(found, each.name), getattr(expected, each.name), f"{where}.{each.name}")
-    elif isinstance(expected, tuple | list):
-        assert len(found) == len(expected), where
-        for index, (one, other) in enumerate(zip(found, expected, strict=True)):
-            assert_close(one, other, f"{where}[{index}]")
-    elif isinstance(expected, float):
-        assert found == pytest.approx(expected, rel=1e-6, abs=1e-9), where
-    else:
-        assert found == expected, where
-
-
 @pytest.mark.parametrize(
     ("name", "write", "suffix"),
     [
@@ -118,20 +96,9 @@ def test_every_number_and_every_layer(
     path = write(tmp_path / f"model{suffix}", weights(name))
     config = {"arguments": ARGUMENTS[name]} if suffix == ".pth" else ARGUMENTS[name]
     (tmp_path / "model.json").write_text(json.dumps(config))
-    found = open_model(path).definition
-    for each, expected in numbers_of(reference).items():
-        assert_close(getattr(found, each), expected, each)
-    ours, theirs = (
-        MaskRCNN.load(each, backend=ENGINE).predict(photo, score_threshold=None)
-        for each in (path, exported / f"{name}.onnx")
-    )
-    assert len(theirs) >= 5
-    np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
-    np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=0.02)
-    assert ours.class_ids.tolist() == theirs.class_ids.tolist()
-    assert ours.mask_probabilities is not None
-    assert theirs.mask_probabilities is not None
-    np.testing.assert_allclose(ours.mask_probabilities, theirs.mask_probabilities, atol=2e-3)
+    assert_same_numbers(open_model(path).definition, reference)
+    ours, theirs = (MaskRCNN.load(each, backend=ENGINE) for each in (path, exported / f"{name}.onnx"))
+    assert_same_answers(ours, theirs, photo)
 
 
 OLD = (
