@@ -59,17 +59,30 @@ def typed(function: Callable[Parameters, Result]) -> Callable[Parameters, Result
 def check_fields(options: Any) -> None:
     """UsageError where a field of a dataclass holds a value of another type than its annotation says.
 
-    A list in the place of a tuple becomes one: options are immutable.
+    A list in the place of a tuple becomes one, for options are immutable, and numpy's numbers become Python's, since a
+    run writes its options down as JSON.
     """
     hints = _hints_of(cast(Hashable, type(options)))
     for field in fields(options):
         value = getattr(options, field.name)
         hint = hints.get(field.name)
-        if isinstance(value, list) and tuple in (get_origin(each) for each in _choices(hint)):
-            value = tuple(value)
+        plain = _plain(value)
+        if isinstance(plain, list) and tuple in (get_origin(each) for each in _choices(hint)):
+            plain = tuple(plain)
+        if plain is not value:
+            value = plain
             object.__setattr__(options, field.name, value)
         if hint is not None:
             check(field.name, value, hint)
+
+
+def _plain(value: Any) -> Any:
+    """The value with Python's numbers for numpy's, also inside of a list or tuple; np.bool_ is none."""
+    if isinstance(value, np.integer | np.floating):
+        return value.item()
+    if isinstance(value, list | tuple) and any(isinstance(each, np.integer | np.floating) for each in value):
+        return type(value)(map(_plain, value))
+    return value
 
 
 def check(name: str, value: Any, hint: Any) -> None:
@@ -106,8 +119,8 @@ def shown(value: Any) -> str:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, numpy's among them; True and False are none."""
-    if isinstance(value, bool) or type(value).__name__ == "bool":
+    """Whether a value is a whole number, numpy's among them; True and False are none, nor is an array of one."""
+    if isinstance(value, bool | np.bool_ | np.ndarray):
         return False
     try:
         operator.index(value)
@@ -157,10 +170,10 @@ def _is_sequence(origin: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, bool | str) or type(value).__name__ == "bool":
+    if isinstance(value, bool | str | np.bool_ | np.ndarray):
         return False
     try:
-        return not math.isnan(float(value)) and getattr(value, "ndim", 0) == 0
+        return not math.isnan(float(value))
     except (TypeError, ValueError, OverflowError):
         return False
 

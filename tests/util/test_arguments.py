@@ -86,6 +86,9 @@ def test_every_argument_of_functions(function: Callable[..., object]) -> None:
         ("score", lambda: DetectionOptions(score="0.5")),  # type: ignore[arg-type]
         ("score", lambda: DetectionOptions(score=float("nan"))),
         ("score", lambda: DetectionOptions(score=1.5)),
+        ("score", lambda: DetectionOptions(score=np.array(0.5))),  # type: ignore[arg-type]
+        ("max_instances", lambda: DetectionOptions(max_instances=np.array(3))),  # type: ignore[arg-type]
+        ("max_instances", lambda: DetectionOptions(max_instances=np.bool_(True))),  # type: ignore[arg-type]
         ("max_instances", lambda: DetectionOptions(max_instances=2.5)),  # type: ignore[arg-type]
         ("max_instances", lambda: DetectionOptions(max_instances=0)),
         ("classes", lambda: DetectionOptions(classes="cup")),  # type: ignore[arg-type]
@@ -107,6 +110,10 @@ def test_values_that_are_nearly_right(name: str, make: Callable[[], object]) -> 
 def test_what_is_right_in_another_type_is_taken() -> None:
     chosen = DetectionOptions(score=np.float32(0.5), max_instances=np.int64(3), classes=["cup", 2])  # type: ignore[arg-type]
     assert chosen.classes == ("cup", 2)
+    # The manifest of a run is JSON.
+    assert [type(each) for each in (chosen.score, chosen.max_instances, chosen.classes[1])] == [float, int, int]
+    assert type(Style(line_width=np.int64(2)).line_width) is int  # type: ignore[arg-type]
+    assert type(DetectionOptions(classes=(np.int64(1),)).classes[0]) is int  # type: ignore[arg-type]
     assert DetectionOptions(score=0).score == 0
     assert OutputOptions(Path("out"), formats=["coco"]).formats == ("coco",)  # type: ignore[arg-type]
     assert Style(hide={"boxes"}).hide == {"boxes"}  # type: ignore[arg-type]
