@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, success
+from tests.support.checkpoints import write_torch_zip
+from tests.support.state_dicts import detectron2_weights
 
 
 def look(run: Run, model: Path, *options: str) -> dict[str, Any]:
@@ -112,3 +114,11 @@ def test_a_size_that_is_none(run: Run, tiny_graph: Path, size: str) -> None:
     done = run("inspect", str(tiny_graph), "--image-size", size)
     assert done.returncode == 2
     assert "--image-size" in done.stderr
+
+
+def test_weights_are_called_so(run: Run, tmp_path: Path) -> None:
+    """With what was assumed of their model."""
+    write_torch_zip(tmp_path / "model_final.pth", detectron2_weights("r50"))
+    said = success(run("inspect", "model_final.pth")).stdout
+    assert "Detectron2, weights, torch-zip" in said
+    assert "Detectron2's defaults are assumed: INPUT.MIN_SIZE_TEST = 800" in said

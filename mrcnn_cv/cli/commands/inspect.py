@@ -60,7 +60,8 @@ def _rows(report: ModelReport, layers: bool) -> Iterator[tuple[str, str]]:
     yield "sha256", report.sha256
     millions = f"{report.parameters / 1e6:.2f} million parameters"
     yield "model", f"{definition.architecture}, {definition.backbone}, {millions}"
-    yield "from", f"{definition.family}, exported by {definition.exporter}"
+    exporter = definition.exporter
+    yield "from", f"{definition.family}, {exporter if exporter.startswith('weights') else f'exported by {exporter}'}"
     yield "classes", _classes(report)
     yield "", ""
     yield from _number_rows(report)
