@@ -235,7 +235,8 @@ class _Running:
             raise InputError(f"{frame.name}: {error}") from error
 
     def draw_worst(self, folder: OutputDirectory) -> int:
-        """Put the worst images into the folder, the worst first; returns how many."""
+        """Put the worst images into the folder, the worst first, in place of an earlier run's; returns how many."""
+        drawn = []
         for rank, each in enumerate(self._worst, start=1):
             frame = _read(each.item, 0)
             title = f"{each.item.output_path}: {each.image.summary()}"
@@ -245,7 +246,11 @@ class _Running:
             folder.write(path, encode_png(drawing))
             # Of a run that was killed here.
             folder.sweep(path)
-        return len(self._worst)
+            drawn.append(path)
+        for path in folder.directory.glob("[0-9][0-9][0-9]-*.png"):
+            if path not in drawn:
+                folder.discard(path)
+        return len(drawn)
 
 
 def _read(item: ImageRef, index: int) -> Frame:

@@ -78,7 +78,14 @@ def test_two_models_that_differ(run: Run, pictures: Path, tmp_path: Path, tiny_g
     # The image twice, 240 x 160 pixels, with a line of text above.
     assert sheet.shape[1] > 480
     assert sheet.shape[0] > 160
+    # Drawings of an earlier run go, the user's own files stay.
+    more = [*arguments[:-1], "2"]
+    success(run(*more))
+    assert len(names_in(tmp_path / "worst")) == 2
+    (tmp_path / "worst" / "003-mine.png").write_bytes(b"mine")
     result = run(*arguments, "--min-agreement", "1", "--limit", "1")
+    assert len(names_in(tmp_path / "worst")) == 2
+    assert (tmp_path / "worst" / "003-mine.png").read_bytes() == b"mine"
     assert result.returncode == 7
     assert "below --min-agreement 1" in result.stderr
     assert "1 image, agreement 0." in result.stdout
