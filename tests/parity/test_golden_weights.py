@@ -29,6 +29,7 @@ FILES = [
     ("detectron2_mask_r50_fpn", "model_final.pth"),
     ("detectron2_mask_r50_fpn", "model_final.pkl"),
     ("detectron2_mask_x101_fpn", "model_final.pth"),
+    ("detectron2_mask_r50_c4", "model_final.pth"),
 ]
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
+from mrcnn_cv.importers.architectures.backbones import ResNetRule, residual_stage
 from mrcnn_cv.importers.architectures.layers import LayerStack
 
 
@@ -43,15 +44,33 @@ class BoxHead(NamedTuple):
     flat: bool
 
 
-def fully_connected_head(net: LayerStack, channels: int, size: tuple[int, int], background_last: bool) -> BoxHead:
-    """Convolutions, if any, then fully connected layers, then scores and boxes. size: of the crops."""
+def shared_stage_head(net: LayerStack, channels: int, rule: ResNetRule) -> BoxHead:
+    """The last stage of a backbone on each crop, its mean, then scores and boxes: "Mask R-CNN", figure 4 (left).
+
+    channels: of the crops. The background is the last class.
+    """
+    at, _ = residual_stage(net, net.start, channels, 5, rule)
+    mean = net.add(ir.GlobalAvgPool, "box.mean", [at])
+    row = net.add(ir.Flatten, "box.row", [mean])
+    count, agnostic, first = _counts(net)
+    encodings = net.linear(row, "box.deltas", rows=reorder_deltas(net.channels("box.deltas"), first))
+    logits = net.linear(row, "box.logits", rows=[count, *range(count)])
+    return BoxHead(net.finish([encodings, logits]), count, agnostic, flat=False)
+
+
+def _counts(net: LayerStack) -> tuple[int, bool, int]:
+    """(classes, whether boxes are those of all of them, the first row of boxes that counts)."""
     scores, boxes = net.channels("box.logits"), net.channels("box.deltas")
     count = scores - 1
-    agnostic = boxes == 4
-    # torchvision's boxes have a row for the background, too.
-    first = 0 if agnostic or boxes == 4 * count else 1
     if count < 1 or boxes not in (4, 4 * count, 4 * scores):
         raise ModelFileError(f"predicts {scores} scores and {boxes} numbers for boxes per region, which do not fit")
+    # torchvision's boxes have a row for the background, too.
+    return count, boxes == 4, 0 if boxes in (4, 4 * count) else 1
+
+
+def fully_connected_head(net: LayerStack, channels: int, size: tuple[int, int], background_last: bool) -> BoxHead:
+    """Convolutions, if any, then fully connected layers, then scores and boxes. size: of the crops."""
+    count, agnostic, first = _counts(net)
     at, at_map = net.start, bool(net.weights.count(r"box\.conv(\d+)\."))
     for number in range(1, net.weights.count(r"box\.conv(\d+)\.") + 1):
         at = net.conv(at, f"box.conv{number}", relu=True)
@@ -63,14 +82,19 @@ def fully_connected_head(net: LayerStack, channels: int, size: tuple[int, int], 
         shape = (channels, *size) if number == 1 else ()
         at = net.linear(at, f"box.fc{number}", map_shape=shape, relu=True)
     order = [count, *range(count)] if background_last else None
-    encodings = net.linear(at, "box.deltas", rows=reorder_deltas(boxes, first))
+    encodings = net.linear(at, "box.deltas", rows=reorder_deltas(net.channels("box.deltas"), first))
     logits = net.linear(at, "box.logits", rows=order)
     return BoxHead(net.finish([encodings, logits]), count, agnostic, flat=not at_map)
 
 
-def mask_head(net: LayerStack, class_count: int, background: bool) -> tuple[ir.NetGraph, bool]:
-    """(the net, whether one mask serves all classes). background: the first of the masks is its, and goes."""
-    at = net.start
+def mask_head(
+    net: LayerStack, class_count: int, background: bool, shared: tuple[int, ResNetRule] | None = None
+) -> tuple[ir.NetGraph, bool]:
+    """(the net, whether one mask serves all classes). background: the first of the masks is its, and goes.
+
+    shared: the channels of the crops, where the last stage of the backbone comes first.
+    """
+    at = net.start if shared is None else residual_stage(net, net.start, shared[0], 5, shared[1])[0]
     for number in range(1, net.weights.count(r"mask\.conv(\d+)\.") + 1):
         at = net.conv(at, f"mask.conv{number}", relu=True)
     at = net.deconv(at, "mask.deconv")
