@@ -103,7 +103,8 @@ MODEL_PATH = option(
     MODEL,
     "--model",
     PathText(),
-    "Frozen graph (.pb), .onnx, the folder or .tar.gz that holds it, or a name from `mrcnn-cv models list`.",
+    "Frozen graph (.pb), .onnx, weights (.pth, .pkl, .safetensors), the folder or .tar.gz that holds it, or a name from"
+    " `mrcnn-cv models list`.",
     "the small demo model that comes with mrcnn-cv, which finds shapes",
     metavar="PATH|NAME",
 )

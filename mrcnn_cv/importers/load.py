@@ -29,10 +29,10 @@ class ModelFile:
 
 
 def open_model(path: Path, config: Path | None = None) -> ModelFile:
-    """Open a `.pb` or `.onnx` file, or the folder that holds it, or one that `jobs.export` has written.
+    """Open a graph (`.pb`, `.onnx`), weights, the folder that holds them, or one that `jobs.export` has written.
 
-    config: a pipeline.config, or the values of a matterport Config or a Detectron2 config; one in the same folder is
-    taken by itself.
+    config: a pipeline.config, or the values of a matterport Config, a Detectron2 config, or of torchvision's arguments;
+    one in the same folder is taken by itself.
     Raises ModelFileError, one sentence that names the file and says what it is and what to do.
     """
     found = find_model_file(path)

@@ -126,7 +126,8 @@ class MaskRCNN:
         Parameters
         ----------
         path
-            A `.pb` or `.onnx` file, the folder that contains it, or a folder that `mrcnn-cv models export` wrote.
+            A `.pb` or `.onnx` file, weights (`.pth`, `.pkl`, `.safetensors`), the folder that contains one, or a folder
+            that `mrcnn-cv models export` wrote.
         backend
             Name of a backend, such as "cpu", "cuda" or "openvino". Anything but "auto" runs there or raises
             BackendError.

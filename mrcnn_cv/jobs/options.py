@@ -52,7 +52,8 @@ class ModelOptions:
     def files(self) -> list[Path]:
         """The files that make up the model, which no job writes to."""
         path = Path(self.path)
-        graphs = sorted([*path.glob("*.pb"), *path.glob("*.onnx")]) if os.path.isdir(path) else [path]
+        kinds = ("*.pb", "*.onnx", "*.pth", "*.pt", "*.safetensors")
+        graphs = sorted(each for kind in kinds for each in path.glob(kind)) if os.path.isdir(path) else [path]
         return [*graphs, *(Path(each) for each in (self.labels, self.config) if each is not None)]
 
     @property

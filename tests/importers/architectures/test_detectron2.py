@@ -15,6 +15,7 @@ from mrcnn_cv import MaskRCNN
 from mrcnn_cv.errors import ModelFileError
 from mrcnn_cv.graph import ir
 from mrcnn_cv.importers.load import open_model
+from mrcnn_cv.jobs import ModelOptions
 from tests.conftest import DATA
 from tests.support.checkpoints import write_numpy_pickle, write_torch_zip
 from tests.support.definitions import assert_same_answers, assert_same_numbers
@@ -234,3 +235,15 @@ def test_heads_that_share_a_stage_against_a_slow_reference(tmp_path: Path) -> No
     side = model.definition.mask.mask_block_size
     own = found.reshape(2, side, side, 3, *found.shape[2:]).transpose(0, 3, 4, 1, 5, 2)
     np.testing.assert_allclose(own.reshape(masks.shape), masks, atol=2e-3)
+
+
+def test_a_folder_with_weights_and_their_config(tmp_path: Path) -> None:
+    write_torch_zip(tmp_path / "model_final.pth", detectron2_weights("r50"))
+    (tmp_path / "config.yaml").write_text(config("r50"), "utf-8")
+    found = open_model(tmp_path)
+    assert found.path == tmp_path / "model_final.pth"
+    assert found.definition.resize.min_dimension == 128
+    assert ModelOptions(tmp_path).files == [tmp_path / "model_final.pth"]
+    (tmp_path / "model_0001.pth").write_bytes(b"")
+    with pytest.raises(ModelFileError, match=r"holds several models \(model_0001.pth, model_final.pth\): name one"):
+        open_model(tmp_path)
