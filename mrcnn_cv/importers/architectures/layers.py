@@ -78,7 +78,8 @@ class LayerStack:
         relu: bool = False,
     ) -> str:
         """A fully connected layer. map_shape: (C, H, W) of a flattened map that it takes channels last."""
-        weight, bias = self.weights.take(f"{name}.weight", 2), self.weights.find(f"{name}.bias", 1)
+        weight = self.weights.take(f"{name}.weight", 2)
+        bias = self._bias(name, len(weight))
         if rows is not None:
             weight, bias = weight[np.array(rows)], None if bias is None else bias[np.array(rows)]
         if map_shape:
@@ -94,7 +95,8 @@ class LayerStack:
 
     def deconv(self, after: str, name: str) -> str:
         """A transposed convolution whose patches lie side by side, with its activation."""
-        weight, bias = self.weights.take(f"{name}.weight", 4), self.weights.find(f"{name}.bias", 1)
+        weight = self.weights.take(f"{name}.weight", 4)
+        bias = self._bias(name, weight.shape[1])
         result = self._builder.add(ir.ConvTranspose2d, name, [after], weight=weight, bias=_as_bias(bias))
         return self.add(ir.Relu, f"{result}.relu", [result])
 
@@ -112,7 +114,7 @@ class LayerStack:
 
     def _scale_and_bias(self, name: str, channels: int) -> tuple[NDArray[np.float64] | None, ir.Float | None]:
         """Of a convolution and the norm behind it: factors of its weights, and what is added."""
-        bias = self.weights.find(f"{name}.bias", 1)
+        bias = self._bias(name, channels)
         if f"{name}.norm.weight" not in self.weights:
             return None, _as_bias(bias)
         gain, shift = (self._vector(f"{name}.norm.{part}", channels) for part in ("weight", "bias"))
@@ -126,12 +128,19 @@ class LayerStack:
         before = 0.0 if bias is None else bias.astype(np.float64)
         return scale, (shift + (before - mean) * scale).astype(np.float32)
 
+    def _bias(self, name: str, channels: int) -> NDArray[Any] | None:
+        bias = self.weights.find(f"{name}.bias", 1)
+        if bias is not None and len(bias) != channels:
+            raise self._wrong_length(f"{name}.bias", len(bias), channels)
+        return bias
+
+    def _wrong_length(self, name: str, length: int, channels: int) -> ModelFileError:
+        return ModelFileError(f"holds {length} numbers in '{self.weights.original(name)}' for {channels} channels")
+
     def _vector(self, name: str, channels: int) -> NDArray[np.float64]:
         array = self.weights.take(name, 1)
         if len(array) != channels:
-            raise ModelFileError(
-                f"holds {len(array)} numbers in '{self.weights.original(name)}' for {channels} channels"
-            )
+            raise self._wrong_length(name, len(array), channels)
         return array.astype(np.float64)
 
     def _statistic(self, name: str, channels: int, absent: float) -> NDArray[np.float64]:

@@ -182,6 +182,10 @@ def changed(name: str, array: Array) -> Change:
         (changed("backbone.body.conv1.weight", np.zeros((8, 3, 7, 7), np.int64)), "as int64 of the shape [8, 3, 7, 7]"),
         (changed("backbone.body.bn1.running_var", np.full(8, -1, np.float32)), "that are not positive"),
         (changed("backbone.body.bn1.weight", np.ones(5, np.float32)), "holds 5 numbers in 'backbone.body.bn1.weight'"),
+        (
+            changed("roi_heads.box_predictor.bbox_pred.bias", np.ones(4, np.float32)),
+            "holds 4 numbers in 'roi_heads.box_predictor.bbox_pred.bias' for 28 channels",
+        ),
         (changed("roi_heads.box_head.fc7.bias", np.full(32, np.nan, np.float32)), "not all finite"),
         (
             changed("roi_heads.mask_predictor.mask_fcn_logits.weight", np.zeros((9, 16, 1, 1), np.float32)),
