@@ -153,7 +153,7 @@ def test_other_keys_do_nothing(desk: Desk, screen: Screen) -> None:
 
 
 _REAL = """
-    import subprocess, sys, threading
+    import subprocess, sys, threading, time
     import numpy as np
     from mrcnn_cv.structures.frame import Frame
     from mrcnn_cv.structures.instances import Instances
@@ -170,8 +170,12 @@ _REAL = """
         subprocess.run(["xdotool", "search", "--sync", "--name", "mrcnn-cv", "windowfocus", "--sync", "key", key],
                        check=True, capture_output=True, timeout=20)
     def keys():
-        for key in ("plus", "minus", "s", "q"):
+        for number, key in enumerate(("plus", "minus", "s", "q"), 1):
             press(key)
+            # Of keys that come while OpenCV does not look it tells the last one alone.
+            end = time.monotonic() + 20
+            while len(said) < number and key != "q" and time.monotonic() < end:
+                time.sleep(0.01)
     with window:
         thread = None
         for number in range(100000):
